@@ -1,0 +1,202 @@
+"""Weak and strong views of stored heads, batched on the device: each view is one affine resampling.
+
+A stored training crop is looser than any view of it. A view is described by a 2x3 matrix per head that maps pixels of
+the view to pixels of the stored crop; matrices of several steps (crop margin, mirroring, turning, area crop) are
+multiplied, and the picture is resampled once. Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1).
+
+The area crop follows torchvision's ``RandomResizedCrop`` with aspect ratio 1: an area between the two scales, a square
+of that area at a random place; where ten draws give no square that fits, the whole picture.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semiuhpe.data.crop import Protocol
+from semiuhpe.data.loading import HeadBatch
+from semiuhpe.rotation import in_plane_rotation, mirror
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+WEAK_SCALE = (0.8, 1.25)
+STRONG_SCALE = (0.6, 1.5)
+FLIP_PROBABILITY = 0.5
+BLUR_PROBABILITY = 0.05
+MAX_TURN_DEG = 30.0
+_CROP_TRIES = 10  # as torchvision's RandomResizedCrop
+
+
+@dataclass
+class View:
+    """A batch of network inputs.
+
+    Attributes:
+        image: (B, 3, size, size) float32, normalised with ImageNet's mean and deviation.
+        rotation: (B, 3, 3) labels that belong to the picture, or None.
+        turn: (B, 3, 3) in-plane rotation of a strong view against the weak one, or None where nothing was turned.
+    """
+
+    image: Tensor
+    rotation: Tensor | None = None
+    turn: Tensor | None = None
+
+
+def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, generator: torch.Generator) -> View:
+    """Weak view of labelled heads; half of them mirrored, with their labels, where ``flip``."""
+    flipped = _chance(len(batch), FLIP_PROBABILITY if flip else 0.0, generator)
+    matrix = _compose(_margin_crop(batch, protocol, size, generator), _flip(flipped, size))
+    matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, generator))
+    image = _maybe_blur(_resample(batch.image, matrix, size), generator)
+    rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
+    return View(normalize(image), rotation)
+
+
+def unlabelled_views(
+    batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, generator: torch.Generator
+) -> tuple[View, View]:
+    """Weak and strong view of unlabelled heads.
+
+    Margin, mirroring and blur are drawn once for both, so that the teacher and the student look at the same head. The
+    labels, where the store has them (for judging pseudo labels only), are those of the weak view; ``turn`` of the
+    strong view takes a rotation from the weak view to the strong one.
+    """
+    count = len(batch)
+    flipped = _chance(count, FLIP_PROBABILITY, generator)
+    blurred = _chance(count, BLUR_PROBABILITY, generator)
+    base = _compose(_margin_crop(batch, protocol, size, generator), _flip(flipped, size))
+
+    weak_matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, generator))
+    weak = normalize(_blur(_resample(batch.image, weak_matrix, size), blurred))
+    rotation = None
+    if batch.rotation is not None:
+        rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
+
+    turn = None
+    if rotate:
+        angle = (_uniform(count, generator) * 2.0 - 1.0) * MAX_TURN_DEG
+        base = _compose(base, _turn(angle, size))
+        turn = in_plane_rotation(angle)
+    strong_matrix = _compose(base, _area_crop(count, STRONG_SCALE, size, generator))
+    strong = normalize(_blur(_resample(batch.image, strong_matrix, size), blurred))
+    return View(weak, rotation), View(strong, turn=turn)
+
+
+def plain_view(batch: HeadBatch, size: int) -> Tensor:
+    """Network input of stored evaluation crops, resized only where their size differs."""
+    image = batch.image.float() / 255.0
+    if image.shape[-1] != size:
+        image = F.interpolate(image, (size, size), mode="bicubic", antialias=True).clamp(0.0, 1.0)
+    return normalize(image)
+
+
+def weak_center_view(batch: HeadBatch, protocol: Protocol, size: int) -> Tensor:
+    """Network input of stored training crops at the protocol's evaluation margin: no randomness."""
+    margin = torch.full((len(batch),), protocol.margin, device=batch.image.device)
+    return normalize(_resample(batch.image, _margin_matrix(batch, protocol, margin, size), size))
+
+
+def normalize(image: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1] to ImageNet's mean 0 and deviation 1."""
+    mean = _constant(IMAGENET_MEAN, image)
+    return (image - mean) / _constant(IMAGENET_STD, image)
+
+
+def denormalize(image: Tensor) -> Tensor:
+    """The inverse of :func:`normalize`, limited to [0, 1]."""
+    return (image * _constant(IMAGENET_STD, image) + _constant(IMAGENET_MEAN, image)).clamp(0.0, 1.0)
+
+
+def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    # Filled on the device: a tensor made on the host would have to be copied there, which waits for the device.
+    return torch.cat([torch.full((1, 1, 1, 1), value, dtype=like.dtype, device=like.device) for value in values], dim=1)
+
+
+def _uniform(count: int, generator: torch.Generator, columns: int | None = None) -> Tensor:
+    shape = (count,) if columns is None else (count, columns)
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def _chance(count: int, probability: float, generator: torch.Generator) -> Tensor:
+    return _uniform(count, generator) < probability
+
+
+def _matrix(scale_x: Tensor, shear_x: Tensor, x: Tensor, shear_y: Tensor, scale_y: Tensor, y: Tensor) -> Tensor:
+    rows = torch.stack([scale_x, shear_x, x, shear_y, scale_y, y], dim=-1)
+    return rows.reshape(-1, 2, 3)
+
+
+def _compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """The affine map ``p -> outer(inner(p))`` of two (B, 2, 3) matrices."""
+    linear = outer[..., :2] @ inner[..., :2]
+    shift = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    return torch.cat([linear, shift], dim=-1)
+
+
+def _margin_matrix(batch: HeadBatch, protocol: Protocol, margin: Tensor, size: int) -> Tensor:
+    """The protocol's square about each head box, with the given margin, as view pixels -> stored pixels."""
+    x, y, w, h = batch.box.unbind(-1)
+    if protocol.by_extent:
+        side = torch.maximum(w, h)
+    else:
+        side = (w + h) / 2
+        x, y, w, h = x + (w - side) / 2, y + (h - side) / 2, side, side
+    reach = margin * side
+    left, right = x - reach, x + w + reach
+    top, bottom = y - protocol.above * reach, y + h + reach
+    span = torch.maximum(right - left, bottom - top)
+    zero, scale = torch.zeros_like(span), span / size
+    return _matrix(scale, zero, (left + right - span) / 2, zero, scale, (top + bottom - span) / 2)
+
+
+def _margin_crop(batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator) -> Tensor:
+    low, high = protocol.margin_range
+    return _margin_matrix(batch, protocol, low + (high - low) * _uniform(len(batch), generator), size)
+
+
+def _flip(flipped: Tensor, size: int) -> Tensor:
+    one, zero = torch.ones_like(flipped, dtype=torch.float32), torch.zeros_like(flipped, dtype=torch.float32)
+    return _matrix(torch.where(flipped, -one, one), zero, torch.where(flipped, size * one, zero), zero, one, zero)
+
+
+def _turn(angle_deg: Tensor, size: int) -> Tensor:
+    """Turns the picture clockwise about its centre; the matrix maps back, from the turned picture to the other."""
+    angle = torch.deg2rad(angle_deg)
+    cos, sin, center = torch.cos(angle), torch.sin(angle), size / 2
+    return _matrix(cos, sin, center * (1 - cos - sin), -sin, cos, center * (1 - cos + sin))
+
+
+def _area_crop(count: int, scale: tuple[float, float], size: int, generator: torch.Generator) -> Tensor:
+    area = scale[0] + (scale[1] - scale[0]) * _uniform(count, generator, _CROP_TRIES)
+    sides = torch.round(size * area.sqrt())
+    fits = sides <= size
+    first = fits.float().argmax(dim=1, keepdim=True)  # the first draw that fits
+    side = torch.where(fits.any(dim=1), sides.gather(1, first)[:, 0], torch.full_like(area[:, 0], size))
+    place = torch.floor(_uniform(count, generator, 2) * (size - side + 1)[:, None])
+    ratio, zero = side / size, torch.zeros_like(side)
+    return _matrix(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
+
+
+def _resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
+    """(B, 3, size, size) float32 in [0, 1]: the stored pictures at the places that the matrices name."""
+    stored = image.shape[-1]
+    # affine_grid and grid_sample count from -1 to 1 over each picture: rewrite pixels in those units.
+    scale_out, scale_in = size / 2, 2 / stored
+    linear = matrix[..., :2] * scale_out * scale_in
+    shift = (matrix[..., :2].sum(-1) * scale_out + matrix[..., 2]) * scale_in - 1.0
+    theta = torch.cat([linear, shift[..., None]], dim=-1)
+    grid = F.affine_grid(theta, [len(image), 3, size, size], align_corners=False)
+    return F.grid_sample(image.float() / 255.0, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _maybe_blur(image: Tensor, generator: torch.Generator) -> Tensor:
+    return _blur(image, _chance(len(image), BLUR_PROBABILITY, generator))
+
+
+def _blur(image: Tensor, blurred: Tensor) -> Tensor:
+    """Blurs the chosen pictures with Pillow's ``ImageFilter.BLUR``: the mean of the 16 pixels on a 5x5 square's rim."""
+    padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
+    rim = F.avg_pool2d(padded, 5, stride=1) * 25.0 - F.avg_pool2d(padded[..., 1:-1, 1:-1], 3, stride=1) * 9.0
+    return torch.where(blurred[:, None, None, None], rim / 16.0, image)

@@ -1,0 +1,48 @@
+"""Options that several scripts share. A method's options are with the method, those of data with the data."""
+
+import argparse
+
+from semiuhpe.config import FLAG, boolean, make_parser, positive_int
+from semiuhpe.data import experiment
+from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.methods import METHODS
+
+
+def experiment_parser(prog: str, description: str):
+    """Parser of everything that a settings file may say: training and evaluation read the same files."""
+    groups = [add_basic, experiment.add_options, add_network, add_training]
+    return make_parser(prog, description, groups + [method.add_options for method in METHODS.values()])
+
+
+def add_basic(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("basic")
+    group.add_argument("--exp_name", default="experiment", help="first folder of the run below --exps_dir")
+    group.add_argument("--exp_detail", help="second folder; made from the options if not given")
+    group.add_argument("--exps_dir", metavar="DIR", default="exps", help="where run folders are")
+    group.add_argument("--is_full_range", help="all of SO(3), not just front to profile", **FLAG)
+    group.add_argument("--gpu_ids", "-g", metavar="N", help="GPU to use; the CPU where there is none")
+    group.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    group.add_argument("--debug", help="write to exps/<exp_name>/debug/debug, over what is there", **FLAG)
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument("--network", default="resnet50", help="backbone with pose head")
+    group.add_argument("--pretrained", type=boolean, metavar="BOOL", help="start from ImageNet weights (if they exist)")
+    group.add_argument("--image_size", type=positive_int, default=224, help="side of the network's input in pixels")
+    group.add_argument("--distribution", choices=tuple(DISTRIBUTIONS), default="matrixFisher", help="of rotations")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+    group.add_argument("--method", choices=tuple(METHODS), default="semiuhpe", help="training method")
+    group.add_argument("--lr", type=float, default=1e-4, help="learning rate of stage 1; a tenth of it in stage 2")
+    group.add_argument("--batch_size", type=positive_int, default=32, help="labelled heads per step, all processes")
+    group.add_argument("--eval_batch_size", type=positive_int, default=128, help="heads per evaluation batch")
+    group.add_argument("--num_workers", type=int, default=4, help="processes that decode pictures, per stream")
+    group.add_argument("--max_iteration", type=positive_int, default=150000, help="length of the whole run")
+    group.add_argument("--log_frequency", type=positive_int, default=100, help="steps between logged scalars")
+    group.add_argument("--val_frequency", type=positive_int, default=1000, help="steps between validations")
+    group.add_argument("--save_frequency", type=positive_int, default=10000, help="steps between dynamic thresholds")
+    group.add_argument("--cont_ckpt", metavar="CKPT", help="continue a run, EXP_DETAIL/DATE/last, with its settings")
+    group.add_argument("--init_from", metavar="CKPT", help="start from the weights of another run")

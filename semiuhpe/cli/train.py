@@ -1,0 +1,138 @@
+"""``train.py``: trains a pose network as a settings file says."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from semiuhpe.cli.options import experiment_parser
+from semiuhpe.config import parse, require
+from semiuhpe.data.crop import PROTOCOLS
+from semiuhpe.data.experiment import ExperimentData, open_training_data
+from semiuhpe.methods import METHODS
+from semiuhpe.methods.supervised import Inputs
+from semiuhpe.models import create_model, network_spec
+from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint
+from semiuhpe.rotation import HEAD_TO_CAMERA
+from semiuhpe.training.distributed import Process, start_process
+from semiuhpe.training.run_folder import find_checkpoint, new_run_folder
+from semiuhpe.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> int:
+    options, checkpoint = parse_options(argv)
+    train(options, checkpoint)
+    return 0
+
+
+def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, Path | None]:
+    """Options of a new run, or those of the run that ``--cont_ckpt`` continues, and the checkpoint to continue from.
+
+    The settings of a continued run are its own; what else is on the command line overrides them.
+    """
+    parser = experiment_parser("train.py", "Trains a head pose network.")
+    options = parse(parser, argv)
+    checkpoint = None
+    if options.cont_ckpt:
+        checkpoint = find_checkpoint(options.cont_ckpt, options.exps_dir, None)
+        settings = checkpoint.parent / "config.yml"
+        require(settings.is_file(), f"--cont_ckpt {options.cont_ckpt}: {settings} is missing, so it can't be continued")
+        options = parse(parser, ["--config", str(settings), *_without_config(argv)])
+    check_options(options)
+    return options, checkpoint
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ConfigError if options contradict each other or the registries."""
+    network_spec(options.network)
+    require(options.lr > 0, f"--lr {options.lr}: must be positive")
+    METHODS[options.method].check_options(options)
+
+
+def train(options: argparse.Namespace, checkpoint: Path | None = None) -> Path:
+    """Trains, and returns the run folder.
+
+    Raises:
+        SemiUHPEError: of any kind, before anything is written if an option or a store is at fault.
+    """
+    needs_unlabelled = options.stage1_iteration < options.max_iteration
+    data = open_training_data(options, needs_unlabelled)
+    process = start_process(options.gpu_ids)
+    try:
+        torch.manual_seed(options.seed)
+        student = build_student(options).to(process.device)
+        learner_student = process.wrap(student)
+        phases = METHODS[options.method].phases(options, learner_student, inputs(options, data), process)
+        folder = checkpoint.parent if checkpoint else _shared_folder(options, process)
+        trainer = Trainer(options, folder, student, phases, data, description(options), process)
+        if checkpoint:
+            trainer.resume(checkpoint)
+        if process.is_main:
+            _announce(options, data, folder)
+        trainer.run()
+        return folder
+    finally:
+        process.close()
+
+
+def build_student(options: argparse.Namespace) -> nn.Module:
+    """The network to be trained: random, from ImageNet weights, or from another run's weights."""
+    if options.init_from:
+        path = find_checkpoint(options.init_from, options.exps_dir)
+        student = create_model(options.network)
+        load_weights(student, read_checkpoint(path)["model_state_dict"], path, options.network)
+        return student
+    pretrained = options.pretrained
+    if pretrained is None:
+        pretrained = network_spec(options.network).has_pretrained
+    return create_model(options.network, pretrained)
+
+
+def inputs(options: argparse.Namespace, data: ExperimentData) -> Inputs:
+    unlabelled = data.unlabelled or data.labelled
+    return Inputs(
+        size=options.image_size,
+        labelled_protocol=PROTOCOLS[data.labelled.meta["protocol"]],
+        unlabelled_protocol=PROTOCOLS[unlabelled.meta["protocol"]],
+        flip=not options.is_full_range,
+    )
+
+
+def description(options: argparse.Namespace) -> Description:
+    return Description(
+        network=options.network,
+        distribution=options.distribution,
+        convention=HEAD_TO_CAMERA,
+        full_range=options.is_full_range,
+        image_size=options.image_size,
+        train_labeled=options.train_labeled,
+        train_unlabeled=options.train_unlabeled or "",
+    )
+
+
+def _shared_folder(options: argparse.Namespace, process: Process) -> Path:
+    folder: list = [str(new_run_folder(options)) if process.is_main else None]
+    if process.world_size > 1:
+        torch.distributed.broadcast_object_list(folder)
+    return Path(folder[0])
+
+
+def _announce(options: argparse.Namespace, data: ExperimentData, folder: Path) -> None:
+    logger.info("Run folder: %s", folder)
+    unlabelled = f", {len(data.unlabelled)} unlabelled" if data.unlabelled else ""
+    logger.info("%d labelled heads%s; selecting on %d heads", len(data.labelled), unlabelled, len(data.selection))
+    if data.selected_on_test:
+        logger.info(
+            "`best` is selected on the test set (%s), as in the paper; --val_set names another set.", options.test_set
+        )
+
+
+def _without_config(argv: Sequence[str]) -> list[str]:
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    return first.parse_known_args(argv)[1]

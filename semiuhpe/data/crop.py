@@ -1,0 +1,181 @@
+"""From a photograph to a square head crop: the one function behind training, evaluation, demos and export.
+
+Two protocols, as in the paper: by landmarks (300W-LP, AFLW2000, AFLWFace) and by head box (everything else). Both end
+in the same way: the rectangle is limited to the image, its shorter side widened to a square, what then lies outside the
+image is black, and the result is resized with Pillow's antialiased bicubic filter. All ``int()`` truncate toward zero.
+
+Boxes are (x, y, w, h) in pixels, origin at the top left corner; images are RGB uint8 (H, W, 3).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from semiuhpe.errors import DataError
+
+BOX_MARGIN = 0.15
+LANDMARK_MARGIN = 0.2
+
+
+class Protocol(NamedTuple):
+    """What a crop is measured by.
+
+    Attributes:
+        name: as it stands in a store's ``__meta__``.
+        by_extent: start from the box itself and count margins in its longer side; else start from the square of side
+            (w + h) / 2 about the box's centre and count margins in that side.
+        above: multiple of the margin that is left above, where the hair is.
+        margin: in validation, test and inference.
+        margin_range: in training, drawn uniformly.
+    """
+
+    name: str
+    by_extent: bool
+    above: float
+    margin: float
+    margin_range: tuple[float, float]
+
+
+HEAD_BOX = Protocol("head_box", False, 1.0, BOX_MARGIN, (0.1, 0.2))
+FACE_BOX = Protocol("face_box", False, 2.0, BOX_MARGIN, (0.1, 0.2))
+LANDMARKS = Protocol("landmarks", True, 2.0, LANDMARK_MARGIN, (0.2, 0.4))
+PROTOCOLS = {protocol.name: protocol for protocol in (HEAD_BOX, FACE_BOX, LANDMARKS)}
+
+
+class Rectangle(NamedTuple):
+    """Pixel bounds of a crop, right and bottom excluded; it may reach beyond the image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def landmark_box(landmarks: np.ndarray) -> np.ndarray:
+    """Extent of the landmarks that are present, truncated to whole pixels.
+
+    Args:
+        landmarks: (K, 2) x and y in pixels; missing ones are not positive. Of the two masks x > 0 and y > 0 the one
+            that keeps fewer points is applied to both coordinates.
+
+    Returns:
+        (4,) float64 box x, y, w, h.
+
+    Raises:
+        DataError: no landmark is present, or all lie in one point.
+    """
+    x_min, y_min, x_max, y_max = _landmark_extent(landmarks)
+    return np.array([x_min, y_min, x_max - x_min, y_max - y_min], dtype=np.float64)
+
+
+def landmark_rectangle(landmarks: np.ndarray, margin: float, width: int, height: int) -> Rectangle:
+    """Crop bounds of the landmark protocol in an image of the given size."""
+    x_min, y_min, x_max, y_max = _landmark_extent(landmarks)
+    reach = margin * max(x_max - x_min, y_max - y_min)
+    return _square(x_min - reach, y_min - LANDMARKS.above * reach, x_max + reach, y_max + reach, width, height)
+
+
+def box_rectangle(
+    box: np.ndarray, margin: float, width: int, height: int, protocol: Protocol = HEAD_BOX
+) -> Rectangle:
+    """Crop bounds of the head-box protocol: a square of side (w + h) / 2 about the box's centre, with a margin.
+
+    Raises:
+        DataError: the box is empty, not finite, or wholly outside the image.
+    """
+    x, y, w, h = (float(value) for value in box)
+    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+        raise DataError(f"box {[x, y, w, h]} is empty or not finite; a box is x, y, w, h in pixels, w and h positive")
+    if x + w <= 0 or y + h <= 0 or x >= width or y >= height:
+        raise DataError(f"box {[x, y, w, h]} lies outside the image of {width}x{height} pixels")
+    side = (w + h) / 2
+    x_center, y_center = x + w / 2, y + h / 2
+    reach = (0.5 + margin) * side
+    top_reach = (0.5 + protocol.above * margin) * side
+    return _square(x_center - reach, y_center - top_reach, x_center + reach, y_center + reach, width, height)
+
+
+def cut(image: np.ndarray, rectangle: Rectangle, size: int | None) -> np.ndarray:
+    """The pixels of a rectangle, black where the image ends, resized to (size, size) unless size is None."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = rectangle
+    # The paper's code never shows the last column and row of the image when a crop reaches beyond them.
+    x_end = right if right <= width - 1 else width - 1
+    y_end = bottom if bottom <= height - 1 else height - 1
+    canvas = np.zeros((bottom - top, right - left, 3), dtype=np.uint8)
+    x_start, y_start = max(left, 0), max(top, 0)
+    canvas[y_start - top : y_end - top, x_start - left : x_end - left] = image[y_start:y_end, x_start:x_end]
+    if size is None or canvas.shape[:2] == (size, size):
+        return canvas
+    return np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def crop_by_box(
+    image: np.ndarray, box: np.ndarray, margin: float = BOX_MARGIN, size: int = 224, protocol: Protocol = HEAD_BOX
+) -> np.ndarray:
+    """Head crop by the head-box protocol.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x, y, w, h of the head in pixels.
+        margin: what is added on each side, in multiples of the box's side.
+        size: side of the result in pixels.
+        protocol: :data:`HEAD_BOX`, or :data:`FACE_BOX` for boxes of faces (WiderFace).
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        DataError: the box is empty or outside the image.
+    """
+    height, width = image.shape[:2]
+    return cut(image, box_rectangle(box, margin, width, height, protocol), size)
+
+
+def crop_by_landmarks(
+    image: np.ndarray, landmarks: np.ndarray, margin: float = LANDMARK_MARGIN, size: int = 224
+) -> np.ndarray:
+    """Head crop by the landmark protocol.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (K, 2) x and y in pixels; missing ones are not positive.
+        margin: what is added on each side (twice above), in multiples of the landmarks' larger extent.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        DataError: there are no landmarks, or all in one point.
+    """
+    height, width = image.shape[:2]
+    return cut(image, landmark_rectangle(landmarks, margin, width, height), size)
+
+
+def _landmark_extent(landmarks: np.ndarray) -> tuple[int, int, int, int]:
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    if landmarks.ndim != 2 or landmarks.shape[1] != 2:
+        raise DataError(f"landmarks have the shape {landmarks.shape}; K rows of x and y are needed")
+    present = landmarks > 0
+    present = present[:, present.sum(axis=0).argmin()]
+    if not present.any():
+        raise DataError("no landmark is present (all have a coordinate that is not positive)")
+    points = landmarks[present]
+    x_min, y_min = (int(value) for value in points.min(axis=0))
+    x_max, y_max = (int(value) for value in points.max(axis=0))
+    if x_max == x_min and y_max == y_min:
+        raise DataError("all landmarks lie in one point")
+    return x_min, y_min, x_max, y_max
+
+
+def _square(left: float, top: float, right: float, bottom: float, width: int, height: int) -> Rectangle:
+    left, top = max(int(left), 0), max(int(top), 0)
+    right, bottom = min(int(right), width - 1), min(int(bottom), height - 1)
+    if right <= left or bottom <= top:
+        raise DataError(f"the crop has no pixel inside the image of {width}x{height} pixels")
+    extra = int(abs((bottom - top) - (right - left)) / 2)
+    if bottom - top > right - left:
+        return Rectangle(left - extra, top, right + extra, bottom)
+    return Rectangle(left, top - extra, right, bottom + extra)

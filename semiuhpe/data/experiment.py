@@ -1,0 +1,103 @@
+"""Which stores an experiment reads: datasets are named by options, and each name leads to one store."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from semiuhpe.config import require
+from semiuhpe.data.splits import split_store
+from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import ConfigError, StoreError
+
+DATASETS = ("300WLP", "AFLW2000")
+"""Names that ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know; others are paths."""
+
+
+@dataclass(frozen=True)
+class ExperimentData:
+    """The stores of a training run; ``unlabelled`` is None where no stage needs it.
+
+    ``selection`` is what the best checkpoint is chosen on, and ``selected_on_test`` says whether that is the test set,
+    as in the paper.
+    """
+
+    labelled: HeadStore
+    unlabelled: HeadStore | None
+    selection: HeadStore
+    selected_on_test: bool
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name data."""
+    group = parser.add_argument_group("data")
+    for name in DATASETS:
+        group.add_argument(f"--data_dir_{name}", metavar="STORE", default=f"data/{name}.lmdb", help=f"store of {name}")
+    group.add_argument("--train_labeled", metavar="DATASET", help="labelled heads: a dataset's name, or a store")
+    group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabelled heads; if the same, it is split")
+    group.add_argument("--test_set", metavar="DATASET", help="heads to evaluate on")
+    group.add_argument("--val_set", metavar="DATASET", help="heads to select `best` on; the test set if not given")
+    group.add_argument("--ss_ratio", type=float, default=1.0, help="share of labelled heads where one set is split")
+
+
+def store_path(options: argparse.Namespace, option: str) -> Path:
+    """Path of the store that an option names.
+
+    Raises:
+        ConfigError: the option is not given.
+    """
+    name = getattr(options, option)
+    if not name:
+        raise ConfigError(f"--{option} is not given: name a dataset ({', '.join(DATASETS)}) or the path of a store")
+    return Path(getattr(options, f"data_dir_{name}", name))
+
+
+def open_named(options: argparse.Namespace, option: str) -> HeadStore:
+    """The store that an option names.
+
+    Raises:
+        StoreError: it is missing or broken; the message names the command that makes it.
+    """
+    path, name = store_path(options, option), getattr(options, option)
+    if not path.exists():
+        if name in DATASETS:
+            remedy = f"make it with `semiuhpe prepare {name} --source RAW --out {path}`"
+        else:
+            remedy = f"it is neither a dataset ({', '.join(DATASETS)}) nor a path that exists"
+        raise StoreError(f"--{option} {name}: there is no head store at {path}; {remedy}")
+    return HeadStore(path)
+
+
+def open_labelled(options: argparse.Namespace, option: str) -> HeadStore:
+    """The store that an option names; StoreError if its heads have no rotation."""
+    store = open_named(options, option)
+    if store.rotation is None:
+        raise StoreError(f"--{option} {getattr(options, option)}: {store.path} has no labels")
+    return store
+
+
+def open_training_data(options: argparse.Namespace, needs_unlabelled: bool) -> ExperimentData:
+    """All stores of a run.
+
+    If labelled and unlabelled heads come from one dataset it is split by ``ss_ratio``, else all of it is labelled.
+
+    Raises:
+        ConfigError, StoreError: a store is missing, has no labels, or there is nothing left to train on.
+    """
+    labelled = open_labelled(options, "train_labeled")
+    unlabelled = None
+    if options.train_unlabeled == options.train_labeled:
+        labelled, unlabelled = split_store(labelled, options.ss_ratio)
+    elif needs_unlabelled:
+        unlabelled = open_named(options, "train_unlabeled")
+    require(
+        len(labelled) > 0,
+        f"--ss_ratio {options.ss_ratio}: leaves no labelled head of {options.train_labeled}",
+    )
+    if needs_unlabelled:
+        require(
+            unlabelled is not None and len(unlabelled) > 0,
+            f"--ss_ratio {options.ss_ratio} leaves no unlabelled head of {options.train_unlabeled}, but stage 2 "
+            f"(--max_iteration beyond --stage1_iteration) needs some",
+        )
+    selection = open_labelled(options, "val_set" if options.val_set else "test_set")
+    return ExperimentData(labelled, unlabelled if needs_unlabelled else None, selection, not options.val_set)

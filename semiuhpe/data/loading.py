@@ -1,0 +1,155 @@
+"""Batches of heads, in an order that is a pure function of the seed and the step.
+
+Nothing random happens in the workers: they decode. So a run resumed at a step sees exactly the heads that it would have
+seen, with any number of workers, and several processes share one stream without overlap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import StoreError
+
+
+@dataclass
+class HeadBatch:
+    """A batch of stored heads.
+
+    Attributes:
+        image: (B, 3, S, S) uint8 RGB; smaller crops lie in the top left corner of a black canvas.
+        size: (B, 2) float32 width and height of the crop on the canvas, in pixels.
+        box: (B, 4) float32 x, y, w, h of the head on the canvas, in pixels.
+        rotation: (B, 3, 3) float32 head to camera, or None.
+        euler_deg: (B, 3) float32 pitch, yaw, roll as the source gives them, or None.
+    """
+
+    image: Tensor
+    size: Tensor
+    box: Tensor
+    rotation: Tensor | None = None
+    euler_deg: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def to(self, device: torch.device) -> "HeadBatch":
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return HeadBatch(**{k: v if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+
+    def pin_memory(self) -> "HeadBatch":
+        pinned = {f.name: getattr(self, f.name) for f in fields(self)}
+        return HeadBatch(**{k: v if v is None else v.pin_memory() for k, v in pinned.items()})
+
+
+class _Heads(Dataset):
+    """Whole batches of a store by lists of positions: one item is one batch."""
+
+    def __init__(self, store: HeadStore):
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitems__(self, positions: list[int]) -> HeadBatch:
+        store = self.store
+        canvas = np.zeros((len(positions), store.size, store.size, 3), dtype=np.uint8)
+        sizes = np.empty((len(positions), 2), dtype=np.float32)
+        for row, position in enumerate(positions):
+            image = store.image(position)
+            height, width = image.shape[:2]
+            if max(height, width) > store.size:
+                raise StoreError(
+                    f"{store.path}: head {store.names[position]} is larger than the store's {store.size} px"
+                )
+            canvas[row, :height, :width] = image
+            sizes[row] = width, height
+        return HeadBatch(
+            image=torch.from_numpy(canvas).permute(0, 3, 1, 2).contiguous(),
+            size=torch.from_numpy(sizes),
+            box=torch.from_numpy(store.box[positions]),
+            rotation=None if store.rotation is None else torch.from_numpy(store.rotation[positions]),
+            euler_deg=None if store.euler_deg is None else torch.from_numpy(store.euler_deg[positions]),
+        )
+
+
+class ShuffledStream(Sampler[list[int]]):
+    """Endless shuffled batches: epoch after epoch, each a new permutation, cut into batches without a seam.
+
+    Args:
+        count: number of heads.
+        batch_size: heads per step over all processes.
+        seed: a stream is a function of the seed alone.
+        start: step to begin at.
+        rank, world_size: this process's share of each batch.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, start: int = 0, rank: int = 0, world_size: int = 1):
+        self.count, self.batch_size, self.seed, self.start = count, batch_size, seed, start
+        self.rank, self.world_size = rank, world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.start
+        permutations: dict[int, np.ndarray] = {}
+        while True:
+            positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+            epochs, offsets = np.divmod(positions, self.count)
+            for epoch in range(epochs[0], epochs[-1] + 1):
+                if epoch not in permutations:
+                    permutations[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+            batch = np.array([permutations[e][o] for e, o in zip(epochs, offsets, strict=True)])
+            yield batch[self.rank :: self.world_size].tolist()
+            permutations = {epoch: order for epoch, order in permutations.items() if epoch >= epochs[-1]}
+            step += 1
+
+
+def _identity(batch: HeadBatch) -> HeadBatch:
+    return batch
+
+
+def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int) -> Iterator[HeadBatch]:
+    """Endless training batches of a store in the stream's order.
+
+    Raises:
+        StoreError: the store (or view) has no heads.
+    """
+    if not len(store):
+        raise StoreError(f"{store.path}: has no heads to train on")
+    loader = DataLoader(
+        _Heads(store),
+        batch_sampler=stream,
+        num_workers=num_workers,
+        collate_fn=_identity,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_one_thread,
+    )
+    return iter(loader)
+
+
+def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> DataLoader:
+    """All heads of a store once, in order; the last batch may be smaller.
+
+    Raises:
+        StoreError: the store (or view) has no heads.
+    """
+    if not len(store):
+        raise StoreError(f"{store.path}: has no heads")
+    return DataLoader(
+        _Heads(store),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=_identity,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

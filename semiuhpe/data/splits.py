@@ -1,0 +1,54 @@
+"""Which heads of a labelled dataset are treated as labelled, and which as unlabelled."""
+
+import random
+
+import numpy as np
+
+from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import ConfigError
+
+_SEED_300WLP = 666  # The seed of the paper's code: with another one its tables can't be reproduced.
+
+
+def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
+    """The paper's split of one sub-folder of 300W-LP.
+
+    Args:
+        n: number of files in the sub-folder, without the mirrored twins.
+        ss_ratio: share of labelled files, in [0, 1]; ``int(n * ss_ratio)`` files are labelled.
+
+    Returns:
+        Positions of the labelled and of the unlabelled files in the sorted list of files, in the paper's order.
+    """
+    order = list(range(n))
+    random.Random(_SEED_300WLP).shuffle(order)
+    count = int(n * ss_ratio)
+    return order[:count], order[count:]
+
+
+def split_store(store: HeadStore, ss_ratio: float) -> tuple[HeadStore, HeadStore]:
+    """Labelled and unlabelled part of a store, as two views.
+
+    Heads of one folder (300W-LP's ``AFW``, ``HELEN``, ...) are split by :func:`split_300wlp`; the mirrored twin of a
+    labelled head, in the folder ``*_Flip``, is labelled too.
+
+    Raises:
+        ConfigError: the ratio is not within (0, 1], or leaves nothing on one of the two sides.
+    """
+    if not 0.0 < ss_ratio <= 1.0:
+        raise ConfigError(f"--ss_ratio {ss_ratio}: the share of labelled heads must lie in (0, 1]")
+    folders: dict[str, dict[str, int]] = {}
+    for position, name in enumerate(store.names):
+        folder, _, stem = str(name).rpartition("/")
+        folders.setdefault(folder, {})[stem] = position
+    labelled: list[int] = []
+    unlabelled: list[int] = []
+    for folder in sorted(name for name in folders if not name.endswith("_Flip")):
+        twins = folders.get(folder + "_Flip", {})
+        stems = sorted(folders[folder])
+        parts = split_300wlp(len(stems), ss_ratio)
+        for target, part in zip((labelled, unlabelled), parts, strict=True):
+            chosen = [stems[i] for i in part]
+            target += [folders[folder][stem] for stem in chosen]
+            target += [twins[stem] for stem in chosen if stem in twins]
+    return store.view(labelled), store.view(unlabelled)

@@ -1,0 +1,6 @@
+"""Probability distributions on SO(3), parametrised by any 3x3 matrix."""
+
+from semiuhpe.distributions.matrix_fisher import MatrixFisher
+from semiuhpe.distributions.parameters import NonFiniteParameterError
+
+__all__ = ["MatrixFisher", "NonFiniteParameterError"]

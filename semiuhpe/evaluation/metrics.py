@@ -1,0 +1,59 @@
+"""Errors of predicted rotations."""
+
+import torch
+from torch import Tensor
+
+from semiuhpe.rotation import geodesic_deg, matrix_to_euler, wrap_deg
+
+AXIS_NAMES = ("left", "down", "front")
+
+
+def pose_errors(
+    predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | None = None, full_range: bool = False
+) -> dict[str, Tensor]:
+    """Per-head errors.
+
+    Args:
+        predicted, truth: (N, 3, 3) rotations, head to camera.
+        truth_euler_deg: (N, 3) pitch, yaw, roll as the dataset gives them; the prediction's angles are then compared
+            with them too.
+        full_range: which triple of angles the dataset gives; the papers use the front range on AFLW2000 and BIWI.
+
+    Returns:
+        ``geodesic_deg`` (N,) in [0, 180]; ``frobenius`` (N,) norm of I - R1 R2^T; ``axis_deg`` (N, 3) angle between
+        the predicted and true left, down and front vectors of the head; with Euler truth ``euler_abs_deg`` (N, 3),
+        absolute differences wrapped to at most 180.
+    """
+    predicted, truth = predicted.double(), truth.double()
+    identity = torch.eye(3, dtype=torch.float64, device=predicted.device)
+    errors = {
+        "geodesic_deg": geodesic_deg(predicted, truth),
+        "frobenius": torch.linalg.matrix_norm(identity - predicted @ truth.mT),
+        "axis_deg": torch.rad2deg(_angle_between(predicted, truth)),
+    }
+    if truth_euler_deg is not None:
+        difference = matrix_to_euler(predicted, full_range) - truth_euler_deg.double()
+        errors["euler_abs_deg"] = wrap_deg(difference).abs()
+    return errors
+
+
+def _angle_between(first: Tensor, second: Tensor) -> Tensor:
+    """Angle in radians between columns, by atan2 of sine and cosine: accurate at 0 and at pi."""
+    sine = torch.linalg.vector_norm(torch.linalg.cross(first, second, dim=-2), dim=-2)
+    return torch.atan2(sine, (first * second).sum(-2))
+
+
+def summarize(errors: dict[str, Tensor]) -> dict[str, float]:
+    """Means (and the median geodesic error) over all heads, as plain numbers."""
+    summary = {
+        "geodesic_mean_deg": errors["geodesic_deg"].mean(),
+        "geodesic_median_deg": errors["geodesic_deg"].quantile(0.5),
+        "frobenius_mean": errors["frobenius"].mean(),
+    }
+    for name, column in zip(AXIS_NAMES, errors["axis_deg"].unbind(-1), strict=True):
+        summary[f"{name}_axis_mean_deg"] = column.mean()
+    if "euler_abs_deg" in errors:
+        for name, column in zip(("pitch", "yaw", "roll"), errors["euler_abs_deg"].unbind(-1), strict=True):
+            summary[f"{name}_mae_deg"] = column.mean()
+        summary["euler_mae_deg"] = errors["euler_abs_deg"].mean()
+    return {name: float(value) for name, value in summary.items()}

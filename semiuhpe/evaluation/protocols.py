@@ -1,0 +1,98 @@
+"""Evaluation of a model on a labelled store."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from semiuhpe.augment.views import plain_view, weak_center_view
+from semiuhpe.data.crop import PROTOCOLS
+from semiuhpe.data.loading import HeadBatch, ordered_batches
+from semiuhpe.data.store import HeadStore
+from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.errors import StoreError, TrainingError
+from semiuhpe.evaluation.metrics import pose_errors, summarize
+from semiuhpe.rotation import R_300WLP, from_300wlp
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions for a whole store, on the CPU, and their errors.
+
+    Attributes:
+        rotation: (N, 3, 3) predicted modes, head to camera.
+        entropy: (N,) entropies of the predicted distributions.
+        errors: per-head errors, see :func:`semiuhpe.evaluation.metrics.pose_errors`.
+        summary: their means.
+    """
+
+    rotation: Tensor
+    entropy: Tensor
+    errors: dict[str, Tensor]
+    summary: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a model's nine numbers are to be read."""
+
+    distribution: str
+    convention: str
+    image_size: int
+
+    def __call__(self, output: Tensor):
+        """The predicted distribution of R head to camera of (B, 9) numbers."""
+        parameter = output.float().unflatten(-1, (3, 3))
+        if self.convention == R_300WLP:
+            parameter = from_300wlp(parameter)
+        return DISTRIBUTIONS[self.distribution](parameter)
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int, progress: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Modes (N, 3, 3) and entropies (N,) of a network on all heads of a store, on the CPU.
+
+    The network is put into eval mode for the while.
+
+    Raises:
+        TrainingError: a prediction is not finite.
+    """
+    was_training = network.training
+    network.eval()
+    modes, entropies = [], []
+    try:
+        for batch in tqdm(ordered_batches(store, batch_size), desc="evaluating", disable=None if progress else True):
+            predicted = reader(network(evaluation_view(batch.to(device), store, reader.image_size)))
+            modes.append(predicted.mode())
+            entropies.append(predicted.entropy())
+    except ValueError as error:
+        raise TrainingError(f"{store.path}: the model predicts values that are not finite ({error})") from error
+    finally:
+        network.train(was_training)
+    return torch.cat(modes).cpu(), torch.cat(entropies).cpu()
+
+
+def evaluation_view(batch: HeadBatch, store: HeadStore, size: int) -> Tensor:
+    """Network input: test stores hold the protocol's own crop, training stores are cropped at its margin."""
+    if store.meta["loose"]:
+        return weak_center_view(batch, PROTOCOLS[store.meta["protocol"]], size)
+    return plain_view(batch, size)
+
+
+def evaluate(
+    network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int, progress: bool = False
+) -> Evaluation:
+    """Predictions and errors of a network on a labelled store.
+
+    Raises:
+        StoreError: the store has no labels or no heads.
+    """
+    if store.rotation is None:
+        raise StoreError(f"{store.path}: has no labels, so nothing can be evaluated on it")
+    rotation, entropy = predict(network, reader, store, device, batch_size, progress)
+    euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
+    errors = pose_errors(rotation, torch.from_numpy(store.rotation), euler, store.meta["full_range"])
+    return Evaluation(rotation, entropy, errors, summarize(errors))

@@ -1,0 +1,5 @@
+"""Training methods: each one is a module with ``add_options``, ``check_options`` and ``phases``."""
+
+from semiuhpe.methods import semiuhpe
+
+METHODS = {"semiuhpe": semiuhpe}

@@ -1,0 +1,72 @@
+"""What the trainer asks of a method.
+
+A method is one module that owns its options and its steps. It divides a run into phases; in each phase something takes
+a step on a labelled and, where it wants one, an unlabelled batch.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from semiuhpe.data.loading import HeadBatch
+
+
+@dataclass
+class StepResult:
+    """Loss to be minimised, and scalars (0-dimensional tensors, on the device) to be logged."""
+
+    loss: Tensor
+    scalars: dict[str, Tensor] = field(default_factory=dict)
+
+
+Pool = Callable[[], Iterator[HeadBatch]]
+"""All unlabelled heads of this process once, in order, on the device."""
+
+
+class Learner(Protocol):
+    """What happens in one phase."""
+
+    needs_unlabelled: bool
+    student: nn.Module
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The network to be evaluated beside the student; the student itself where there is no teacher."""
+
+    def begin(self, pool: Pool) -> None:
+        """Called once when the phase begins, after the student was given its starting weights."""
+
+    def refresh(self, pool: Pool) -> dict[str, float]:
+        """Called every ``save_frequency`` steps; returns scalars to be logged."""
+
+    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, generator: torch.Generator) -> StepResult:
+        """The loss of one step."""
+
+    def after_step(self, step: int) -> None:
+        """Called after the optimizer's step number ``step`` of this phase, counted from 0."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be saved beside the student."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`state_dict` gave."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a run.
+
+    Attributes:
+        name: for the log.
+        learner: what takes the steps.
+        end: iteration, counted over the whole run, at which the phase is over.
+        lr: learning rate.
+    """
+
+    name: str
+    learner: Learner
+    end: int
+    lr: float

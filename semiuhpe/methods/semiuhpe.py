@@ -1,0 +1,194 @@
+"""SemiUHPE: semi-supervised head pose estimation (Zhou et al., arXiv 2404.02544).
+
+Stage 1 is supervised. Stage 2, per step:
+
+1. The teacher looks at a weak view of unlabelled heads and gives a distribution for each.
+2. Pseudo labels whose entropy is not below the threshold are dropped. The threshold is fixed, or dynamic: a quantile of
+   the teacher's entropy over the whole unlabelled pool, taken anew every ``save_frequency`` steps.
+3. The student looks at a strong view: a wider area crop; cut-occlusion; turned in plane, with the pseudo label.
+4. The loss is that of the labelled heads plus ``SSL_lambda`` times the cross entropy from the teacher's distribution to
+   the student's, averaged over all unlabelled heads, dropped ones counting as zero.
+5. The teacher moves towards the student.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semiuhpe.augment.occlusion import cutmix, cutout
+from semiuhpe.augment.views import labelled_view, unlabelled_views
+from semiuhpe.config import FLAG, require
+from semiuhpe.data.loading import HeadBatch
+from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.methods.base import Phase, Pool, StepResult
+from semiuhpe.methods.supervised import Inputs, Supervised, labelled_scalars, negative_log_likelihood
+from semiuhpe.methods.teacher import Teacher
+from semiuhpe.methods.threshold import entropy_quantile
+from semiuhpe.rotation import geodesic_deg
+from semiuhpe.training.distributed import Process
+
+STAGE2_LR_FACTOR = 0.1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this method."""
+    group = parser.add_argument_group("semi-supervised learning")
+    group.add_argument("--stage1_iteration", type=int, default=50000, help="length of supervised stage 1")
+    group.add_argument("--SSL_lambda", type=float, default=1.0, help="weight of the unlabelled loss")
+    group.add_argument("--ulb_batch_ratio", type=float, default=4, help="unlabelled heads per labelled head in a batch")
+    group.add_argument("--type_unsuper", choices=("ce", "nll"), default="ce", help="unlabelled loss")
+    group.add_argument("--conf_thres", type=float, default=-5.3, help="pseudo labels of lower entropy are kept")
+    group.add_argument("--dynamic_thres", help="take the threshold as a quantile of the pool's entropy", **FLAG)
+    group.add_argument("--left_ratio", type=float, default=0.95, help="share of pseudo labels that it keeps")
+    group.add_argument("--is_ema", help="the teacher is a moving average of the student", **{**FLAG, "default": True})
+    group.add_argument("--ema_decay", type=float, default=0.999, help="decay of that average")
+    group.add_argument("--cutout_aug", help="cutout in strong views", **FLAG)
+    group.add_argument("--cutmix_aug", help="cutmix in strong views", **FLAG)
+    group.add_argument("--rotate_aug", help="strong views turned in plane, pseudo labels turned along", **FLAG)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of stage 2; see :func:`add_options`."""
+
+    SSL_lambda: float
+    type_unsuper: str
+    conf_thres: float
+    dynamic_thres: bool
+    left_ratio: float
+    is_ema: bool
+    ema_decay: float
+    cutout_aug: bool
+    cutmix_aug: bool
+    rotate_aug: bool
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ConfigError if an option of the method has an impossible value."""
+    require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
+    require(0.0 <= options.ema_decay <= 1.0, f"--ema_decay {options.ema_decay}: must lie in [0, 1]")
+    require(options.SSL_lambda >= 0.0, f"--SSL_lambda {options.SSL_lambda}: must not be negative")
+    require(options.stage1_iteration >= 0, f"--stage1_iteration {options.stage1_iteration}: must not be negative")
+    require(
+        options.stage1_iteration <= options.max_iteration,
+        f"--stage1_iteration {options.stage1_iteration} is beyond --max_iteration {options.max_iteration}",
+    )
+    require(
+        round(options.batch_size * options.ulb_batch_ratio) >= 1,
+        f"--ulb_batch_ratio {options.ulb_batch_ratio}: leaves no unlabelled head in a batch of {options.batch_size}",
+    )
+
+
+def phases(options: argparse.Namespace, student: nn.Module, inputs: Inputs, process: Process) -> list[Phase]:
+    """Stage 1, and stage 2 unless ``stage1_iteration`` is the whole run."""
+    stage1 = Phase(
+        "stage1", Supervised(student, options.distribution, inputs), options.stage1_iteration, options.lr
+    )
+    if options.stage1_iteration == options.max_iteration:
+        return [stage1]
+    settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
+    learner = SemiUHPE(student, options.distribution, inputs, settings, process)
+    stage2 = Phase("stage2", learner, options.max_iteration, options.lr * STAGE2_LR_FACTOR)
+    return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
+
+
+class SemiUHPE:
+    """Stage 2."""
+
+    needs_unlabelled = True
+
+    def __init__(self, student: nn.Module, distribution: str, inputs: Inputs, settings: Settings, process: Process):
+        self.student = student
+        self.distribution = DISTRIBUTIONS[distribution]
+        self.inputs = inputs
+        self.settings = settings
+        self.process = process
+        self.threshold = settings.conf_thres
+        self._averaged = Teacher(student, settings.ema_decay, settings.is_ema)
+
+    @property
+    def teacher(self) -> nn.Module:
+        return self._averaged.network
+
+    def begin(self, pool: Pool) -> None:
+        self._averaged = Teacher(self.student, self.settings.ema_decay, self.settings.is_ema)
+        self.refresh(pool)
+
+    def refresh(self, pool: Pool) -> dict[str, float]:
+        if self.settings.dynamic_thres:
+            entropy = self.process.gather(torch.cat(list(self._pool_entropy(pool))))
+            self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
+        return {"settings/conf_thres": self.threshold}
+
+    def step(self, labelled: HeadBatch, unlabelled: HeadBatch, generator: torch.Generator) -> StepResult:
+        inputs, settings = self.inputs, self.settings
+        view = labelled_view(labelled, inputs.labelled_protocol, inputs.size, inputs.flip, generator)
+        weak, strong = unlabelled_views(
+            unlabelled, inputs.unlabelled_protocol, inputs.size, settings.rotate_aug, generator
+        )
+        with torch.no_grad():
+            pseudo = self._predict(self.teacher(weak.image))
+            entropy = pseudo.entropy()
+            kept = entropy < self.threshold
+            target = pseudo if strong.turn is None else self.distribution(strong.turn @ pseudo.parameter)
+
+        output = self.student(torch.cat([view.image, self._occlude(strong.image, generator)]))
+        predicted = self._predict(output[: len(labelled)])
+        predicted_strong = self._predict(output[len(labelled) :])
+
+        supervised = negative_log_likelihood(predicted, view.rotation).mean()
+        if settings.type_unsuper == "ce":
+            unlabelled_loss = target.cross_entropy(predicted_strong)
+        else:
+            unlabelled_loss = negative_log_likelihood(predicted_strong, target.mode())
+        unsupervised = (unlabelled_loss * kept).mean()
+        scalars = labelled_scalars(supervised, predicted, view.rotation)
+        scalars |= _unlabelled_scalars(unsupervised, pseudo, entropy, kept, weak.rotation)
+        return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
+
+    def after_step(self, step: int) -> None:
+        self._averaged.update(self.student, step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"threshold": self.threshold}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.threshold = state["threshold"]
+
+    def _predict(self, output: Tensor):
+        return self.distribution(output.float().unflatten(-1, (3, 3)))
+
+    def _occlude(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        if self.settings.cutout_aug:
+            image = cutout(image, generator)
+        if self.settings.cutmix_aug:
+            image = cutmix(image, generator)
+        return image
+
+    @torch.no_grad()
+    def _pool_entropy(self, pool: Pool) -> Iterator[Tensor]:
+        """Entropy of the teacher on the weak views that training shows it, batch by batch."""
+        generator = torch.Generator(self.process.device).manual_seed(0)
+        for batch in pool():
+            weak, _ = unlabelled_views(batch, self.inputs.unlabelled_protocol, self.inputs.size, False, generator)
+            yield self._predict(self.teacher(weak.image)).entropy()
+
+
+@torch.no_grad()
+def _unlabelled_scalars(loss: Tensor, pseudo, entropy: Tensor, kept: Tensor, truth: Tensor | None) -> dict[str, Tensor]:
+    """What is logged of the unlabelled part; errors of pseudo labels only where the store happens to have the truth."""
+    scalars = {
+        "ssl/unsuper_loss": loss.detach(),
+        "ssl/entropy": entropy.mean(),
+        "ssl/kept_ratio": kept.float().mean(),
+    }
+    if truth is not None:
+        error = geodesic_deg(pseudo.mode(), truth)
+        scalars["ssl/pseudo_error_deg"] = error.mean()
+        scalars["ssl/kept_error_deg"] = torch.where(kept, error, math.nan).nanmean()
+    return scalars

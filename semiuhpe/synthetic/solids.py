@@ -1,0 +1,99 @@
+"""Small meshes to build with: ellipsoids, tubes, discs. Triangles turn counter-clockwise seen from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .head import MODES, grid_triangles
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Vertices (N, 3) float32, triangles (M, 3) int32 and linear albedo (N, 3), with the strength of the highlight."""
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    albedo: np.ndarray
+    gloss: float = 0.1
+
+
+@dataclass(frozen=True)
+class Wearable:
+    """A mesh on the mean head, with the identity's modes at its vertices, so that it fits every head."""
+
+    mesh: Mesh
+    modes: np.ndarray  # (K, N * 3)
+
+    def on(self, coefficients: np.ndarray, albedo: np.ndarray) -> Mesh:
+        """Fitted to an identity and painted with ``albedo`` (3,) or (N, 3)."""
+        v = self.mesh.vertices + (coefficients @ self.modes).reshape(-1, 3)
+        return Mesh(v, self.mesh.triangles, np.broadcast_to(albedo, v.shape), self.mesh.gloss)
+
+
+def wearable(mesh: Mesh) -> Wearable:
+    """Makes a mesh that is modelled on the mean head fit all heads."""
+    return Wearable(mesh, np.stack([(m.sigma * m.field(mesh.vertices)).ravel() for m in MODES]).astype(np.float32))
+
+
+def solid(vertices: np.ndarray, triangles: np.ndarray, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+    """A mesh of one colour."""
+    vertices = np.ascontiguousarray(vertices, np.float32)
+    albedo = np.broadcast_to(np.asarray(colour, np.float32), vertices.shape)
+    return Mesh(vertices, np.ascontiguousarray(triangles, np.int32), albedo, gloss)
+
+
+def join(meshes: list[Mesh]) -> Mesh:
+    """One mesh of several; the highlight is that of the first."""
+    starts = np.cumsum([0] + [len(m.vertices) for m in meshes[:-1]])
+    return Mesh(
+        np.concatenate([m.vertices for m in meshes]),
+        np.concatenate([m.triangles + np.int32(s) for m, s in zip(meshes, starts, strict=True)]),
+        np.concatenate([m.albedo for m in meshes]),
+        meshes[0].gloss,
+    )
+
+
+def mirrored(mesh: Mesh) -> Mesh:
+    """The mesh on the other side of the head (x to -x)."""
+    flipped = mesh.vertices * np.array([-1, 1, 1], np.float32)
+    return Mesh(flipped, np.ascontiguousarray(mesh.triangles[:, ::-1]), mesh.albedo, mesh.gloss)
+
+
+def ellipsoid(centre, radii, rows: int = 8, columns: int = 12, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+    """An axis-aligned ellipsoid."""
+    lat = np.linspace(-np.pi / 2, np.pi / 2, rows)[:, None]
+    lon = np.linspace(0, 2 * np.pi, columns, endpoint=False)[None]
+    unit = np.stack([np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon, np.cos(lat) * np.cos(lon)], -1).reshape(-1, 3)
+    vertices = unit * np.asarray(radii) + np.asarray(centre)
+    return solid(vertices, grid_triangles(rows, columns), colour, gloss)
+
+
+def tube(path, radii, spokes: int = 8, closed: bool = False, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+    """A tube around a polyline (n, 3), with a radius (n,) at every point; ``closed`` joins its end to its beginning."""
+    path = np.asarray(path, np.float64)
+    radii = np.broadcast_to(np.asarray(radii, np.float64), len(path))
+    along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    # the world axis that is least parallel to the whole path gives every ring the same "up"
+    axis = np.eye(3)[np.argmin(np.abs(along).max(0))]
+    side = np.cross(along, axis)
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    up = np.cross(along, side)
+    angle = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
+    ring = np.cos(angle)[None, :, None] * side[:, None] + np.sin(angle)[None, :, None] * up[:, None]
+    vertices = (path[:, None] + radii[:, None, None] * ring).reshape(-1, 3)
+    rows = len(path)
+    if closed:
+        wrapped = grid_triangles(rows + 1, spokes) % (rows * spokes)
+        return solid(vertices, wrapped, colour, gloss)
+    return solid(vertices, grid_triangles(rows, spokes), colour, gloss)
+
+
+def fan(rim: np.ndarray, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+    """A flat plate inside a closed rim (n, 3)."""
+    n = len(rim)
+    i = np.arange(n)
+    triangles = np.stack([np.full(n, n), i, (i + 1) % n], 1)
+    return solid(np.concatenate([rim, rim.mean(0, keepdims=True)]), triangles, colour, gloss)

@@ -1,0 +1,117 @@
+"""Run folders: ``exps/<exp_name>/<exp_detail>/<date>/``, named as by the paper's code."""
+
+import argparse
+import json
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from semiuhpe.config import save_settings
+from semiuhpe.errors import ConfigError
+
+SCALARS = "scalars.jsonl"
+
+
+def experiment_detail(options: argparse.Namespace) -> str:
+    """The paper's name of a variant, such as ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
+    if options.exp_detail:
+        return options.exp_detail
+    threshold = f"Dyna{options.left_ratio}" if options.dynamic_thres else str(options.conf_thres)
+    parts = [
+        f"SSL{options.SSL_lambda}_r{options.ss_ratio}_{options.type_unsuper}_{options.network}",
+        f"t{threshold}_b{options.batch_size}",
+    ]
+    flags = {
+        "ema": options.is_ema,
+        "RO": options.rotate_aug,
+        "CO": options.cutout_aug,
+        "CM": options.cutmix_aug,
+        "full": options.is_full_range,
+    }
+    return "_".join(parts + [name for name, on in flags.items() if on])
+
+
+def new_run_folder(options: argparse.Namespace) -> Path:
+    """Creates the folder of a new run."""
+    root = Path(options.exps_dir) / options.exp_name
+    if options.debug:
+        folder = root / "debug" / "debug"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    while True:
+        folder = root / experiment_detail(options) / datetime.now().strftime("%b%d_%H%M%S")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:  # another run was started in the same second
+            continue
+
+
+def find_checkpoint(name: str, exps_dir: str, exp_name: str | None = None) -> Path:
+    """Path of a checkpoint given as a file, or as ``<exp_detail>/<date>/<best|last>`` below the experiments' folder.
+
+    Raises:
+        ConfigError: nothing, or more than one checkpoint, has that name.
+    """
+    direct = Path(name)
+    if direct.is_file():
+        return direct
+    pattern = f"{exp_name or '*'}/{name}.pth"
+    found = sorted(Path(exps_dir).glob(pattern)) if not direct.is_absolute() else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"{name}: is in several experiments ({', '.join(map(str, found))}); pass --exp_name")
+    raise ConfigError(
+        f"{name}: there is no such checkpoint; pass a file, or EXP_DETAIL/DATE/best of a run in {exps_dir}/"
+    )
+
+
+class RunLog:
+    """Scalars to TensorBoard and to a JSON Lines file, messages to ``log.txt``. Only the main process writes."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace, first_step: int):
+        self.folder = folder
+        save_settings(options, folder / "config.yml")
+        self._handler = logging.FileHandler(folder / "log.txt")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logging.getLogger("semiuhpe").addHandler(self._handler)
+        _drop_scalars_from(folder / SCALARS, first_step)
+        self._scalars = open(folder / SCALARS, "a")
+        self._board = SummaryWriter(str(folder), purge_step=first_step)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Records scalars of one step."""
+        self._scalars.write(json.dumps({"step": step, **values}) + "\n")
+        self._scalars.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._scalars.close()
+        self._board.close()
+        logging.getLogger("semiuhpe").removeHandler(self._handler)
+        self._handler.close()
+
+
+def read_scalars(folder: Path) -> list[dict[str, Any]]:
+    """The recorded scalars of a run, a dictionary with ``step`` for each time of recording."""
+    return [json.loads(line) for line in (folder / SCALARS).read_text().splitlines()]
+
+
+def _drop_scalars_from(path: Path, first_step: int) -> None:
+    """A resumed run repeats the steps after its last checkpoint: their first record goes."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            step = json.loads(line)["step"]
+        except (ValueError, KeyError):  # a line cut off when the process was killed
+            continue
+        if step <= first_step:
+            kept.append(line + "\n")
+    path.write_text("".join(kept))

@@ -1,0 +1,111 @@
+"""Lighting of a mesh at its vertices (Phong reflection, Gouraud shading), with the interface of Sim3DR's pipeline.
+
+Lights and viewer are placed relative to the mesh, whatever its size in pixels: the mesh's bounding box is moved to the
+origin and scaled so that its longest side is 2. The axes stay those of the image (`sim3dr.renderer`): x right, y down,
+z towards the viewer. A light at (-5, 0, 0) is to the left, one at (0, -5, 0) above, one at (0, 0, 5) at the viewer.
+The mesh is lit on the side its normals point to; `sim3dr.renderer` says which that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim3dr import _core
+from sim3dr._arrays import color_array, index_array, real_array
+from sim3dr.renderer import rasterize
+
+
+class RenderPipeline:
+    """Light a mesh and draw it over an image.
+
+    With n the unit normal of a vertex, l and v the unit vectors from it to the light and to the viewer, and
+    r = 2 (n.l) n - l the mirrored direction of the light, the light at the vertex is
+
+        ambient + directional * max(n.l, 0) + specular * max(r.v, 0) ** specular_exp      (specular only where n.l > 0)
+
+    clipped to [0, 1], each of the three an intensity times a colour; specular light has the colour of the directional.
+
+    Args:
+        intensity_ambient: 0 or more.
+        color_ambient: three numbers from 0 to 1, or one for all channels; in the order of the image's channels.
+        intensity_directional: 0 or more.
+        color_directional: as `color_ambient`.
+        intensity_specular: 0 or more.
+        specular_exp: larger for smaller highlights.
+        light_pos: (x, y, z) of the light, in the frame of the module's head paragraph.
+        view_pos: (x, y, z) of the viewer, in the same frame; only highlights depend on it.
+
+    Raises:
+        ValueError: a colour or a position is not three finite numbers.
+    """
+
+    def __init__(
+        self,
+        intensity_ambient: float = 0.3,
+        color_ambient: float | Sequence[float] = (1, 1, 1),
+        intensity_directional: float = 0.6,
+        color_directional: float | Sequence[float] = (1, 1, 1),
+        intensity_specular: float = 0.1,
+        specular_exp: float = 5,
+        light_pos: Sequence[float] = (0, 0, 5),
+        view_pos: Sequence[float] = (0, 0, 5),
+    ) -> None:
+        color_directional = _triple(color_directional, "color_directional")
+        self.ambient = intensity_ambient * _triple(color_ambient, "color_ambient")
+        self.directional = intensity_directional * color_directional
+        self.specular = intensity_specular * color_directional
+        self.specular_exp = float(specular_exp)
+        self.light_pos = _triple(light_pos, "light_pos")
+        self.view_pos = _triple(view_pos, "view_pos")
+
+    def light(self, vertices: ArrayLike, triangles: ArrayLike) -> NDArray[np.float32]:
+        """The light at each vertex, float32 (N, 3) from 0 to 1; vertices without a normal have the ambient light."""
+        vertices = real_array(vertices, "vertices")
+        normals = _core.vertex_normals(vertices, index_array(triangles, "triangles"))
+        return _core.vertex_light(
+            vertices,
+            normals,
+            self.ambient,
+            self.directional,
+            self.specular,
+            self.specular_exp,
+            self.light_pos,
+            self.view_pos,
+        )
+
+    def __call__(
+        self, vertices: ArrayLike, triangles: ArrayLike, image: NDArray[np.uint8], texture: ArrayLike | None = None
+    ) -> NDArray[np.uint8]:
+        """Draw the lit mesh over an image.
+
+        Args:
+            vertices: (N, 3), pixels, larger z nearer.
+            triangles: (M, 3) integers, indices of vertices.
+            image: uint8 (H, W, 3), the background; it is not modified.
+            texture: (N, 3), colours of the vertices from 0 to 1, white without it; it is not modified.
+
+        Returns:
+            A new image, uint8 (H, W, 3).
+
+        Raises:
+            TypeError, ValueError: as `rasterize`.
+        """
+        colors = self.light(vertices, triangles)
+        if texture is not None:
+            texture = color_array(texture, "texture")
+            if texture.shape != colors.shape:
+                raise ValueError(f"texture must have the shape {colors.shape} of the vertices, got {texture.shape}")
+            colors *= texture
+        return rasterize(vertices, triangles, colors, bg=image)
+
+
+def _triple(value: float | Sequence[float], name: str) -> NDArray[np.float64]:
+    triple = np.asarray(value, np.float64)
+    if triple.ndim == 0 and name.startswith("color"):
+        triple = np.full(3, triple)
+    if triple.shape != (3,) or not np.isfinite(triple).all():
+        raise ValueError(f"{name} must be three finite numbers, got {value!r}")
+    return triple
