@@ -6,8 +6,9 @@ import torch
 
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic import figure, hair, scene
-from semiuhpe.synthetic.head import MODES, template
+from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import random_identity
+from semiuhpe.synthetic.modes import MODES
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import DOMAINS, render_head
 

@@ -20,13 +20,17 @@ COLUMNS = {
     "yaw_mae_deg": "yaw",
     "roll_mae_deg": "roll",
     "euler_mae_deg": "Euler MAE",
+    "kept_ratio": "kept",
+    "kept_error_deg": "kept error",
 }
 
 
 def main(argv: Sequence[str]) -> int:
     parser = experiment_parser("eval.py", "Evaluates a checkpoint on a labelled head store.")
     parser.add_argument("checkpoint", help="a checkpoint file, or EXP_DETAIL/DATE/best of a run")
-    parser.add_argument("--output", metavar="FILE", help="JSON file to write; eval_<test_set>.json beside the checkpoint")
+    parser.add_argument(
+        "--output", metavar="FILE", help="eval_<test_set>.json beside the checkpoint if not given"
+    )
     parser.set_defaults(network=None)
     options = parse(parser, argv)
     if options.network:
@@ -60,6 +64,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
     for role, row in results.items():
         cells.append([role, *(f"{row[name]:.3f}" if name in row else "" for name in columns)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-             for row in cells]
+    lines = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +23,14 @@ from semiuhpe.training.run_folder import find_checkpoint, new_run_folder
 from semiuhpe.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a run is, and whether it went to its end or was stopped by a signal."""
+
+    folder: Path
+    finished: bool
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,8 +63,8 @@ def check_options(options: argparse.Namespace) -> None:
     METHODS[options.method].check_options(options)
 
 
-def train(options: argparse.Namespace, checkpoint: Path | None = None) -> Path:
-    """Trains, and returns the run folder.
+def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainResult:
+    """Trains a new run, or continues one from its checkpoint.
 
     Raises:
         SemiUHPEError: of any kind, before anything is written if an option or a store is at fault.
@@ -74,8 +83,7 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> Path:
             trainer.resume(checkpoint)
         if process.is_main:
             _announce(options, data, folder)
-        trainer.run()
-        return folder
+        return TrainResult(folder, trainer.run())
     finally:
         process.close()
 

@@ -76,9 +76,7 @@ def landmark_rectangle(landmarks: np.ndarray, margin: float, width: int, height:
     return _square(x_min - reach, y_min - LANDMARKS.above * reach, x_max + reach, y_max + reach, width, height)
 
 
-def box_rectangle(
-    box: np.ndarray, margin: float, width: int, height: int, protocol: Protocol = HEAD_BOX
-) -> Rectangle:
+def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, protocol: Protocol = HEAD_BOX) -> Rectangle:
     """Crop bounds of the head-box protocol: a square of side (w + h) / 2 about the box's centre, with a margin.
 
     Raises:

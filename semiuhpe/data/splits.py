@@ -2,8 +2,6 @@
 
 import random
 
-import numpy as np
-
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError
 

@@ -62,7 +62,7 @@ class HeadStore:
         labels = self._read_labels()
         count = self.meta["count"]
         self.indices = np.arange(count) if indices is None else np.asarray(indices, dtype=np.int64)
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < count):
+        if self.indices.size and (self.indices.min() < 0 or self.indices.max() >= count):
             raise StoreError(f"{self.path}: has {count} heads; index {int(self.indices.max())} is out of range")
         self.rotation = self._part(labels.get("rotation"))
         self.euler_deg = self._part(labels.get("euler_deg"))
@@ -262,7 +262,7 @@ class StoreWriter:
         lock = self.partial.with_name(self.partial.name + ".lock")
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = open(lock, "w")
+            self._lock = open(lock, "w")  # noqa: SIM115  (held until the store is complete)
         except OSError as error:
             raise StoreError(f"{self.path}: can't be written ({error.strerror}); choose another --out") from error
         try:

@@ -2,5 +2,6 @@
 
 from semiuhpe.distributions.matrix_fisher import MatrixFisher
 from semiuhpe.distributions.parameters import NonFiniteParameterError
+from semiuhpe.distributions.rotation_laplace import RotationLaplace
 
-__all__ = ["MatrixFisher", "NonFiniteParameterError"]
+__all__ = ["MatrixFisher", "NonFiniteParameterError", "RotationLaplace"]

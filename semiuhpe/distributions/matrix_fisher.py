@@ -4,8 +4,8 @@ Conventions
 -----------
 The density of a rotation R with parameter A (3x3) is ``exp(tr(A^T R)) / C(A)`` with respect to the Haar *probability*
 measure: the uniform distribution has density one and entropy zero, and every other one a negative entropy. With the
-proper singular value decomposition ``A = U diag(s) V^T`` (U, V rotations, ``s1 >= s2 >= |s3|``) the mode is U V^T, and s
-tells how concentrated the distribution is about it.
+proper singular value decomposition ``A = U diag(s) V^T`` (U, V rotations, ``s1 >= s2 >= |s3|``) the mode is U V^T, and
+s tells how concentrated the distribution is about it.
 
 Equations
 ---------
@@ -38,15 +38,18 @@ Everything is computed in float64 and returned in the dtype of the parameters, f
 not touch float64. The work per matrix is small enough to be free on any GPU (see :mod:`.contour`).
 """
 
+import math
 from functools import cached_property
 from typing import NamedTuple
 
+import roma
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from semiuhpe.distributions.bingham_sampling import sample_bingham
 from semiuhpe.distributions.contour import bingham_integrals
-from semiuhpe.distributions.parameters import check_parameters
+from semiuhpe.distributions.parameters import check_parameters, in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
 NEARLY_UNIFORM = 5e-3  # |A|^2 below which the power series of C serves: there its error and that of c are near 1e-12
@@ -85,34 +88,50 @@ class MatrixFisher:
 
     def mode(self) -> Tensor:
         """The rotation of highest density, (..., 3, 3). Not differentiable."""
-        return self._cast(self._summary.u @ self._summary.v.mT)
+        return in_result_dtype(self._summary.u @ self._summary.v.mT, self.parameter)
 
     def mean(self) -> Tensor:
         """E[R], (..., 3, 3): inside the convex hull of SO(3), a rotation only in the limit. Differentiable."""
-        return self._cast(self._mean())
+        return in_result_dtype(self._mean(), self.parameter)
 
     def log_normalizer(self) -> Tensor:
         """log C(A), (...). Differentiable, twice."""
-        return self._cast(self._log_normalizer())
+        return in_result_dtype(self._log_normalizer(), self.parameter)
 
     def entropy(self) -> Tensor:
         """Differential entropy with respect to the Haar probability measure, (...): at most zero. Differentiable."""
-        return self._cast(_Entropy.apply(self._parameter64, self._summary))
+        return in_result_dtype(_Entropy.apply(self._parameter64, self._summary), self.parameter)
 
     def log_prob(self, rotation: Tensor) -> Tensor:
         """Log density at rotation (..., 3, 3), broadcast with the batch. Differentiable in both."""
-        return self._cast(_inner(self._parameter64, rotation.double()) - self._log_normalizer())
+        log_prob = inner(self._parameter64, rotation.double()) - self._log_normalizer()
+        return in_result_dtype(log_prob, self.parameter)
 
     def cross_entropy(self, other: "MatrixFisher") -> Tensor:
         """-E[log density of other] with the expectation under this distribution, (...). Differentiable in both."""
-        return self._cast(other._log_normalizer() - _inner(other._parameter64, self._mean()))
+        cross_entropy = other._log_normalizer() - inner(other._parameter64, self._mean())
+        return in_result_dtype(cross_entropy, self.parameter, other.parameter)
 
     def kl_divergence(self, other: "MatrixFisher") -> Tensor:
-        """Kullback-Leibler divergence from other to this distribution, E[log p - log other], (...)."""
-        difference = self._parameter64 - other._parameter64
-        return self._cast(other._log_normalizer() - self._log_normalizer() + _inner(difference, self._mean()))
+        """Kullback-Leibler divergence E[log p - log other], (...). Differentiable in both."""
+        gain = inner(self._parameter64 - other._parameter64, self._mean())
+        divergence = other._log_normalizer() - self._log_normalizer() + gain
+        return in_result_dtype(divergence, self.parameter, other.parameter)
 
-    @cached_property
+    def sample(self, sample_shape: tuple[int, ...] = (), generator: torch.Generator | None = None) -> Tensor:
+        """Independent rotations, (*sample_shape, ..., 3, 3), exactly distributed.
+
+        Args:
+            sample_shape: how many for each distribution of the batch.
+            generator: on the device of the parameters; the same state gives the same rotations.
+        """
+        summary = self._summary
+        count = math.prod(sample_shape)
+        q = sample_bingham(_gaps(summary.s).reshape(-1, 3), count, generator).reshape(count, *self.batch_shape, 4)
+        rotations = summary.u @ roma.unitquat_to_rotmat(q.roll(-1, -1)) @ summary.v.mT  # roma has the scalar last
+        return in_result_dtype(rotations.reshape(*sample_shape, *self.batch_shape, 3, 3), self.parameter)
+
+    @property  # not cached: a copy made under no_grad would cut the graph
     def _parameter64(self) -> Tensor:
         return self.parameter.double()
 
@@ -126,9 +145,6 @@ class MatrixFisher:
     def _mean(self) -> Tensor:
         return _Mean.apply(self._parameter64, self._summary)
 
-    def _cast(self, value: Tensor) -> Tensor:
-        return value.to(torch.promote_types(self.parameter.dtype, torch.float32))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}(batch_shape={tuple(self.batch_shape)}, dtype={self.parameter.dtype})"
 
@@ -137,7 +153,7 @@ class MatrixFisher:
 def _summarize(parameter: Tensor) -> _Summary:
     u, s, v = proper_svd(parameter)
     s1, s2, s3 = s.unbind(-1)
-    gaps = 2 * torch.stack((s2 + s3, s1 + s3, s1 + s2), -1)
+    gaps = _gaps(s)
     c, x = bingham_integrals(gaps)
 
     towards = (s2 + s3) * x[..., 0, 1]
@@ -151,6 +167,11 @@ def _summarize(parameter: Tensor) -> _Summary:
     log_normalizer = torch.where(nearly_uniform, series, s.sum(-1) + log_c)
     entropy = torch.where(nearly_uniform, series - (s * mean_s).sum(-1), log_c + (gaps * _square_moments(x)).sum(-1))
     return _Summary(u, s, v, log_normalizer, mean_s, entropy, x)
+
+
+def _gaps(s: Tensor) -> Tensor:
+    s1, s2, s3 = s.unbind(-1)
+    return 2 * torch.stack((s2 + s3, s1 + s3, s1 + s2), -1)
 
 
 def _square_moments(x: Tensor) -> Tensor:
@@ -168,17 +189,12 @@ def _log_normalizer_series(s: Tensor) -> Tensor:
     return torch.log1p(second_to_fourth + fifth_and_sixth + seventh_and_eighth)
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """tr(a^T b)."""
-    return (a * b).sum((-2, -1))
-
-
 def _mean_of(summary: _Summary) -> Tensor:
     return (summary.u * summary.mean_s[..., None, :]) @ summary.v.mT
 
 
 def _covariance_times(summary: _Summary, direction: Tensor) -> Tensor:
-    """Derivative of the mean along a direction (..., 3, 3), in the frame where A is diagonal: Cov(R, tr(direction^T R)).
+    """Cov(R, tr(direction^T R)), the derivative of the mean along direction (..., 3, 3), where A is diagonal.
 
     R_ii is one minus twice the sum of the two q_j^2 with j != i, and R_ij +- R_ji are 4 q_i q_j and 4 q_0 q_k.
     """

@@ -1,4 +1,4 @@
-"""Checks that every distribution makes on its 3x3 parameters."""
+"""What the distributions have in common: checks of their 3x3 parameters, and the dtype of their results."""
 
 import torch
 from torch import Tensor
@@ -31,3 +31,16 @@ def check_parameters(parameter: Tensor, distribution: str, validate_args: bool |
                 f"at batch index {named}{more}"
             )
     return parameter
+
+
+def in_result_dtype(value: Tensor, *parameters: Tensor) -> Tensor:
+    """Cast a float64 result to the widest dtype of the parameters it came from, to float32 at least."""
+    dtype = torch.float32
+    for parameter in parameters:
+        dtype = torch.promote_types(dtype, parameter.dtype)
+    return value.to(dtype)
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """tr(a^T b) of matrices (..., n, m)."""
+    return (a * b).sum((-2, -1))

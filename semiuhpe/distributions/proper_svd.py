@@ -80,7 +80,7 @@ def _leading_eigenvector(symmetric: Tensor) -> Tensor:
 
 
 def _svd_2x2(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``block = R(left) diag(s) R(right)^T`` with plane rotations R, ``s1 >= |s2|``: s (..., 2) and both angles (...)."""
+    """s (..., 2) and angles (...) with ``block = rot(left) diag(s) rot(right)^T`` and ``s1 >= |s2|``."""
     a, b, c, d = block.flatten(-2).unbind(-1)
     trace, twist = (a + d) / 2, (c - b) / 2
     stretch, shear = (a - d) / 2, (c + b) / 2

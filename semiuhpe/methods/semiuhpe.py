@@ -86,9 +86,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def phases(options: argparse.Namespace, student: nn.Module, inputs: Inputs, process: Process) -> list[Phase]:
     """Stage 1, and stage 2 unless ``stage1_iteration`` is the whole run."""
-    stage1 = Phase(
-        "stage1", Supervised(student, options.distribution, inputs), options.stage1_iteration, options.lr
-    )
+    stage1 = Phase("stage1", Supervised(student, options.distribution, inputs), options.stage1_iteration, options.lr)
     if options.stage1_iteration == options.max_iteration:
         return [stage1]
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})

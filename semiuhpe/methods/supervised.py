@@ -58,9 +58,7 @@ class Supervised:
         return self.student
 
     def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, generator: torch.Generator) -> StepResult:
-        view = labelled_view(
-            labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, generator
-        )
+        view = labelled_view(labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, generator)
         predicted = self.distribution(self.student(view.image).float().unflatten(-1, (3, 3)))
         loss = negative_log_likelihood(predicted, view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))

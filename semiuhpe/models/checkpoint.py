@@ -1,7 +1,7 @@
 """Checkpoints: one file with everything that a run needs to go on, or a model to be used.
 
-The keys ``model_state_dict``, ``model_state_dict_ema``, ``optimizer_state_dict`` and ``clock`` are those of the released
-checkpoints of the paper; ``description`` says what the model is. Loading never runs code from the file.
+The keys ``model_state_dict``, ``model_state_dict_ema``, ``optimizer_state_dict`` and ``clock`` are those of the
+checkpoints that the paper's authors released; ``description`` says what the model is. Loading never runs code.
 """
 
 import os
@@ -112,7 +112,8 @@ def load_checkpoint(path: str | os.PathLike, teacher: bool = True) -> LoadedMode
     if description.convention not in CONVENTIONS:
         raise CheckpointError(f"{path}: unknown rotation convention {description.convention}")
     model = create_model(description.network)
-    load_weights(model, checkpoint["model_state_dict_ema" if teacher else "model_state_dict"], path, description.network)
+    key = "model_state_dict_ema" if teacher else "model_state_dict"
+    load_weights(model, checkpoint[key], path, description.network)
     return LoadedModel(model.eval(), description, dict(checkpoint.get("metrics", {})), Path(path))
 
 

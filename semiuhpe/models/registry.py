@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from semiuhpe.errors import ConfigError
@@ -70,6 +71,6 @@ def create_model(name: str, pretrained: bool = False) -> nn.Module:
         return spec.build(pretrained)
     except OSError as error:  # urllib's errors and a full disk
         raise ConfigError(
-            f"--network {name}: its ImageNet weights can't be fetched ({error}); connect once, place the file in torch's "
-            f"hub folder (see torch.hub.get_dir), or start from random weights with --pretrained false"
+            f"--network {name}: its ImageNet weights can't be fetched ({error}); connect once, place the file in "
+            f"{torch.hub.get_dir()}/checkpoints, or start from random weights with --pretrained false"
         ) from error

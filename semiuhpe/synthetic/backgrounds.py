@@ -13,31 +13,33 @@ import numpy as np
 
 POOL_SIZE = 40
 TEXTURE_SIZE = 160
+# The hues in which places differ, as RGB: warm to cold a lot, green to magenta less
+HUES = np.array([[1.0, 0.1, -1.0], [-0.35, 0.45, -0.25]], np.float32)
 
 
 def _noise(rng: np.random.Generator, cells: int, size: int = TEXTURE_SIZE) -> np.ndarray:
     """Smooth noise (size, size, 3) in about [0, 1] with ``cells`` cells a side, stronger in light than in colour."""
-    cells_grey, cells_colour = rng.random((cells, cells, 1), np.float32), rng.random((cells, cells, 3), np.float32)
-    noise = cells_grey + np.float32(0.28) * (cells_colour - np.float32(0.5))
-    return cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    light = rng.random((cells, cells, 1), np.float32)
+    colour = (rng.random((cells, cells, 2), np.float32) - np.float32(0.5)) @ (np.float32(0.4) * HUES)
+    return cv2.resize(light + colour, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _colour(rng: np.random.Generator) -> tuple[float, ...]:
     """A colour, more often dull than bright."""
     grey = rng.uniform(0.05, 0.95)
-    spread = 0.06 if rng.random() < 0.7 else 0.22
-    return tuple(float(c) for c in np.clip(grey + rng.normal(0, spread, 3), 0, 1))
+    spread = 0.08 if rng.random() < 0.7 else 0.30
+    return tuple(float(c) for c in np.clip(grey + rng.normal(0, spread, 2) @ HUES, 0, 1))
 
 
 @cache
 def _clean_texture(index: int) -> np.ndarray:
     rng = np.random.default_rng((7400, index))
     image = 0.25 + 0.5 * _noise(rng, 2)
-    for _ in range(int(rng.integers(2, 7))):  # furniture, windows, shadows on a wall: large and out of focus
+    for _ in range(int(rng.integers(2, 9))):  # furniture, windows, shadows on a wall: large and out of focus
         centre, extent = rng.uniform(0, TEXTURE_SIZE, 2), rng.uniform(12, 60, 2)
         corners = cv2.boxPoints((tuple(centre), tuple(extent), float(rng.choice((0, 0, rng.uniform(0, 90))))))
         cv2.fillConvexPoly(image, corners.astype(np.int32), _colour(rng), cv2.LINE_AA)
-    image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(2.5, 8)))
+    image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(1.5, 6.5)))
     image += 0.16 * (_noise(rng, 6) - 0.5) + 0.07 * (_noise(rng, 24) - 0.5)
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
 
@@ -132,26 +134,26 @@ def _piece(texture: np.ndarray, size: int, rng: np.random.Generator, zoom: tuple
 
 
 def _recolour(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Channels permuted, each through its own curve."""
+    """Brighter or darker, warmer or colder, now and then with red and blue exchanged."""
     level = np.arange(256, dtype=np.float32) / 255
-    gain = np.exp(rng.normal(0, spread, 3)) * rng.uniform(0.6, 1.15)
-    curve = (level[:, None] ** np.exp(rng.normal(0, 0.35))) * gain + rng.normal(0, 0.03, 3)
+    gain = np.exp(rng.normal(0, spread, 2) @ HUES) * rng.uniform(0.6, 1.15)
+    curve = (level[:, None] ** np.exp(rng.normal(0, 0.35))) * gain + rng.normal(0, 0.04)
     table = np.clip(curve * 255, 0, 255).astype(np.uint8).reshape(1, 256, 3)
-    return cv2.LUT(np.ascontiguousarray(image[..., rng.permutation(3)]), table)
+    return cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if rng.random() < 0.3 else image, table)
 
 
 def clean_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """A background (size, size, 3) uint8 of soft shapes and shadows."""
     texture = _clean_texture(int(rng.integers(POOL_SIZE)))
-    return _recolour(_piece(texture, size, rng, (0.45, 1.0)), rng, 0.09)
+    return _recolour(_piece(texture, size, rng, (0.45, 1.0)), rng, 0.15)
 
 
 def wild_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """A cluttered background (size, size, 3) uint8, sometimes blurred, sometimes with an edge to another scene."""
     half = (size + 1) // 2
-    image = _recolour(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.13)
+    image = _recolour(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
     if rng.random() < 0.4:
-        other = _recolour(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.13)
+        other = _recolour(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
         a, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3) * half
         grid = np.arange(half, dtype=np.float32) - half / 2
         beyond = np.cos(a) * grid[None] + np.sin(a) * grid[:, None] > offset

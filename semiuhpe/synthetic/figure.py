@@ -7,27 +7,29 @@ from functools import cache
 import numpy as np
 
 from . import hair
-from .head import NECK_RINGS, Region, Template, smoothstep, template
+from .head import NECK_PIVOT, NECK_RINGS, Template, template
 from .identity import Identity
+from .regions import Region, smoothstep
 from .solids import Mesh
 
 # Highlights: above 0.5 they are sharp, see light.shade
 SKIN_GLOSS, LIP_GLOSS, EYE_GLOSS, HAIR_GLOSS, CLOTH_GLOSS = 0.07, 0.16, 0.9, 0.10, 0.0
 COLLAR = -1.405  # below this height the neck wears clothes
-BUST_TOP = -1.05  # where a bust begins to close
+BUST_END = -1.20  # where the neck ends if it has no shoulders
 LID_DEPTH = 0.075  # how far the skin in the eye's opening sinks behind the eyeball
-# how much of the beard each kind is, and how long it is
+# region, density and length of each kind of beard
 BEARD_SHAPE = {
     "stubble": ("beard", 0.55, 0.0),
     "moustache": ("moustache", 0.95, 0.025),
     "goatee": ("goatee", 0.95, 0.05),
+    "full": ("beard", 0.95, 0.055),
+    "long": ("beard", 0.97, 0.10),
 }
-BEARD_SHAPE |= {"full": ("beard", 0.95, 0.055), "long": ("beard", 0.97, 0.10)}
 
 
 @cache
 def _mottle() -> np.ndarray:
-    """Four smooth noise patterns (4, N) over the whole mesh, and a fine one last."""
+    """Noise patterns (4, N) over the whole mesh: three smooth ones, coarse to fine, and one from vertex to vertex."""
     rng = np.random.default_rng(7300)
     v = template().vertices
     fields = []
@@ -75,8 +77,8 @@ def _open_eyes(v: np.ndarray, t: Template, identity: Identity) -> None:
         edge = _lid_edge(identity)
         sink = LID_DEPTH * smoothstep(t.lid.weight, edge + 0.16, edge - 0.10)
         skin[t.lid.index] -= t.outwards[t.lid.index] * sink[:, None]
-    right, up = np.radians(identity.gaze)
-    turn_y = np.array([[np.cos(right), 0, np.sin(right)], [0, 1, 0], [-np.sin(right), 0, np.cos(right)]])
+    left, up = np.radians(identity.gaze)
+    turn_y = np.array([[np.cos(left), 0, np.sin(left)], [0, 1, 0], [-np.sin(left), 0, np.cos(left)]])
     turn_x = np.array([[1, 0, 0], [0, np.cos(up), np.sin(up)], [0, -np.sin(up), np.cos(up)]])
     turn = (turn_x @ turn_y).astype(np.float32)
     for name in ("left eye", "right eye"):
@@ -105,7 +107,7 @@ def _grow_beard(v: np.ndarray, t: Template, identity: Identity) -> None:
 
 
 def _tuck_shoulders(v: np.ndarray, t: Template, amount: float) -> None:
-    """Turns everything below the collar into the rounded end of a bust."""
+    """Turns the shoulders by ``amount`` into the end of a bust."""
     if amount > 0:
         neck = v[t.part["neck"]]
         neck += np.float32(amount) * (_bust() - t.vertices[t.part["neck"]])
@@ -113,15 +115,16 @@ def _tuck_shoulders(v: np.ndarray, t: Template, amount: float) -> None:
 
 @cache
 def _bust() -> np.ndarray:
-    """The mean neck (vertices of the neck, 3) as a bust has it, without shoulders."""
+    """The mean neck (vertices of the neck, 3) cut off below the jaw by a flat, slightly domed disc."""
     t = template()
     v = t.vertices[t.part["neck"]].copy()
     rings = v.reshape(len(NECK_RINGS), -1, 3)[::-1]  # a view, top to bottom
-    first = sum(ring[0] >= BUST_TOP for ring in NECK_RINGS) - 1
-    collar = rings[first] - rings[first].mean(0)
-    for k in range(first + 1, len(rings)):
-        s = np.sin(np.pi / 2 * (k - first) / (len(rings) - 1 - first))
-        rings[k] = rings[first].mean(0) + collar * np.sqrt(max(1 - s**2, 0)) + np.array([0, -0.36 * s, 0], np.float32)
+    heights = np.array([ring[0] for ring in NECK_RINGS])
+    last = int((heights > BUST_END).sum()) - 1
+    cap = np.linspace(0, 1, len(rings) - last - 1)
+    for k, s in enumerate(cap, last + 1):
+        rings[k] = rings[last] + s * (rings[last].mean(0) - rings[last])
+        rings[k, :, 1] = BUST_END - 0.07 * np.sqrt(s)
     return v
 
 
@@ -129,8 +132,7 @@ def _bend_neck(v: np.ndarray, t: Template, identity: Identity) -> None:
     """Turns the shoulders against the head, more the lower they are; the head stays."""
     neck = v[t.part["neck"]]
     x, y, z = np.radians(identity.neck_bend)
-    pivot = np.array([0.0, -0.75, -0.2], np.float32)
-    offset = neck - pivot
+    offset = neck - NECK_PIVOT
     amount = smoothstep(neck[:, 1], -0.6, -1.7)[:, None]
     generator = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float32)
     turn = np.eye(3, dtype=np.float32) + generator + generator @ generator / 2
@@ -144,7 +146,7 @@ def _blend(base: np.ndarray, region: Region, strength: float | np.ndarray, colou
 
 
 def _paint(t: Template, identity: Identity, from_below: float) -> tuple[np.ndarray, np.ndarray]:
-    """Linear albedo (N, 3) and highlight (N,) of every vertex; the bust that is seen from below wears no clothes."""
+    """Linear albedo (N, 3) and highlight (N,) of every vertex; a bust wears clothes up to its end."""
     albedo = np.empty_like(t.vertices)
     albedo[:] = identity.skin
     gloss = np.full(len(albedo), SKIN_GLOSS, np.float32)
@@ -159,8 +161,8 @@ def _paint(t: Template, identity: Identity, from_below: float) -> tuple[np.ndarr
     albedo[shell] = identity.hair * np.clip(1 + 0.42 * pattern, 0.25, 2.2)[:, None]
     gloss[shell] = HAIR_GLOSS
     neck = t.part["neck"]
-    dressed = albedo[neck][t.vertices[neck, 1] < COLLAR]
-    albedo[neck][t.vertices[neck, 1] < COLLAR] = identity.clothes + from_below * (dressed - identity.clothes)
+    collar = COLLAR + from_below * (BUST_END - COLLAR)
+    albedo[neck][t.vertices[neck, 1] < collar] = identity.clothes * np.float32(1 - 0.5 * from_below)
     gloss[neck] = CLOTH_GLOSS
     return albedo, gloss
 

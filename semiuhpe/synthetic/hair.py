@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 
 from . import surface
-from .head import Region, grid_triangles, smoothstep, template
-from .solids import Mesh, Wearable, ellipsoid, solid, tube, wearable
+from .head import template
+from .regions import Region, smoothstep
+from .solids import Mesh, Wearable, ellipsoid, grid_triangles, solid, tube, wearable
 
 STRAND_PATTERNS = 8
 STYLES = {  # name: how often

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import hair
-from .head import MODES
+from .modes import MODES
 
 
 def _linear(*rows: tuple[int, int, int]) -> np.ndarray:

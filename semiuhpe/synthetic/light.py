@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .head import smoothstep
+from .regions import smoothstep
 
 VIEWER = np.array([0.0, 0.0, -1.0], np.float32)  # from the head to the camera, in camera axes
 

@@ -17,12 +17,11 @@ import numpy as np
 import sim3dr
 
 from . import backgrounds, degrade, figure, hair, occluders, worn
-from .head import smoothstep, template
+from .head import template
 from .identity import Identity, random_identity
 from .light import Light, clean_light, expose, shade, wild_light
+from .regions import smoothstep
 from .solids import Mesh
-
-DOMAINS = ("clean", "wild")
 
 # How often wild heads have these, as far as the others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.22, 0.08, 0.30, 0.15, 0.14, 0.22
@@ -56,6 +55,7 @@ _DOMAINS = {
     "clean": Domain(1.0, (7.0, 20.0), (0.22, 0.33), 0.0, 0.0),
     "wild": Domain(1.35, (5.0, 25.0), (0.20, 0.35), 0.03, 0.05),
 }
+DOMAINS = tuple(_DOMAINS)
 
 
 def render_head(
@@ -122,7 +122,7 @@ def _assemble(
 def _seen_from_below(rotation: np.ndarray) -> float:
     """1 where the camera looks up at the head so steeply that shoulders would hide it, 0 from other sides."""
     height_of_camera = -rotation[2, 1]  # of the direction to the camera, in head axes
-    return float(smoothstep(height_of_camera, -0.15, -0.45))
+    return float(smoothstep(height_of_camera, -0.32, -0.60))
 
 
 def _dress(

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .head import MODES, grid_triangles
+from .modes import MODES
+
+
+def grid_triangles(rows: int, columns: int, closed: bool = True) -> np.ndarray:
+    """Triangles (M, 3) of a grid whose vertices are numbered row by row; ``closed`` joins the last column to the first.
+
+    Seen from outside (columns to the right, rows upwards) the triangles turn counter-clockwise.
+    """
+    c = np.arange(columns if closed else columns - 1)
+    a = (np.arange(rows - 1)[:, None] * columns + c).ravel()
+    b = (np.arange(rows - 1)[:, None] * columns + (c + 1) % columns).ravel()
+    return np.concatenate([np.stack([a, b, b + columns], 1), np.stack([a, b + columns, a + columns], 1)]).astype(
+        np.int32
+    )
 
 
 @dataclass(frozen=True)

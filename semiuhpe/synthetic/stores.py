@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -58,7 +58,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         "labelled": True,
         "full_range": heads.range == "full",
         "source": "semiuhpe synth",
-        "settings": {"seed": heads.seed, "range": heads.range, "domain": heads.domain},
+        "settings": asdict(heads),
     }
     jobs = ((heads, number, rotations[number]) for number in range(heads.count))
     with StoreWriter(path, meta, overwrite) as writer:

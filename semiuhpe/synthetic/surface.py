@@ -58,7 +58,7 @@ def head_distance(points: np.ndarray) -> np.ndarray:
     d = _union(d, _capsule(p, (0.40, -0.70, 0.10), (0.16, -1.02, 0.68), 0.13, 0.13), 0.22)
     d = _union(d, _capsule(p, (0.0, -1.03, 0.77), (0.07, -1.03, 0.76), 0.135, 0.12), 0.16)
     # the top of the neck, so that jaw and skull run into it
-    d = _union(d, _capsule(p, (0, -0.25, -0.27), (0, -0.80, -0.24), 0.47, 0.45), 0.22)
+    d = _union(d, _capsule(p, (0, -0.20, -0.27), (0, -0.58, -0.25), 0.46, 0.43), 0.20)
     # cheekbones and cheeks, flat temples
     d = _union(d, _ellipsoid(p, (0.45, -0.25, 0.50), (0.17, 0.14, 0.24)), 0.24)
     d = _union(d, _ellipsoid(p, (0.36, -0.58, 0.50), (0.17, 0.24, 0.26)), 0.25)

@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 
 from . import hair, surface
-from .head import grid_triangles, smoothstep, template
-from .solids import Mesh, Wearable, ellipsoid, fan, join, mirrored, solid, tube, wearable
+from .head import template
+from .regions import smoothstep
+from .solids import Mesh, Wearable, ellipsoid, fan, grid_triangles, join, mirrored, solid, tube, wearable
 
 # ---- glasses ----
 
@@ -123,6 +124,7 @@ class HatShape:
     squash: float = 0.3  # how thick the hair under it may be
     stripes: float = 0.0
     over_ears: bool = False
+    gloss: float = 0.05
 
 
 _LEVEL = (0.42, 0.41, 0.38, 0.34, 0.30, 0.26, 0.22, 0.18, 0.13, 0.08, 0.02, -0.05)
@@ -133,8 +135,8 @@ HATS = {
     "cap": HatShape(_LEVEL, 0.07, 0.13, "peak"),
     "beanie": HatShape(_LOW, 0.10, 0.18, stripes=1.0),
     "hat": HatShape(_LEVEL, 0.07, 0.34, "round"),
-    "helmet": HatShape(_EARS, 0.17, 0.24, squash=0.1, over_ears=True),
-    "hard hat": HatShape(_LEVEL, 0.14, 0.26, "peak", squash=0.2),
+    "helmet": HatShape(_EARS, 0.17, 0.24, squash=0.1, over_ears=True, gloss=0.3),
+    "hard hat": HatShape(_LEVEL, 0.14, 0.26, "peak", squash=0.2, gloss=0.2),
     "hood": HatShape(_ROUND, 0.15, 0.17, squash=0.5, over_ears=True),
     "headscarf": HatShape(_ROUND, 0.045, 0.07, squash=0.04, stripes=0.5, over_ears=True),
 }
@@ -155,7 +157,7 @@ def _hat(name: str) -> tuple[Wearable, np.ndarray]:
     triangles = t.triangles["shell"] - part.start
     triangles = triangles[(above[triangles] > -0.15).any(1)]
     used, triangles = np.unique(triangles, return_inverse=True)
-    mesh = solid(lifted[used], triangles.reshape(-1, 3), gloss=0.3 if "h" in name and "el" in name else 0.05)
+    mesh = solid(lifted[used], triangles.reshape(-1, 3), gloss=shape.gloss)
     parts = [mesh]
     if shape.brim != "none":
         parts.append(_brim(shape))

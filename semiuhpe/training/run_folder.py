@@ -80,7 +80,7 @@ class RunLog:
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         logging.getLogger("semiuhpe").addHandler(self._handler)
         _drop_scalars_from(folder / SCALARS, first_step)
-        self._scalars = open(folder / SCALARS, "a")
+        self._scalars = open(folder / SCALARS, "a")  # noqa: SIM115  (closed by close)
         self._board = SummaryWriter(str(folder), purge_step=first_step)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

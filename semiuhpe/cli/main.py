@@ -1,0 +1,29 @@
+"""``semiuhpe``: the commands beside training and evaluation."""
+
+import sys
+from collections.abc import Sequence
+
+from semiuhpe.cli import prepare, quickstart, synth
+from semiuhpe.cli.entry import run
+from semiuhpe.errors import ConfigError
+
+COMMANDS = {
+    "prepare": (prepare.main, "write the head store of a raw dataset"),
+    "synth": (synth.main, "render a head store"),
+    "quickstart": (quickstart.main, "render, train three models, evaluate, report"),
+}
+
+
+def main() -> None:
+    """Entry point of the ``semiuhpe`` command."""
+    sys.exit(run(_dispatch))
+
+
+def _dispatch(argv: Sequence[str]) -> int | None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: semiuhpe COMMAND [options]; semiuhpe COMMAND --help tells more\n")
+        print("\n".join(f"  {name:12} {text}" for name, (_, text) in COMMANDS.items()))
+        return 0
+    if argv[0] not in COMMANDS:
+        raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}")
+    return COMMANDS[argv[0]][0](argv[1:])

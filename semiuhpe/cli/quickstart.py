@@ -1,0 +1,182 @@
+"""``semiuhpe quickstart``: renders heads, trains three models on them, and judges them on one page.
+
+What is finished is not done again: rendered stores and complete runs of the same settings are used as they are, and an
+interrupted run goes on where it stopped.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from semiuhpe.cli.evaluate import table
+from semiuhpe.cli.options import experiment_parser
+from semiuhpe.cli.quickstart_report import ModelResult, write_report
+from semiuhpe.cli.train import check_options, train
+from semiuhpe.config import FLAG, parse, positive_int
+from semiuhpe.data.experiment import open_labelled, store_path
+from semiuhpe.data.store import HeadStore
+from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.models import load_checkpoint
+from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.synthetic.stores import SyntheticSet, write_store
+from semiuhpe.training.distributed import pick_device
+from semiuhpe.training.run_folder import read_scalars
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SETTINGS = "settings/quickstart.yml"
+STORE_MARGIN_FACTOR = 1.25
+"""Stored training pictures are this much larger than the network's input, because a view is a part of them."""
+
+SUPERVISED, BASELINE, SEMIUHPE = "supervised", "baseline", "SemiUHPE"
+_OWN_OPTIONS = ("labelled_heads", "unlabelled_heads", "val_heads", "test_heads", "workers", "again")
+_PLAIN = {"dynamic_thres": False, "cutout_aug": False, "cutmix_aug": False, "rotate_aug": False}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many heads are rendered for each store."""
+
+    labeled: int
+    unlabeled: int
+    val: int
+    test: int
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = experiment_parser("semiuhpe quickstart", "Renders heads, trains three models, evaluates and reports.")
+    group = parser.add_argument_group("quickstart")
+    group.add_argument("--labelled_heads", type=positive_int, default=600, help="in the clean domain")
+    group.add_argument("--unlabelled_heads", type=positive_int, default=8000, help="in the wild domain")
+    group.add_argument("--val_heads", type=positive_int, default=400, help="clean, held out, to select `best` on")
+    group.add_argument("--test_heads", type=positive_int, default=1000, help="wild, held out")
+    group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
+    group.add_argument("--again", help="render and train anew, over what is there", **FLAG)
+    if not any(argument.split("=")[0] == "--config" for argument in argv):
+        argv = ["--config", DEFAULT_SETTINGS, *argv]
+    options = parse(parser, argv)
+    check_options(options)
+    counts = Counts(options.labelled_heads, options.unlabelled_heads, options.val_heads, options.test_heads)
+    render_stores(options, counts)
+    runs = train_all(options)
+    if runs is None:
+        print("stopped; run the same command again to go on")
+        return 130
+    results = judge(options, runs)
+    folder = Path(options.exps_dir) / options.exp_name
+    _print_summary(options, results, write_report(options, results, folder / "report.html"))
+    return 0
+
+
+def render_stores(options: argparse.Namespace, counts: Counts) -> None:
+    """Renders the four stores that the settings name, unless the same heads are there already."""
+    heads_range = "full" if options.is_full_range else "front"
+    loose = round(options.image_size * STORE_MARGIN_FACTOR)
+    # Each store has a seed of its own, and all differ between the experiment's seeds.
+    first_seed = 10 * options.seed
+    wanted = {
+        "train_labeled": SyntheticSet(counts.labeled, "clean", heads_range, first_seed, loose, test=False),
+        "train_unlabeled": SyntheticSet(counts.unlabeled, "wild", heads_range, first_seed + 1, loose, test=False),
+        "val_set": SyntheticSet(counts.val, "clean", heads_range, first_seed + 2, options.image_size, test=True),
+        "test_set": SyntheticSet(counts.test, "wild", heads_range, first_seed + 3, options.image_size, test=True),
+    }
+    for option, heads in wanted.items():
+        path = store_path(options, option)
+        if path.exists() and not options.again and HeadStore(path).meta["settings"] == asdict(heads):
+            continue
+        write_store(heads, path, options.workers, overwrite=True)
+
+
+def train_all(options: argparse.Namespace) -> dict[str, Path] | None:
+    """Run folders of the three models, or None if a signal has stopped one.
+
+    The supervised model is stage 1 of the other two, so it is trained once and they start from it.
+    """
+    supervised = _variant(options, SUPERVISED, max_iteration=options.stage1_iteration, **_PLAIN)
+    folder = _train_once(supervised, options.again)
+    if folder is None:
+        return None
+    stage2 = {
+        "stage1_iteration": 0,
+        "max_iteration": options.max_iteration - options.stage1_iteration,
+        "init_from": str(folder / "last.pth"),
+    }
+    runs = {SUPERVISED: folder}
+    for name, changes in ((BASELINE, _PLAIN), (SEMIUHPE, {})):
+        runs[name] = _train_once(_variant(options, name, **stage2, **changes), options.again)
+        if runs[name] is None:
+            return None
+    return runs
+
+
+def judge(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, ModelResult]:
+    """Evaluates the last teacher of each run on the test heads: no checkpoint is selected on them."""
+    store = open_labelled(options, "test_set")
+    device = pick_device(options.gpu_ids, quiet=True)
+    results = {}
+    for name, folder in runs.items():
+        loaded = load_checkpoint(folder / "last.pth")
+        reader = Reader(loaded.distribution, loaded.convention, loaded.image_size)
+        evaluation = evaluate(loaded.model.to(device), reader, store, device, options.eval_batch_size)
+        results[name] = ModelResult(evaluation, read_scalars(folder))
+    return results
+
+
+def _variant(options: argparse.Namespace, name: str, **changes) -> argparse.Namespace:
+    # Without the quickstart's own options, so that train.py can continue the run from its settings.
+    shared = {key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS}
+    return argparse.Namespace(**{**shared, "exp_detail": name, "cont_ckpt": None, **changes})
+
+
+def _train_once(options: argparse.Namespace, again: bool) -> Path | None:
+    """The folder of a finished run with these options: found, continued, or trained. None if stopped by a signal."""
+    root = Path(options.exps_dir) / options.exp_name / options.exp_detail
+    candidates = [] if again else sorted(root.glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
+    checkpoint = None
+    for path in candidates:
+        if _newer_than_data(options, path) and _same_settings(options, path.parent / "config.yml"):
+            checkpoint = path
+    if checkpoint and read_checkpoint(checkpoint)["clock"]["iteration"] >= options.max_iteration:
+        logger.info("%s is trained already: %s", options.exp_detail, checkpoint.parent)
+        return checkpoint.parent
+    logger.info("\n== %s ==", options.exp_detail)
+    result = train(options, checkpoint)
+    return result.folder if result.finished else None
+
+
+def _newer_than_data(options: argparse.Namespace, checkpoint: Path) -> bool:
+    names = ("train_labeled", "train_unlabeled", "val_set")
+    rendered = max((store_path(options, name) / "data.mdb").stat().st_mtime for name in names)
+    return checkpoint.stat().st_mtime > rendered
+
+
+def _same_settings(options: argparse.Namespace, path: Path) -> bool:
+    if not path.is_file():
+        return False
+    ignored = ("config", "num_workers", "gpu_ids", "cont_ckpt")
+    mine = {k: v for k, v in vars(options).items() if v is not None and k not in ignored}
+    theirs = {k: v for k, v in yaml.safe_load(path.read_text()).items() if k not in ignored}
+    return mine == theirs
+
+
+def _print_summary(options: argparse.Namespace, results: dict[str, ModelResult], report: Path) -> None:
+    rows = {name: result.row() for name, result in results.items()}
+    count = len(next(iter(results.values())).evaluation.entropy)
+    (report.parent / "results.json").write_text(json.dumps(rows, indent=1))
+    print(f"\n{count} held-out wild heads, degrees; the last teacher of each run, nothing selected on the test heads\n")
+    print(table(rows))
+    semi = f"{options.exps_dir}/{options.exp_name}/{SEMIUHPE}"
+    print(
+        f"\nReport with pictures: {report}\n"
+        f"Training curves:      tensorboard --logdir {options.exps_dir}/{options.exp_name}\n\n"
+        "What next:\n"
+        f"  evaluate on real heads   semiuhpe prepare AFLW2000 --source DIR --out data/AFLW2000.lmdb\n"
+        f"                           python eval.py {semi}/DATE/last.pth --test_set AFLW2000\n"
+        "  all of SO(3)             semiuhpe quickstart --config settings/quickstart_full.yml\n"
+        "  train on 300W-LP         python train.py --config settings/300WLP_AFLW2000.yml"
+    )
