@@ -27,3 +27,7 @@ def _dispatch(argv: Sequence[str]) -> int | None:
     if argv[0] not in COMMANDS:
         raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}")
     return COMMANDS[argv[0]][0](argv[1:])
+
+
+if __name__ == "__main__":
+    main()

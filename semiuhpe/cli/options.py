@@ -36,7 +36,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 def add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--method", choices=tuple(METHODS), default="semiuhpe", help="training method")
-    group.add_argument("--lr", type=float, default=1e-4, help="learning rate of stage 1; a tenth of it in stage 2")
+    group.add_argument("--lr", type=float, default=1e-4, help="learning rate")
     group.add_argument("--batch_size", type=positive_int, default=32, help="labelled heads per step, all processes")
     group.add_argument("--eval_batch_size", type=positive_int, default=128, help="heads per evaluation batch")
     group.add_argument("--num_workers", type=int, default=4, help="processes that decode pictures, per stream")

@@ -74,7 +74,7 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
     process = start_process(options.gpu_ids)
     try:
         torch.manual_seed(options.seed)
-        student = build_student(options).to(process.device)
+        student = build_student(options).to(process.device, memory_format=torch.channels_last)
         learner_student = process.wrap(student)
         phases = METHODS[options.method].phases(options, learner_student, inputs(options, data), process)
         folder = checkpoint.parent if checkpoint else _shared_folder(options, process)

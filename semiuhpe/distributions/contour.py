@@ -64,7 +64,7 @@ from torch import Tensor
 
 @cache
 def exponential_rule(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points z and weights w, complex128 of shape (16,), such that (1/2 pi i) int exp(z) F(z) dz = Re sum w F(z).
+    """Points z and weights w, complex128 of shape (16,), for sums Re sum w prod_{i > 0} (z + g_i)^(-1/2).
 
     They are computed once per device and kept, because copying them to a GPU makes the host wait.
     """
@@ -75,7 +75,7 @@ def exponential_rule(device: torch.device) -> tuple[Tensor, Tensor]:
     cot = 1 / np.tan(b * theta)
     z = mu * (a * theta * cot - c + 1j * d * theta)
     derivative = mu * (a * cot - a * b * theta / np.sin(b * theta) ** 2 + 1j * d)
-    return _to_device(z, np.exp(z) * derivative / (1j * points), device)
+    return _to_device(z, np.exp(z) * derivative / (1j * points * np.sqrt(z)), device)
 
 
 @cache
@@ -96,6 +96,11 @@ def _to_device(z: np.ndarray, weights: np.ndarray, device: torch.device) -> tupl
     return tuple(torch.from_numpy(array.astype(np.complex128)).to(device) for array in (z, weights))
 
 
+def gaps_of(singular_values: Tensor) -> Tensor:
+    """g = 2 (s2 + s3, s1 + s3, s1 + s2): tr(S R) = s1 + s2 + s3 - sum g_i q_i^2 with q the unit quaternion of R."""
+    return 2 * (singular_values.roll(-1, -1) + singular_values.roll(-2, -1))
+
+
 def bingham_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
     r"""Normaliser and second moments of the density exp(-sum g_i q_i^2) on the unit quaternions.
 
@@ -109,10 +114,10 @@ def bingham_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
         relative to its own size.
     """
     z, weights = exponential_rule(gaps.device)
-    inverse = 1 / (z + torch.nn.functional.pad(gaps, (1, 0))[..., None])  # (..., 4, 16)
-    root = inverse.sqrt()
-    integrand = weights * root[..., 0, :] * root[..., 1, :] * root[..., 2, :] * root[..., 3, :]
+    inverse = (z + gaps[..., None]).reciprocal()  # (..., 3, 16)
+    integrand = weights * _root_of_product(inverse)
     c = integrand.real.sum(-1)
+    inverse = torch.cat((z.reciprocal().expand_as(inverse[..., :1, :]), inverse), -2)
     x = ((inverse * integrand[..., None, :]) @ inverse.mT).real
     return c, x / c[..., None, None]
 
@@ -127,8 +132,16 @@ def laplace_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
         (..., 2) and the derivatives with respect to the gaps, (..., 3, 2).
     """
     z, weights = laplace_rule(gaps.device)
-    inverse = 1 / (z + gaps[..., None])  # (..., 3, 160)
-    root = inverse.sqrt()
-    integrand = (root[..., 0, :] * root[..., 1, :] * root[..., 2, :])[..., None, :]
+    inverse = (z + gaps[..., None]).reciprocal()  # (..., 3, 160)
+    integrand = _root_of_product(inverse)[..., None, :]
     values = (torch.cat((integrand, integrand * inverse), -2) @ weights).real  # (..., 4, 2)
     return values[..., 0, :], -values[..., 1:, :] / 2
+
+
+def _root_of_product(inverse: Tensor) -> Tensor:
+    """prod (z + g_i)^(-1/2), (..., n), of the three 1 / (z + g_i), (..., 3, n), with Im z > 0.
+
+    The argument of the product of two lies between -2 pi and 0; turned by pi it is off the cut of the root.
+    """
+    first, second, third = inverse.unbind(-2)
+    return -1j * (-first * second).sqrt() * third.sqrt()

@@ -17,8 +17,7 @@ J. R. Stat. Soc. B 1986)
 a Bingham distribution of q, whose normaliser and moments :mod:`.contour` gives to nearly full accuracy. With its X_ij,
 
     log C(s)      = s1 + s2 + s3 + log c(g)
-    dlogC / ds1   = (s1 + s3) X02 + (s1 - s3) X13,    dlogC / ds2 = (s2 + s3) X01 + (s2 - s3) X23,
-    dlogC / ds3   = (s2 + s3) X01 - (s2 - s3) X23
+    dlogC / ds1   = (s1 + s2) X03 + (s1 - s2) X12, and cyclically
     mean E[R]     = U diag(dlogC / ds) V^T                      (T. Lee, "Bayesian attitude estimation with the matrix
     entropy       = log c(g) + g1 m1 + g2 m2 + g3 m3             Fisher distribution on SO(3)", IEEE T. Autom. Control
     cross entropy = log C(B) - tr(B^T E_A[R])                    2018; D. Mohlin et al., NeurIPS 2020)
@@ -48,11 +47,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from semiuhpe.distributions.bingham_sampling import sample_bingham
-from semiuhpe.distributions.contour import bingham_integrals
+from semiuhpe.distributions.contour import bingham_integrals, gaps_of
 from semiuhpe.distributions.parameters import check_parameters, in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
-NEARLY_UNIFORM = 5e-3  # |A|^2 below which the power series of C serves: there its error and that of c are near 1e-12
+NEARLY_UNIFORM = 2e-3  # |A|^2 below which the power series of C serves; there its error and that of c are 1e-12
 
 
 class _Summary(NamedTuple):
@@ -61,6 +60,7 @@ class _Summary(NamedTuple):
     u: Tensor  # (..., 3, 3)
     s: Tensor  # (..., 3)
     v: Tensor  # (..., 3, 3)
+    gaps: Tensor  # (..., 3)
     log_normalizer: Tensor  # (...)
     mean_s: Tensor  # (..., 3), dlogC / ds
     entropy: Tensor  # (...)
@@ -127,7 +127,7 @@ class MatrixFisher:
         """
         summary = self._summary
         count = math.prod(sample_shape)
-        q = sample_bingham(_gaps(summary.s).reshape(-1, 3), count, generator).reshape(count, *self.batch_shape, 4)
+        q = sample_bingham(summary.gaps.reshape(-1, 3), count, generator).reshape(count, *self.batch_shape, 4)
         rotations = summary.u @ roma.unitquat_to_rotmat(q.roll(-1, -1)) @ summary.v.mT  # roma has the scalar last
         return in_result_dtype(rotations.reshape(*sample_shape, *self.batch_shape, 3, 3), self.parameter)
 
@@ -152,26 +152,17 @@ class MatrixFisher:
 @torch.no_grad()
 def _summarize(parameter: Tensor) -> _Summary:
     u, s, v = proper_svd(parameter)
-    s1, s2, s3 = s.unbind(-1)
-    gaps = _gaps(s)
+    gaps = gaps_of(s)
     c, x = bingham_integrals(gaps)
-
-    towards = (s2 + s3) * x[..., 0, 1]
-    against = (s2 - s3) * x[..., 2, 3]
-    d1 = (s1 + s3) * x[..., 0, 2] + (s1 - s3) * x[..., 1, 3]
-    mean_s = torch.stack((d1, towards + against, towards - against), -1)
+    opposite = torch.stack((x[..., 2, 3], x[..., 3, 1], x[..., 1, 2]), -1)
+    mean_s = (gaps / 2 * x[..., 0, 1:] + (s.roll(-1, -1) - s.roll(-2, -1)) * opposite).roll(1, -1)
 
     log_c = torch.log(c)
     series = _log_normalizer_series(s)
     nearly_uniform = s.square().sum(-1) < NEARLY_UNIFORM
     log_normalizer = torch.where(nearly_uniform, series, s.sum(-1) + log_c)
     entropy = torch.where(nearly_uniform, series - (s * mean_s).sum(-1), log_c + (gaps * _square_moments(x)).sum(-1))
-    return _Summary(u, s, v, log_normalizer, mean_s, entropy, x)
-
-
-def _gaps(s: Tensor) -> Tensor:
-    s1, s2, s3 = s.unbind(-1)
-    return 2 * torch.stack((s2 + s3, s1 + s3, s1 + s2), -1)
+    return _Summary(u, s, v, gaps, log_normalizer, mean_s, entropy, x)
 
 
 def _square_moments(x: Tensor) -> Tensor:
@@ -180,17 +171,12 @@ def _square_moments(x: Tensor) -> Tensor:
 
 
 def _log_normalizer_series(s: Tensor) -> Tensor:
-    """log C for small s, to eighth order in s: the power series of C in the invariants |A|^2, det A, |adj A|^2."""
-    t1, t2, t3 = s.square().unbind(-1)
-    p, det, k = t1 + t2 + t3, s.prod(-1), t1 * t2 + t1 * t3 + t2 * t3
-    second_to_fourth = p / 6 + det / 6 + (p * p + 2 * k) / 120
-    fifth_and_sixth = p * det / 60 + det * det / 210 + (p**3 + 6 * p * k) / 5040
-    seventh_and_eighth = (k + p * p) * det / 1680 + p * det * det / 3024 + (p**4 + 12 * p * p * k + 6 * k * k) / 362880
-    return torch.log1p(second_to_fourth + fifth_and_sixth + seventh_and_eighth)
-
-
-def _mean_of(summary: _Summary) -> Tensor:
-    return (summary.u * summary.mean_s[..., None, :]) @ summary.v.mT
+    """log C for small s, to seventh order: the power series of C in the invariants |A|^2, det A and |adj A|^2."""
+    squares = s.square()
+    p, det, k = squares.sum(-1), s.prod(-1), (squares * squares.roll(1, -1)).sum(-1)
+    even = p / 6 + (p * p + 2 * k) / 120 + (p**3 + 6 * p * k + 24 * det * det) / 5040
+    odd = det * (1 / 6 + p / 60 + (p * p + k) / 1680)
+    return torch.log1p(even + odd)
 
 
 def _covariance_times(summary: _Summary, direction: Tensor) -> Tensor:
@@ -200,19 +186,23 @@ def _covariance_times(summary: _Summary, direction: Tensor) -> Tensor:
     """
     x = summary.x
     moments = _square_moments(x)
-    diagonal_x = torch.diag_embed(x.diagonal(dim1=-2, dim2=-1))
-    covariance = (x + 2 * diagonal_x)[..., 1:, 1:] / 4 - moments[..., None] * moments[..., None, :]
+    fourth = (x + 2 * torch.diag_embed(x.diagonal(dim1=-2, dim2=-1)))[..., 1:, 1:] / 4
+    covariance = fourth - moments[..., None] * moments[..., None, :]
     diagonal = direction.diagonal(dim1=-2, dim2=-1)
-    others = diagonal.sum(-1, keepdim=True) - diagonal
-    response = 4 * (covariance * others[..., None, :]).sum(-1)
-    response = response.sum(-1, keepdim=True) - response
+    response = 4 * (covariance * _sum_of_others(diagonal)[..., None, :]).sum(-1)
 
+    k1, k2, k3 = x[..., 0, 1:].unbind(-1)
+    zero = torch.zeros_like(k1)
+    opposite = torch.stack((zero, k3, k2, k3, zero, k1, k2, k1, zero), -1).unflatten(-1, (3, 3))
     symmetric = x[..., 1:, 1:] * (direction + direction.mT)
-    k, zero = x[..., 0, 1:], torch.zeros_like(x[..., 0, 0])
-    opposite = torch.stack((zero, k[..., 2], k[..., 1], k[..., 2], zero, k[..., 0], k[..., 1], k[..., 0], zero), -1)
-    antisymmetric = opposite.unflatten(-1, (3, 3)) * (direction - direction.mT)
-    off_diagonal = symmetric - torch.diag_embed(symmetric.diagonal(dim1=-2, dim2=-1)) + antisymmetric
-    return off_diagonal + torch.diag_embed(response)
+    off_diagonal = symmetric - torch.diag_embed(symmetric.diagonal(dim1=-2, dim2=-1))
+    off_diagonal = off_diagonal + opposite * (direction - direction.mT)
+    return off_diagonal + torch.diag_embed(_sum_of_others(response))
+
+
+def _sum_of_others(values: Tensor) -> Tensor:
+    """(v2 + v3, v1 + v3, v1 + v2)."""
+    return values.roll(-1, -1) + values.roll(-2, -1)
 
 
 class _LogNormalizer(torch.autograd.Function):
@@ -232,7 +222,7 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, parameter: Tensor, summary: _Summary) -> Tensor:
         ctx.summary = summary
-        return _mean_of(summary)
+        return (summary.u * summary.mean_s[..., None, :]) @ summary.v.mT
 
     @staticmethod
     @once_differentiable

@@ -7,8 +7,8 @@ The algorithm is a fixed sequence of elementwise operations, so it needs neither
 the host: a whole batch runs at once and a GPU is never made to wait. (``torch.linalg.svd`` handles the matrices one by
 one on the CPU, and on CUDA it synchronises to read LAPACK-style status codes.)
 
-1. The best separated eigenvalue of the symmetric ``A^T A`` comes from the trigonometric solution of its characteristic
-   cubic, its eigenvector from the largest cross product of two rows of ``A^T A - lambda I`` (D. Eberly, "A robust
+1. The best separated eigenvalue of the symmetric ``A^T A`` comes from Cardano's solution of its characteristic cubic,
+   its eigenvector from the largest row of the adjugate of ``A^T A - lambda I`` (compare D. Eberly, "A robust
    eigensolver for 3x3 symmetric matrices", 2014). Its distance to the other eigenvalues is never below sqrt(3) on the
    scale of their spread, so both are accurate to rounding.
 2. If that is not the largest eigenvalue, the largest one is found in the plane orthogonal to the vector.
@@ -42,66 +42,70 @@ def proper_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     v = _leading_eigenvector(matrix.mT @ matrix)
     image = (matrix @ v[..., None]).squeeze(-1)
     s1 = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
-    first_axis = torch.nn.functional.pad(torch.ones_like(s1), (0, 2))
-    left, right = _rotation_onto(torch.where(s1 > 0, image / s1, first_axis)), _rotation_onto(v)
+    u = torch.where(s1 > 0, image / s1, v)  # of a zero matrix any direction will do
 
-    block = left[..., 1:].mT @ matrix @ right[..., 1:]
-    s23, angle_left, angle_right = _svd_2x2(block)
-    s = torch.cat((s1, s23), -1) * scale.squeeze(-1)
-    return _turn_last_two(left, angle_left), s, _turn_last_two(right, angle_right)
+    frames = _rotation_onto(torch.stack((u, v)))
+    fixed, planes = frames[..., :1], frames[..., 1:]
+    s23, turns = _svd_2x2(planes[0].mT @ matrix @ planes[1])
+    left, right = torch.cat((fixed, planes @ turns), -1).unbind(0)
+    return left, torch.cat((s1, s23), -1) * scale.squeeze(-1), right
 
 
 def _leading_eigenvector(symmetric: Tensor) -> Tensor:
     """Unit eigenvector (..., 3) of the largest eigenvalue of symmetric (..., 3, 3)."""
-    a, b, c, _, d, e, _, _, f = symmetric.flatten(-2).unbind(-1)
-    centre = (a + d + f) / 3
-    a, d, f = a - centre, d - centre, f - centre
-    spread = torch.sqrt((a * a + d * d + f * f + 2 * (b * b + c * c + e * e)) / 6)
-    inverse = 1 / spread.clamp_min(torch.finfo(spread.dtype).tiny)
-    a, b, c, d, e, f = (x * inverse for x in (a, b, c, d, e, f))
+    identity = torch.eye(3, dtype=symmetric.dtype, device=symmetric.device)
+    deviator = symmetric - identity * (_trace(symmetric) / 3)
+    spread_squared = deviator.square().sum((-2, -1), keepdim=True) / 6
+    deviator = deviator * torch.rsqrt(spread_squared.clamp_min(torch.finfo(symmetric.dtype).tiny))
 
-    half_det = (a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)) / 2
+    square = deviator @ deviator
+    half_det = (deviator * square).sum((-2, -1), keepdim=True) / 6
     is_largest = half_det >= 0
-    eigenvalue = 2 * torch.cos(torch.acos(half_det.abs().clamp_max(1)) / 3)
+    h = half_det.abs().clamp_max(1)
+    discriminant = torch.complex((h - 1) * (h + 1), torch.zeros_like(h))
+    eigenvalue = 2 * (h + discriminant.sqrt()).pow(1 / 3).real
     eigenvalue = torch.where(is_largest, eigenvalue, -eigenvalue)
 
-    a, d, f = a - eigenvalue, d - eigenvalue, f - eigenvalue
-    xy, xz, yz = c * e - b * f, b * e - c * d, b * c - a * e
-    adjugate = torch.stack((d * f - e * e, xy, xz, xy, a * f - c * c, yz, xz, yz, a * d - b * b), -1)
-    adjugate = adjugate.unflatten(-1, (3, 3))
-    square_norm, row = adjugate.square().sum(-1, keepdim=True).max(-2, keepdim=True)
-    v = (adjugate * torch.rsqrt(square_norm)).gather(-2, row.expand(*row.shape[:-1], 3)).squeeze(-2)
+    adjugate = square + eigenvalue * deviator + (eigenvalue.square() - _trace(square) / 2) * identity
+    row = adjugate.square().sum(-1, keepdim=True).argmax(-2, keepdim=True)
+    v = adjugate.gather(-2, row.expand_as(adjugate[..., :1, :])).squeeze(-2)
+    v = v / torch.linalg.vector_norm(v, dim=-1, keepdim=True)
 
     plane = _rotation_onto(v)[..., 1:]
     p, q, _, r = (plane.mT @ symmetric @ plane).flatten(-2).unbind(-1)
-    angle = torch.atan2(2 * q, p - r)[..., None] / 2
-    in_plane = plane[..., 0] * torch.cos(angle) + plane[..., 1] * torch.sin(angle)
-    return torch.where(is_largest[..., None], v, in_plane)
+    in_plane = plane @ torch.view_as_real(_half_turn(torch.complex(p - r, 2 * q)))[..., None]
+    return torch.where(is_largest.squeeze(-1), v, in_plane.squeeze(-1))
 
 
-def _svd_2x2(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """s (..., 2) and angles (...) with ``block = rot(left) diag(s) rot(right)^T`` and ``s1 >= |s2|``."""
+def _svd_2x2(block: Tensor) -> tuple[Tensor, Tensor]:
+    """s (..., 2) and plane rotations T (2, ..., 2, 2) with ``block = T[0] diag(s) T[1]^T`` and ``s1 >= |s2|``.
+
+    A 2x2 matrix is the sum of a multiple of a rotation and a multiple of a reflection, each a complex number.
+    """
     a, b, c, d = block.flatten(-2).unbind(-1)
-    trace, twist = (a + d) / 2, (c - b) / 2
-    stretch, shear = (a - d) / 2, (c + b) / 2
-    conformal, anticonformal = torch.hypot(trace, twist), torch.hypot(stretch, shear)
-    total, difference = torch.atan2(shear, stretch), torch.atan2(twist, trace)
-    s = torch.stack((conformal + anticonformal, conformal - anticonformal), -1)
-    return s, (total + difference) / 2, (total - difference) / 2
+    rotation, reflection = torch.complex(a + d, c - b), torch.complex(a - d, c + b)
+    s = torch.stack((rotation.abs() + reflection.abs(), rotation.abs() - reflection.abs()), -1) / 2
+    turn, mirror = _half_turn(rotation), _half_turn(reflection)
+    turns = torch.stack((mirror * turn, mirror * turn.conj()))
+    cos, sin = turns.real, turns.imag
+    return s, torch.stack((cos, -sin, sin, cos), -1).unflatten(-1, (2, 2))
+
+
+def _half_turn(z: Tensor) -> Tensor:
+    """The complex number of size one with half the angle of z; a root is cheaper than arc tangent, cosine and sine."""
+    return torch.where(z == 0, 1, z.sgn()).sqrt()
 
 
 def _rotation_onto(unit: Tensor) -> Tensor:
-    """A rotation (..., 3, 3) whose first column is unit (..., 3): a Householder reflection with one column negated."""
-    x, y, z = unit.unbind(-1)
+    """A rotation (..., 3, 3) with first column unit (..., 3): a Householder reflection with columns negated."""
+    x = unit[..., :1]
     sign = torch.copysign(torch.ones_like(x), x)
-    h = -1 / (1 + x.abs())
-    yz = h * y * z
-    entries = (x, -sign * y, -z, y, 1 + h * y * y, sign * yz, z, yz, sign * (1 + h * z * z))
-    return torch.stack(entries, -1).unflatten(-1, (3, 3))
+    normal = unit + torch.nn.functional.pad(sign, (0, 2))
+    identity = torch.eye(3, dtype=unit.dtype, device=unit.device)
+    reflection = identity - normal[..., None] * (normal / (1 + x.abs()))[..., None, :]
+    return reflection * torch.cat((-sign, torch.ones_like(sign), sign), -1)[..., None, :]
 
 
-def _turn_last_two(frame: Tensor, angle: Tensor) -> Tensor:
-    """Multiply frame (..., 3, 3) from the right by the rotation by angle (...) in the plane of its last two columns."""
-    cos, sin = torch.cos(angle)[..., None], torch.sin(angle)[..., None]
-    first, second, third = frame.unbind(-1)
-    return torch.stack((first, second * cos + third * sin, third * cos - second * sin), -1)
+def _trace(matrix: Tensor) -> Tensor:
+    """(..., 1, 1)."""
+    return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]

@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this method."""
     group = parser.add_argument_group("semi-supervised learning")
     group.add_argument("--stage1_iteration", type=int, default=50000, help="length of supervised stage 1")
+    group.add_argument("--stage2_lr", type=float, help="learning rate of stage 2; a tenth of --lr if not given")
     group.add_argument("--SSL_lambda", type=float, default=1.0, help="weight of the unlabelled loss")
     group.add_argument("--ulb_batch_ratio", type=float, default=4, help="unlabelled heads per labelled head in a batch")
     group.add_argument("--type_unsuper", choices=("ce", "nll"), default="ce", help="unlabelled loss")
@@ -72,6 +73,7 @@ def check_options(options: argparse.Namespace) -> None:
     """Raises ConfigError if an option of the method has an impossible value."""
     require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
     require(0.0 <= options.ema_decay <= 1.0, f"--ema_decay {options.ema_decay}: must lie in [0, 1]")
+    require(options.stage2_lr is None or options.stage2_lr > 0, f"--stage2_lr {options.stage2_lr}: must be positive")
     require(options.SSL_lambda >= 0.0, f"--SSL_lambda {options.SSL_lambda}: must not be negative")
     require(options.stage1_iteration >= 0, f"--stage1_iteration {options.stage1_iteration}: must not be negative")
     require(
@@ -91,7 +93,8 @@ def phases(options: argparse.Namespace, student: nn.Module, inputs: Inputs, proc
         return [stage1]
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
     learner = SemiUHPE(student, options.distribution, inputs, settings, process)
-    stage2 = Phase("stage2", learner, options.max_iteration, options.lr * STAGE2_LR_FACTOR)
+    stage2_lr = options.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
+    stage2 = Phase("stage2", learner, options.max_iteration, stage2_lr)
     return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
 
 
