@@ -11,7 +11,7 @@ def sample_bingham(gaps: Tensor, count: int, generator: torch.Generator | None =
     Rejection from the angular central Gaussian distribution with matrix diag(1 + 2 g_i / b), as in J. T. Kent,
     A. M. Ganeiber and K. V. Mardia, "A new unified approach for the simulation of a wide class of directional
     distributions", J. Comput. Graph. Stat. 2018. Every b gives exact samples; the one that solves
-    ``sum_i 1 / (b + 2 g_i) = 1`` accepts most, never less than 45 percent in four dimensions.
+    ``sum_i 1 / (b + 2 g_i) = 1`` accepts most, more than 44 percent in four dimensions.
 
     Args:
         gaps: (n, 3), float64, g1, g2, g3 >= 0; g0 is zero.

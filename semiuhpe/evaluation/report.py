@@ -16,7 +16,7 @@ from semiuhpe.inference.draw import contact_sheet, draw_axes
 matplotlib.use("Agg")
 
 COLORS = ("#7a8288", "#d98324", "#2667c9", "#2a9d5c", "#8e44ad")
-PICTURE_PX = 144
+PICTURE_PX = 190
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2329; --soft: #5c6670; --page: #f6f7f9; --card: #ffffff; --line: #dfe3e8; }
 @media (prefers-color-scheme: dark) {
@@ -35,7 +35,7 @@ th, td { padding: .45rem .7rem; text-align: right; border-bottom: 1px solid var(
 th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; }
 tr.best td { font-weight: 650; }
 img { max-width: 100%; height: auto; display: block; }
-.gallery { display: grid; gap: .5rem .6rem; align-items: end; justify-content: start; }
+.gallery { display: grid; gap: .5rem .6rem; align-items: start; justify-content: start; }
 .gallery b { font-weight: 600; font-size: .85rem; color: var(--soft); }
 figure { margin: 0; } figcaption { font-size: .8rem; color: var(--soft); padding-top: .15rem; }
 figure img { border-radius: 5px; image-rendering: auto; }

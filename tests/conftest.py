@@ -1,0 +1,51 @@
+"""Small rendered stores, and the reference files where they lie beside the checkout."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from semiuhpe.synthetic.stores import SyntheticSet, write_store
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder of reference numbers; tests that need it are skipped where it is absent."""
+    folder = SHARED / "reference"
+    if not folder.is_dir():
+        pytest.skip("needs the reference files in ../shared/reference")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory) -> dict[str, Path]:
+    """Rendered stores: labelled (clean), unlabelled (wild), test (wild), front to profile."""
+    folder = tmp_path_factory.mktemp("stores")
+    sets = {
+        "labelled": SyntheticSet(24, "clean", "front", 1, 40, test=False),
+        "unlabelled": SyntheticSet(40, "wild", "front", 2, 40, test=False),
+        "test": SyntheticSet(12, "wild", "front", 3, 32, test=True),
+    }
+    paths = {name: folder / f"{name}.lmdb" for name in sets}
+    for name, heads in sets.items():
+        write_store(heads, paths[name])
+    return paths
+
+
+@pytest.fixture
+def settings(stores, tmp_path) -> list[str]:
+    """Command line of a training run that takes a second."""
+    return [
+        *("--exps_dir", str(tmp_path / "exps"), "--exp_name", "tiny", "--network", "plainnet", "--image_size", "32"),
+        *("--train_labeled", str(stores["labelled"]), "--train_unlabeled", str(stores["unlabelled"])),
+        *("--test_set", str(stores["test"]), "--batch_size", "4", "--ulb_batch_ratio", "2", "--num_workers", "0"),
+        *("--stage1_iteration", "3", "--max_iteration", "6", "--val_frequency", "2", "--save_frequency", "2"),
+        *("--log_frequency", "1", "--lr", "1e-3", "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug"),
+    ]

@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from semiuhpe.evaluation.metrics import pose_errors, summarize
+from semiuhpe.rotation import euler_to_matrix, from_300wlp, geodesic_deg, in_plane_rotation
+
+
+def random_rotations(count=50):
+    return roma.random_rotmat(count, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+def test_agrees_with_reference_numbers(reference):
+    arrays = np.load(reference / "metrics.npz")
+    expected = json.loads((reference / "metrics.json").read_text())
+    predicted, truth = (from_300wlp(torch.from_numpy(arrays[f"{kind}_R_300wlp"])) for kind in ("pred", "gt"))
+    summary = summarize(pose_errors(predicted, truth, torch.from_numpy(arrays["gt_euler_deg"])))
+    assert summary["geodesic_mean_deg"] == pytest.approx(expected["geodesic_deg"], abs=1e-3)
+    assert summary["frobenius_mean"] == pytest.approx(expected["frobenius"], abs=1e-3)
+    assert summary["euler_mae_deg"] == pytest.approx(expected["euler_mae"], abs=1e-3)
+    mae = [summary[f"{name}_mae_deg"] for name in ("pitch", "yaw", "roll")]
+    np.testing.assert_allclose(mae, expected["euler_mae_pitch_yaw_roll"], atol=1e-3)
+
+
+def test_right_predictions_have_no_error():
+    rotations = random_rotations()
+    errors = pose_errors(rotations, rotations)
+    assert errors["geodesic_deg"].max() == 0.0
+    assert errors["frobenius"].max() < 1e-12
+    assert errors["axis_deg"].max() < 1e-5
+
+
+def test_a_half_turn_is_180_degrees():
+    rotations = random_rotations()
+    errors = pose_errors(in_plane_rotation(torch.tensor(180.0).double()) @ rotations, rotations)
+    torch.testing.assert_close(errors["geodesic_deg"], torch.full((50,), 180.0).double())
+    torch.testing.assert_close(errors["frobenius"], torch.full((50,), 8**0.5).double())
+
+
+def test_frobenius_follows_from_the_angle():
+    predicted, truth = random_rotations(), random_rotations().flip(0)
+    angle = torch.deg2rad(geodesic_deg(predicted, truth))
+    torch.testing.assert_close(pose_errors(predicted, truth)["frobenius"], 8**0.5 * torch.sin(angle / 2))
+
+
+def test_axis_errors_are_angles_between_columns():
+    truth = euler_to_matrix(torch.zeros(1, 3).double())
+    yawed = euler_to_matrix(torch.tensor([[0.0, 40.0, 0.0]]).double())
+    torch.testing.assert_close(pose_errors(yawed, truth)["axis_deg"], torch.tensor([[40.0, 0.0, 40.0]]).double())
+
+
+def test_euler_differences_are_wrapped_to_180_and_not_to_90():
+    truth = torch.tensor([[0.0, 0.0, 179.0], [0.0, 0.0, 0.0]]).double()
+    predicted = euler_to_matrix(torch.tensor([[0.0, 0.0, -179.0], [0.0, 0.0, 180.0]]).double())
+    errors = pose_errors(predicted, euler_to_matrix(truth), truth)["euler_abs_deg"]
+    torch.testing.assert_close(errors, torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, 180.0]]).double(), atol=1e-6, rtol=0)
+
+
+def test_full_range_truth_is_compared_with_full_range_predictions():
+    truth = torch.tensor([[10.0, 150.0, -20.0]]).double()
+    errors = pose_errors(euler_to_matrix(truth), euler_to_matrix(truth), truth, full_range=True)
+    assert errors["euler_abs_deg"].max() < 1e-6
