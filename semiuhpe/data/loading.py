@@ -5,8 +5,10 @@ seen, with any number of workers, and several processes share one stream without
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -117,39 +119,41 @@ def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int)
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    if not len(store):
-        raise StoreError(f"{store.path}: has no heads to train on")
-    loader = DataLoader(
-        _Heads(store),
-        batch_sampler=stream,
-        num_workers=num_workers,
-        collate_fn=_identity,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
-    )
-    return iter(loader)
+    return _load(store, num_workers, batch_sampler=stream)
 
 
-def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> DataLoader:
+def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> Iterator[HeadBatch]:
     """All heads of a store once, in order; the last batch may be smaller.
 
     Raises:
         StoreError: the store (or view) has no heads.
     """
+    return _load(store, num_workers, batch_size=batch_size)
+
+
+def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
     if not len(store):
         raise StoreError(f"{store.path}: has no heads")
-    return DataLoader(
+    loader = DataLoader(
         _Heads(store),
-        batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=_identity,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        **order,
     )
+    with opencv_without_threads():
+        return iter(loader)  # the workers are forked here
 
 
-def _one_thread(worker: int) -> None:
-    import cv2
+@contextmanager
+def opencv_without_threads() -> Iterator[None]:
+    """Processes forked within this context can use OpenCV.
 
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    OpenCV's threads don't survive a fork, but its pool in the child believes that they do, and waits for them forever.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

@@ -1,5 +1,6 @@
 """Evaluation of a model on a labelled store."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +65,9 @@ def predict(
     network.eval()
     modes, entropies = [], []
     try:
-        for batch in tqdm(ordered_batches(store, batch_size), desc="evaluating", disable=None if progress else True):
+        batches = ordered_batches(store, batch_size)
+        total = math.ceil(len(store) / batch_size)
+        for batch in tqdm(batches, total=total, desc="evaluating", disable=None if progress else True):
             predicted = reader(network(evaluation_view(batch.to(device), store, reader.image_size)))
             modes.append(predicted.mode())
             entropies.append(predicted.entropy())

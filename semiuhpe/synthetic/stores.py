@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from semiuhpe.data.crop import HEAD_BOX, box_rectangle, cut
+from semiuhpe.data.loading import opencv_without_threads
 from semiuhpe.data.store import StoreWriter, encode_jpeg, encode_png
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.rotations import random_rotations
@@ -72,7 +72,9 @@ def _rendered(jobs, workers: int) -> Iterator[tuple[bytes, np.ndarray]]:
         yield from map(_render, jobs)
         return
     # Forked workers touch numpy, OpenCV and the renderer only, never torch, whose threads don't survive a fork.
-    with multiprocessing.get_context("fork").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with opencv_without_threads():
+        pool = multiprocessing.get_context("fork").Pool(workers)
+    with pool:
         yield from pool.imap(_render, jobs, chunksize=32)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -167,7 +168,9 @@ class Trainer:
     def _pool(self) -> Iterator[HeadBatch]:
         share = range(self.process.rank, len(self.data.unlabelled), self.process.world_size)
         batches = ordered_batches(self.data.unlabelled.view(share), self.options.eval_batch_size)
-        for batch in tqdm(batches, desc="threshold", leave=False, disable=None if self.process.is_main else True):
+        total = math.ceil(len(share) / self.options.eval_batch_size)
+        quiet = None if self.process.is_main else True
+        for batch in tqdm(batches, total=total, desc="threshold", leave=False, disable=quiet):
             yield batch.to(self.process.device)
 
     def _due(self, frequency: int) -> bool:

@@ -1,0 +1,204 @@
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+
+import lmdb
+import numpy as np
+import pytest
+
+from semiuhpe.data import HeadStore, StoreWriter
+from semiuhpe.data.store import encode_jpeg, encode_png
+from semiuhpe.errors import StoreError
+
+META = {
+    "dataset": "toy", "split": "test", "size": 16, "protocol": "head_box", "loose": False, "labelled": True,
+    "full_range": True, "source": "here", "settings": {},
+}  # fmt: skip
+
+
+def picture(seed):
+    return np.random.default_rng(seed).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+
+
+def write(path, count=5, labels=True, overwrite=False, **meta):
+    with StoreWriter(path, META | meta, overwrite) as writer:
+        for i in range(count):
+            extra = {"rotation": np.eye(3) * (i + 1), "euler_deg": np.full(3, i)} if labels else {}
+            writer.add(encode_png(picture(i)), f"kopf-ä{i}", np.array([i, 2, 3, 4]), **extra)
+    return path
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_written_is_read(tmp_path):
+    store = HeadStore(write(tmp_path / "a.lmdb"))
+    assert len(store) == 5
+    image, labels = store[3]
+    np.testing.assert_array_equal(image, picture(3))
+    assert labels["name"] == "kopf-ä3"
+    np.testing.assert_array_equal(labels["rotation"], np.eye(3) * 4)
+    np.testing.assert_array_equal(labels["box"], [3, 2, 3, 4])
+    assert store.rotation.dtype == store.euler_deg.dtype == store.box.dtype == np.float32
+    assert store.meta["dataset"] == "toy" and store.meta["count"] == 5
+    assert leftovers(tmp_path) == ["a.lmdb"]
+
+
+def test_jpeg_keeps_the_picture_and_its_channels():
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 255
+    import cv2
+
+    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(red), np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert np.abs(decoded.astype(int) - red).max() < 8
+
+
+def test_unlabelled_store_has_no_rotation(tmp_path):
+    store = HeadStore(write(tmp_path / "a.lmdb", labels=False))
+    assert store.rotation is None and store.euler_deg is None
+    assert set(store[0][1]) == {"name", "box"}
+
+
+def test_views_are_parts_in_order(tmp_path):
+    store = HeadStore(write(tmp_path / "a.lmdb"))
+    view = store.view([4, 1, 2]).view([2, 0])
+    assert [str(name) for name in view.names] == ["kopf-ä2", "kopf-ä4"]
+    np.testing.assert_array_equal(view.image(1), picture(4))
+    with pytest.raises(StoreError, match="out of range"):
+        HeadStore(tmp_path / "a.lmdb", [5])
+    with pytest.raises(IndexError):
+        store[5]
+
+
+def _mean_in_child(store, queue):
+    queue.put(store.image(1).mean())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_stores_travel_to_other_processes(tmp_path, method):
+    store = HeadStore(write(tmp_path / "a.lmdb"))
+    store.image(0)  # the parent's environment is open
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_mean_in_child, args=(store, queue))
+    child.start()
+    assert queue.get(timeout=60) == picture(1).mean()
+    child.join()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(store)).image(2), picture(2))
+
+
+def test_existing_target_is_kept_unless_told(tmp_path):
+    path = write(tmp_path / "a.lmdb")
+    with pytest.raises(StoreError, match="--overwrite"):
+        write(path, 2)
+    assert len(HeadStore(path)) == 5
+    write(path, 2, overwrite=True)
+    assert len(HeadStore(path)) == 2
+
+
+def test_a_folder_that_is_no_store_is_never_overwritten(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "dear.jpg").write_text("x")
+    with pytest.raises(StoreError, match="not a head store"):
+        write(tmp_path / "photos", overwrite=True)
+    assert leftovers(tmp_path / "photos") == ["dear.jpg"]
+
+
+def test_an_error_in_the_middle_leaves_nothing_and_loses_nothing(tmp_path):
+    path = write(tmp_path / "a.lmdb")
+    with pytest.raises(RuntimeError), StoreWriter(path, META, overwrite=True) as writer:
+        writer.add(encode_png(picture(0)), "x", np.zeros(4))
+        raise RuntimeError("interrupted")
+    assert len(HeadStore(path)) == 5
+    assert leftovers(tmp_path) == ["a.lmdb"]
+
+
+def test_an_empty_store_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="no head was kept"):
+        write(tmp_path / "a.lmdb", 0)
+    assert leftovers(tmp_path) == []
+
+
+def test_kill_leaves_no_store_and_the_next_attempt_succeeds(tmp_path):
+    script = f"""
+        import os, signal, numpy as np
+        from semiuhpe.data import StoreWriter
+        with StoreWriter({str(tmp_path / "a.lmdb")!r}, {META!r}) as writer:
+            for i in range(2000):
+                writer.add(b"x" * 1000, str(i), np.zeros(4))
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ)
+    assert result.returncode == -signal.SIGKILL
+    assert not (tmp_path / "a.lmdb").exists()
+    assert len(HeadStore(write(tmp_path / "a.lmdb"))) == 5
+    assert leftovers(tmp_path) == ["a.lmdb"]
+
+
+def test_two_writers_of_one_store(tmp_path):
+    with (
+        pytest.raises(StoreError, match="another process"),
+        StoreWriter(tmp_path / "a.lmdb", META),
+        StoreWriter(tmp_path / "a.lmdb", META),
+    ):
+        pass
+
+
+def test_heads_with_different_labels_are_refused(tmp_path):
+    with (
+        pytest.raises(StoreError, match="labels"),
+        StoreWriter(tmp_path / "a.lmdb", META) as writer,
+    ):
+        writer.add(b"x", "a", np.zeros(4), rotation=np.eye(3))
+        writer.add(b"x", "b", np.zeros(4))
+
+
+def test_missing_store(tmp_path):
+    with pytest.raises(StoreError, match="semiuhpe prepare"):
+        HeadStore(tmp_path / "none.lmdb")
+
+
+def test_folder_without_a_store(tmp_path):
+    with pytest.raises(StoreError, match="not a head store"):
+        HeadStore(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 5000, 8192, 12288, -4096])
+def test_truncated_store_is_an_error_and_not_a_crash(tmp_path, keep):
+    path = write(tmp_path / "a.lmdb", 60)
+    data = (path / "data.mdb").read_bytes()
+    (path / "data.mdb").write_bytes(data[:keep])
+    with pytest.raises(StoreError):
+        HeadStore(path).image(59)
+
+
+def test_foreign_lmdb(tmp_path):
+    with lmdb.open(str(tmp_path / "other")) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"a", b"b")
+    with pytest.raises(StoreError, match="__meta__"):
+        HeadStore(tmp_path / "other")
+
+
+@pytest.mark.parametrize("key", [b"__meta__", b"__labels__", b"000000001"])
+def test_broken_contents(tmp_path, key):
+    path = write(tmp_path / "a.lmdb")
+    with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
+        transaction.put(key, b"not what it was")
+    with pytest.raises(StoreError, match="make"):
+        HeadStore(path).image(1)
+
+
+def test_store_of_another_format_version(tmp_path):
+    with pytest.raises(StoreError, match="format version 7"):
+        HeadStore(write(tmp_path / "a.lmdb", format_version=7))
+
+
+def test_unwritable_target(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="can't be written"):
+        write(tmp_path / "file" / "a.lmdb")
