@@ -87,8 +87,9 @@ def test_geodesic_is_the_angle_of_the_rotation_vector(angle):
     axis = torch.tensor([0.6, -0.48, 0.64], dtype=torch.float64)
     turn = roma.rotvec_to_rotmat(axis * np.radians(angle))
     rotations = random_rotations(20)
-    torch.testing.assert_close(geodesic_deg(turn @ rotations, rotations), torch.full((20,), angle).double(), rtol=1e-7,
-                               atol=1e-7)
+    torch.testing.assert_close(
+        geodesic_deg(turn @ rotations, rotations), torch.full((20,), angle).double(), rtol=1e-7, atol=1e-7
+    )
 
 
 def test_geodesic_takes_any_batch_shape():

@@ -7,9 +7,9 @@ from pathlib import Path
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.config import parse, require
 from semiuhpe.data.experiment import open_labelled
+from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.models import load_checkpoint, network_spec
-from semiuhpe.training.distributed import pick_device
 from semiuhpe.training.run_folder import find_checkpoint
 
 COLUMNS = {
@@ -28,9 +28,7 @@ COLUMNS = {
 def main(argv: Sequence[str]) -> int:
     parser = experiment_parser("eval.py", "Evaluates a checkpoint on a labelled head store.")
     parser.add_argument("checkpoint", help="a checkpoint file, or EXP_DETAIL/DATE/best of a run")
-    parser.add_argument(
-        "--output", metavar="FILE", help="eval_<test_set>.json beside the checkpoint if not given"
-    )
+    parser.add_argument("--output", metavar="FILE", help="eval_<test_set>.json beside the checkpoint if not given")
     parser.set_defaults(network=None)
     options = parse(parser, argv)
     if options.network:

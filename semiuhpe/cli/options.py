@@ -2,7 +2,7 @@
 
 import argparse
 
-from semiuhpe.config import FLAG, boolean, make_parser, positive_int
+from semiuhpe.config import FLAG, make_parser, positive_int
 from semiuhpe.data import experiment
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
@@ -28,7 +28,9 @@ def add_basic(parser: argparse.ArgumentParser) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--network", default="resnet50", help="backbone with pose head")
-    group.add_argument("--pretrained", type=boolean, metavar="BOOL", help="start from ImageNet weights (if they exist)")
+    group.add_argument(
+        "--pretrained", help="start from ImageNet weights; where they exist if not given", **{**FLAG, "default": None}
+    )
     group.add_argument("--image_size", type=positive_int, default=224, help="side of the network's input in pixels")
     group.add_argument("--distribution", choices=tuple(DISTRIBUTIONS), default="matrixFisher", help="of rotations")
 

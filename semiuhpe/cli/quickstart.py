@@ -20,11 +20,11 @@ from semiuhpe.cli.train import check_options, train
 from semiuhpe.config import FLAG, parse, positive_int
 from semiuhpe.data.experiment import open_labelled, store_path
 from semiuhpe.data.store import HeadStore
+from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.synthetic.stores import SyntheticSet, write_store
-from semiuhpe.training.distributed import pick_device
 from semiuhpe.training.run_folder import read_scalars
 
 logger = logging.getLogger(__name__)

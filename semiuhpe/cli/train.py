@@ -13,12 +13,12 @@ from semiuhpe.cli.options import experiment_parser
 from semiuhpe.config import parse, require
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.experiment import ExperimentData, open_training_data
+from semiuhpe.distributed import Process, start_process
 from semiuhpe.methods import METHODS
 from semiuhpe.methods.supervised import Inputs
 from semiuhpe.models import create_model, network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint
 from semiuhpe.rotation import HEAD_TO_CAMERA
-from semiuhpe.training.distributed import Process, start_process
 from semiuhpe.training.run_folder import find_checkpoint, new_run_folder
 from semiuhpe.training.trainer import Trainer
 
@@ -81,8 +81,6 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         trainer = Trainer(options, folder, student, phases, data, description(options), process)
         if checkpoint:
             trainer.resume(checkpoint)
-        if process.is_main:
-            _announce(options, data, folder)
         return TrainResult(folder, trainer.run())
     finally:
         process.close()
@@ -128,16 +126,6 @@ def _shared_folder(options: argparse.Namespace, process: Process) -> Path:
     if process.world_size > 1:
         torch.distributed.broadcast_object_list(folder)
     return Path(folder[0])
-
-
-def _announce(options: argparse.Namespace, data: ExperimentData, folder: Path) -> None:
-    logger.info("Run folder: %s", folder)
-    unlabelled = f", {len(data.unlabelled)} unlabelled" if data.unlabelled else ""
-    logger.info("%d labelled heads%s; selecting on %d heads", len(data.labelled), unlabelled, len(data.selection))
-    if data.selected_on_test:
-        logger.info(
-            "`best` is selected on the test set (%s), as in the paper; --val_set names another set.", options.test_set
-        )
 
 
 def _without_config(argv: Sequence[str]) -> list[str]:

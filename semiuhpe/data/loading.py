@@ -139,6 +139,7 @@ def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
         num_workers=num_workers,
         collate_fn=_identity,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # the loader draws a seed for its workers: not from the training's random state
         **order,
     )
     with opencv_without_threads():

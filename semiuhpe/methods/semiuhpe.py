@@ -24,13 +24,13 @@ from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.views import labelled_view, unlabelled_views
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.loading import HeadBatch
+from semiuhpe.distributed import Process, unwrap
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods.base import Phase, Pool, StepResult
 from semiuhpe.methods.supervised import Inputs, Supervised, labelled_scalars, negative_log_likelihood
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import entropy_quantile
 from semiuhpe.rotation import geodesic_deg
-from semiuhpe.training.distributed import Process
 
 STAGE2_LR_FACTOR = 0.1
 
@@ -48,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--left_ratio", type=float, default=0.95, help="share of pseudo labels that it keeps")
     group.add_argument("--is_ema", help="the teacher is a moving average of the student", **{**FLAG, "default": True})
     group.add_argument("--ema_decay", type=float, default=0.999, help="decay of that average")
+    group.add_argument("--eman", help="the average includes batch norm's statistics (EMAN)", **FLAG)
     group.add_argument("--cutout_aug", help="cutout in strong views", **FLAG)
     group.add_argument("--cutmix_aug", help="cutmix in strong views", **FLAG)
     group.add_argument("--rotate_aug", help="strong views turned in plane, pseudo labels turned along", **FLAG)
@@ -64,6 +65,7 @@ class Settings:
     left_ratio: float
     is_ema: bool
     ema_decay: float
+    eman: bool
     cutout_aug: bool
     cutmix_aug: bool
     rotate_aug: bool
@@ -110,14 +112,14 @@ class SemiUHPE:
         self.settings = settings
         self.process = process
         self.threshold = settings.conf_thres
-        self._averaged = Teacher(student, settings.ema_decay, settings.is_ema)
+        self._averaged = self._new_teacher()
 
     @property
     def teacher(self) -> nn.Module:
         return self._averaged.network
 
     def begin(self, pool: Pool) -> None:
-        self._averaged = Teacher(self.student, self.settings.ema_decay, self.settings.is_ema)
+        self._averaged = self._new_teacher()
         self.refresh(pool)
 
     def refresh(self, pool: Pool) -> dict[str, float]:
@@ -153,13 +155,17 @@ class SemiUHPE:
         return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
 
     def after_step(self, step: int) -> None:
-        self._averaged.update(self.student, step)
+        self._averaged.update(unwrap(self.student), step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"threshold": self.threshold}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.threshold = state["threshold"]
+
+    def _new_teacher(self) -> Teacher:
+        settings = self.settings
+        return Teacher(unwrap(self.student), settings.ema_decay, settings.is_ema, settings.eman)
 
     def _predict(self, output: Tensor):
         return self.distribution(output.float().unflatten(-1, (3, 3)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from semiuhpe.augment.views import labelled_view
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.loading import HeadBatch
+from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods.base import Pool, StepResult
@@ -55,7 +56,7 @@ class Supervised:
 
     @property
     def teacher(self) -> nn.Module:
-        return self.student
+        return unwrap(self.student)
 
     def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, generator: torch.Generator) -> StepResult:
         view = labelled_view(labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, generator)

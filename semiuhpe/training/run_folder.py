@@ -25,7 +25,8 @@ def experiment_detail(options: argparse.Namespace) -> str:
         f"t{threshold}_b{options.batch_size}",
     ]
     flags = {
-        "ema": options.is_ema,
+        "eman": options.eman,
+        "ema": options.is_ema and not options.eman,
         "RO": options.rotate_aug,
         "CO": options.cutout_aug,
         "CM": options.cutmix_aug,
@@ -78,7 +79,9 @@ class RunLog:
         save_settings(options, folder / "config.yml")
         self._handler = logging.FileHandler(folder / "log.txt")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logging.getLogger("semiuhpe").addHandler(self._handler)
+        package = logging.getLogger("semiuhpe")
+        package.addHandler(self._handler)
+        package.setLevel(logging.INFO)
         _drop_scalars_from(folder / SCALARS, first_step)
         self._scalars = open(folder / SCALARS, "a")  # noqa: SIM115  (closed by close)
         self._board = SummaryWriter(str(folder), purge_step=first_step)

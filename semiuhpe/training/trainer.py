@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
+from semiuhpe.distributed import Process
 from semiuhpe.errors import TrainingError
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.methods.base import Phase
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
-from semiuhpe.training.distributed import Process
 from semiuhpe.training.run_folder import RunLog
 
 logger = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Trainer:
         """Trains to the end; False if a signal has stopped it before (its state is then saved in ``last.pth``)."""
         if self.process.is_main:
             self.log = RunLog(self.folder, self.options, self.iteration)
+            self._announce()
         try:
             with _stop_on_signals(self._request_stop):
                 for index, phase in enumerate(self.phases):
@@ -96,6 +97,15 @@ class Trainer:
         finally:
             if self.log:
                 self.log.close()
+
+    def _announce(self) -> None:
+        data = self.data
+        logger.info("Run folder: %s", self.folder)
+        unlabelled = f", {len(data.unlabelled)} unlabelled" if data.unlabelled else ""
+        logger.info("%d labelled heads%s; selecting on %d heads", len(data.labelled), unlabelled, len(data.selection))
+        if data.selected_on_test:
+            test_set = self.options.test_set
+            logger.info("`best` is selected on the test set (%s), as in the paper; --val_set names another.", test_set)
 
     def _run_phase(self, index: int, phase: Phase) -> bool:
         start = self.phases[index - 1].end if index else 0

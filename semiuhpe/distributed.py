@@ -14,6 +14,11 @@ from torch import Tensor, nn
 logger = logging.getLogger(__name__)
 
 
+def unwrap(network: nn.Module) -> nn.Module:
+    """The network itself, where it was wrapped by :meth:`Process.wrap`."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
 @dataclass(frozen=True)
 class Process:
     """This process among all: rank, number of processes, and the device it trains on."""

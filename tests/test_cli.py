@@ -1,0 +1,261 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from semiuhpe.cli import evaluate as evaluate_cli
+from semiuhpe.cli import main as main_cli
+from semiuhpe.cli import prepare as prepare_cli
+from semiuhpe.cli import quickstart as quickstart_cli
+from semiuhpe.cli import synth as synth_cli
+from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.entry import run
+from semiuhpe.data import HeadStore
+from semiuhpe.data.crop import crop_by_landmarks
+from semiuhpe.rotation import is_rotation
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def trained(settings):
+    assert run(train_cli.main, settings) == 0
+    return next(Path(settings[1]).glob("*/*/*/last.pth"))
+
+
+def write_aflw(folder, angles):
+    """A small raw AFLW2000: pitch, yaw, roll in degrees for each picture."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i, euler in enumerate(angles):
+        Image.fromarray(rng.integers(0, 255, (120, 100, 3), dtype=np.uint8)).save(folder / f"image{i:05d}.jpg")
+        points = np.stack([rng.uniform(30, 70, 21), rng.uniform(40, 80, 21)])
+        points[:, 3] = -1
+        pose = np.radians([*euler, 0, 0, 0, 0])[None]
+        scipy.io.savemat(folder / f"image{i:05d}.mat", {"Pose_Para": pose, "pt2d": points})
+    return folder
+
+
+def error_line(capsys):
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_prepare_aflw2000(tmp_path, capsys):
+    source = write_aflw(tmp_path / "raw", [(10, 20, -30), (0, 95, 0), (-5, -60, 15)])
+    (source / "image00003.jpg").write_bytes((source / "image00000.jpg").read_bytes())  # its .mat is missing
+    shutil.copy(source / "image00000.mat", source / "image00004.mat")
+    (source / "image00004.jpg").write_bytes((source / "image00000.jpg").read_bytes()[:500])  # truncated
+    out = tmp_path / "köpfe" / "AFLW2000.lmdb"
+    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert "2 heads kept" in printed and "1 left out: an angle beyond 90 degrees" in printed
+    assert "image00003.mat: is missing" in printed and "image00004.jpg: can't be decoded" in printed
+    store = HeadStore(out)
+    assert store.names.tolist() == ["image00000", "image00002"]
+    np.testing.assert_allclose(store.euler_deg, [[10, 20, -30], [-5, -60, 15]], atol=1e-4)
+    picture = np.asarray(Image.open(source / "image00002.jpg").convert("RGB"))
+    points = scipy.io.loadmat(source / "image00002.mat")["pt2d"].T
+    np.testing.assert_array_equal(store.image(1), crop_by_landmarks(picture, points))
+    assert store.meta["protocol"] == "landmarks" and not store.meta["loose"]
+
+
+def test_prepare_the_real_samples_and_evaluate(reference, tmp_path, trained, capsys):
+    out = tmp_path / "AFLW2000.lmdb"
+    command = ["AFLW2000", "--source", str(reference / "aflw2000"), "--out", str(out)]
+    assert run(prepare_cli.main, command) == 0
+    store = HeadStore(out)
+    cases = [c for c in json.loads((reference / "aflw2000" / "crops.json").read_text()) if "pitch_yaw_roll_deg" in c]
+    assert len(store) == len(cases) == 6
+    for i, case in enumerate(cases):
+        np.testing.assert_allclose(store.euler_deg[i], case["pitch_yaw_roll_deg"], atol=1e-4)
+        expected = np.asarray(Image.open(reference / "aflw2000" / case["expected_crop"]).convert("RGB"))
+        assert np.abs(store.image(i).astype(int) - expected).mean() < 1.0
+    assert run(evaluate_cli.main, [str(trained), "--test_set", "AFLW2000", "--data_dir_AFLW2000", str(out)]) == 0
+    assert "Euler MAE" in capsys.readouterr().out
+    results = json.loads((trained.parent / "eval_AFLW2000.json").read_text())["results"]
+    assert set(results) == {"student", "teacher"}
+    assert 0 < results["teacher"]["euler_mae_deg"] < 180
+
+
+def write_300wlp(root, with_landmarks):
+    rng = np.random.default_rng(1)
+    for folder in ("AFW", "AFW_Flip"):
+        (root / folder).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(rng.integers(0, 255, (120, 100, 3), dtype=np.uint8)).save(root / folder / f"{i}.jpg")
+            points = np.stack([rng.uniform(30, 70, 68), rng.uniform(40, 80, 68)])
+            pose = np.radians([[5.0 * i, 60.0 * i, 0]])
+            scipy.io.savemat(root / folder / f"{i}.mat", {"Pose_Para": pose, "pt2d": points})
+    if with_landmarks:
+        (root / "landmarks" / "AFW").mkdir(parents=True)
+        for i in range(3):
+            points = np.stack([rng.uniform(20, 30, 68), rng.uniform(40, 80, 68)], axis=1)
+            scipy.io.savemat(root / "landmarks" / "AFW" / f"{i}_pts.mat", {"pts_2d": points})
+    return root
+
+
+@pytest.mark.parametrize("with_landmarks", [True, False])
+def test_prepare_300wlp(tmp_path, with_landmarks, caplog):
+    source = write_300wlp(tmp_path / "300W_LP", with_landmarks)
+    out = tmp_path / "300WLP.lmdb"
+    assert run(prepare_cli.main, ["300WLP", "--source", str(source), "--out", str(out)]) == 0
+    store = HeadStore(out)
+    assert store.names.tolist() == [f"{folder}/{i}" for folder in ("AFW", "AFW_Flip") for i in range(3)]
+    assert store.euler_deg[2].tolist() == pytest.approx([10.0, 89.99, 0.0])  # 120 degrees, limited
+    assert ("no landmarks folder" in caplog.text) is not with_landmarks
+    assert store.meta["loose"]
+    if with_landmarks:  # the twin's box is the mirrored one; both were enlarged alike
+        assert store.box[0, 2:].tolist() == pytest.approx(store.box[3, 2:].tolist(), abs=2.0)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["AFLW2000"], "--source is not given"),
+        (["AFLW2000", "--source", "nowhere"], "no such folder"),
+        (["AFLW2000", "--source", "."], "no image*.jpg"),
+        (["AFLW2001", "--source", "."], "AFLW2001"),
+        (["AFLW2000", "--source", ".", "--split", "train"], "--split train"),
+    ],
+)
+def test_prepare_bad_input(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(prepare_cli.main, [*arguments]) == 2
+    assert words in error_line(capsys)
+    assert not list(tmp_path.rglob("*.lmdb*"))
+
+
+def test_synth_is_reproducible_for_any_number_of_workers(tmp_path):
+    common = ["--count", "70", "--size", "48", "--seed", "3", "--domain", "wild"]
+    for name, more in (("a", []), ("b", ["--workers", "2"]), ("c", ["--seed", "4"])):
+        assert run(synth_cli.main, ["--out", str(tmp_path / f"{name}.lmdb"), *common, *more]) == 0
+    a, b, c = (HeadStore(tmp_path / f"{name}.lmdb") for name in "abc")
+    np.testing.assert_array_equal(a.rotation, b.rotation)
+    for i in (0, 33, 69):
+        np.testing.assert_array_equal(a.image(i), b.image(i))
+    assert not np.array_equal(a.image(0), c.image(0))
+    import torch
+
+    assert is_rotation(torch.from_numpy(a.rotation)).all()
+    assert len(a) == 70 and a.image(0).shape == (48, 48, 3)
+
+
+def test_synth_test_crops_hold_the_head_where_the_protocol_puts_it(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    command = ["--out", str(tmp_path / "t.lmdb"), "--count", "5", "--size", "64", "--test", "--domain", "clean"]
+    assert run(synth_cli.main, [*command, "--sheet", str(sheet), "--axes"]) == 0
+    store = HeadStore(tmp_path / "t.lmdb")
+    center = store.box[:, :2] + store.box[:, 2:] / 2
+    side = (store.box[:, 2] + store.box[:, 3]) / 2
+    np.testing.assert_allclose(center, 32, atol=1.5)
+    np.testing.assert_allclose(side, 64 / 1.3, rtol=0.05)
+    assert Image.open(sheet).size[0] > 500
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "--out is not given"),
+        (["--out", "a", "--domain", "moon"], "moon"),
+        (["--out", "a", "--count", "0"], "count"),
+    ],
+)
+def test_synth_bad_input(arguments, words, capsys):
+    assert run(synth_cli.main, arguments) == 2
+    assert words in error_line(capsys)
+
+
+def test_evaluate_bad_input(trained, stores, tmp_path, capsys):
+    store = ["--test_set", str(stores["test"])]
+    assert run(evaluate_cli.main, ["nowhere.pth", *store]) == 2
+    assert "no such checkpoint" in error_line(capsys)
+    assert run(evaluate_cli.main, [str(trained), *store, "--network", "resnet18"]) == 2
+    assert "is a checkpoint of plainnet" in error_line(capsys)
+    assert run(evaluate_cli.main, [str(trained)]) == 2
+    assert "--test_set is not given" in error_line(capsys)
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(trained.read_bytes()[:10_000])
+    assert run(evaluate_cli.main, [str(broken), *store]) == 2
+    assert "truncated" in error_line(capsys)
+
+
+def test_evaluate_finds_runs_by_the_papers_names(trained, stores, settings):
+    name = f"{trained.parent.parent.name}/{trained.parent.name}/last"
+    output = trained.parent / "mine.json"
+    command = [name, "--exps_dir", settings[1], "--test_set", str(stores["test"]), "--output", str(output)]
+    assert run(evaluate_cli.main, command) == 0
+    assert json.loads(output.read_text())["results"]["student"]["geodesic_mean_deg"] > 0
+
+
+def tiny_quickstart(tmp_path):
+    stores = {name: str(tmp_path / "data" / f"{name}.lmdb") for name in ("labeled", "unlabeled", "val", "test")}
+    return [
+        *("--config", str(ROOT / "settings" / "quickstart.yml"), "--exps_dir", str(tmp_path / "exps")),
+        *("--train_labeled", stores["labeled"], "--train_unlabeled", stores["unlabeled"]),
+        *("--val_set", stores["val"], "--test_set", stores["test"], "--image_size", "32", "--batch_size", "4"),
+        *("--stage1_iteration", "2", "--max_iteration", "4", "--val_frequency", "1", "--log_frequency", "1"),
+        *("--labelled_heads", "8", "--unlabelled_heads", "24", "--val_heads", "6", "--test_heads", "12"),
+        *("--workers", "1"),
+    ]
+
+
+def test_quickstart(tmp_path, capsys):
+    command = tiny_quickstart(tmp_path)
+    assert run(quickstart_cli.main, command) == 0
+    printed = capsys.readouterr().out
+    for word in ("supervised", "baseline", "SemiUHPE", "geodesic mean", "Frobenius", "kept error", "What next"):
+        assert word in printed
+    page = tmp_path / "exps" / "quickstart" / "report.html"
+    text = page.read_text()
+    assert text.count("<img") > 40
+    assert not re.search(r'(src|href)="(?!data:)', text), "the page must not need anything beside it"
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "exps").rglob("last.pth")}
+    assert len(first) == 3
+
+    assert run(quickstart_cli.main, command) == 0  # again: nothing is rendered or trained anew
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exps").rglob("last.pth")} == first
+    assert run(quickstart_cli.main, [*command, "--lr", "5e-4"]) == 0  # other settings: other runs
+    assert len(list((tmp_path / "exps").rglob("last.pth"))) == 6
+
+
+def test_report_opens_in_a_browser(tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    assert run(quickstart_cli.main, tiny_quickstart(tmp_path)) == 0
+    page = tmp_path / "exps" / "quickstart" / "report.html"
+    script = (
+        "<script>addEventListener('load', () => document.title = "
+        "[...document.images].filter(i => !i.naturalWidth).length + ' broken of ' + document.images.length)</script>"
+    )
+    probe = tmp_path / "probe.html"
+    probe.write_text(page.read_text().replace("</body>", script + "</body>"))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    dom = subprocess.run(
+        [browser, *flags, profile, "--dump-dom", probe.as_uri()], capture_output=True, text=True, timeout=120
+    ).stdout
+    title = re.search(r"<title>(.*?)</title>", dom)[1]
+    assert re.fullmatch(r"0 broken of \d\d+", title)
+
+
+def test_semiuhpe_lists_its_commands_and_refuses_others(capsys):
+    assert run(main_cli._dispatch, []) == 0
+    assert "prepare" in capsys.readouterr().out
+    assert run(main_cli._dispatch, ["prepair"]) == 2
+    assert "unknown command" in error_line(capsys)
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_scripts_explain_themselves(script):
+    result = subprocess.run([sys.executable, str(ROOT / script), "--help"], capture_output=True, text=True)
+    assert result.returncode == 0 and "--config" in result.stdout

@@ -1,0 +1,282 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.entry import run
+from semiuhpe.data.experiment import open_training_data
+from semiuhpe.models import load_checkpoint
+from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.training import trainer as trainer_module
+from semiuhpe.training.run_folder import experiment_detail, read_scalars
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def train(settings, *more):
+    options, checkpoint = train_cli.parse_options([*settings, *more])
+    return train_cli.train(options, checkpoint)
+
+
+def state(folder, name="last"):
+    checkpoint = read_checkpoint(folder / f"{name}.pth")
+    return {key: checkpoint[key] for key in ("model_state_dict", "model_state_dict_ema", "optimizer_state_dict")}
+
+
+def test_a_run_leaves_what_is_promised(settings):
+    result = train(settings)
+    assert result.finished
+    folder = result.folder
+    assert {"config.yml", "log.txt", "scalars.jsonl", "best.pth", "last.pth"} <= {p.name for p in folder.iterdir()}
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert folder.parent.name == "SSL1.0_r1.0_ce_plainnet_tDyna0.95_b4_ema_RO_CO_CM"
+    time.strptime(folder.name, "%b%d_%H%M%S")
+    checkpoint = read_checkpoint(folder / "last.pth")
+    assert checkpoint["clock"]["iteration"] == 6 and checkpoint["phase"] == "stage2"
+    assert checkpoint["learner"]["threshold"] < 0
+    assert yaml.safe_load((folder / "config.yml").read_text())["stage1_iteration"] == 3
+    keys = set().union(*read_scalars(folder))
+    assert {"train/loss", "ssl/kept_ratio", "ssl/kept_error_deg", "settings/conf_thres", "train/lr"} <= keys
+    assert {"val/student/geodesic_mean_deg", "val/teacher/euler_mae_deg"} <= keys
+    loaded = load_checkpoint(folder / "best.pth")
+    assert loaded.network == "plainnet" and loaded.image_size == 32 and not loaded.full_range
+
+
+def test_the_papers_name_of_a_run():
+    parser_options = [
+        *("--network", "effinetv2", "--ss_ratio", "0.2", "--dynamic_thres", "--left_ratio", "0.95"),
+        *("--batch_size", "32", "--rotate_aug", "--cutout_aug", "--cutmix_aug", "--is_full_range", "--SSL_lambda", "1.0"),
+    ]  # fmt: skip
+    options, _ = train_cli.parse_options(parser_options)
+    assert experiment_detail(options) == "SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full"
+
+
+def test_the_same_seed_gives_the_same_weights(settings):
+    first, second = train(settings), train(settings, "--num_workers", "2")
+    torch.testing.assert_close(state(first.folder), state(second.folder), rtol=0, atol=0)
+    other = train(settings, "--seed", "1")
+    assert not torch.equal(
+        state(first.folder)["model_state_dict"]["head.7.weight"],
+        state(other.folder)["model_state_dict"]["head.7.weight"],
+    )
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5])
+def test_killed_and_resumed_is_the_same_as_not_killed(settings, monkeypatch, step):
+    """Dies without warning in a step, in either stage; goes on from the last checkpoint."""
+    settings = [*settings, "--val_frequency", "1"]
+    whole = train(settings)
+    original = trainer_module.Trainer._step
+
+    def die(self, *arguments):
+        if self.iteration == step:
+            raise Killed
+        original(self, *arguments)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_step", die)
+    with pytest.raises(Killed):
+        train(settings, "--exp_detail", "killed")
+    monkeypatch.undo()
+    (folder,) = (Path(settings[1]) / "tiny" / "killed").iterdir()
+    assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == step
+    resumed = train(["--exps_dir", settings[1], "--cont_ckpt", f"killed/{folder.name}/last"])
+    assert resumed.finished and resumed.folder == folder
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+    mine, theirs = (
+        {entry["step"]: entry for entry in read_scalars(f) if "train/loss" in entry} for f in (folder, whole.folder)
+    )
+    assert mine == theirs
+
+
+def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, stores):
+    slow = [*settings, "--stage1_iteration", "40", "--max_iteration", "60", "--exp_detail", "terminated"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *slow]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    runs = Path(settings[1]) / "tiny" / "terminated"
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*/last.pth")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, errors
+    assert "continue with --cont_ckpt terminated/" in errors
+    (folder,) = runs.iterdir()
+    stopped_at = read_checkpoint(folder / "last.pth")["clock"]["iteration"]
+    assert 0 < stopped_at < 60
+    assert train(["--exps_dir", settings[1], "--cont_ckpt", f"terminated/{folder.name}/last"]).finished
+    whole = train([*slow, "--exp_detail", "whole"])
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+
+
+def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
+    """Its first step sees the weights of best.pth, a tenth of the learning rate, and the teacher is a copy."""
+    seen = {}
+    original = trainer_module.Trainer._begin
+
+    def spy(self, phase, pool):
+        original(self, phase, pool)
+        if phase.name == "stage2":
+            best = read_checkpoint(self.folder / "best.pth")
+            seen["student"] = all(
+                torch.equal(a, b)
+                for a, b in zip(self.student.state_dict().values(), best["model_state_dict"].values(), strict=True)
+            )
+            teacher = phase.learner.teacher.state_dict().values()
+            seen["teacher"] = all(
+                torch.equal(a, b) for a, b in zip(self.student.state_dict().values(), teacher, strict=True)
+            )
+            seen["lr"] = phase.lr
+
+    monkeypatch.setattr(trainer_module.Trainer, "_begin", spy)
+    train(settings)
+    assert seen == {"student": True, "teacher": True, "lr": pytest.approx(1e-4)}
+
+
+def test_supervised_only(settings):
+    result = train(settings, "--stage1_iteration", "4", "--max_iteration", "4")
+    assert result.finished
+    assert "ssl/kept_ratio" not in set().union(*read_scalars(result.folder))
+
+
+def test_one_store_is_split(settings, stores):
+    same = [*settings, "--train_unlabeled", str(stores["labelled"]), "--ss_ratio", "0.25"]
+    options, _ = train_cli.parse_options(same)
+    data = open_training_data(options, needs_unlabelled=True)
+    assert (len(data.labelled), len(data.unlabelled)) == (6, 18)
+    assert not set(data.labelled.names) & set(data.unlabelled.names)
+    assert train(same, "--max_iteration", "4").finished
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--dynamic_thres", "false", "--conf_thres", "-1.0"),
+        ("--type_unsuper", "nll"),
+        ("--is_ema", "false"),
+        ("--eman",),
+        ("--distribution", "RotationLaplace"),
+        ("--is_full_range",),
+    ],
+)
+def test_options_train(settings, more):
+    assert train(settings, *more).finished
+
+
+def test_init_from_another_run(settings):
+    first = train(settings, "--stage1_iteration", "2", "--max_iteration", "2")
+    second = train(settings, "--init_from", str(first.folder / "last.pth"), "--stage1_iteration", "0", "--lr", "1e-12")
+    weights = [state(r.folder)["model_state_dict"]["features.0.weight"] for r in (first, second)]
+    torch.testing.assert_close(*weights)
+
+
+def test_two_processes_train_and_agree(settings):
+    """Every process holds the same weights, and the run folder is written once."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [*command, str(ROOT / "train.py"), *settings], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    (folder,) = (Path(settings[1]) / "tiny").glob("*/*")
+    checkpoint = read_checkpoint(folder / "last.pth")
+    assert checkpoint["clock"]["iteration"] == 6 and len(checkpoint["random"]) == 2
+    assert load_checkpoint(folder / "last.pth").network == "plainnet"
+
+
+def test_log_says_what_best_is_selected_on(settings, stores):
+    folder = train(settings).folder
+    assert "selected on the test set" in (folder / "log.txt").read_text()
+    folder = train(settings, "--val_set", str(stores["labelled"])).folder
+    assert "selected on the test set" not in (folder / "log.txt").read_text()
+
+
+def one_error(capsys):
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (("--train_labeled", "nowhere.lmdb"), "nowhere.lmdb"),
+        (("--train_labeled", "300WLP"), "semiuhpe prepare 300WLP"),
+        (("--network", "resnet5O"), "did you mean resnet50"),
+        (("--left_ratio", "0"), "--left_ratio 0.0"),
+        (("--left_ratio", "2"), "--left_ratio 2.0"),
+        (("--stage1_iteration", "9"), "--stage1_iteration 9"),
+        (("--lr", "0"), "--lr"),
+        (("--batch_size", "0"), "--batch_size"),
+        (("--batch_size", "many"), "--batch_size"),
+        (("--network", "plainnet", "--pretrained"), "--pretrained false"),
+        (("--config", "nowhere.yml"), "nowhere.yml"),
+        (("--cont_ckpt", "a/b/c"), "no such checkpoint"),
+        (("--init_from", "a/b/c"), "no such checkpoint"),
+        (("--is_ema", "perhaps"), "--is_ema"),
+        (("--no_such_option", "1"), "no_such_option"),
+        (("--ulb_batch_ratio", "0"), "--ulb_batch_ratio"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(settings, capsys, more, words):
+    assert run(train_cli.main, [*settings, *more]) == 2
+    assert words in one_error(capsys)
+    assert not Path(settings[1]).exists(), "nothing is written before the input is known to be good"
+
+
+def test_zero_unlabelled_heads(settings, stores, capsys):
+    assert run(train_cli.main, [*settings, "--train_unlabeled", str(stores["labelled"]), "--ss_ratio", "1.0"]) == 2
+    assert "no unlabelled head" in one_error(capsys)
+
+
+def test_zero_labelled_heads(settings, stores, capsys):
+    assert run(train_cli.main, [*settings, "--train_unlabeled", str(stores["labelled"]), "--ss_ratio", "0.01"]) == 2
+    assert "no labelled head" in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("netwrok: plainnet\n", "netwrok; did you mean network"),
+        ("network: [unclosed\n", "not valid YAML"),
+        ("just words\n", "option: value"),
+        ("ss_ratio: lots\n", "--ss_ratio"),
+    ],
+)
+def test_bad_settings_files(settings, tmp_path, capsys, text, words):
+    (tmp_path / "bad.yml").write_text(text)
+    assert run(train_cli.main, [*settings, "--config", str(tmp_path / "bad.yml")]) == 2
+    assert words in one_error(capsys)
+
+
+def test_command_line_wins_over_settings_over_defaults(tmp_path):
+    (tmp_path / "a.yml").write_text("lr: 0.5\nbatch_size: 7\nis_ema: false\ncutout_aug: true\n")
+    options, _ = train_cli.parse_options(["--config", str(tmp_path / "a.yml"), "--batch_size", "9"])
+    assert (options.lr, options.batch_size, options.is_ema, options.cutout_aug) == (0.5, 9, False, True)
+    assert options.ema_decay == 0.999
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "settings").glob("*.yml")), ids=lambda path: path.stem)
+def test_every_settings_file_is_understood(path):
+    options, _ = train_cli.parse_options(["--config", str(path)])
+    assert options.exp_name == path.stem
+
+
+def test_json_lines_cut_off_by_a_kill_are_dropped(settings):
+    folder = train(settings, "--max_iteration", "4").folder
+    with open(folder / "scalars.jsonl", "a") as file:
+        file.write('{"step": 4, "tra')
+    train(["--exps_dir", settings[1], "--cont_ckpt", str(folder / "last.pth"), "--max_iteration", "5"])
+    assert all("step" in json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines())
