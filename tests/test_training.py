@@ -53,7 +53,7 @@ def test_a_run_leaves_what_is_promised(settings):
 def test_the_papers_name_of_a_run():
     parser_options = [
         *("--network", "effinetv2", "--ss_ratio", "0.2", "--dynamic_thres", "--left_ratio", "0.95"),
-        *("--batch_size", "32", "--rotate_aug", "--cutout_aug", "--cutmix_aug", "--is_full_range", "--SSL_lambda", "1.0"),
+        *("--batch_size", "32", "--rotate_aug", "--cutout_aug", "--cutmix_aug", "--is_full_range"),
     ]  # fmt: skip
     options, _ = train_cli.parse_options(parser_options)
     assert experiment_detail(options) == "SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full"
