@@ -39,7 +39,7 @@ def heads(name: str, domain: str, heads_range: str, columns: int = 10, rows: int
 
 
 def predictions(name: str, columns: int = 8) -> None:
-    """Test heads with the truth and each model's prediction, evenly spaced over the middle ranks of SemiUHPE's error."""
+    """Test heads with the truth and each model's prediction, evenly spaced by rank of SemiUHPE's error."""
     store = HeadStore(TEST_STORE)
     models = {}
     for model in ("supervised", "baseline", "SemiUHPE"):
