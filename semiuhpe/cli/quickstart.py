@@ -7,6 +7,7 @@ interrupted run goes on where it stopped.
 import argparse
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -170,13 +171,17 @@ def _print_summary(options: argparse.Namespace, results: dict[str, ModelResult],
     (report.parent / "results.json").write_text(json.dumps(rows, indent=1))
     print(f"\n{count} held-out wild heads, degrees; the last teacher of each run, nothing selected on the test heads\n")
     print(table(rows))
-    semi = f"{options.exps_dir}/{options.exp_name}/{SEMIUHPE}"
+    run = max((report.parent / SEMIUHPE).glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
+    programs = Path(sys.executable).parent
+    if programs.is_relative_to(Path.cwd()):
+        programs = programs.relative_to(Path.cwd())
     print(
         f"\nReport with pictures: {report}\n"
-        f"Training curves:      tensorboard --logdir {options.exps_dir}/{options.exp_name}\n\n"
+        f"Training curves:      {programs}/tensorboard --logdir {report.parent}\n\n"
         "What next:\n"
-        f"  evaluate on real heads   semiuhpe prepare AFLW2000 --source DIR --out data/AFLW2000.lmdb\n"
-        f"                           python eval.py {semi}/DATE/last.pth --test_set AFLW2000\n"
-        "  all of SO(3)             semiuhpe quickstart --config settings/quickstart_full.yml\n"
-        "  train on 300W-LP         python train.py --config settings/300WLP_AFLW2000.yml"
+        f"  real heads        {programs}/semiuhpe prepare AFLW2000 --source DIR --out data/AFLW2000.lmdb\n"
+        f"                    {programs}/python eval.py {run} --test_set AFLW2000\n"
+        f"  train on 300W-LP  {programs}/python train.py --config settings/300WLP_AFLW2000.yml\n"
+        f"  all of SO(3)      {programs}/semiuhpe quickstart --config settings/quickstart_full.yml "
+        "--labelled_heads 5000 --unlabelled_heads 12000"
     )
