@@ -1,6 +1,6 @@
 """Heads rendered per second on one core, per domain and size: median of several runs.
 
-    OMP_NUM_THREADS=1 python benchmarks/synthetic_heads.py
+OMP_NUM_THREADS=1 python benchmarks/synthetic_heads.py
 """
 
 import statistics

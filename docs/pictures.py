@@ -1,6 +1,6 @@
 """Makes the pictures of README and docs from a finished quickstart.
 
-    make quickstart && .venv/bin/python docs/pictures.py
+make quickstart && .venv/bin/python docs/pictures.py
 """
 
 from pathlib import Path

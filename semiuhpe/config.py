@@ -17,6 +17,9 @@ from semiuhpe.errors import ConfigError
 AddOptions = Callable[[argparse.ArgumentParser], None]
 
 
+_NOT_SAVED = ("config", "cont_ckpt")
+
+
 class _Parser(configargparse.ArgumentParser):
     def error(self, message: str):
         raise ConfigError(f"{message} (see {self.prog} --help)")
@@ -94,6 +97,14 @@ def positive_int(text: str) -> int:
     return value
 
 
+def natural(text: str) -> int:
+    """Type of a whole number that must not be negative."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
 def require(condition: bool, message: str) -> None:
     """Raises ConfigError with the message unless the condition holds."""
     if not condition:
@@ -102,5 +113,7 @@ def require(condition: bool, message: str) -> None:
 
 def save_settings(options: argparse.Namespace, path: Path) -> None:
     """Writes all options as a settings file that ``--config`` reads again."""
-    settings = {key: value for key, value in vars(options).items() if key != "config" and value is not None}
-    path.write_text(yaml.safe_dump(settings, sort_keys=True))
+    settings = {key: value for key, value in vars(options).items() if key not in _NOT_SAVED and value is not None}
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(yaml.safe_dump(settings, sort_keys=True))
+    temporary.replace(path)

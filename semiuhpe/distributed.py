@@ -19,6 +19,11 @@ def unwrap(network: nn.Module) -> nn.Module:
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 
 
+def world_size() -> int:
+    """Number of processes that ``torchrun`` has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @dataclass(frozen=True)
 class Process:
     """This process among all: rank, number of processes, and the device it trains on."""
@@ -45,6 +50,12 @@ class Process:
         dist.all_gather_object(parts, values.cpu())
         return torch.cat(parts).to(values.device)
 
+    def share_buffers(self, network: nn.Module) -> None:
+        """Gives all processes the main one's statistics of batch norm."""
+        if self.world_size > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, 0)
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.world_size == 1:
@@ -68,12 +79,12 @@ def start_process(gpu_ids: str | None) -> Process:
     Args:
         gpu_ids: index of the GPU to use; without a GPU the CPU is used, with a line that says so.
     """
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    count = world_size()
     rank = int(os.environ.get("RANK", "0"))
-    device = pick_device(os.environ["LOCAL_RANK"] if world_size > 1 else gpu_ids, quiet=rank != 0)
-    if world_size > 1:
+    device = pick_device(os.environ["LOCAL_RANK"] if count > 1 else gpu_ids, quiet=rank != 0)
+    if count > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Process(rank, world_size, device)
+    return Process(rank, count, device)
 
 
 def pick_device(gpu_ids: str | None, quiet: bool = False) -> torch.device:

@@ -23,7 +23,6 @@ def batch_of(images, boxes=None, rotations=None):
     boxes = [[side / 4, side / 4, side / 2, side / 2]] * count if boxes is None else boxes
     return HeadBatch(
         image=image,
-        size=torch.full((count, 2), float(side)),
         box=torch.tensor(np.array(boxes), dtype=torch.float32),
         rotation=None if rotations is None else torch.from_numpy(rotations),
     )
@@ -98,7 +97,7 @@ def test_flipped_labels_are_those_of_the_mirrored_picture(monkeypatch):
     monkeypatch.setattr(views, "WEAK_SCALE", (1.0, 1.0))
     batch = heads(1)
     batch = HeadBatch(
-        batch.image.repeat(20, 1, 1, 1), batch.size.repeat(20, 1), batch.box.repeat(20, 1),
+        batch.image.repeat(20, 1, 1, 1), batch.box.repeat(20, 1),
         batch.rotation.repeat(20, 1, 1),
     )  # fmt: skip
     view = labelled_view(batch, HEAD_BOX, 64, True, generator())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from PIL import Image
 
 from semiuhpe.cli import evaluate as evaluate_cli
@@ -143,8 +144,6 @@ def test_synth_is_reproducible_for_any_number_of_workers(tmp_path):
     for i in (0, 33, 69):
         np.testing.assert_array_equal(a.image(i), b.image(i))
     assert not np.array_equal(a.image(0), c.image(0))
-    import torch
-
     assert is_rotation(torch.from_numpy(a.rotation)).all()
     assert len(a) == 70 and a.image(0).shape == (48, 48, 3)
 
@@ -182,6 +181,8 @@ def test_evaluate_bad_input(trained, stores, tmp_path, capsys):
     assert "is a checkpoint of plainnet" in error_line(capsys)
     assert run(evaluate_cli.main, [str(trained)]) == 2
     assert "--test_set is not given" in error_line(capsys)
+    assert run(evaluate_cli.main, [str(trained), *store, "--output", str(tmp_path / "no" / "x.json")]) == 2
+    assert "--output" in error_line(capsys)
     broken = tmp_path / "broken.pth"
     broken.write_bytes(trained.read_bytes()[:10_000])
     assert run(evaluate_cli.main, [str(broken), *store]) == 2
@@ -225,6 +226,22 @@ def test_quickstart(tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exps").rglob("last.pth")} == first
     assert run(quickstart_cli.main, [*command, "--lr", "5e-4"]) == 0  # other settings: other runs
     assert len(list((tmp_path / "exps").rglob("last.pth"))) == 6
+
+
+def test_quickstart_never_replaces_a_store_that_it_did_not_render(tmp_path, capsys):
+    source = write_aflw(tmp_path / "raw", [(10, 20, -30)])
+    mine = tmp_path / "mine.lmdb"
+    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(mine)]) == 0
+    command = tiny_quickstart(tmp_path)
+    for more, words in (
+        (["--test_set", str(mine)], "was not rendered"),
+        (["--test_set", "AFLW2000"], "renders its stores"),
+        (["--test_set", str(tmp_path / "data" / "val.lmdb")], "four different stores"),
+    ):
+        assert run(quickstart_cli.main, [*command, *more]) == 2
+        assert words in error_line(capsys)
+    assert len(HeadStore(mine)) == 1
+    assert not (tmp_path / "data").exists()
 
 
 def test_report_opens_in_a_browser(tmp_path):

@@ -1,11 +1,14 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import lmdb
 import pytest
 import torch
 import yaml
@@ -19,6 +22,9 @@ from semiuhpe.training import trainer as trainer_module
 from semiuhpe.training.run_folder import experiment_detail, read_scalars
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+METRICS = ("geodesic_mean_deg", "euler_mae_deg")
 
 
 def train(settings, *more):
@@ -100,16 +106,36 @@ def test_killed_and_resumed_is_the_same_as_not_killed(settings, monkeypatch, ste
     assert mine == theirs
 
 
-def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, stores):
+def test_killed_between_best_and_last_of_stage2_still_starts_from_stage1(settings, monkeypatch):
+    whole = train(settings)
+    original = trainer_module.Trainer._save
+
+    def die(self, name, phase):
+        if name == "last" and phase.name == "stage2" and self.iteration > 3:
+            raise Killed
+        original(self, name, phase)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_save", die)
+    with pytest.raises(Killed):
+        train(settings, "--exp_detail", "killed")
+    monkeypatch.undo()
+    (folder,) = (Path(settings[1]) / "tiny" / "killed").iterdir()
+    train(["--exps_dir", settings[1], "--cont_ckpt", f"killed/{folder.name}/last"])
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, workers):
     slow = [*settings, "--stage1_iteration", "40", "--max_iteration", "60", "--exp_detail", "terminated"]
+    slow += ["--num_workers", workers]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "train.py"), *slow]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
     runs = Path(settings[1]) / "tiny" / "terminated"
     deadline = time.monotonic() + 120
     while not list(runs.glob("*/last.pth")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # the workers too, as `timeout` and schedulers do
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 0, errors
     assert "continue with --cont_ckpt terminated/" in errors
@@ -124,12 +150,18 @@ def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, stores):
 def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
     """Its first step sees the weights of best.pth, a tenth of the learning rate, and the teacher is a copy."""
     seen = {}
+    errors = iter(range(1, 100))  # each validation is worse than the one before: the best is that of iteration 2
+    monkeypatch.setattr(
+        trainer_module, "evaluate", lambda *_: SimpleNamespace(summary=dict.fromkeys(METRICS, next(errors)))
+    )
     original = trainer_module.Trainer._begin
 
     def spy(self, phase, pool):
         original(self, phase, pool)
         if phase.name == "stage2":
             best = read_checkpoint(self.folder / "best.pth")
+            seen["iteration"] = best["clock"]["iteration"]
+            seen["steps"] = self.optimizer.state_dict()["state"][0]["step"].item()
             seen["student"] = all(
                 torch.equal(a, b)
                 for a, b in zip(self.student.state_dict().values(), best["model_state_dict"].values(), strict=True)
@@ -142,7 +174,7 @@ def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
 
     monkeypatch.setattr(trainer_module.Trainer, "_begin", spy)
     train(settings)
-    assert seen == {"student": True, "teacher": True, "lr": pytest.approx(1e-4)}
+    assert seen == {"student": True, "teacher": True, "lr": pytest.approx(1e-4), "iteration": 2, "steps": 2}
 
 
 def test_supervised_only(settings):
@@ -157,6 +189,9 @@ def test_one_store_is_split(settings, stores):
     data = open_training_data(options, needs_unlabelled=True)
     assert (len(data.labelled), len(data.unlabelled)) == (6, 18)
     assert not set(data.labelled.names) & set(data.unlabelled.names)
+    relative = os.path.relpath(stores["labelled"])
+    options, _ = train_cli.parse_options([*same, "--train_unlabeled", relative])  # the same store, spelt differently
+    assert len(open_training_data(options, needs_unlabelled=True).labelled) == 6
     assert train(same, "--max_iteration", "4").finished
 
 
@@ -182,18 +217,36 @@ def test_init_from_another_run(settings):
     torch.testing.assert_close(*weights)
 
 
-def test_two_processes_train_and_agree(settings):
-    """Every process holds the same weights, and the run folder is written once."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [*command, str(ROOT / "train.py"), *settings], capture_output=True, text=True, env=environment, timeout=300
-    )
+SAVE_EACH_RANK = """
+import sys, torch
+from semiuhpe.cli import train
+from semiuhpe.cli.entry import run
+from semiuhpe.training.trainer import Trainer
+
+original = Trainer._save
+def save_and_show(self, name, phase):
+    original(self, name, phase)
+    weights = {"student": self.student.state_dict(), "teacher": phase.learner.teacher.state_dict()}
+    torch.save(weights, f"{self.folder}/rank{self.process.rank}.pt")
+Trainer._save = save_and_show
+sys.exit(run(train.main))
+"""
+
+
+def test_two_processes_train_and_agree(settings, tmp_path):
+    """Both processes hold the same student and teacher, statistics of batch norm included."""
+    (tmp_path / "train.py").write_text(SAVE_EACH_RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command += [str(tmp_path / "train.py"), *settings]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert result.returncode == 0, result.stderr
     (folder,) = (Path(settings[1]) / "tiny").glob("*/*")
     checkpoint = read_checkpoint(folder / "last.pth")
     assert checkpoint["clock"]["iteration"] == 6 and len(checkpoint["random"]) == 2
-    assert load_checkpoint(folder / "last.pth").network == "plainnet"
+    first, second = (torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(checkpoint["model_state_dict_ema"], first["teacher"], rtol=0, atol=0)
 
 
 def test_log_says_what_best_is_selected_on(settings, stores):
@@ -228,12 +281,40 @@ def one_error(capsys):
         (("--is_ema", "perhaps"), "--is_ema"),
         (("--no_such_option", "1"), "no_such_option"),
         (("--ulb_batch_ratio", "0"), "--ulb_batch_ratio"),
+        (("--ulb_batch_ratio", "nan"), "--ulb_batch_ratio"),
+        (("--seed", "-1"), "--seed"),
+        (("--num_workers", "-1"), "--num_workers"),
+        (("--batch_size", "1"), "--batch_size"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(settings, capsys, more, words):
     assert run(train_cli.main, [*settings, *more]) == 2
     assert words in one_error(capsys)
     assert not Path(settings[1]).exists(), "nothing is written before the input is known to be good"
+
+
+def test_training_that_blows_up_says_so(settings, capsys):
+    assert run(train_cli.main, [*settings, "--lr", "1e30"]) == 2
+    assert "lower --lr" in one_error(capsys)
+
+
+def test_run_folder_that_cannot_be_made(settings, tmp_path, capsys):
+    (tmp_path / "afile").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "unmounted")
+    for place in ("afile", "dangling"):
+        assert run(train_cli.main, [*settings, "--exps_dir", str(tmp_path / place)]) == 2
+        assert "--exps_dir" in one_error(capsys)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_broken_head_in_a_store(settings, stores, tmp_path, capsys, workers):
+    broken = tmp_path / "broken.lmdb"
+    shutil.copytree(stores["labelled"], broken)
+    with lmdb.open(str(broken)) as environment, environment.begin(write=True) as transaction:
+        for i in range(24):
+            transaction.put(b"%09d" % i, b"no picture")
+    assert run(train_cli.main, [*settings, "--train_labeled", str(broken), "--num_workers", workers]) == 2
+    assert "can't be decoded" in one_error(capsys)
 
 
 def test_zero_unlabelled_heads(settings, stores, capsys):

@@ -1,8 +1,9 @@
 """Weak and strong views of stored heads, batched on the device: each view is one affine resampling.
 
-A stored training crop is looser than any view of it. A view is described by a 2x3 matrix per head that maps pixels of
-the view to pixels of the stored crop; matrices of several steps (crop margin, mirroring, turning, area crop) are
-multiplied, and the picture is resampled once. Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1).
+A stored training crop is as loose as the widest crop that is drawn from it; where a turned view reaches beyond it, the
+view is black. A view is described by a 2x3 matrix per head that maps pixels of the view to pixels of the stored crop;
+matrices of several steps (crop margin, mirroring, turning, area crop) are multiplied, and the picture is resampled
+once. Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1).
 
 The area crop follows torchvision's ``RandomResizedCrop`` with aspect ratio 1: an area between the two scales, a square
 of that area at a random place; where ten draws give no square that fits, the whole picture.

@@ -1,6 +1,7 @@
 """``eval.py``: evaluates a checkpoint on a labelled store."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def main(argv: Sequence[str]) -> int:
         f"--network {options.network}: {path} is a checkpoint of {model.network}",
     )
     store = open_labelled(options, "test_set")
+    output = Path(options.output) if options.output else path.parent / f"eval_{Path(options.test_set).stem}.json"
+    writable = output.parent.is_dir() and os.access(output.parent, os.W_OK)
+    require(writable, f"--output {output}: can't be written; name another")
     device = pick_device(options.gpu_ids)
     reader = Reader(model.distribution, model.convention, model.image_size)
     results = {
@@ -49,7 +53,6 @@ def main(argv: Sequence[str]) -> int:
     }
     print(f"{path} on {store.path} ({len(store)} heads; degrees)")
     print(table(results))
-    output = Path(options.output) if options.output else path.parent / f"eval_{Path(options.test_set).stem}.json"
     output.write_text(json.dumps({"checkpoint": str(path), "store": str(store.path), "results": results}, indent=1))
     print(f"written to {output}")
     return 0

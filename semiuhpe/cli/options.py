@@ -2,7 +2,7 @@
 
 import argparse
 
-from semiuhpe.config import FLAG, make_parser, positive_int
+from semiuhpe.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.data import experiment
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
@@ -21,7 +21,7 @@ def add_basic(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--exps_dir", metavar="DIR", default="exps", help="where run folders are")
     group.add_argument("--is_full_range", help="all of SO(3), not just front to profile", **FLAG)
     group.add_argument("--gpu_ids", "-g", metavar="N", help="GPU to use; the CPU where there is none")
-    group.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation")
+    group.add_argument("--seed", type=natural, default=0, help="of weights, order and augmentation")
     group.add_argument("--debug", help="write to exps/<exp_name>/debug/debug, over what is there", **FLAG)
 
 
@@ -41,7 +41,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lr", type=float, default=1e-4, help="learning rate")
     group.add_argument("--batch_size", type=positive_int, default=32, help="labelled heads per step, all processes")
     group.add_argument("--eval_batch_size", type=positive_int, default=128, help="heads per evaluation batch")
-    group.add_argument("--num_workers", type=int, default=4, help="processes that decode pictures, per stream")
+    group.add_argument("--num_workers", type=natural, default=4, help="processes that decode pictures, per stream")
     group.add_argument("--max_iteration", type=positive_int, default=150000, help="length of the whole run")
     group.add_argument("--log_frequency", type=positive_int, default=100, help="steps between logged scalars")
     group.add_argument("--val_frequency", type=positive_int, default=1000, help="steps between validations")

@@ -18,14 +18,14 @@ from semiuhpe.cli.evaluate import table
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.cli.quickstart_report import ModelResult, write_report
 from semiuhpe.cli.train import check_options, train
-from semiuhpe.config import FLAG, parse, positive_int
-from semiuhpe.data.experiment import open_labelled, store_path
+from semiuhpe.config import FLAG, parse, positive_int, require
+from semiuhpe.data.experiment import DATASETS, open_labelled, store_path
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
-from semiuhpe.synthetic.stores import SyntheticSet, write_store
+from semiuhpe.synthetic.stores import RENDERED, SyntheticSet, write_store
 from semiuhpe.training.run_folder import read_scalars
 
 logger = logging.getLogger(__name__)
@@ -86,11 +86,26 @@ def render_stores(options: argparse.Namespace, counts: Counts) -> None:
         "val_set": SyntheticSet(counts.val, "clean", heads_range, first_seed + 2, options.image_size, test=True),
         "test_set": SyntheticSet(counts.test, "wild", heads_range, first_seed + 3, options.image_size, test=True),
     }
+    paths = {option: store_path(options, option) for option in wanted}
+    check_targets(options, paths)
     for option, heads in wanted.items():
-        path = store_path(options, option)
+        path = paths[option]
         if path.exists() and not options.again and HeadStore(path).meta["settings"] == asdict(heads):
             continue
         write_store(heads, path, options.workers, overwrite=True)
+
+
+def check_targets(options: argparse.Namespace, paths: dict[str, Path]) -> None:
+    """Raises ConfigError unless each option names a store of its own that may be rendered: new, or rendered before."""
+    for option, path in paths.items():
+        name = getattr(options, option)
+        require(name not in DATASETS, f"--{option} {name}: the quickstart renders its stores; name a new path")
+        foreign = path.exists() and HeadStore(path).meta.get("source") != RENDERED
+        require(not foreign, f"--{option} {path}: was not rendered, so the quickstart doesn't replace it")
+    require(
+        len({path.resolve() for path in paths.values()}) == len(paths),
+        "--train_labeled, --train_unlabeled, --val_set and --test_set have to be four different stores",
+    )
 
 
 def train_all(options: argparse.Namespace) -> dict[str, Path] | None:
@@ -161,7 +176,7 @@ def _same_settings(options: argparse.Namespace, path: Path) -> bool:
         return False
     ignored = ("config", "num_workers", "gpu_ids", "cont_ckpt")
     mine = {k: v for k, v in vars(options).items() if v is not None and k not in ignored}
-    theirs = {k: v for k, v in yaml.safe_load(path.read_text()).items() if k not in ignored}
+    theirs = {k: v for k, v in (yaml.safe_load(path.read_text()) or {}).items() if k not in ignored}
     return mine == theirs
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-
-from semiuhpe.config import FLAG, make_parser, positive_int, require
+from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.store import HeadStore
-from semiuhpe.inference.draw import contact_sheet, draw_axes
+from semiuhpe.inference.draw import contact_sheet, draw_axes, save_picture
 from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene import DOMAINS
 from semiuhpe.synthetic.stores import SyntheticSet, write_store
@@ -21,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--count", type=positive_int, default=1000, help="number of heads")
     parser.add_argument("--domain", choices=DOMAINS, default="wild", help="clean studio, or the wild")
     parser.add_argument("--range", choices=RANGES, default="full", help="all rotations, or front to profile")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
     parser.add_argument("--size", type=positive_int, default=112, help="side of the stored pictures in pixels")
     parser.add_argument("--test", help="tight lossless crops for evaluation, not loose ones for training", **FLAG)
     parser.add_argument("--workers", type=positive_int, default=1, help="processes")
@@ -30,7 +28,6 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--axes", help="draw the axes of the labels on the contact sheet", **FLAG)
     options = parser.parse_args(argv)
     require(options.out is not None, "--out is not given: the store to write")
-    require(options.seed >= 0, f"--seed {options.seed}: must not be negative")
     heads = SyntheticSet(options.count, options.domain, options.range, options.seed, options.size, options.test)
     write_store(heads, options.out, options.workers, options.overwrite)
     print(f"{options.count} heads written to {options.out}")
@@ -40,7 +37,6 @@ def main(argv: Sequence[str]) -> int:
         if options.axes:
             pictures = [draw_axes(p, r) for p, r in zip(pictures, store.rotation, strict=False)]
         sheet = contact_sheet(pictures, SHEET_COLUMNS, SHEET_PX)
-        options.sheet.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(options.sheet), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        save_picture(options.sheet, sheet)
         print(f"contact sheet written to {options.sheet}")
     return 0

@@ -13,7 +13,7 @@ from semiuhpe.cli.options import experiment_parser
 from semiuhpe.config import parse, require
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.experiment import ExperimentData, open_training_data
-from semiuhpe.distributed import Process, start_process
+from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.methods import METHODS
 from semiuhpe.methods.supervised import Inputs
 from semiuhpe.models import create_model, network_spec
@@ -48,7 +48,7 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, Path | None]
     options = parse(parser, argv)
     checkpoint = None
     if options.cont_ckpt:
-        checkpoint = find_checkpoint(options.cont_ckpt, options.exps_dir, None)
+        checkpoint = find_checkpoint(options.cont_ckpt, options.exps_dir)
         settings = checkpoint.parent / "config.yml"
         require(settings.is_file(), f"--cont_ckpt {options.cont_ckpt}: {settings} is missing, so it can't be continued")
         options = parse(parser, ["--config", str(settings), *_without_config(argv)])
@@ -60,6 +60,11 @@ def check_options(options: argparse.Namespace) -> None:
     """Raises ConfigError if options contradict each other or the registries."""
     network_spec(options.network)
     require(options.lr > 0, f"--lr {options.lr}: must be positive")
+    processes = world_size()
+    require(
+        options.batch_size % processes == 0 and options.batch_size // processes >= 2,
+        f"--batch_size {options.batch_size}: each of {processes} processes needs the same number of heads, 2 at least",
+    )
     METHODS[options.method].check_options(options)
 
 
@@ -75,6 +80,8 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
     try:
         torch.manual_seed(options.seed)
         student = build_student(options).to(process.device, memory_format=torch.channels_last)
+        if process.rank:
+            torch.manual_seed(options.seed + process.rank)  # the same weights, but dropout of its own
         learner_student = process.wrap(student)
         phases = METHODS[options.method].phases(options, learner_student, inputs(options, data), process)
         folder = checkpoint.parent if checkpoint else _shared_folder(options, process)

@@ -75,6 +75,10 @@ def open_labelled(options: argparse.Namespace, option: str) -> HeadStore:
     return store
 
 
+def _same_store(options: argparse.Namespace) -> bool:
+    return store_path(options, "train_labeled").resolve() == store_path(options, "train_unlabeled").resolve()
+
+
 def open_training_data(options: argparse.Namespace, needs_unlabelled: bool) -> ExperimentData:
     """All stores of a run.
 
@@ -85,7 +89,7 @@ def open_training_data(options: argparse.Namespace, needs_unlabelled: bool) -> E
     """
     labelled = open_labelled(options, "train_labeled")
     unlabelled = None
-    if options.train_unlabeled == options.train_labeled:
+    if options.train_unlabeled and _same_store(options):
         labelled, unlabelled = split_store(labelled, options.ss_ratio)
     elif needs_unlabelled:
         unlabelled = open_named(options, "train_unlabeled")

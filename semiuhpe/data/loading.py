@@ -4,6 +4,7 @@ Nothing random happens in the workers: they decode. So a run resumed at a step s
 seen, with any number of workers, and several processes share one stream without overlap.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -24,17 +25,13 @@ class HeadBatch:
 
     Attributes:
         image: (B, 3, S, S) uint8 RGB; smaller crops lie in the top left corner of a black canvas.
-        size: (B, 2) float32 width and height of the crop on the canvas, in pixels.
         box: (B, 4) float32 x, y, w, h of the head on the canvas, in pixels.
         rotation: (B, 3, 3) float32 head to camera, or None.
-        euler_deg: (B, 3) float32 pitch, yaw, roll as the source gives them, or None.
     """
 
     image: Tensor
-    size: Tensor
     box: Tensor
     rotation: Tensor | None = None
-    euler_deg: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -57,10 +54,16 @@ class _Heads(Dataset):
     def __len__(self) -> int:
         return len(self.store)
 
-    def __getitems__(self, positions: list[int]) -> HeadBatch:
+    def __getitems__(self, positions: list[int]) -> "HeadBatch | StoreError":
+        """An error is returned, not raised: the loader would wrap what a worker raises into its traceback."""
+        try:
+            return self._batch(positions)
+        except StoreError as error:
+            return error
+
+    def _batch(self, positions: list[int]) -> HeadBatch:
         store = self.store
         canvas = np.zeros((len(positions), store.size, store.size, 3), dtype=np.uint8)
-        sizes = np.empty((len(positions), 2), dtype=np.float32)
         for row, position in enumerate(positions):
             image = store.image(position)
             height, width = image.shape[:2]
@@ -69,13 +72,10 @@ class _Heads(Dataset):
                     f"{store.path}: head {store.names[position]} is larger than the store's {store.size} px"
                 )
             canvas[row, :height, :width] = image
-            sizes[row] = width, height
         return HeadBatch(
             image=torch.from_numpy(canvas).permute(0, 3, 1, 2).contiguous(),
-            size=torch.from_numpy(sizes),
             box=torch.from_numpy(store.box[positions]),
             rotation=None if store.rotation is None else torch.from_numpy(store.rotation[positions]),
-            euler_deg=None if store.euler_deg is None else torch.from_numpy(store.euler_deg[positions]),
         )
 
 
@@ -109,8 +109,14 @@ class ShuffledStream(Sampler[list[int]]):
             step += 1
 
 
-def _identity(batch: HeadBatch) -> HeadBatch:
+def _identity(batch: "HeadBatch | StoreError") -> "HeadBatch | StoreError":
     return batch
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """A signal to the whole process group must not end the workers before the parent has saved its state."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int) -> Iterator[HeadBatch]:
@@ -139,11 +145,20 @@ def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
         num_workers=num_workers,
         collate_fn=_identity,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),  # the loader draws a seed for its workers: not from the training's random state
         **order,
     )
     with opencv_without_threads():
-        return iter(loader)  # the workers are forked here
+        batches = iter(loader)  # the workers are forked here
+    return _raising(batches)
+
+
+def _raising(batches: "Iterator[HeadBatch | StoreError]") -> Iterator[HeadBatch]:
+    for batch in batches:
+        if isinstance(batch, StoreError):
+            raise batch
+        yield batch
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def split_store(store: HeadStore, ss_ratio: float) -> tuple[HeadStore, HeadStore
     labelled head, in the folder ``*_Flip``, is labelled too.
 
     Raises:
-        ConfigError: the ratio is not within (0, 1], or leaves nothing on one of the two sides.
+        ConfigError: the ratio is not within (0, 1].
     """
     if not 0.0 < ss_ratio <= 1.0:
         raise ConfigError(f"--ss_ratio {ss_ratio}: the share of labelled heads must lie in (0, 1]")

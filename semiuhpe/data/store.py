@@ -102,8 +102,12 @@ class HeadStore:
         return int(self.meta["size"])
 
     def _get(self, key: bytes) -> bytes | None:
-        with _environment(self.path).begin() as transaction:
-            return transaction.get(key)
+        environment = _environment(self.path)
+        try:
+            with environment.begin() as transaction:
+                return transaction.get(key)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: is damaged ({error}); copy or make it again") from error
 
     def _read_meta(self) -> dict[str, Any]:
         raw = self._get(b"__meta__")
@@ -200,7 +204,12 @@ class StoreWriter:
         check_target(self.path, self.overwrite)
         self._take_lock()
         shutil.rmtree(self.partial, ignore_errors=True)  # what an earlier, killed process left
-        self._environment = lmdb.open(str(self.partial), map_size=_MAP_SIZE, map_async=True, sync=False)
+        try:
+            self._environment = lmdb.open(str(self.partial), map_size=_MAP_SIZE, map_async=True, sync=False)
+        except (lmdb.Error, OSError) as error:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self._release_lock()
+            raise StoreError(f"{self.path}: can't be written ({error}); choose another --out") from error
         return self
 
     def add(self, encoded: bytes, name: str, box: np.ndarray, **labels: np.ndarray) -> None:
@@ -280,9 +289,12 @@ class StoreWriter:
 
     def _publish(self) -> None:
         (self.partial / "lock.mdb").unlink()  # readers of a finished store don't lock
+        replaced = self.path.with_name(self.path.name + ".replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
         if self.path.exists():
-            shutil.rmtree(self.path)
+            self.path.rename(replaced)
         self.partial.rename(self.path)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def check_target(path: Path, overwrite: bool) -> None:

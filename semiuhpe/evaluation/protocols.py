@@ -11,6 +11,7 @@ from semiuhpe.augment.views import plain_view, weak_center_view
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.loading import HeadBatch, ordered_batches
 from semiuhpe.data.store import HeadStore
+from semiuhpe.distributions import NonFiniteParameterError
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.errors import StoreError, TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
@@ -71,11 +72,14 @@ def predict(
             predicted = reader(network(evaluation_view(batch.to(device), store, reader.image_size)))
             modes.append(predicted.mode())
             entropies.append(predicted.entropy())
-    except ValueError as error:
+    except NonFiniteParameterError as error:
         raise TrainingError(f"{store.path}: the model predicts values that are not finite ({error})") from error
     finally:
         network.train(was_training)
-    return torch.cat(modes).cpu(), torch.cat(entropies).cpu()
+    entropy = torch.cat(entropies).cpu()
+    if not torch.isfinite(entropy).all():  # on a GPU the distributions don't look
+        raise TrainingError(f"{store.path}: the model predicts values that are not finite")
+    return torch.cat(modes).cpu(), entropy
 
 
 def evaluation_view(batch: HeadBatch, store: HeadStore, size: int) -> Tensor:

@@ -1,9 +1,13 @@
 """Drawing on pictures, from rotations directly: no Euler angles in between, so it is right over the full range."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
+
+from semiuhpe.errors import DataError
 
 AXIS_COLORS = ((220, 40, 40), (40, 170, 60), (40, 90, 240))
 """RGB of the head's left, down and front vector."""
@@ -66,6 +70,19 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, size: int, gap: in
         resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         sheet[top : top + size, left : left + size] = resized
     return sheet
+
+
+def save_picture(path: Path, image: np.ndarray) -> None:
+    """Writes a (H, W, 3) uint8 RGB picture, in the format of the file name's ending.
+
+    Raises:
+        DataError: the ending is of no known format, or the file can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: can't be written ({error})") from error
 
 
 def _fixed(point: Sequence[float]) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.views import labelled_view, unlabelled_views
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.loading import HeadBatch
-from semiuhpe.distributed import Process, unwrap
+from semiuhpe.distributed import Process, unwrap, world_size
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods.base import Phase, Pool, StepResult
 from semiuhpe.methods.supervised import Inputs, Supervised, labelled_scalars, negative_log_likelihood
@@ -82,9 +82,13 @@ def check_options(options: argparse.Namespace) -> None:
         options.stage1_iteration <= options.max_iteration,
         f"--stage1_iteration {options.stage1_iteration} is beyond --max_iteration {options.max_iteration}",
     )
+    ratio, processes = options.ulb_batch_ratio, world_size()
+    require(math.isfinite(ratio), f"--ulb_batch_ratio {ratio}: must be a number")
+    unlabelled = round(options.batch_size * ratio)
     require(
-        round(options.batch_size * options.ulb_batch_ratio) >= 1,
-        f"--ulb_batch_ratio {options.ulb_batch_ratio}: leaves no unlabelled head in a batch of {options.batch_size}",
+        unlabelled >= processes and unlabelled % processes == 0,
+        f"--ulb_batch_ratio {ratio}: gives {unlabelled} unlabelled heads in a batch of {options.batch_size}; "
+        f"each of {processes} processes needs the same number, 1 at least",
     )
 
 

@@ -18,6 +18,8 @@ from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 
 JPEG_QUALITY = 92
+RENDERED = "semiuhpe synth"
+"""What stands as the source in a rendered store."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         "loose": not heads.test,
         "labelled": True,
         "full_range": heads.range == "full",
-        "source": "semiuhpe synth",
+        "source": RENDERED,
         "settings": asdict(heads),
     }
     jobs = ((heads, number, rotations[number]) for number in range(heads.count))

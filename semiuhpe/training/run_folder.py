@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,20 +39,24 @@ def experiment_detail(options: argparse.Namespace) -> str:
 def new_run_folder(options: argparse.Namespace) -> Path:
     """Creates the folder of a new run."""
     root = Path(options.exps_dir) / options.exp_name
-    if options.debug:
-        folder = root / "debug" / "debug"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    while True:
-        folder = root / experiment_detail(options) / datetime.now().strftime("%b%d_%H%M%S")
-        try:
-            folder.mkdir(parents=True)
+    try:
+        if options.debug:
+            folder = root / "debug" / "debug"
+            folder.mkdir(parents=True, exist_ok=True)
             return folder
-        except FileExistsError:  # another run was started in the same second
-            continue
+        (root / experiment_detail(options)).mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = root / experiment_detail(options) / datetime.now().strftime("%b%d_%H%M%S")
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:  # another run was started in the same second
+                time.sleep(0.1)
+    except OSError as error:
+        raise ConfigError(f"--exps_dir {options.exps_dir}: no run folder can be made there ({error})") from error
 
 
-def find_checkpoint(name: str, exps_dir: str, exp_name: str | None = None) -> Path:
+def find_checkpoint(name: str, exps_dir: str) -> Path:
     """Path of a checkpoint given as a file, or as ``<exp_detail>/<date>/<best|last>`` below the experiments' folder.
 
     Raises:
@@ -60,12 +65,11 @@ def find_checkpoint(name: str, exps_dir: str, exp_name: str | None = None) -> Pa
     direct = Path(name)
     if direct.is_file():
         return direct
-    pattern = f"{exp_name or '*'}/{name}.pth"
-    found = sorted(Path(exps_dir).glob(pattern)) if not direct.is_absolute() else []
+    found = sorted(Path(exps_dir).glob(f"*/{name}.pth")) if not direct.is_absolute() else []
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"{name}: is in several experiments ({', '.join(map(str, found))}); pass --exp_name")
+        raise ConfigError(f"{name}: is in several experiments ; pass one of the files: {', '.join(map(str, found))}")
     raise ConfigError(
         f"{name}: there is no such checkpoint; pass a file, or EXP_DETAIL/DATE/best of a run in {exps_dir}/"
     )
@@ -84,7 +88,7 @@ class RunLog:
         package.setLevel(logging.INFO)
         _drop_scalars_from(folder / SCALARS, first_step)
         self._scalars = open(folder / SCALARS, "a")  # noqa: SIM115  (closed by close)
-        self._board = SummaryWriter(str(folder), purge_step=first_step)
+        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Records scalars of one step."""

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
 from semiuhpe.distributed import Process
+from semiuhpe.distributions import NonFiniteParameterError
 from semiuhpe.errors import TrainingError
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.methods.base import Phase
@@ -77,11 +78,7 @@ class Trainer:
             if phase.name == self._begun_phase:
                 load_weights(phase.learner.teacher, checkpoint["model_state_dict_ema"], path, self.description.network)
                 phase.learner.load_state_dict(checkpoint["learner"])
-        states = checkpoint["random"][self.process.rank]
-        self.generator.set_state(states["augmentation"])
-        torch.set_rng_state(states["cpu"])
-        if self.process.device.type == "cuda":
-            torch.cuda.set_rng_state(states["cuda"], self.process.device)
+        self._restore_random_states(checkpoint["random"])
 
     def run(self) -> bool:
         """Trains to the end; False if a signal has stopped it before (its state is then saved in ``last.pth``)."""
@@ -94,6 +91,11 @@ class Trainer:
                     if self.iteration < phase.end and not self._run_phase(index, phase):
                         return False
             return True
+        except NonFiniteParameterError as error:
+            raise TrainingError(
+                f"iteration {self.iteration}: the network's output is not finite ({error}); lower --lr. "
+                f"The run can go on from its last checkpoint: {self.folder}"
+            ) from error
         finally:
             if self.log:
                 self.log.close()
@@ -129,7 +131,7 @@ class Trainer:
                 if self._due(self.options.val_frequency) or self.iteration == phase.end:
                     self._validate(phase)
                     self._save("last", phase)
-                if self.process.any(self._stop_requested) if self._due(_STOP_CHECK) else False:
+                if self.process.any(self._stop_requested):
                     self._save("last", phase)
                     logger.info("Stopped at iteration %d; continue with --cont_ckpt %s", self.iteration, self._name)
                     return False
@@ -144,6 +146,7 @@ class Trainer:
             self.best = float("inf")
         phase.learner.begin(pool)
         self._begun_phase = phase.name
+        self._save("last", phase)  # from here on best.pth may be of this phase
         logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr)
 
     def _step(self, phase: Phase, start: int, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
@@ -152,6 +155,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         self.optimizer.step()
+        self.process.share_buffers(self.student)
         phase.learner.after_step(self.iteration - start)
         for name, value in result.scalars.items():
             self._pending[name].append(value)
@@ -187,9 +191,11 @@ class Trainer:
         return self.iteration % frequency == 0
 
     def _flush_scalars(self, phase: Phase) -> dict[str, float]:
+        loss = torch.stack(self._pending["train/loss"]).mean().item()
+        # Some scalars have no value in some steps, such as the error of kept pseudo labels where none was kept.
         means = {name: torch.stack(values).nanmean().item() for name, values in self._pending.items()}
         self._pending.clear()
-        if not all(value == value for name, value in means.items() if name == "train/loss"):
+        if not math.isfinite(loss):
             raise TrainingError(f"the loss is not finite before iteration {self.iteration}; lower --lr")
         self._record({**means, "train/lr": phase.lr})
         return means
@@ -264,6 +270,18 @@ class Trainer:
             "metrics": self.metrics,
         }
 
+    def _restore_random_states(self, states: list[dict[str, Tensor]]) -> None:
+        device = self.process.device
+        if len(states) != self.process.world_size or ("cuda" in states[0]) != (device.type == "cuda"):
+            self.generator.manual_seed(hash((self.options.seed, self.iteration, self.process.rank)))
+            logger.warning("The run began on other devices or processes: it goes on, but with other random numbers.")
+            return
+        mine = states[self.process.rank]
+        self.generator.set_state(mine["augmentation"])
+        torch.set_rng_state(mine["cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(mine["cuda"], device)
+
     def _random_states(self) -> dict[str, Tensor]:
         states = {"augmentation": self.generator.get_state(), "cpu": torch.get_rng_state()}
         if self.process.device.type == "cuda":
@@ -276,9 +294,6 @@ class Trainer:
 
     def _request_stop(self) -> None:
         self._stop_requested = True
-
-
-_STOP_CHECK = 1
 
 
 def _no_pool() -> Iterator[HeadBatch]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.importers.base import Dropped, RawHead, pose_para_euler, read_mat
+from semiuhpe.data.importers.base import Dropped, RawHead, mat_array, pose_para_euler, read_mat
 from semiuhpe.errors import DataError
 
 NAME = "AFLW2000"
@@ -36,6 +36,4 @@ def _head(image: Path) -> RawHead | Dropped:
     euler = pose_para_euler(mat, path)
     if (np.abs(euler) > MAX_ANGLE_DEG).any():
         return Dropped(image.name, "an angle beyond 90 degrees")
-    if "pt2d" not in mat:
-        raise DataError(f"{path}: has no pt2d")
-    return RawHead(image.stem, image, landmarks=np.asarray(mat["pt2d"]).T, euler_deg=euler)
+    return RawHead(image.stem, image, landmarks=mat_array(mat, "pt2d", path).T, euler_deg=euler)

@@ -63,12 +63,17 @@ def read_mat(path: Path) -> dict:
         raise DataError(f"{path}: is not a readable .mat file ({error})") from error
 
 
+def mat_array(mat: dict, name: str, path: Path) -> np.ndarray:
+    """A float64 array of a MATLAB file's contents; DataError if it isn't there or not numbers."""
+    try:
+        return np.asarray(mat[name], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: has no {name}") from error
+
+
 def pose_para_euler(mat: dict, path: Path) -> np.ndarray:
     """(3,) pitch, yaw, roll in degrees of the ``Pose_Para`` of 300W-LP and AFLW2000 (radians), wrapped to +-180."""
-    try:
-        euler = np.degrees(np.asarray(mat["Pose_Para"], dtype=np.float64).reshape(-1)[:3])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: has no Pose_Para") from error
+    euler = np.degrees(mat_array(mat, "Pose_Para", path).reshape(-1)[:3])
     if euler.shape != (3,) or not np.isfinite(euler).all():
         raise DataError(f"{path}: its Pose_Para are not three finite angles")
     return (euler + 180.0) % 360.0 - 180.0

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.importers.base import Dropped, RawHead, pose_para_euler, read_mat
+from semiuhpe.data.importers.base import Dropped, RawHead, mat_array, pose_para_euler, read_mat
 from semiuhpe.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -52,14 +52,14 @@ def _head(source: Path, image: Path, name: str, has_landmarks: bool) -> tuple[Ra
     mat = read_mat(path)
     euler = pose_para_euler(mat, path)
     limited = np.clip(euler, -MAX_ANGLE_DEG, MAX_ANGLE_DEG)
-    landmarks = _landmarks(source, image) if has_landmarks else np.asarray(mat["pt2d"]).T
+    landmarks = _landmarks(source, image) if has_landmarks else mat_array(mat, "pt2d", path).T
     return RawHead(name, image, landmarks=landmarks, euler_deg=limited), bool((limited != euler).any())
 
 
 def _landmarks(source: Path, image: Path) -> np.ndarray:
     folder = image.parent.name
     path = source / "landmarks" / folder.removesuffix("_Flip") / f"{image.stem}_pts.mat"
-    points = np.array(read_mat(path)["pts_2d"], dtype=np.float64)
+    points = mat_array(read_mat(path), "pts_2d", path).copy()
     if folder.endswith("_Flip"):
         picture = cv2.imread(str(image))
         if picture is None:
