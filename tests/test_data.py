@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 from itertools import islice
 
 import cv2
@@ -117,3 +119,14 @@ def test_a_view_without_heads_is_refused(stores):
         ordered_batches(empty, 4)
     with pytest.raises(StoreError, match="no heads"):
         training_batches(empty, ShuffledStream(1, 1, 0), 0)
+
+
+def test_a_process_with_busy_workers_ends(stores):
+    script = f"""
+from semiuhpe.data import HeadStore
+from semiuhpe.data.loading import ShuffledStream, training_batches
+batches = training_batches(HeadStore({str(stores["labelled"])!r}), ShuffledStream(24, 4, 0), 2)
+next(batches)
+raise SystemExit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 3

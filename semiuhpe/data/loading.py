@@ -4,7 +4,7 @@ Nothing random happens in the workers: they decode. So a run resumed at a step s
 seen, with any number of workers, and several processes share one stream without overlap.
 """
 
-import signal
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -113,10 +113,9 @@ def _identity(batch: "HeadBatch | StoreError") -> "HeadBatch | StoreError":
     return batch
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """A signal to the whole process group must not end the workers before the parent has saved its state."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _own_process_group(worker: int) -> None:
+    """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state."""
+    os.setpgrp()
 
 
 def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int) -> Iterator[HeadBatch]:
@@ -145,7 +144,7 @@ def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
         num_workers=num_workers,
         collate_fn=_identity,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_own_process_group,
         generator=torch.Generator(),  # the loader draws a seed for its workers: not from the training's random state
         **order,
     )
