@@ -143,10 +143,9 @@ class Trainer:
             best = read_checkpoint(self.folder / "best.pth")
             self.student.load_state_dict(best["model_state_dict"])
             self.optimizer.load_state_dict(best["optimizer_state_dict"])
-            self.best = float("inf")
         phase.learner.begin(pool)
         self._begun_phase = phase.name
-        self._save("last", phase)  # from here on best.pth may be of this phase
+        self._save("last", phase)  # best.pth will be replaced when this phase does better
         logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr)
 
     def _step(self, phase: Phase, start: int, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
