@@ -117,7 +117,6 @@ def _curves(results: dict[str, ModelResult]) -> str:
         role = "teacher" if any("val/teacher/geodesic_mean_deg" in entry for entry in result.scalars) else "student"
         validation[name] = result.curve(f"val/{role}/geodesic_mean_deg")
     pseudo = {name: result.curve("ssl/kept_error_deg") for name, result in results.items()}
-    pseudo = {name: curve for name, curve in pseudo.items() if curve[0]}
     content = report.plot_curves(validation, "validation error (degrees)")
     content += report.plot_curves(pseudo, "error of kept pseudo labels (degrees)")
     text = (

@@ -109,11 +109,13 @@ class MatrixFisher:
 
     def cross_entropy(self, other: "MatrixFisher") -> Tensor:
         """-E[log density of other] with the expectation under this distribution, (...). Differentiable in both."""
+        _summarize_both(self, other)
         cross_entropy = other._log_normalizer() - inner(other._parameter64, self._mean())
         return in_result_dtype(cross_entropy, self.parameter, other.parameter)
 
     def kl_divergence(self, other: "MatrixFisher") -> Tensor:
         """Kullback-Leibler divergence E[log p - log other], (...). Differentiable in both."""
+        _summarize_both(self, other)
         gain = inner(self._parameter64 - other._parameter64, self._mean())
         divergence = other._log_normalizer() - self._log_normalizer() + gain
         return in_result_dtype(divergence, self.parameter, other.parameter)
@@ -147,6 +149,16 @@ class MatrixFisher:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(batch_shape={tuple(self.batch_shape)}, dtype={self.parameter.dtype})"
+
+
+def _summarize_both(first: MatrixFisher, second: MatrixFisher) -> None:
+    """Summarises two distributions in one batch: for small ones the number of operations counts, not their size."""
+    known = "_summary" in first.__dict__ or "_summary" in second.__dict__
+    same_kind = first.batch_shape == second.batch_shape and first.parameter.device == second.parameter.device
+    if known or not same_kind or first is second:
+        return
+    both = _summarize(torch.stack((first._parameter64.detach(), second._parameter64.detach())))
+    first._summary, second._summary = (_Summary(*parts) for parts in zip(*both, strict=True))
 
 
 @torch.no_grad()

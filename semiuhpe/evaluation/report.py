@@ -140,11 +140,12 @@ def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0):
 
 
 def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str):
-    """Lines over training iterations: name -> (iterations, values)."""
+    """Lines over training iterations: name -> (iterations, values). One without points only keeps its colour."""
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for color, (name, (steps, values)) in zip(COLORS, curves.items(), strict=False):
-        axes.plot(steps, values, "o-", color=color, label=name, linewidth=2, markersize=4)
+        if steps:
+            axes.plot(steps, values, "o-", color=color, label=name, linewidth=2, markersize=4)
     axes.set(xlabel="iteration", ylabel=label, ylim=(0, None))
     return _finish(figure, axes)
 
