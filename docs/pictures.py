@@ -45,7 +45,7 @@ def predictions(name: str, columns: int = 8) -> None:
     for model in ("supervised", "baseline", "SemiUHPE"):
         checkpoint = max((RUNS / model).glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
         loaded = load_checkpoint(checkpoint)
-        reader = Reader(loaded.distribution, loaded.convention, loaded.image_size)
+        reader = Reader(loaded.description)
         models[model] = evaluate(loaded.model, reader, store, torch.device("cpu"), 128)
     order = models["SemiUHPE"].errors["geodesic_deg"].argsort().numpy()
     ranks = np.linspace(0.05, 0.95, columns) * (len(order) - 1)

@@ -65,25 +65,35 @@ def unlabelled_views(
     labels, where the store has them (for judging pseudo labels only), are those of the weak view; ``turn`` of the
     strong view takes a rotation from the weak view to the strong one.
     """
+    weak, base, blurred = _weak(batch, protocol, size, generator)
+    turn = None
+    if rotate:
+        angle = (_uniform(len(batch), generator) * 2.0 - 1.0) * MAX_TURN_DEG
+        base = _compose(base, _turn(angle, size))
+        turn = in_plane_rotation(angle)
+    strong_matrix = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, generator))
+    strong = normalize(_blur(_resample(batch.image, strong_matrix, size), *blurred))
+    return weak, View(strong, turn=turn)
+
+
+def weak_view(batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator) -> View:
+    """The weak view of :func:`unlabelled_views` alone."""
+    return _weak(batch, protocol, size, generator)[0]
+
+
+def _weak(
+    batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator
+) -> tuple[View, Tensor, tuple[Tensor, Tensor]]:
+    """A weak view, and what a strong view of the same heads shares with it: margin and mirroring, and the blur."""
     count = len(batch)
     flipped = _chance(count, FLIP_PROBABILITY, generator)
     blurred = _blurred(count, generator)
     base = _compose(_margin_crop(batch, protocol, size, generator), _flip(flipped, size))
-
-    weak_matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, generator))
-    weak = normalize(_blur(_resample(batch.image, weak_matrix, size), *blurred))
+    matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, generator))
     rotation = None
     if batch.rotation is not None:
         rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
-
-    turn = None
-    if rotate:
-        angle = (_uniform(count, generator) * 2.0 - 1.0) * MAX_TURN_DEG
-        base = _compose(base, _turn(angle, size))
-        turn = in_plane_rotation(angle)
-    strong_matrix = _compose(base, _area_crop(count, STRONG_SCALE, size, generator))
-    strong = normalize(_blur(_resample(batch.image, strong_matrix, size), *blurred))
-    return View(weak, rotation), View(strong, turn=turn)
+    return View(normalize(_blur(_resample(batch.image, matrix, size), *blurred)), rotation), base, blurred
 
 
 def plain_view(batch: HeadBatch, size: int) -> Tensor:

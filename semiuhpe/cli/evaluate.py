@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     writable = output.parent.is_dir() and os.access(output.parent, os.W_OK)
     require(writable, f"--output {output}: can't be written; name another")
     device = pick_device(options.gpu_ids)
-    reader = Reader(model.distribution, model.convention, model.image_size)
+    reader = Reader(model.description)
     results = {
         role: evaluate(loaded.model.to(device), reader, store, device, options.eval_batch_size, progress=True).summary
         for role, loaded in networks.items()

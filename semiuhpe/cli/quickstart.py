@@ -137,7 +137,7 @@ def judge(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, Model
     results = {}
     for name, folder in runs.items():
         loaded = load_checkpoint(folder / "last.pth")
-        reader = Reader(loaded.distribution, loaded.convention, loaded.image_size)
+        reader = Reader(loaded.description)
         evaluation = evaluate(loaded.model.to(device), reader, store, device, options.eval_batch_size)
         results[name] = ModelResult(evaluation, read_scalars(folder))
     return results

@@ -109,6 +109,14 @@ def cut(image: np.ndarray, rectangle: Rectangle, size: int | None) -> np.ndarray
     return np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
 
 
+def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
+    """(4,) box x, y, w, h of the image in pixels of the crop that :func:`cut` makes of it."""
+    x_scale = size / (rectangle.right - rectangle.left)
+    y_scale = size / (rectangle.bottom - rectangle.top)
+    x, y, w, h = box
+    return np.array([(x - rectangle.left) * x_scale, (y - rectangle.top) * y_scale, w * x_scale, h * y_scale])
+
+
 def crop_by_box(
     image: np.ndarray, box: np.ndarray, margin: float = BOX_MARGIN, size: int = 224, protocol: Protocol = HEAD_BOX
 ) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from semiuhpe.data.crop import Rectangle, box_rectangle, cut, landmark_box, landmark_rectangle
+from semiuhpe.data.crop import box_in_crop, box_rectangle, cut, landmark_box, landmark_rectangle
 from semiuhpe.data.importers import Dropped, Importer, RawHead
 from semiuhpe.data.store import StoreWriter, encode_jpeg, encode_png
 from semiuhpe.errors import DataError
@@ -93,15 +93,7 @@ def _add(writer: StoreWriter, head: RawHead, importer: Importer, loose: bool) ->
     if head.euler_deg is not None:
         rotation = euler_to_matrix(torch.from_numpy(np.asarray(head.euler_deg, dtype=np.float64)))
         labels = {"euler_deg": head.euler_deg, "rotation": rotation.numpy()}
-    writer.add(encode_jpeg(crop) if loose else encode_png(crop), head.name, _in_crop(box, rectangle, size), **labels)
-
-
-def _in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
-    """A box of the photograph in pixels of the stored crop."""
-    x_scale = size / (rectangle.right - rectangle.left)
-    y_scale = size / (rectangle.bottom - rectangle.top)
-    x, y, w, h = box
-    return np.array([(x - rectangle.left) * x_scale, (y - rectangle.top) * y_scale, w * x_scale, h * y_scale])
+    writer.add(encode_jpeg(crop) if loose else encode_png(crop), head.name, box_in_crop(box, rectangle, size), **labels)
 
 
 def read_image(path: Path) -> np.ndarray:

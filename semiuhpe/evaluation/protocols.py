@@ -12,9 +12,10 @@ from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.loading import HeadBatch, ordered_batches
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributions import NonFiniteParameterError
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
 from semiuhpe.errors import StoreError, TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
+from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import R_300WLP, from_300wlp
 
 
@@ -37,18 +38,20 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Reader:
-    """How a model's nine numbers are to be read."""
+    """Reads a model's nine numbers as its description says."""
 
-    distribution: str
-    convention: str
-    image_size: int
+    description: Description
+
+    @property
+    def image_size(self) -> int:
+        return self.description.image_size
 
     def __call__(self, output: Tensor):
         """The predicted distribution of R head to camera of (B, 9) numbers."""
-        parameter = output.float().unflatten(-1, (3, 3))
-        if self.convention == R_300WLP:
+        parameter = output_parameter(output)
+        if self.description.convention == R_300WLP:
             parameter = from_300wlp(parameter)
-        return DISTRIBUTIONS[self.distribution](parameter)
+        return DISTRIBUTIONS[self.description.distribution](parameter)
 
 
 @torch.no_grad()

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.augment.occlusion import cutmix, cutout
-from semiuhpe.augment.views import labelled_view, unlabelled_views
+from semiuhpe.augment.views import labelled_view, unlabelled_views, weak_view
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.distributed import Process, unwrap, world_size
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
 from semiuhpe.methods.base import Phase, Pool, StepResult
 from semiuhpe.methods.supervised import Inputs, Supervised, labelled_scalars, negative_log_likelihood
 from semiuhpe.methods.teacher import Teacher
@@ -172,7 +172,7 @@ class SemiUHPE:
         return Teacher(unwrap(self.student), settings.ema_decay, settings.is_ema, settings.eman)
 
     def _predict(self, output: Tensor):
-        return self.distribution(output.float().unflatten(-1, (3, 3)))
+        return self.distribution(output_parameter(output))
 
     def _occlude(self, image: Tensor, generator: torch.Generator) -> Tensor:
         if self.settings.cutout_aug:
@@ -186,7 +186,7 @@ class SemiUHPE:
         """Entropy of the teacher on the weak views that training shows it, batch by batch."""
         generator = torch.Generator(self.process.device).manual_seed(0)
         for batch in pool():
-            weak, _ = unlabelled_views(batch, self.inputs.unlabelled_protocol, self.inputs.size, False, generator)
+            weak = weak_view(batch, self.inputs.unlabelled_protocol, self.inputs.size, generator)
             yield self._predict(self.teacher(weak.image)).entropy()
 
 

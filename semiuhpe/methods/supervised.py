@@ -11,7 +11,7 @@ from semiuhpe.data.crop import Protocol
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
 from semiuhpe.methods.base import Pool, StepResult
 from semiuhpe.rotation import geodesic_deg
 
@@ -60,7 +60,7 @@ class Supervised:
 
     def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, generator: torch.Generator) -> StepResult:
         view = labelled_view(labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, generator)
-        predicted = self.distribution(self.student(view.image).float().unflatten(-1, (3, 3)))
+        predicted = self.distribution(output_parameter(self.student(view.image)))
         loss = negative_log_likelihood(predicted, view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
 

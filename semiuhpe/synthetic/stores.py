@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from semiuhpe.data.crop import HEAD_BOX, box_rectangle, cut
+from semiuhpe.data.crop import HEAD_BOX, box_in_crop, box_rectangle, cut
 from semiuhpe.data.loading import opencv_without_threads
 from semiuhpe.data.store import StoreWriter, encode_jpeg, encode_png
 from semiuhpe.rotation import matrix_to_euler
@@ -90,7 +90,4 @@ def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> tuple[bytes, np.ndarra
     head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5))
     height, width = head.image.shape[:2]
     rectangle = box_rectangle(head.box, HEAD_BOX.margin, width, height)
-    scale = heads.size / (rectangle.right - rectangle.left)
-    x, y, w, h = head.box
-    box = np.array([(x - rectangle.left) * scale, (y - rectangle.top) * scale, w * scale, h * scale])
-    return encode_png(cut(head.image, rectangle, heads.size)), box
+    return encode_png(cut(head.image, rectangle, heads.size)), box_in_crop(head.box, rectangle, heads.size)

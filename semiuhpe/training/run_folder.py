@@ -69,7 +69,7 @@ def find_checkpoint(name: str, exps_dir: str) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"{name}: is in several experiments ; pass one of the files: {', '.join(map(str, found))}")
+        raise ConfigError(f"{name}: is in several experiments; pass one of the files: {', '.join(map(str, found))}")
     raise ConfigError(
         f"{name}: there is no such checkpoint; pass a file, or EXP_DETAIL/DATE/best of a run in {exps_dir}/"
     )

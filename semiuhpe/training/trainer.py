@@ -57,7 +57,7 @@ class Trainer:
         self.data, self.description, self.process = data, description, process
         self.optimizer = torch.optim.Adam(student.parameters(), lr=options.lr)
         self.generator = torch.Generator(process.device).manual_seed(options.seed * 1000 + process.rank)
-        self.reader = Reader(description.distribution, description.convention, description.image_size)
+        self.reader = Reader(description)
         self.iteration = 0
         self.best = float("inf")
         self.metrics: dict[str, float] = {}
