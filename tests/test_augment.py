@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -6,8 +7,17 @@ from PIL import Image, ImageFilter
 from semiuhpe.augment import views
 from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.views import denormalize, labelled_view, normalize, plain_view, unlabelled_views, weak_center_view
-from semiuhpe.data.crop import HEAD_BOX, LANDMARKS, crop_by_box
+from semiuhpe.data.crop import (
+    FACE_BOX,
+    HEAD_BOX,
+    LANDMARKS,
+    box_rectangle,
+    crop_by_box,
+    crop_by_landmarks,
+    landmark_rectangle,
+)
 from semiuhpe.data.loading import HeadBatch
+from semiuhpe.data.store_writer import store_crop
 from semiuhpe.rotation import geodesic_deg, matrix_to_euler, mirror
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
@@ -24,6 +34,7 @@ def batch_of(images, boxes=None, rotations=None):
     return HeadBatch(
         image=image,
         box=torch.tensor(np.array(boxes), dtype=torch.float32),
+        bounds=torch.tensor([[0.0, 0.0, side, side]]).repeat(count, 1),
         rotation=None if rotations is None else torch.from_numpy(rotations),
     )
 
@@ -93,11 +104,33 @@ def test_strong_view_reports_its_turn(monkeypatch):
         torch.testing.assert_close(place(strong.image[i : i + 1], 0), expected, atol=3e-3, rtol=0)
 
 
+@pytest.mark.parametrize("protocol", [HEAD_BOX, FACE_BOX, LANDMARKS])
+@pytest.mark.parametrize("place", [(2, 40), (150, 5), (60, 118), (168, 120), (80, 60)])
+def test_crops_at_the_border_of_a_picture_follow_the_protocol(protocol, place):
+    y, x = np.mgrid[:180, :230]
+    image = np.stack([x, y, 255 - x], -1).astype(np.uint8)  # smooth, so that filters hardly differ
+    box = np.array([*place, 60, 58], dtype=np.float64)
+    corners = np.array([box[:2], box[:2] + box[2:]])
+    for margin in (*protocol.margin_range, protocol.margin):
+        if protocol is LANDMARKS:
+            expected = crop_by_landmarks(image, corners, margin, 96)
+            loose = landmark_rectangle(corners, protocol.margin_range[1], 230, 180)
+        else:
+            expected = crop_by_box(image, box, margin, 96, protocol)
+            loose = box_rectangle(box, protocol.margin_range[1], 230, 180, protocol)
+        crop = store_crop(image, loose, box, 96, quality=None)
+        stored = cv2.imdecode(np.frombuffer(crop.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+        batch = batch_of([stored], [crop.box])
+        batch.bounds = torch.tensor(crop.bounds[None], dtype=torch.float32)
+        view = denormalize(weak_center_view(batch, protocol._replace(margin=margin), 96))[0].permute(1, 2, 0) * 255
+        assert np.abs(view.numpy() - expected).mean() < 4.0
+
+
 def test_flipped_labels_are_those_of_the_mirrored_picture(monkeypatch):
     monkeypatch.setattr(views, "WEAK_SCALE", (1.0, 1.0))
     batch = heads(1)
     batch = HeadBatch(
-        batch.image.repeat(20, 1, 1, 1), batch.box.repeat(20, 1),
+        batch.image.repeat(20, 1, 1, 1), batch.box.repeat(20, 1), batch.bounds.repeat(20, 1),
         batch.rotation.repeat(20, 1, 1),
     )  # fmt: skip
     view = labelled_view(batch, HEAD_BOX, 64, True, generator())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.io
 import torch
 from PIL import Image
+from raw_datasets import write_aflw
 
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import main as main_cli
@@ -19,7 +19,6 @@ from semiuhpe.cli import synth as synth_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
-from semiuhpe.data.crop import crop_by_landmarks
 from semiuhpe.rotation import is_rotation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,42 +30,10 @@ def trained(settings):
     return next(Path(settings[1]).glob("*/*/*/last.pth"))
 
 
-def write_aflw(folder, angles):
-    """A small raw AFLW2000: pitch, yaw, roll in degrees for each picture."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i, euler in enumerate(angles):
-        Image.fromarray(rng.integers(0, 255, (120, 100, 3), dtype=np.uint8)).save(folder / f"image{i:05d}.jpg")
-        points = np.stack([rng.uniform(30, 70, 21), rng.uniform(40, 80, 21)])
-        points[:, 3] = -1
-        pose = np.radians([*euler, 0, 0, 0, 0])[None]
-        scipy.io.savemat(folder / f"image{i:05d}.mat", {"Pose_Para": pose, "pt2d": points})
-    return folder
-
-
 def error_line(capsys):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
     return lines[0]
-
-
-def test_prepare_aflw2000(tmp_path, capsys):
-    source = write_aflw(tmp_path / "raw", [(10, 20, -30), (0, 95, 0), (-5, -60, 15)])
-    (source / "image00003.jpg").write_bytes((source / "image00000.jpg").read_bytes())  # its .mat is missing
-    shutil.copy(source / "image00000.mat", source / "image00004.mat")
-    (source / "image00004.jpg").write_bytes((source / "image00000.jpg").read_bytes()[:500])  # truncated
-    out = tmp_path / "köpfe" / "AFLW2000.lmdb"
-    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 1
-    printed = capsys.readouterr().out
-    assert "2 heads kept" in printed and "1 left out: an angle beyond 90 degrees" in printed
-    assert "image00003.mat: is missing" in printed and "image00004.jpg: can't be decoded" in printed
-    store = HeadStore(out)
-    assert store.names.tolist() == ["image00000", "image00002"]
-    np.testing.assert_allclose(store.euler_deg, [[10, 20, -30], [-5, -60, 15]], atol=1e-4)
-    picture = np.asarray(Image.open(source / "image00002.jpg").convert("RGB"))
-    points = scipy.io.loadmat(source / "image00002.mat")["pt2d"].T
-    np.testing.assert_array_equal(store.image(1), crop_by_landmarks(picture, points))
-    assert store.meta["protocol"] == "landmarks" and not store.meta["loose"]
 
 
 def test_prepare_the_real_samples_and_evaluate(reference, tmp_path, trained, capsys):
@@ -85,54 +52,6 @@ def test_prepare_the_real_samples_and_evaluate(reference, tmp_path, trained, cap
     results = json.loads((trained.parent / "eval_AFLW2000.json").read_text())["results"]
     assert set(results) == {"student", "teacher"}
     assert 0 < results["teacher"]["euler_mae_deg"] < 180
-
-
-def write_300wlp(root, with_landmarks):
-    rng = np.random.default_rng(1)
-    for folder in ("AFW", "AFW_Flip"):
-        (root / folder).mkdir(parents=True)
-        for i in range(3):
-            Image.fromarray(rng.integers(0, 255, (120, 100, 3), dtype=np.uint8)).save(root / folder / f"{i}.jpg")
-            points = np.stack([rng.uniform(30, 70, 68), rng.uniform(40, 80, 68)])
-            pose = np.radians([[5.0 * i, 60.0 * i, 0]])
-            scipy.io.savemat(root / folder / f"{i}.mat", {"Pose_Para": pose, "pt2d": points})
-    if with_landmarks:
-        (root / "landmarks" / "AFW").mkdir(parents=True)
-        for i in range(3):
-            points = np.stack([rng.uniform(20, 30, 68), rng.uniform(40, 80, 68)], axis=1)
-            scipy.io.savemat(root / "landmarks" / "AFW" / f"{i}_pts.mat", {"pts_2d": points})
-    return root
-
-
-@pytest.mark.parametrize("with_landmarks", [True, False])
-def test_prepare_300wlp(tmp_path, with_landmarks, caplog):
-    source = write_300wlp(tmp_path / "300W_LP", with_landmarks)
-    out = tmp_path / "300WLP.lmdb"
-    assert run(prepare_cli.main, ["300WLP", "--source", str(source), "--out", str(out)]) == 0
-    store = HeadStore(out)
-    assert store.names.tolist() == [f"{folder}/{i}" for folder in ("AFW", "AFW_Flip") for i in range(3)]
-    assert store.euler_deg[2].tolist() == pytest.approx([10.0, 89.99, 0.0])  # 120 degrees, limited
-    assert ("no landmarks folder" in caplog.text) is not with_landmarks
-    assert store.meta["loose"]
-    if with_landmarks:  # the twin's box is the mirrored one; both were enlarged alike
-        assert store.box[0, 2:].tolist() == pytest.approx(store.box[3, 2:].tolist(), abs=2.0)
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["AFLW2000"], "--source is not given"),
-        (["AFLW2000", "--source", "nowhere"], "no such folder"),
-        (["AFLW2000", "--source", "."], "no image*.jpg"),
-        (["AFLW2001", "--source", "."], "AFLW2001"),
-        (["AFLW2000", "--source", ".", "--split", "train"], "--split train"),
-    ],
-)
-def test_prepare_bad_input(arguments, words, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert run(prepare_cli.main, [*arguments]) == 2
-    assert words in error_line(capsys)
-    assert not list(tmp_path.rglob("*.lmdb*"))
 
 
 def test_synth_is_reproducible_for_any_number_of_workers(tmp_path):

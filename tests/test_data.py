@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from semiuhpe.data import HeadStore, StoreWriter
+from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.loading import ShuffledStream, ordered_batches, training_batches
 from semiuhpe.data.splits import split_300wlp, split_store
-from semiuhpe.data.store import encode_png
+from semiuhpe.data.store_writer import StoredCrop, encode, store_meta
 from semiuhpe.errors import ConfigError, StoreError
 
 
@@ -41,10 +42,13 @@ def test_splits_agree_with_reference(reference):
 
 
 def store_of(path, names):
-    meta = {"size": 8, "protocol": "landmarks", "loose": True, "full_range": False, "settings": {}}
+    meta = store_meta(
+        dataset="toy", split="train", size=8, protocol=LANDMARKS, loose=True, full_range=False, source="", settings={}
+    )
+    crop = StoredCrop(encode(np.zeros((8, 8, 3), np.uint8)), np.ones(4), np.array([0, 0, 8, 8]))
     with StoreWriter(path, meta) as writer:
         for name in names:
-            writer.add(encode_png(np.zeros((8, 8, 3), np.uint8)), name, np.ones(4), rotation=np.eye(3))
+            writer.add(name, crop, rotation=np.eye(3))
     return HeadStore(path)
 
 

@@ -6,29 +6,34 @@ import subprocess
 import sys
 import textwrap
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
 
 from semiuhpe.data import HeadStore, StoreWriter
-from semiuhpe.data.store import encode_jpeg, encode_png
+from semiuhpe.data.crop import HEAD_BOX, Rectangle
+from semiuhpe.data.store_writer import StoredCrop, encode, store_crop, store_meta, store_whole
 from semiuhpe.errors import StoreError
 
-META = {
-    "dataset": "toy", "split": "test", "size": 16, "protocol": "head_box", "loose": False, "labelled": True,
-    "full_range": True, "source": "here", "settings": {},
-}  # fmt: skip
+META = store_meta(
+    dataset="toy", split="test", size=16, protocol=HEAD_BOX, loose=False, full_range=True, source="here", settings={}
+)
 
 
 def picture(seed):
     return np.random.default_rng(seed).integers(0, 255, (16, 16, 3), dtype=np.uint8)
 
 
+def crop_of(seed):
+    return StoredCrop(encode(picture(seed)), np.array([seed, 2, 3, 4]), np.array([0, 0, 16, 16]))
+
+
 def write(path, count=5, labels=True, overwrite=False, **meta):
     with StoreWriter(path, META | meta, overwrite) as writer:
         for i in range(count):
             extra = {"rotation": np.eye(3) * (i + 1), "euler_deg": np.full(3, i)} if labels else {}
-            writer.add(encode_png(picture(i)), f"kopf-ä{i}", np.array([i, 2, 3, 4]), **extra)
+            writer.add(f"kopf-ä{i}", crop_of(i), **extra)
     return path
 
 
@@ -52,9 +57,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_jpeg_keeps_the_picture_and_its_channels():
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 255
-    import cv2
-
-    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(red), np.uint8), cv2.IMREAD_COLOR_RGB)
+    decoded = cv2.imdecode(np.frombuffer(encode(red, quality=92), np.uint8), cv2.IMREAD_COLOR_RGB)
     assert np.abs(decoded.astype(int) - red).max() < 8
 
 
@@ -112,7 +115,7 @@ def test_a_folder_that_is_no_store_is_never_overwritten(tmp_path):
 def test_an_error_in_the_middle_leaves_nothing_and_loses_nothing(tmp_path):
     path = write(tmp_path / "a.lmdb")
     with pytest.raises(RuntimeError), StoreWriter(path, META, overwrite=True) as writer:
-        writer.add(encode_png(picture(0)), "x", np.zeros(4))
+        writer.add("x", crop_of(0))
         raise RuntimeError("interrupted")
     assert len(HeadStore(path)) == 5
     assert leftovers(tmp_path) == ["a.lmdb"]
@@ -128,9 +131,10 @@ def test_kill_leaves_no_store_and_the_next_attempt_succeeds(tmp_path):
     script = f"""
         import os, signal, numpy as np
         from semiuhpe.data import StoreWriter
+        from semiuhpe.data.store_writer import StoredCrop
         with StoreWriter({str(tmp_path / "a.lmdb")!r}, {META!r}) as writer:
             for i in range(2000):
-                writer.add(b"x" * 1000, str(i), np.zeros(4))
+                writer.add(str(i), StoredCrop(b"x" * 1000, np.zeros(4), np.zeros(4)))
             os.kill(os.getpid(), signal.SIGKILL)
     """
     result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ)
@@ -154,8 +158,58 @@ def test_heads_with_different_labels_are_refused(tmp_path):
         pytest.raises(StoreError, match="labels"),
         StoreWriter(tmp_path / "a.lmdb", META) as writer,
     ):
-        writer.add(b"x", "a", np.zeros(4), rotation=np.eye(3))
-        writer.add(b"x", "b", np.zeros(4))
+        writer.add("a", crop_of(0), rotation=np.eye(3))
+        writer.add("b", crop_of(1))
+
+
+def test_attributes_are_kept_per_head(tmp_path):
+    with StoreWriter(tmp_path / "a.lmdb", META) as writer:
+        for age in ("young", "älter"):
+            writer.add(age, crop_of(0), attributes={"age": age, "pose": "front"})
+    store = HeadStore(tmp_path / "a.lmdb")
+    assert store.attributes["age"].tolist() == ["young", "älter"]
+    assert store[1][1]["attributes"] == {"age": "älter", "pose": "front"}
+    assert store.view([1]).attributes["age"].tolist() == ["älter"]
+    assert not store.meta["labelled"] and store.rotation is None
+
+
+def test_stored_crop_knows_where_head_and_picture_are():
+    image = np.zeros((60, 100, 3), np.uint8)
+    image[20:30, 70:80] = 255
+    rectangle = Rectangle(60, 5, 110, 55)
+    crop = store_crop(image, rectangle, np.array([70, 20, 10, 10]), 100, quality=None)
+    assert crop.box.tolist() == [20, 30, 20, 20]
+    assert crop.bounds.tolist() == [-120, -10, 198, 118]
+    stored = cv2.imdecode(np.frombuffer(crop.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert stored.shape == (100, 100, 3) and stored[32:48, 22:38].min() > 200 and stored[:, 78:].max() == 0
+
+
+def test_a_whole_picture_keeps_its_shape():
+    image = np.full((20, 40, 3), 255, np.uint8)
+    crop = store_whole(image, 80, quality=None)
+    assert crop.box.tolist() == crop.bounds.tolist() == [0, 20, 80, 40]
+    stored = cv2.imdecode(np.frombuffer(crop.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert stored[22:58].min() == 255 and stored[:18].max() == stored[62:].max() == 0
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    script = f"""
+        import resource, signal, numpy as np
+        from semiuhpe.data import StoreWriter
+        from semiuhpe.data.store_writer import StoredCrop
+        from semiuhpe.errors import StoreError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+        try:
+            with StoreWriter({str(tmp_path / "a.lmdb")!r}, {META!r}) as writer:
+                for i in range(2000):
+                    writer.add(str(i), StoredCrop(b"x" * 1000, np.zeros(4), np.zeros(4)))
+        except StoreError as error:
+            print(error)
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ, capture_output=True)
+    assert b"is the disk full?" in result.stdout
+    assert leftovers(tmp_path) == []
 
 
 def test_missing_store(tmp_path):

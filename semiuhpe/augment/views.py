@@ -1,7 +1,7 @@
 """Weak and strong views of stored heads, batched on the device: each view is one affine resampling.
 
-A stored training crop is as loose as the widest crop that is drawn from it; where a turned view reaches beyond it, the
-view is black. A view is described by a 2x3 matrix per head that maps pixels of the view to pixels of the stored crop;
+A stored training crop is as loose as the widest crop that is drawn from it; what a turned view shows beyond it is
+black. A view is described by a 2x3 matrix per head that maps pixels of the view to pixels of the stored crop;
 matrices of several steps (crop margin, mirroring, turning, area crop) are multiplied, and the picture is resampled
 once. Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1).
 
@@ -148,16 +148,22 @@ def _compose(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def _margin_matrix(batch: HeadBatch, protocol: Protocol, margin: Tensor, size: int) -> Tensor:
-    """The protocol's square about each head box, with the given margin, as view pixels -> stored pixels."""
+    """The protocol's square about each head box, with the given margin, as view pixels -> stored pixels.
+
+    As in :mod:`semiuhpe.data.crop`: limited to the source's picture, then its shorter side widened to a square.
+    """
     x, y, w, h = batch.box.unbind(-1)
     if protocol.by_extent:
         side = torch.maximum(w, h)
     else:
         side = (w + h) / 2
         x, y, w, h = x + (w - side) / 2, y + (h - side) / 2, side, side
+    first_x, first_y, picture_width, picture_height = batch.bounds.unbind(-1)
     reach = margin * side
-    left, right = x - reach, x + w + reach
-    top, bottom = y - protocol.above * reach, y + h + reach
+    left = torch.maximum(x - reach, first_x)
+    right = torch.minimum(x + w + reach, first_x + picture_width)
+    top = torch.maximum(y - protocol.above * reach, first_y)
+    bottom = torch.minimum(y + h + reach, first_y + picture_height)
     span = torch.maximum(right - left, bottom - top)
     zero, scale = torch.zeros_like(span), span / size
     return _matrix(scale, zero, (left + right - span) / 2, zero, scale, (top + bottom - span) / 2)

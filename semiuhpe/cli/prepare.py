@@ -1,27 +1,58 @@
 """``semiuhpe prepare``: from a raw dataset to a head store."""
 
+import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiuhpe.config import FLAG, make_parser, require
+from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
+from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import IMPORTERS
-from semiuhpe.data.prepare import prepare
+from semiuhpe.data.prepare import DROPPED_FILE, TEST_SIZE, TRAIN_SIZE, Summary, prepare
+from semiuhpe.data.store_writer import JPEG_QUALITY
+
+SHOWN_BROKEN = 20
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe prepare", "Writes the head store of a raw dataset.", [])
-    parser.add_argument("dataset", choices=tuple(IMPORTERS), help="which dataset the source is")
-    parser.add_argument("--source", type=Path, metavar="DIR", help="the raw dataset as it was downloaded")
-    parser.add_argument("--out", type=Path, metavar="STORE", help="store to write; data/DATASET.lmdb if not given")
-    parser.add_argument("--split", help="split of the dataset; its first one if not given")
-    parser.add_argument("--overwrite", help="replace a store that is there", **FLAG)
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     importer = IMPORTERS[options.dataset]
     split = options.split or importer.SPLITS[0]
-    require(options.source is not None, f"--source is not given: the folder of the raw {options.dataset}")
+    require(options.source is not None, f"--source is not given: where the raw {options.dataset} is")
     require(split in importer.SPLITS, f"--split {split}: {importer.NAME} has the splits {', '.join(importer.SPLITS)}")
-    out = options.out or Path("data") / f"{importer.NAME}.lmdb"
-    summary = prepare(importer, options.source, out, split, options.overwrite)
-    print("\n".join(summary.lines()))
-    print(f"written to {out}")
+    require(1 <= options.quality <= 100, f"--quality {options.quality}: must lie in 1 to 100")
+    out = options.out or Path(default_store(importer.NAME, split))
+    summary = prepare(
+        importer, options.source, out, split,
+        size=options.size, quality=options.quality, limit=options.limit, workers=options.workers,
+        overwrite=options.overwrite,
+    )  # fmt: skip
+    _report(summary, out)
     return 1 if summary.broken else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("semiuhpe prepare", "Writes the head store of a raw dataset.", [])
+    parser.add_argument("dataset", choices=tuple(IMPORTERS), help="which dataset the source is")
+    parser.add_argument("--source", type=Path, metavar="RAW", help="the raw dataset as it was downloaded")
+    parser.add_argument("--out", type=Path, metavar="STORE", help="store to write; data/DATASET.lmdb if not given")
+    parser.add_argument("--split", help="split of the dataset; its first one if not given")
+    parser.add_argument(
+        "--size", type=positive_int, help=f"side of the crops in pixels; {TEST_SIZE}, or at most {TRAIN_SIZE} to train"
+    )
+    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="of the JPEG of training crops, 1 to 100")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="keep the first N heads only")
+    parser.add_argument(
+        "--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes; 0 for none beside this one"
+    )
+    parser.add_argument("--overwrite", help="replace a store that is there", **FLAG)
+    return parser
+
+
+def _report(summary: Summary, out: Path) -> None:
+    lines = summary.lines()
+    hidden = max(len(summary.broken) - SHOWN_BROKEN, 0)
+    print("\n".join(lines[: len(lines) - hidden]))
+    if hidden:
+        print(f"... and {hidden} more broken ones")
+    print(f"written to {out}" + (f"; what was dropped is listed in {out / DROPPED_FILE}" if summary.dropped else ""))

@@ -109,6 +109,22 @@ def cut(image: np.ndarray, rectangle: Rectangle, size: int | None) -> np.ndarray
     return np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
 
 
+def whole_picture(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture that is a head crop already: widened to a square with black and resized.
+
+    Returns:
+        (size, size, 3) uint8, and the (4,) box x, y, w, h of the picture in it.
+    """
+    height, width = image.shape[:2]
+    side = max(height, width)
+    left, top = (side - width) // 2, (side - height) // 2
+    canvas = np.zeros((side, side, 3), dtype=np.uint8)
+    canvas[top : top + height, left : left + width] = image
+    if side != size:
+        canvas = np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
+    return canvas, np.array([left, top, width, height]) * (size / side)
+
+
 def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
     """(4,) box x, y, w, h of the image in pixels of the crop that :func:`cut` makes of it."""
     x_scale = size / (rectangle.right - rectangle.left)

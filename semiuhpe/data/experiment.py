@@ -1,16 +1,31 @@
-"""Which stores an experiment reads: datasets are named by options, and each name leads to one store."""
+"""Which stores an experiment reads: datasets are named by options, and each name leads to one store.
+
+A name stands for the split that its role needs: ``DAD3DHeads`` for the training split in ``--train_labeled``, and for
+the validation split in ``--test_set`` and ``--val_set``, as in the paper.
+"""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from semiuhpe.config import require
+from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import split_store
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError, StoreError
 
-DATASETS = ("300WLP", "AFLW2000")
+_OWN_PICTURES = "folder"  # the importer of a user's own heads, which is no dataset's name
+DATASETS = tuple(name for name in IMPORTERS if name != _OWN_PICTURES)
 """Names that ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know; others are paths."""
+EVALUATION_SPLITS = {name: "val" for name in DATASETS if "val" in IMPORTERS[name].SPLITS[1:]}
+"""Datasets that are trained on one split and evaluated on another."""
+_EVALUATION_ROLES = ("test_set", "val_set")
+
+
+def default_store(dataset: str, split: str | None = None) -> str:
+    """Where the store of a dataset's split is, unless an option says otherwise; of its first split if None."""
+    suffix = "" if split in (None, IMPORTERS[dataset].SPLITS[0]) else f"_{split}"
+    return f"data/{dataset}{suffix}.lmdb"
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that name data."""
     group = parser.add_argument_group("data")
     for name in DATASETS:
-        group.add_argument(f"--data_dir_{name}", metavar="STORE", default=f"data/{name}.lmdb", help=f"store of {name}")
+        group.add_argument(f"--data_dir_{name}", metavar="STORE", default=default_store(name), help=f"store of {name}")
+    for name, split in EVALUATION_SPLITS.items():
+        group.add_argument(
+            f"--data_dir_{name}_{split}",
+            metavar="STORE",
+            default=default_store(name, split),
+            help=f"store of {name}'s split {split}, for --test_set {name}",
+        )
     group.add_argument("--train_labeled", metavar="DATASET", help="labelled heads: a dataset's name, or a store")
     group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabelled heads; if the same, it is split")
     group.add_argument("--test_set", metavar="DATASET", help="heads to evaluate on")
@@ -48,23 +70,45 @@ def store_path(options: argparse.Namespace, option: str) -> Path:
     name = getattr(options, option)
     if not name:
         raise ConfigError(f"--{option} is not given: name a dataset ({', '.join(DATASETS)}) or the path of a store")
-    return Path(getattr(options, f"data_dir_{name}", name))
+    if name not in DATASETS:
+        return Path(name)
+    split = _split(name, option)
+    return Path(getattr(options, f"data_dir_{name}" + (f"_{split}" if split else "")))
+
+
+def _split(name: str, option: str) -> str | None:
+    """The split of a dataset that an option means, if that is not the dataset's first one."""
+    return EVALUATION_SPLITS.get(name) if option in _EVALUATION_ROLES else None
 
 
 def open_named(options: argparse.Namespace, option: str) -> HeadStore:
     """The store that an option names.
 
     Raises:
-        StoreError: it is missing or broken; the message names the command that makes it.
+        StoreError: it is missing, a raw dataset, or broken; the message names the command that makes it.
     """
     path, name = store_path(options, option), getattr(options, option)
-    if not path.exists():
-        if name in DATASETS:
-            remedy = f"make it with `semiuhpe prepare {name} --source RAW --out {path}`"
-        else:
-            remedy = f"it is neither a dataset ({', '.join(DATASETS)}) nor a path that exists"
-        raise StoreError(f"--{option} {name}: there is no head store at {path}; {remedy}")
-    return HeadStore(path)
+    if (path / "data.mdb").is_file():
+        return HeadStore(path)
+    if name in DATASETS:
+        split = _split(name, option)
+        suffix = f" --split {split}" if split else ""
+        if not path.exists():
+            remedy = f"make it with `semiuhpe prepare {name} --source RAW --out {path}{suffix}`"
+            raise StoreError(f"--{option} {name}: there is no head store at {path}; {remedy}")
+        store = default_store(name, split)
+        key = f"data_dir_{name}" + (f"_{split}" if split else "")
+        raise StoreError(
+            f"--{key} {path}: is not a head store; if it is the raw {name}, run "
+            f"`semiuhpe prepare {name} --source {path} --out {store}{suffix}` and pass --{key} {store}"
+        )
+    if path.exists():
+        store = Path("data") / f"{path.stem}.lmdb"
+        raise StoreError(
+            f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_OWN_PICTURES} --source {path} "
+            f"--out {store}`, or with the dataset's name in place of `{_OWN_PICTURES}`: {', '.join(DATASETS)}"
+        )
+    raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(DATASETS)}) nor a path that exists")
 
 
 def open_labelled(options: argparse.Namespace, option: str) -> HeadStore:

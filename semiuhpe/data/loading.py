@@ -26,11 +26,13 @@ class HeadBatch:
     Attributes:
         image: (B, 3, S, S) uint8 RGB; smaller crops lie in the top left corner of a black canvas.
         box: (B, 4) float32 x, y, w, h of the head on the canvas, in pixels.
+        bounds: (B, 4) float32 x, y, w, h of the source's picture on the canvas, in pixels.
         rotation: (B, 3, 3) float32 head to camera, or None.
     """
 
     image: Tensor
     box: Tensor
+    bounds: Tensor
     rotation: Tensor | None = None
 
     def __len__(self) -> int:
@@ -75,6 +77,7 @@ class _Heads(Dataset):
         return HeadBatch(
             image=torch.from_numpy(canvas).permute(0, 3, 1, 2).contiguous(),
             box=torch.from_numpy(store.box[positions]),
+            bounds=torch.from_numpy(store.bounds[positions]),
             rotation=None if store.rotation is None else torch.from_numpy(store.rotation[positions]),
         )
 
@@ -113,7 +116,7 @@ def _identity(batch: "HeadBatch | StoreError") -> "HeadBatch | StoreError":
     return batch
 
 
-def _own_process_group(worker: int) -> None:
+def own_process_group(worker: int) -> None:
     """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state."""
     os.setpgrp()
 
@@ -144,7 +147,7 @@ def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
         num_workers=num_workers,
         collate_fn=_identity,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_own_process_group,
+        worker_init_fn=own_process_group,
         generator=torch.Generator(),  # the loader draws a seed for its workers: not from the training's random state
         **order,
     )

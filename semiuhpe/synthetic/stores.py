@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from semiuhpe.data.crop import HEAD_BOX, box_in_crop, box_rectangle, cut
+from semiuhpe.data.crop import HEAD_BOX, box_rectangle
 from semiuhpe.data.loading import opencv_without_threads
-from semiuhpe.data.store import StoreWriter, encode_jpeg, encode_png
+from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 
-JPEG_QUALITY = 92
 RENDERED = "semiuhpe synth"
 """What stands as the source in a rendered store."""
 
@@ -51,25 +50,24 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     """
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
     euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
-    meta = {
-        "dataset": f"synthetic-{heads.domain}",
-        "split": "test" if heads.test else "train",
-        "size": heads.size,
-        "protocol": HEAD_BOX.name,
-        "loose": not heads.test,
-        "labelled": True,
-        "full_range": heads.range == "full",
-        "source": RENDERED,
-        "settings": asdict(heads),
-    }
+    meta = store_meta(
+        dataset=f"synthetic-{heads.domain}",
+        split="test" if heads.test else "train",
+        size=heads.size,
+        protocol=HEAD_BOX,
+        loose=not heads.test,
+        full_range=heads.range == "full",
+        source=RENDERED,
+        settings=asdict(heads),
+    )
     jobs = ((heads, number, rotations[number]) for number in range(heads.count))
     with StoreWriter(path, meta, overwrite) as writer:
         rendered = tqdm(_rendered(jobs, workers), total=heads.count, desc=f"rendering {Path(path).name}", disable=None)
-        for number, (encoded, box) in enumerate(rendered):
-            writer.add(encoded, f"{number:06d}", box, rotation=rotations[number], euler_deg=euler[number])
+        for number, crop in enumerate(rendered):
+            writer.add(f"{number:06d}", crop, rotations[number], euler[number])
 
 
-def _rendered(jobs, workers: int) -> Iterator[tuple[bytes, np.ndarray]]:
+def _rendered(jobs, workers: int) -> Iterator[StoredCrop]:
     if workers <= 1:
         yield from map(_render, jobs)
         return
@@ -80,14 +78,14 @@ def _rendered(jobs, workers: int) -> Iterator[tuple[bytes, np.ndarray]]:
         yield from pool.imap(_render, jobs, chunksize=32)
 
 
-def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> tuple[bytes, np.ndarray]:
+def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> StoredCrop:
     heads, number, rotation = job
     rng = np.random.default_rng([heads.seed, 1, number])
     if not heads.test:
         head = render_head(rotation, rng, heads.domain, heads.size)
-        return encode_jpeg(head.image, JPEG_QUALITY), head.box
+        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
     # The tight crop is cut from a larger picture, so that a test head is not blurred by enlarging it.
     head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5))
     height, width = head.image.shape[:2]
     rectangle = box_rectangle(head.box, HEAD_BOX.margin, width, height)
-    return encode_png(cut(head.image, rectangle, heads.size)), box_in_crop(head.box, rectangle, heads.size)
+    return store_crop(head.image, rectangle, head.box, heads.size, quality=None)

@@ -3,37 +3,36 @@
 Heads with any angle beyond +-90 degrees are dropped, as in all papers: 1,964 of 2,000 are kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.importers.base import Dropped, RawHead, mat_array, pose_para_euler, read_mat
+from semiuhpe.data.importers.base import Dropped, Picture, RawHead, mat_array, pose_para_euler, read_mat
 from semiuhpe.errors import DataError
 
 NAME = "AFLW2000"
 PROTOCOL = LANDMARKS
-FULL_RANGE = False
 SPLITS = ("test",)
-MAX_ANGLE_DEG = 90.0
+FULL_RANGE = False
+MIN_SIZE = 0.0
+COUNTS = {"test": 1964}
+LIMIT_DEG = 90.0
 
 
-def heads(source: Path, split: str) -> Iterator[RawHead | Dropped]:
+def pictures(source: Path, split: str) -> Sequence[Picture]:
     images = sorted(source.glob("image*.jpg"))
     if not images:
         raise DataError(f"--source {source}: has no image*.jpg; it should be the folder AFLW2000 itself")
-    for image in images:
-        try:
-            yield _head(image)
-        except DataError as error:
-            yield Dropped(image.name, str(error), broken=True)
+    return [Picture(image.stem, image) for image in images]
 
 
-def _head(image: Path) -> RawHead | Dropped:
-    path = image.with_suffix(".mat")
+def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
+    path = picture.image.with_suffix(".mat")
     mat = read_mat(path)
     euler = pose_para_euler(mat, path)
-    if (np.abs(euler) > MAX_ANGLE_DEG).any():
-        return Dropped(image.name, "an angle beyond 90 degrees")
-    return RawHead(image.stem, image, landmarks=mat_array(mat, "pt2d", path).T, euler_deg=euler)
+    if (np.abs(euler) > LIMIT_DEG).any():
+        yield Dropped(picture.name, "an angle beyond 90 degrees")
+    else:
+        yield RawHead(picture.name, landmarks=mat_array(mat, "pt2d", path).T, euler_deg=euler)

@@ -1,8 +1,10 @@
-"""What an importer gives: heads of a raw dataset, one after the other, with their labels in the one convention."""
+"""What an importer gives: the pictures of a raw dataset, and the heads on each with their labels."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 import numpy as np
@@ -11,24 +13,49 @@ import scipy.io
 from semiuhpe.data.crop import Protocol
 from semiuhpe.errors import DataError
 
+MAX_ANGLE_DEG = 89.99
+"""The paper's code limits the Euler angles of 300W-LP and BIWI to this."""
+LIMITED = f"an angle was limited to +-{MAX_ANGLE_DEG} degrees"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a raw dataset, as it is listed: labels are read later, in a worker.
+
+    Attributes:
+        name: unique in the dataset, with the folders that matter for its splits.
+        image: file of the picture, or (H, W, 3) uint8 RGB where the dataset packs its pictures.
+        labels: whatever the importer needs to find the heads.
+        upright: turn the picture as its EXIF orientation says. Published datasets give boxes in the unturned picture.
+    """
+
+    name: str
+    image: Path | np.ndarray
+    labels: Any = None
+    upright: bool = False
+
 
 @dataclass(frozen=True)
 class RawHead:
     """One head in a raw dataset.
 
     Attributes:
-        name: unique in the dataset, with the folders that matter for its splits.
-        image: file of the picture.
-        landmarks: (K, 2) pixels, for datasets of the landmark protocol, else None.
-        box: (4,) x, y, w, h pixels, for the others, else None.
-        euler_deg: (3,) pitch, yaw, roll, where the dataset gives them.
+        name: unique in the dataset.
+        landmarks: (K, 2) pixels, for datasets of the landmark protocol.
+        box: (4,) x, y, w, h pixels, for those of a box protocol. With neither, the whole picture is the head crop.
+        rotation: (3, 3) head to camera, where the dataset gives it, or
+        euler_deg: (3,) pitch, yaw, roll, where it gives those.
+        attributes: what else the dataset says, as text; the same keys for all its heads.
+        notes: what the protocol changed about the labels; counted and printed.
     """
 
     name: str
-    image: Path
     landmarks: np.ndarray | None = None
     box: np.ndarray | None = None
+    rotation: np.ndarray | None = None
     euler_deg: np.ndarray | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,16 +68,29 @@ class Dropped:
 
 
 class Importer(TypingProtocol):
-    """A raw dataset. Each importer is a module with these names."""
+    """A raw dataset. Each importer is a module with these names.
+
+    Attributes:
+        NAME: as options and settings name it.
+        PROTOCOL: how its heads are cropped.
+        SPLITS: the first is the default. ``train`` keeps loose crops, others the protocol's own.
+        FULL_RANGE: whether its heads go beyond front to profile.
+        MIN_SIZE: heads whose box has a shorter side are left out, in pixels.
+        COUNTS: heads of a complete copy, by split, where they are known.
+    """
 
     NAME: str
     PROTOCOL: Protocol
-    FULL_RANGE: bool
     SPLITS: tuple[str, ...]
-    """The first is the default."""
+    FULL_RANGE: bool
+    MIN_SIZE: float
+    COUNTS: Mapping[str, int]
 
-    def heads(self, source: Path, split: str) -> Iterator[RawHead | Dropped]:
-        """All heads in a fixed order. Raises DataError if the folder is not that dataset."""
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        """All pictures in a fixed order. Raises DataError if the source is not that dataset."""
+
+    def heads(self, picture: Picture) -> Iterable[RawHead | Dropped]:
+        """The heads on a picture. Raises DataError if its labels can't be read. Runs in worker processes."""
 
 
 def read_mat(path: Path) -> dict:
@@ -71,9 +111,30 @@ def mat_array(mat: dict, name: str, path: Path) -> np.ndarray:
         raise DataError(f"{path}: has no {name}") from error
 
 
+def read_json(path: Path) -> Any:
+    """Contents of a JSON file; DataError if it is missing or broken."""
+    if not path.is_file():
+        raise DataError(f"{path}: is missing")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error})") from error
+
+
 def pose_para_euler(mat: dict, path: Path) -> np.ndarray:
     """(3,) pitch, yaw, roll in degrees of the ``Pose_Para`` of 300W-LP and AFLW2000 (radians), wrapped to +-180."""
     euler = np.degrees(mat_array(mat, "Pose_Para", path).reshape(-1)[:3])
     if euler.shape != (3,) or not np.isfinite(euler).all():
         raise DataError(f"{path}: its Pose_Para are not three finite angles")
-    return (euler + 180.0) % 360.0 - 180.0
+    return wrap(euler)
+
+
+def wrap(angle_deg: np.ndarray) -> np.ndarray:
+    """Angles in [-180, 180)."""
+    return (angle_deg + 180.0) % 360.0 - 180.0
+
+
+def limit_front(euler_deg: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Angles limited to the front range as in the paper's code, and the note to make if that changed any."""
+    limited = np.clip(euler_deg, -MAX_ANGLE_DEG, MAX_ANGLE_DEG)
+    return limited, (LIMITED,) if (limited != euler_deg).any() else ()
