@@ -179,7 +179,7 @@ def test_stored_crop_knows_where_head_and_picture_are():
     rectangle = Rectangle(60, 5, 110, 55)
     crop = store_crop(image, rectangle, np.array([70, 20, 10, 10]), 100, quality=None)
     assert crop.box.tolist() == [20, 30, 20, 20]
-    assert crop.bounds.tolist() == [-120, -10, 198, 118]
+    assert crop.bounds.tolist() == [-120, -10, 198, 118] and crop.scale == 2.0
     stored = cv2.imdecode(np.frombuffer(crop.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     assert stored.shape == (100, 100, 3) and stored[32:48, 22:38].min() > 200 and stored[:, 78:].max() == 0
 

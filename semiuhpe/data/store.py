@@ -8,8 +8,9 @@ key                     value
 ``__labels__``          npz without pickles: ``rotation`` float32 (N, 3, 3) head to camera and ``euler_deg`` float32
                         (N, 3), where the source has them; ``box`` float32 (N, 4), the head inside the stored crop;
                         ``bounds`` float32 (N, 4), the source's picture inside the stored crop, to which the crop
-                        protocol limits a crop; ``names``, what the source calls each head; ``attribute_KEY``, what else
-                        the source says of each head, as text
+                        protocol limits a crop; ``scale`` float32 (N,), pixels of the stored crop per pixel of the
+                        source; ``names``, what the source calls each head; ``attribute_KEY``, what else the source says
+                        of each head, as text
 ``000000000`` ...       the encoded crop, JPEG in training stores and PNG in test stores
 ======================  ================================================================================================
 
@@ -48,6 +49,7 @@ class HeadStore:
         euler_deg: (N, 3) float32 pitch, yaw, roll as the source gives them, or None.
         box: (N, 4) float32 x, y, w, h of the head inside the stored crop.
         bounds: (N, 4) float32 x, y, w, h of the source's picture inside the stored crop; it may reach beyond it.
+        scale: (N,) float32 pixels of the stored crop per pixel of the source's picture.
         names: (N,) str.
         attributes: what else the source says of each head, (N,) str by name, such as DAD-3DHeads' ``expression``.
 
@@ -67,6 +69,7 @@ class HeadStore:
         self.euler_deg = self._part(labels.get("euler_deg"))
         self.box = self._part(labels["box"])
         self.bounds = self._part(labels["bounds"])
+        self.scale = self._part(labels["scale"])
         self.attributes = {
             key.removeprefix(ATTRIBUTE): values[self.indices]
             for key, values in labels.items()
@@ -136,7 +139,7 @@ class HeadStore:
         try:
             with np.load(io.BytesIO(raw or b""), allow_pickle=False) as arrays:
                 labels = {name: arrays[name] for name in arrays.files}
-            for name in ("box", "bounds", "names", *labels):
+            for name in ("box", "bounds", "scale", "names", *labels):
                 if len(labels[name]) != self.meta["count"]:
                     raise ValueError(f"{name} has {len(labels[name])} rows for {self.meta['count']} heads")
         except Exception as error:  # numpy and zipfile raise many types on broken bytes

@@ -24,7 +24,7 @@ from semiuhpe.errors import StoreError
 JPEG_QUALITY = 92
 _MAP_SIZE = 1 << 40  # An upper limit on the address range; the file is as large as its contents.
 _WRITE_BATCH = 512
-_LABEL_SHAPES = {"rotation": (3, 3), "euler_deg": (3,), "box": (4,), "bounds": (4,)}
+_LABEL_SHAPES = {"rotation": (3, 3), "euler_deg": (3,), "box": (4,), "bounds": (4,), "scale": ()}
 
 
 class StoredCrop(NamedTuple):
@@ -34,11 +34,13 @@ class StoredCrop(NamedTuple):
         encoded: JPEG or PNG bytes of the crop.
         box: (4,) x, y, w, h of the head in pixels of the crop.
         bounds: (4,) x, y, w, h of the source's picture in pixels of the crop.
+        scale: pixels of the crop per pixel of the source's picture.
     """
 
     encoded: bytes
     box: np.ndarray
     bounds: np.ndarray
+    scale: float = 1.0
 
 
 def store_crop(image: np.ndarray, rectangle: Rectangle, box: np.ndarray, size: int, quality: int | None) -> StoredCrop:
@@ -55,7 +57,8 @@ def store_crop(image: np.ndarray, rectangle: Rectangle, box: np.ndarray, size: i
     crop = cut(image, rectangle, size)
     # The protocols never show the last column and row of a picture.
     bounds = box_in_crop(np.array([0.0, 0.0, width - 1.0, height - 1.0]), rectangle, size)
-    return StoredCrop(encode(crop, quality), box_in_crop(box, rectangle, size), bounds)
+    scale = size / (rectangle.right - rectangle.left)
+    return StoredCrop(encode(crop, quality), box_in_crop(box, rectangle, size), bounds, scale)
 
 
 def store_whole(image: np.ndarray, size: int, quality: int | None) -> StoredCrop:
@@ -64,7 +67,7 @@ def store_whole(image: np.ndarray, size: int, quality: int | None) -> StoredCrop
     The head's box is the whole picture, so that any margin about it is limited to the picture.
     """
     crop, box = whole_picture(image, size)
-    return StoredCrop(encode(crop, quality), box, box)
+    return StoredCrop(encode(crop, quality), box, box, size / max(image.shape[:2]))
 
 
 def store_meta(
@@ -147,7 +150,7 @@ class StoreWriter:
         Raises:
             StoreError: this head has other labels than those before, or the disk is full.
         """
-        row: dict[str, Any] = {"box": crop.box, "bounds": crop.bounds, "names": name}
+        row: dict[str, Any] = {"box": crop.box, "bounds": crop.bounds, "scale": crop.scale, "names": name}
         row |= {key: value for key, value in (("rotation", rotation), ("euler_deg", euler_deg)) if value is not None}
         row |= {ATTRIBUTE + key: value for key, value in (attributes or {}).items()}
         if self._count and row.keys() != self._labels.keys():
