@@ -51,9 +51,9 @@ def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, g
     flipped = _chance(len(batch), FLIP_PROBABILITY if flip else 0.0, generator)
     matrix = _compose(_margin_crop(batch, protocol, size, generator), _flip(flipped, size))
     matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, generator))
-    image = _blur(_resample(batch.image, matrix, size), *_blurred(len(batch), generator))
+    image = _picture(batch, matrix, size, _blurred(len(batch), generator))
     rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
-    return View(normalize(image), rotation)
+    return View(image, rotation)
 
 
 def unlabelled_views(
@@ -72,8 +72,7 @@ def unlabelled_views(
         base = _compose(base, _turn(angle, size))
         turn = in_plane_rotation(angle)
     strong_matrix = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, generator))
-    strong = normalize(_blur(_resample(batch.image, strong_matrix, size), *blurred))
-    return weak, View(strong, turn=turn)
+    return weak, View(_picture(batch, strong_matrix, size, blurred), turn=turn)
 
 
 def weak_view(batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator) -> View:
@@ -93,7 +92,7 @@ def _weak(
     rotation = None
     if batch.rotation is not None:
         rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
-    return View(normalize(_blur(_resample(batch.image, matrix, size), *blurred)), rotation), base, blurred
+    return View(_picture(batch, matrix, size, blurred), rotation), base, blurred
 
 
 def plain_view(batch: HeadBatch, size: int) -> Tensor:
@@ -107,13 +106,16 @@ def plain_view(batch: HeadBatch, size: int) -> Tensor:
 def weak_center_view(batch: HeadBatch, protocol: Protocol, size: int) -> Tensor:
     """Network input of stored training crops at the protocol's evaluation margin: no randomness."""
     margin = torch.full((len(batch),), protocol.margin, device=batch.image.device)
-    return normalize(_resample(batch.image, _margin_matrix(batch, protocol, margin, size), size))
+    return _normalize_(_resample(batch.image, _margin_matrix(batch, protocol, margin, size), size))
 
 
 def normalize(image: Tensor) -> Tensor:
     """(B, 3, H, W) in [0, 1] to ImageNet's mean 0 and deviation 1."""
-    mean = _constant(IMAGENET_MEAN, image)
-    return (image - mean) / _constant(IMAGENET_STD, image)
+    return _normalize_(image.clone())
+
+
+def _normalize_(image: Tensor) -> Tensor:
+    return image.sub_(_constant(IMAGENET_MEAN, image)).div_(_constant(IMAGENET_STD, image))
 
 
 def denormalize(image: Tensor) -> Tensor:
@@ -197,16 +199,33 @@ def _area_crop(count: int, scale: tuple[float, float], size: int, generator: tor
     return _matrix(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
 
 
+def _picture(batch: HeadBatch, matrix: Tensor, size: int, blurred: tuple[Tensor, Tensor]) -> Tensor:
+    """Network input: resampled, the chosen ones blurred, normalised. In place, as large batches cost memory traffic."""
+    return _normalize_(_blur_(_resample(batch.image, matrix, size), *blurred))
+
+
 def _resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
     """(B, 3, size, size) float32 in [0, 1]: the stored pictures at the places that the matrices name."""
-    stored = image.shape[-1]
-    # affine_grid and grid_sample count from -1 to 1 over each picture: rewrite pixels in those units.
-    scale_out, scale_in = size / 2, 2 / stored
-    linear = matrix[..., :2] * scale_out * scale_in
-    shift = (matrix[..., :2].sum(-1) * scale_out + matrix[..., 2]) * scale_in - 1.0
-    theta = torch.cat([linear, shift[..., None]], dim=-1)
-    grid = F.affine_grid(theta, [len(image), 3, size, size], align_corners=False)
-    return F.grid_sample(image.float() / 255.0, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    view = torch.empty((len(image), 3, size, size), device=image.device)
+    # On the CPU one head per thread at a time: its floats stay in the cache, where those of a batch don't.
+    at_a_time = torch.get_num_threads() if image.device.type == "cpu" else len(image)
+    for first in range(0, len(image), at_a_time):
+        part = slice(first, first + at_a_time)
+        grid = _sampling_grid(matrix[part], size, image.shape[-1])
+        view[part] = F.grid_sample(
+            image[part].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        )
+    return view.div_(255.0)
+
+
+def _sampling_grid(matrix: Tensor, size: int, stored: int) -> Tensor:
+    """(B, size, size, 2) places x, y of a view's pixels, counted from -1 to 1 over the stored picture."""
+    # The sum of a row's and a column's part, as affine_grid's product of matrices is slow.
+    centers = torch.arange(size, dtype=matrix.dtype, device=matrix.device) + 0.5
+    columns = centers[:, None] * matrix[:, None, :, 0]
+    rows = centers[:, None] * matrix[:, None, :, 1] + matrix[:, None, :, 2]
+    to_units = 2.0 / stored
+    return (rows * to_units - 1.0)[:, :, None] + (columns * to_units)[:, None]
 
 
 def _blurred(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -219,9 +238,10 @@ def _blurred(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return chosen, _chance(candidates, BLUR_PROBABILITY * count / candidates, generator)
 
 
-def _blur(image: Tensor, chosen: Tensor, blurred: Tensor) -> Tensor:
-    """Blurs the chosen pictures with Pillow's ``ImageFilter.BLUR``: the mean of the 16 pixels on a 5x5 square's rim."""
+def _blur_(image: Tensor, chosen: Tensor, blurred: Tensor) -> Tensor:
+    """Blurs the chosen pictures, in place, with Pillow's ``ImageFilter.BLUR``: the mean of the 16 pixels on a 5x5
+    square's rim."""
     picture = image[chosen]
     padded = F.pad(picture, (2, 2, 2, 2), mode="replicate")
     rim = F.avg_pool2d(padded, 5, stride=1) * 25.0 - F.avg_pool2d(padded[..., 1:-1, 1:-1], 3, stride=1) * 9.0
-    return image.index_copy(0, chosen, torch.where(blurred[:, None, None, None], rim / 16.0, picture))
+    return image.index_copy_(0, chosen, torch.where(blurred[:, None, None, None], rim / 16.0, picture))

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import lmdb
@@ -95,6 +95,19 @@ def store_meta(
         "source": source,
         "settings": dict(settings),
     }
+
+
+_locks: set[IO] = set()
+
+
+def _close_locks() -> None:
+    """A lock is held until its last copy is closed: forked workers that outlive a killed parent must not keep it."""
+    for lock in _locks:
+        lock.close()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_close_locks)
 
 
 class StoreWriter:
@@ -223,8 +236,10 @@ class StoreWriter:
         except OSError as error:
             self._lock.close()
             raise StoreError(f"{self.path}: another process is writing this store; wait for it to end") from error
+        _locks.add(self._lock)
 
     def _release_lock(self) -> None:
+        _locks.discard(self._lock)
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
