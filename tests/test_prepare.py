@@ -141,6 +141,14 @@ def test_what_is_kept_and_dropped_is_told(tmp_path, workers):
     assert (out / DROPPED_FILE).read_text(encoding="utf-8").splitlines()[1] == "klein/0,smaller than 20 px,0"
 
 
+def test_names_that_are_no_text_are_escaped(tmp_path):
+    name = os.fsdecode(b"k\xf6pfe")
+    found = {name: [RawHead(name), Dropped(name, "no head")]}
+    prepare(Toy(found), tmp_path, tmp_path / "a.lmdb", "test")
+    assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["k\\udcf6pfe"]
+    assert (tmp_path / "a.lmdb" / DROPPED_FILE).read_text().splitlines()[1] == "k\\udcf6pfe,no head,0"
+
+
 def test_training_stores_keep_loose_crops_of_at_most_the_size(tmp_path):
     prepare(Toy(HEADS), tmp_path, tmp_path / "a.lmdb", "train", size=50, quality=40)
     store = HeadStore(tmp_path / "a.lmdb")

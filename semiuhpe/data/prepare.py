@@ -5,7 +5,7 @@ import io
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -188,20 +188,25 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
     try:
         found = list(importer.heads(picture))
     except DataError as error:
-        return [Dropped(picture.name, str(error), broken=True)]
+        return [Dropped(_printable(picture.name), _printable(str(error)), broken=True)]
     image = None
     results: list[CroppedHead | Dropped] = []
     for head in found:
-        if isinstance(head, RawHead) and head.box is not None and min(head.box[2:]) < importer.MIN_SIZE:
+        if isinstance(head, RawHead) and head.box is not None and 0 < min(head.box[2:]) < importer.MIN_SIZE:
             head = Dropped(head.name, f"smaller than {importer.MIN_SIZE:g} px")
         if isinstance(head, RawHead):
             try:
                 image = read_image(picture) if image is None else image
                 head = _crop(importer, image, head, settings)
             except DataError as error:
-                head = Dropped(head.name, str(error), broken=True)
-        results.append(head)
+                head = Dropped(head.name, _printable(str(error)), broken=True)
+        results.append(replace(head, name=_printable(head.name)))
     return results
+
+
+def _printable(text: str) -> str:
+    """Names of files need not be valid text; what can't be printed is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSettings) -> CroppedHead:

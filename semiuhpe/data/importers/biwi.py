@@ -1,0 +1,113 @@
+"""BIWI Kinect Head Pose Database (Fanelli et al., IJCV 2013), the original: ``hpdb/NN/frame_XXXXX_rgb.png``.
+
+``frame_XXXXX_pose.txt`` holds a 3x3 rotation and the head's centre in mm, both in the frame of the depth camera, and
+``NN/rgb.cal`` the calibration of the camera that took the pictures. What that means here:
+
+- **Rotation.** The file's matrix R_b takes head to camera with head axes that are the camera's for a frontal face, so
+  ``R = R_b @ diag(1, -1, -1)``. It is used as it is annotated, as Hopenet and FSA-Net do, although the two cameras are
+  turned against each other by about a degree. ``euler_deg`` is R's, which is those papers' reading of the file.
+- **Head box.** BIWI has none, so this is our choice: the head's centre c is brought to the colour camera, ``R c + t``
+  with the rotation and translation of ``rgb.cal``, projected without lens distortion, and made the middle of a square
+  of 240 mm. An adult's head is up to 240 mm from chin to crown. The box is square and does not depend on the rotation,
+  so that it doesn't tell the label. (t is about -24 mm in x: a Kinect's colour camera lies to the right of its depth
+  camera, as these cameras look.)
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.importers.base import Picture, RawHead
+from semiuhpe.errors import DataError
+from semiuhpe.rotation import matrix_to_euler
+
+NAME = "BIWI"
+PROTOCOL = HEAD_BOX
+SPLITS = ("test", "train")
+FULL_RANGE = False
+MIN_SIZE = 0.0
+COUNTS = {"test": 15678, "train": 15678}
+FOLDER = "hpdb"
+HEAD_SIZE_MM = 240.0
+IMAGE, POSE = "_rgb.png", "_pose.txt"
+
+
+class Calibration(NamedTuple):
+    """The colour camera of a sequence.
+
+    Attributes:
+        intrinsics: (3, 3), to pixels.
+        rotation: (3, 3), from the depth camera.
+        translation: (3,) mm, from the depth camera.
+    """
+
+    intrinsics: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+
+
+def pictures(source: Path, split: str) -> Sequence[Picture]:
+    root = source / FOLDER if (source / FOLDER).is_dir() else source
+    listed: list[Picture] = []
+    for sequence in sorted(folder for folder in root.glob("[0-9][0-9]") if folder.is_dir()):
+        camera, name = _calibration(sequence / "rgb.cal"), sequence.name
+        listed += [Picture(f"{name}/{frame}", sequence / (frame + IMAGE), camera) for frame in _frames(sequence)]
+    if not listed:
+        raise DataError(
+            f"--source {source}: has no NN/frame_XXXXX{IMAGE} in folders 01 to 24; it should be the folder {FOLDER}, "
+            "or the one that holds it"
+        )
+    return listed
+
+
+def heads(picture: Picture) -> Iterator[RawHead]:
+    path = picture.image.with_name(picture.image.name.removesuffix(IMAGE) + POSE)
+    rows = _rows(path)
+    if [len(row) for row in rows] != [3] * 4:
+        raise DataError(f"{path}: is not a 3x3 rotation and a position")
+    rotation = np.array(rows[:3]) @ np.diag([1.0, -1.0, -1.0])
+    yield RawHead(
+        picture.name,
+        box=_head_box(np.array(rows[3]), picture.labels, path),
+        rotation=rotation,
+        euler_deg=matrix_to_euler(torch.from_numpy(rotation)).numpy(),
+    )
+
+
+def _frames(sequence: Path) -> list[str]:
+    """Frames with a picture or a label: one that lacks the other is reported when it is read."""
+    return sorted(
+        {path.name.removesuffix(end) for end in (IMAGE, POSE) for path in sequence.glob(f"frame_[0-9]*{end}")}
+    )
+
+
+def _calibration(path: Path) -> Calibration:
+    rows = _rows(path)  # intrinsics, distortion, rotation, translation, picture size
+    if [len(row) for row in rows[:3] + rows[4:8]] != [3] * 7:
+        raise DataError(f"{path}: is not BIWI's calibration of intrinsics, distortion, rotation and translation")
+    return Calibration(np.array(rows[:3]), np.array(rows[4:7]), np.array(rows[7]))
+
+
+def _rows(path: Path) -> list[list[float]]:
+    """The numbers of a text file, line by line, without blank lines; DataError if it is missing or broken."""
+    try:
+        text = path.read_text(encoding="ascii")
+        return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not a table of numbers ({error})") from error
+
+
+def _head_box(center: np.ndarray, camera: Calibration, path: Path) -> np.ndarray:
+    """(4,) x, y, w, h in pixels of the square about a head's centre, (3,) mm in the depth camera's frame."""
+    x, y, depth = camera.rotation @ center + camera.translation
+    if not depth > 0:
+        raise DataError(f"{path}: its head centre is not in front of the camera")
+    middle = (camera.intrinsics @ [x, y, depth])[:2] / depth
+    size = np.diag(camera.intrinsics)[:2] * HEAD_SIZE_MM / depth
+    return np.concatenate([middle - size / 2, size])

@@ -1,0 +1,77 @@
+"""BIWI as FSA-Net (Yang et al., CVPR 2019) packs it: ``BIWI_train.npz`` and ``BIWI_test.npz``.
+
+``image`` (N, 64, 64, 3) uint8 BGR holds face crops, which are kept whole; ``pose`` (N, 3) holds yaw, pitch, roll in
+degrees, in this order. Angles are limited to +-89.99 as in the paper's code. :mod:`semiuhpe.data.importers.biwi` reads
+the original pictures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from semiuhpe.data.crop import HEAD_BOX, Protocol
+from semiuhpe.data.importers.base import Picture, RawHead, limit_front, wrap
+from semiuhpe.errors import DataError
+
+
+@dataclass(frozen=True)
+class BiwiNpz:
+    """The importer of one of the two files, which are datasets of their own.
+
+    Attributes:
+        NAME: of the dataset.
+        SPLITS: the one split that it is.
+    """
+
+    NAME: str
+    SPLITS: tuple[str]
+    PROTOCOL: ClassVar[Protocol] = HEAD_BOX
+    FULL_RANGE: ClassVar[bool] = False
+    MIN_SIZE: ClassVar[float] = 0.0
+    COUNTS: ClassVar[Mapping[str, int]] = {}
+
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        path = _find(source, split) if source.is_dir() else source
+        images, poses = _read(source, path)
+        return [
+            Picture(f"{index:05d}", image[..., ::-1], pose)
+            for index, (image, pose) in enumerate(zip(images, poses, strict=True))
+        ]
+
+    def heads(self, picture: Picture) -> Iterator[RawHead]:
+        yaw, pitch, roll = wrap(picture.labels)
+        euler, notes = limit_front(np.array([pitch, yaw, roll]))
+        yield RawHead(picture.name, euler_deg=euler, notes=notes)
+
+
+BIWI_TEST = BiwiNpz("BIWItest", ("test",))
+BIWI_TRAIN = BiwiNpz("BIWItrain", ("train",))
+
+
+def _find(folder: Path, split: str) -> Path:
+    pattern = f"BIWI_{split}*.npz"
+    found = sorted(folder.glob(pattern))
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found) or "none"
+    raise DataError(f"--source {folder}: should be FSA-Net's .npz file, or a folder with one {pattern}; it has {names}")
+
+
+def _read(source: Path, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(N, H, W, 3) uint8 BGR and (N, 3) float64 yaw, pitch, roll in degrees."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            images, poses = arrays["image"], np.asarray(arrays["pose"], dtype=np.float64)
+    except Exception as error:  # numpy and zipfile raise many types on broken files
+        raise DataError(
+            f"--source {source}: {path.name} is not FSA-Net's .npz file with `image` and `pose` ({error})"
+        ) from error
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or poses.shape != (len(images), 3):
+        raise DataError(
+            f"--source {source}: `image` of {path.name} is {images.dtype} {images.shape} and `pose` {poses.shape}; "
+            "they should be uint8 (N, 64, 64, 3) and (N, 3)"
+        )
+    return images, poses

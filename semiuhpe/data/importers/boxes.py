@@ -1,0 +1,146 @@
+"""What the importers of boxes share: label files, and from their boxes to heads.
+
+Heads are named after their picture and their place among its labels, from 0: ``val2017/000000000139_2``.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from semiuhpe.data.importers.base import Dropped, Picture, RawHead, read_json
+from semiuhpe.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class BoxLabel(NamedTuple):
+    """What a label file says of one head: its box, or why it is left out. ``Picture.labels`` is a tuple of them.
+
+    Attributes:
+        box: x, y, w, h, in pixels if the importer says nothing else; empty if the head is left out.
+        reason: why it is left out.
+        broken: because its label can't be read.
+    """
+
+    box: tuple[float, ...] = ()
+    reason: str = ""
+    broken: bool = False
+
+
+Place = Callable[[RawHead, int, int], RawHead | Dropped]
+
+
+def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dropped]:
+    """The heads of a picture from its labels.
+
+    Args:
+        picture: with :class:`BoxLabel` as labels.
+        place: given a head and the picture's width and height, the head to keep, or why not. Only pictures with a
+            head are opened for their size; heads on one that can't be opened are broken.
+    """
+    heads: list[RawHead | Dropped] = []
+    for number, label in enumerate(picture.labels):
+        name = f"{picture.name}_{number}"
+        if label.box:
+            heads.append(RawHead(name, box=np.array(label.box)))
+        else:
+            heads.append(Dropped(name, label.reason, label.broken))
+    if place is None or not any(isinstance(head, RawHead) for head in heads):
+        return heads
+    try:
+        width, height = _picture_size(picture.image)
+    except DataError as error:
+        return [Dropped(head.name, str(error), broken=True) if isinstance(head, RawHead) else head for head in heads]
+    return [place(head, width, height) if isinstance(head, RawHead) else head for head in heads]
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    """Width and height from a picture's header, not turned by EXIF."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: can't be decoded ({error})") from error
+
+
+def numbers(values: Any, count: int) -> tuple[float, ...] | None:
+    """The values of a label as floats, or None if they are not a list of ``count`` finite numbers or texts of such."""
+    if not isinstance(values, (list, tuple)) or len(values) != count or any(isinstance(v, bool) for v in values):
+        return None
+    try:
+        found = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if all(map(math.isfinite, found)) else None
+
+
+def require_folder(source: Path, folder: str, should_be: str) -> Path:
+    """A folder inside a raw dataset; DataError, with what the source should be, if it isn't there."""
+    path = source / folder
+    if not path.is_dir():
+        raise DataError(f"--source {source}: has no folder {folder}; it should be {should_be}")
+    return path
+
+
+def without_suffix(name: str) -> str:
+    """A picture's name in a label file, which may have folders, without ``.jpg``."""
+    path = PurePosixPath(name)
+    return str(path.parent / path.stem)
+
+
+def label_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers, from 1, and stripped lines of a label file, but for empty ones; DataError if it can't be read."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if stripped := line.strip():
+                    yield number, stripped
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not readable UTF-8 text ({error})") from error
+
+
+def coco_pictures(path: Path, images: Path, part: str, label: Callable[[dict], BoxLabel]) -> list[Picture]:
+    """The pictures with heads of a COCO-style label file, in its order.
+
+    Args:
+        path: JSON with ``images`` (``id``, ``file_name``) and ``annotations`` (``image_id`` and what ``label`` reads).
+        images: folder of the pictures.
+        part: begins the pictures' names.
+        label: one annotation's label.
+
+    Raises:
+        DataError: the file is missing, not JSON, or not of that structure. An annotation of a picture that is not
+            among ``images`` is one broken head.
+    """
+    logger.info("reading %s", path)
+    contents = read_json(path)
+    try:
+        files = {str(image["id"]): str(image["file_name"]) for image in contents["images"]}
+        annotations = list(contents["annotations"])
+    except (TypeError, KeyError) as error:
+        raise DataError(
+            f"{path}: is not COCO-style JSON: images with id and file_name, and annotations ({error!r})"
+        ) from error
+    labels: dict[str, list[BoxLabel]] = {image: [] for image in files}
+    lost: list[BoxLabel] = []
+    for annotation in annotations:
+        image = str(annotation.get("image_id")) if isinstance(annotation, dict) else "None"
+        if image in files:
+            labels[image].append(label(annotation))
+        else:
+            lost.append(BoxLabel(reason=f"{path}: its image_id {image} is not among the images", broken=True))
+    found = [
+        Picture(f"{part}/{without_suffix(files[image])}", images / files[image], tuple(heads))
+        for image, heads in labels.items()
+        if heads
+    ]
+    return found + ([Picture(f"{part}/unknown_picture", path, tuple(lost))] if lost else [])

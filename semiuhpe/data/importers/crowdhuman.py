@@ -1,0 +1,104 @@
+"""CrowdHuman (Shao et al., 2018), with either of two label files; ``BFJDet`` is used if both are there.
+
+- ``BFJDet/instances_{val,train}_full_bhf_new.json`` (Wan et al., ICCV 2021), COCO style: ``h_bbox`` x, y, w, h and
+  ``ignore`` for each person; pictures in ``yolov5_format/images/{val,train}``. The paper's code and count use these.
+- ``annotation_{val,train}.odgt``, the original: one JSON a line with ``ID`` and ``gtboxes``, each with ``tag``,
+  ``hbox`` x, y, w, h, and ``ignore`` in ``head_attr`` and ``extra``; pictures are ``Images/<ID>.jpg``.
+
+As in the paper's code both parts make one set, val first, and heads wholly outside the picture are left out.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, label_lines, numbers, require_folder
+from semiuhpe.errors import DataError
+
+NAME = "CrowdHuman"
+PROTOCOL = HEAD_BOX
+SPLITS = ("train",)
+FULL_RANGE = True
+MIN_SIZE = 30.0
+COUNTS = {"train": 163291}
+PARTS = ("val", "train")
+BFJDET, BFJDET_IMAGES = "BFJDet", "yolov5_format/images"
+IGNORED = BoxLabel(reason="marked to be ignored")
+NO_HEAD = BoxLabel(reason="no labelled head")
+NO_PERSON = BoxLabel(reason="not a person")
+OUTSIDE = "outside the picture"
+
+
+def pictures(source: Path, split: str) -> Sequence[Picture]:
+    if (source / BFJDET).is_dir():
+        should_be = f"the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}/{{val,train}}"
+        images = {part: require_folder(source, f"{BFJDET_IMAGES}/{part}", should_be) for part in PARTS}
+        return [
+            picture
+            for part in PARTS
+            for picture in coco_pictures(
+                source / BFJDET / f"instances_{part}_full_bhf_new.json", images[part], part, _bfjdet_label
+            )
+        ]
+    files = {part: source / f"annotation_{part}.odgt" for part in PARTS}
+    if not any(path.is_file() for path in files.values()):
+        raise DataError(
+            f"--source {source}: has neither the folder {BFJDET} nor annotation_val.odgt and annotation_train.odgt; it "
+            f"should be the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}, or with those files and Images"
+        )
+    images = require_folder(source, "Images", "the folder of CrowdHuman with annotation_{val,train}.odgt and Images")
+    return [picture for part, path in files.items() for picture in _odgt_pictures(path, images, part)]
+
+
+def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
+    return box_heads(picture, _inside)
+
+
+def _inside(head: RawHead, width: int, height: int) -> RawHead | Dropped:
+    x, y, w, h = head.box
+    if min(w, h) < MIN_SIZE:  # is counted as such, wherever it lies
+        return head
+    outside = x + w <= 0 or y + h <= 0 or x >= width or y >= height
+    return Dropped(head.name, OUTSIDE) if outside else head
+
+
+def _bfjdet_label(annotation: dict) -> BoxLabel:
+    return _label(annotation.get("h_bbox"), "h_bbox", annotation.get("ignore", 0))
+
+
+def _odgt_pictures(path: Path, images: Path, part: str) -> list[Picture]:
+    found = []
+    for number, line in label_lines(path):
+        try:
+            entry = json.loads(line)
+            name, boxes = entry["ID"], entry["gtboxes"]
+            if not isinstance(name, str) or not isinstance(boxes, list):
+                raise TypeError("ID is text and gtboxes a list")
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}: line {number} is not JSON with ID and gtboxes ({error!r})") from error
+        found.append(Picture(f"{part}/{name}", images / f"{name}.jpg", tuple(map(_odgt_label, boxes))))
+    return found
+
+
+def _odgt_label(box: dict) -> BoxLabel:
+    try:
+        if box["tag"] != "person":
+            return NO_PERSON
+        ignored = [box.get(attributes, {}).get("ignore", 0) for attributes in ("extra", "head_attr")]
+    except (TypeError, KeyError, AttributeError):
+        return BoxLabel(reason="it has no tag, or its head_attr or extra is not an object", broken=True)
+    return _label(box.get("hbox"), "hbox", *ignored)
+
+
+def _label(values: Any, key: str, *ignored: Any) -> BoxLabel:
+    if any(flag not in (0, 1) for flag in ignored):
+        return BoxLabel(reason="its ignore is not 0 or 1", broken=True)
+    if any(ignored):
+        return IGNORED
+    box = numbers(values, 4)
+    if box is None:
+        return BoxLabel(reason=f"its {key} is not four numbers", broken=True)
+    return NO_HEAD if box[2:] == (1, 1) else BoxLabel(box)

@@ -1,0 +1,87 @@
+"""DAD-3DHeads (Martyniuk et al., CVPR 2022): ``DAD-3DHeadsDataset/{train,val,test}``, full range.
+
+Each split holds ``SPLIT.json``, a list of ``item_id``, ``bbox`` [x, y, w, h] and ``attributes``, the pictures
+``images/ITEM.png``, and, but for the test split, whose labels are not published, ``annotations/ITEM.json`` with the
+``model_view_matrix``. That matrix turns and moves the head's mesh and doesn't scale it; the rotation is
+``(diag(1, -1, -1, 1) @ model_view_matrix)[:3, :3]``, as in the dataset's benchmark.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.importers.base import Picture, RawHead, read_json
+from semiuhpe.errors import DataError
+
+NAME = "DAD3DHeads"
+PROTOCOL = HEAD_BOX
+SPLITS = ("train", "val", "test")
+FULL_RANGE = True
+MIN_SIZE = 0.0
+COUNTS = {"train": 37840, "val": 4312}
+FOLDER = "DAD-3DHeadsDataset"
+UNLABELLED = "test"
+ATTRIBUTES = ("quality", "gender", "expression", "age", "occlusions", "pose", "standard light")
+OPENGL_TO_CAMERA = np.diag([1.0, -1.0, -1.0])
+
+
+def pictures(source: Path, split: str) -> Sequence[Picture]:
+    folder = (source / FOLDER if (source / FOLDER).is_dir() else source) / split
+    if not folder.is_dir():
+        raise DataError(
+            f"--source {source}: has no folder {split}; it should be the folder {FOLDER}, or the one that holds it"
+        )
+    path = folder / f"{split}.json"
+    items = read_json(path)
+    if not isinstance(items, list):
+        raise DataError(f"{path}: is not a list of heads")
+    return [_picture(folder, index, item) for index, item in enumerate(items)]
+
+
+def heads(picture: Picture) -> Iterator[RawHead]:
+    folder, item = picture.labels
+    path = folder / f"{folder.name}.json"
+    if not _has_name(item):
+        raise DataError(f"{path}: the entry has no item_id")
+    box = _numbers(item, "bbox", (4,), path)
+    rotation = None if folder.name == UNLABELLED else _rotation(folder / "annotations" / f"{picture.name}.json")
+    yield RawHead(picture.name, box=box, rotation=rotation, attributes=_attributes(item))
+
+
+def _picture(folder: Path, index: int, item: Any) -> Picture:
+    name = str(item["item_id"]) if _has_name(item) else f"entry {index}"
+    return Picture(name, folder / "images" / f"{name}.png", (folder, item))
+
+
+def _has_name(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("item_id"), str | int)
+
+
+def _rotation(path: Path) -> np.ndarray:
+    return OPENGL_TO_CAMERA @ _numbers(read_json(path), "model_view_matrix", (4, 4), path)[:3, :3]
+
+
+def _numbers(labels: Any, key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    """A float64 array from the JSON of a file; DataError if it is not there, not numbers or of another shape."""
+    try:
+        numbers = np.array(labels[key], dtype=np.float64)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: has no {key} of numbers") from error
+    if numbers.shape != shape:
+        raise DataError(f"{path}: {key} has the shape {numbers.shape} and should have {shape}")
+    return numbers
+
+
+def _attributes(item: dict) -> dict[str, str]:
+    """All attributes as text (``false`` as in JSON), those not there empty: all heads of a store have the same ones."""
+    given = item.get("attributes")
+    given = given if isinstance(given, dict) else {}
+    return {name.replace(" ", "_"): _text(given.get(name, "")) for name in ATTRIBUTES}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

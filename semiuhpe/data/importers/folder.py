@@ -1,0 +1,195 @@
+"""The user's own heads: a folder of pictures, or a table of pictures and their heads.
+
+- A folder: every picture in it and in the folders below is one head crop, used whole, without labels.
+- A table, ``.csv`` with a header or JSON Lines (``.jsonl``, ``.ndjson``): a row is one head. ``image`` is its picture,
+  relative to the table; several rows may name the same. ``x, y, w, h`` are the head's box in pixels; without them the
+  whole picture is the crop. Labels, if any, are ``pitch, yaw, roll`` in degrees or ``r00`` to ``r22``, the rotation
+  from head to camera row by row. All rows have the same columns; others than these are ignored with a warning.
+
+Pictures are turned as their EXIF orientation says, as viewers show them; boxes are in the turned picture. Heads are
+named after their picture, those of a table with the line as well: ``photo.jpg_2``. ``--split`` says what the store is
+for: ``train`` keeps loose crops, ``val`` and ``test`` the protocol's own.
+"""
+
+import csv
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.boxes import label_lines, numbers
+from semiuhpe.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+NAME = "folder"
+PROTOCOL = HEAD_BOX
+SPLITS = ("train", "val", "test")
+FULL_RANGE = True
+MIN_SIZE = 0.0
+COUNTS: dict[str, int] = {}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+BOX = ("x", "y", "w", "h")
+EULER = ("pitch", "yaw", "roll")
+ROTATION = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
+GROUPS = (BOX, EULER, ROTATION)
+KNOWN = {"image", *BOX, *EULER, *ROTATION}
+
+Row = dict[str, Any] | str
+"""A row of a table by its columns, or why it can't be read."""
+
+
+class Line(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        number: its line.
+        groups: the columns that the table has, all or none of each of :data:`GROUPS`.
+        values: of these columns in this order.
+        fault: why the row can't be used; empty if it can.
+    """
+
+    number: int
+    groups: tuple[tuple[str, ...], ...]
+    values: tuple[float, ...] = ()
+    fault: str = ""
+
+
+def pictures(source: Path, split: str) -> Sequence[Picture]:
+    if source.is_dir():
+        images = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not images:
+            raise DataError(f"--source {source}: has no pictures ({', '.join(sorted(SUFFIXES))})")
+        return [Picture(image.relative_to(source).as_posix(), image, upright=True) for image in images]
+    readers = {".csv": _csv_table, ".jsonl": _json_table, ".ndjson": _json_table}
+    reader = readers.get(source.suffix.lower())
+    if reader is None:
+        raise DataError(f"--source {source}: should be a folder of pictures or a table ({', '.join(readers)})")
+    columns, rows = reader(source)
+    groups = _groups(columns, source)
+    found: dict[str, list[Line]] = {}
+    unknown = dict.fromkeys(column for column in columns if column not in KNOWN)
+    for number, row in rows:
+        image, line = _line(number, row, groups)
+        found.setdefault(image, []).append(line)
+        unknown |= dict.fromkeys(column for column in row if column not in KNOWN) if isinstance(row, dict) else {}
+    if unknown:
+        logger.warning("%s: these columns are not used: %s.", source, ", ".join(map(repr, unknown)))
+    if not found:
+        raise DataError(f"--source {source}: has no rows")
+    return [Picture(image or source.name, source.parent / image, tuple(lines), True) for image, lines in found.items()]
+
+
+def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
+    if picture.labels is None:
+        yield RawHead(picture.name)
+        return
+    for line in picture.labels:
+        name = f"{picture.name}_{line.number}"
+        if line.fault:
+            yield Dropped(name, f"line {line.number}: {line.fault}", broken=True)
+            continue
+        values = iter(line.values)
+        parts = {group: np.array([next(values) for _ in group]) for group in line.groups}
+        rotation = parts[ROTATION].reshape(3, 3) if ROTATION in parts else None
+        yield RawHead(name, box=parts.get(BOX), euler_deg=parts.get(EULER), rotation=rotation)
+
+
+def _groups(columns: Sequence[str], source: Path) -> tuple[tuple[str, ...], ...]:
+    """Those of :data:`GROUPS` that a table has; DataError if it has a part of one, or two kinds of labels."""
+    if not columns:
+        raise DataError(f"--source {source}: is empty")
+    if "image" not in columns:
+        raise DataError(f"--source {source}: has no column image; its columns are {', '.join(columns)}")
+    if twice := [column for column in sorted(KNOWN) if columns.count(column) > 1]:
+        raise DataError(f"--source {source}: has the column {', '.join(twice)} twice")
+    for group in GROUPS:
+        missing = [column for column in group if column not in columns]
+        if 0 < len(missing) < len(group):
+            present = [column for column in group if column in columns]
+            others = [column for column in columns if column not in KNOWN]
+            raise DataError(
+                f"--source {source}: has the columns {', '.join(present)}, but not {', '.join(missing)}"
+                + (f"; is one of these misspelt: {', '.join(others)}?" if others else "")
+            )
+    groups = tuple(group for group in GROUPS if group[0] in columns)
+    if EULER in groups and ROTATION in groups:
+        raise DataError(f"--source {source}: has both {', '.join(EULER)} and r00 to r22; keep one of them")
+    return groups
+
+
+def _line(number: int, row: Row, groups: tuple[tuple[str, ...], ...]) -> tuple[str, Line]:
+    """The picture that a row names, empty if it names none, and the row checked."""
+    if isinstance(row, str):
+        return "", Line(number, groups, fault=row)
+    image = row.get("image")
+    if not isinstance(image, str) or not image:
+        return "", Line(number, groups, fault="image names no picture")
+    columns = [column for group in groups for column in group]
+    others = [column for column in row if column in KNOWN and column not in ("image", *columns)]
+    missing = [column for column in columns if column not in row]
+    if others or missing:
+        what = f"has no {', '.join(missing)}" if missing else f"has {', '.join(others)}"
+        return image, Line(number, groups, fault=f"{what}, unlike the first row")
+    for column in columns:
+        if numbers([row[column]], 1) is None:
+            return image, Line(number, groups, fault=f"{column} is {row[column]!r}, not a finite number")
+    values = numbers([row[column] for column in columns], len(columns))
+    if BOX in groups and min(values[2:4]) <= 0:
+        return image, Line(number, groups, fault=f"w and h are {values[2]:g} and {values[3]:g}; they must be positive")
+    return image, Line(number, groups, values)
+
+
+def _csv_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
+    """Columns and numbered rows of a CSV file with a header."""
+    rows = _csv_rows(source)
+    _, header = next(rows, (1, []))
+    columns = [column.strip() for column in header]
+
+    def by_column() -> Iterator[tuple[int, Row]]:
+        for number, fields in rows:
+            if len(fields) == len(columns):
+                yield number, dict(zip(columns, fields, strict=True))
+            else:
+                yield number, f"has {len(fields)} fields, but the header {len(columns)}"
+
+    return columns, by_column()
+
+
+def _csv_rows(source: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        with open(source, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            for fields in reader:
+                if any(map(str.strip, fields)):
+                    yield reader.line_num, fields
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"--source {source}: is not readable CSV in UTF-8 ({error})") from error
+
+
+def _json_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
+    """Columns and numbered rows of JSON Lines; the columns are those of the first row."""
+    rows = ((number, _json_row(line)) for number, line in label_lines(source))
+    number, first = next(rows, (1, {}))
+    if isinstance(first, str):
+        raise DataError(f"--source {source}: line {number} {first}")
+
+    def with_first() -> Iterator[tuple[int, Row]]:
+        if first:
+            yield number, first
+        yield from rows
+
+    return list(first), with_first()
+
+
+def _json_row(line: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        return f"is not JSON ({error})"
+    return row if isinstance(row, dict) else "is not a JSON object"
