@@ -24,7 +24,8 @@ class HeadBatch:
     """A batch of stored heads.
 
     Attributes:
-        image: (B, 3, S, S) uint8 RGB; smaller crops lie in the top left corner of a black canvas.
+        image: (B, 3, S, S) uint8 RGB, channels last in memory; smaller crops lie in the top left corner of a black
+            canvas.
         box: (B, 4) float32 x, y, w, h of the head on the canvas, in pixels.
         bounds: (B, 4) float32 x, y, w, h of the source's picture on the canvas, in pixels.
         rotation: (B, 3, 3) float32 head to camera, or None.
@@ -75,7 +76,7 @@ class _Heads(Dataset):
                 )
             canvas[row, :height, :width] = image
         return HeadBatch(
-            image=torch.from_numpy(canvas).permute(0, 3, 1, 2).contiguous(),
+            image=torch.from_numpy(canvas).permute(0, 3, 1, 2),
             box=torch.from_numpy(store.box[positions]),
             bounds=torch.from_numpy(store.bounds[positions]),
             rotation=None if store.rotation is None else torch.from_numpy(store.rotation[positions]),
