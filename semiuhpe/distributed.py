@@ -1,6 +1,9 @@
 """One process or several: rank, device, and the few operations that differ.
 
-Under ``torchrun`` each process trains on its share of every batch; alone, all of this does nothing.
+Under ``torchrun`` each process trains on its share of every batch, and all of them together do what one process would
+do with the whole batch: gradients are averaged, batch norm looks at the heads of all, and random numbers of the
+augmentation are drawn for all (:mod:`semiuhpe.augment.draws`). What differs is dropout, and the partners of cutmix,
+which come from the same process.
 """
 
 import logging
@@ -10,6 +13,9 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from semiuhpe.config import require
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +43,16 @@ class Process:
         return self.rank == 0
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over all processes."""
+        """The network with its gradients averaged, and its batch norm taken, over all processes."""
         if self.world_size == 1:
             return network
-        return nn.parallel.DistributedDataParallel(network)
+        if self.device.type == "cuda":
+            from timm.layers import convert_sync_batchnorm  # takes seconds to import, and few runs need it
+
+            network = convert_sync_batchnorm(network)
+        else:
+            network = with_synced_batch_norm(network)
+        return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
 
     def gather(self, values: Tensor) -> Tensor:
         """The (N,) values of all processes, one after the other; N may differ."""
@@ -50,19 +62,39 @@ class Process:
         dist.all_gather_object(parts, values.cpu())
         return torch.cat(parts).to(values.device)
 
-    def share_buffers(self, network: nn.Module) -> None:
-        """Gives all processes the main one's statistics of batch norm."""
+    def gather_batch(self, values: Tensor) -> Tensor:
+        """The (N,) values of all processes, one after the other; N is the same in all. Does not wait for the device."""
+        if self.world_size == 1:
+            return values
+        parts = [torch.empty_like(values) for _ in range(self.world_size)]
+        dist.all_gather(parts, values)
+        return torch.cat(parts)
+
+    def maximum(self, value: Tensor) -> Tensor:
+        """The largest value of all processes; each gives a tensor of one shape."""
         if self.world_size > 1:
-            for buffer in network.buffers():
-                dist.broadcast(buffer, 0)
+            dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return value
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes, without gradient; each gives a tensor of one shape."""
+        if self.world_size > 1:
+            dist.all_reduce(value)
+            value = value / self.world_size
+        return value
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.world_size == 1:
             return flag
-        value = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(value, op=dist.ReduceOp.MAX)
-        return bool(value.item())
+        return bool(self.maximum(torch.tensor(float(flag), device=self.device)).item())
+
+    def has_lost_another(self, error: RuntimeError) -> bool:
+        """Whether an error comes from the connection to the other processes, not from this one's own work."""
+        if self.world_size == 1:
+            return False
+        words = str(error).lower()
+        return isinstance(error, dist.DistError) or any(word in words for word in ("gloo", "nccl", "connection"))
 
     def wait(self) -> None:
         if self.world_size > 1:
@@ -88,11 +120,54 @@ def start_process(gpu_ids: str | None) -> Process:
 
 
 def pick_device(gpu_ids: str | None, quiet: bool = False) -> torch.device:
-    """The GPU of the given index where there is one, else the CPU."""
+    """The GPU of the given index where there is one, else the CPU.
+
+    Raises:
+        ConfigError: there are GPUs, but not that one.
+    """
     if torch.cuda.is_available():
-        device = torch.device("cuda", int(str(gpu_ids or "0").split(",")[0]))
+        index, count = str(gpu_ids or "0").split(",")[0], torch.cuda.device_count()
+        require(index.isdecimal() and int(index) < count, f"--gpu_ids {gpu_ids}: there are the GPUs 0 to {count - 1}")
+        device = torch.device("cuda", int(index))
         torch.cuda.set_device(device)
         return device
     if not quiet:
         logger.info("No CUDA GPU found: running on the CPU (%d threads).", torch.get_num_threads())
     return torch.device("cpu")
+
+
+class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the heads of all processes on the CPU, where torch's ``SyncBatchNorm`` does not run."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        dims = [0, *range(2, input.dim())]
+        shape = [1, -1] + [1] * (input.dim() - 2)
+        count = input.numel() // input.shape[1] * dist.get_world_size()
+        mean = all_reduce(input.sum(dims)) / count
+        centred = input - mean.view(shape)
+        variance = all_reduce(centred.square().sum(dims)) / count
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale.view(shape) + self.bias.view(shape)
+
+
+def with_synced_batch_norm(network: nn.Module) -> nn.Module:
+    """The network with its batch norm layers replaced; weights, statistics and their names stay."""
+    for name, module in network.named_children():
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            synced = SyncedBatchNorm(module.num_features, module.eps, module.momentum)
+            synced.__dict__.update(module.__dict__)
+            setattr(network, name, synced)
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            logger.warning("%s %s keeps statistics of its own in each process.", type(module).__name__, name)
+        else:
+            with_synced_batch_norm(module)
+    return network

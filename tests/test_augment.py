@@ -5,6 +5,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from semiuhpe.augment import views
+from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.views import denormalize, labelled_view, normalize, plain_view, unlabelled_views, weak_center_view
 from semiuhpe.data.crop import (
@@ -23,8 +24,8 @@ from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def draws(seed=0, rank=0, world_size=1):
+    return Draws(torch.Generator().manual_seed(seed), rank, world_size)
 
 
 def batch_of(images, boxes=None, rotations=None):
@@ -96,7 +97,7 @@ def test_strong_view_reports_its_turn(monkeypatch):
         monkeypatch.setattr(views, name, (1.0, 1.0))
     monkeypatch.setattr(views, "BLUR_PROBABILITY", 1e-9)
     batch = batch_of([marks()] * 16)
-    weak, strong = unlabelled_views(batch, HEAD_BOX, 96, True, generator())
+    weak, strong = unlabelled_views(batch, HEAD_BOX, 96, True, draws())
     angles = geodesic_deg(strong.turn, torch.eye(3))
     assert angles.max() <= 30.0 and angles.max() - angles.min() > 10.0
     for i in range(16):
@@ -133,7 +134,7 @@ def test_flipped_labels_are_those_of_the_mirrored_picture(monkeypatch):
         batch.image.repeat(20, 1, 1, 1), batch.box.repeat(20, 1), batch.bounds.repeat(20, 1),
         batch.rotation.repeat(20, 1, 1),
     )  # fmt: skip
-    view = labelled_view(batch, HEAD_BOX, 64, True, generator())
+    view = labelled_view(batch, HEAD_BOX, 64, True, draws())
     reference = weak_center_view(batch, HEAD_BOX, 64)
     flipped = 0
     for i in range(20):
@@ -148,14 +149,26 @@ def test_flipped_labels_are_those_of_the_mirrored_picture(monkeypatch):
 
 def test_labels_stay_without_flips():
     batch = heads()
-    torch.testing.assert_close(labelled_view(batch, HEAD_BOX, 64, False, generator()).rotation, batch.rotation)
+    torch.testing.assert_close(labelled_view(batch, HEAD_BOX, 64, False, draws()).rotation, batch.rotation)
+
+
+def test_two_processes_augment_heads_as_one_does():
+    batch = heads(6)
+    whole = unlabelled_views(batch, HEAD_BOX, 64, True, draws(5))
+    for rank in (0, 1):
+        share = batch_of(batch.image.permute(0, 2, 3, 1).numpy()[rank::2], batch.box.numpy()[rank::2])
+        part = unlabelled_views(share, HEAD_BOX, 64, True, draws(5, rank, 2))
+        for mine, all_views in zip(part, whole, strict=True):
+            torch.testing.assert_close(mine.image, all_views.image[rank::2])
+        cut = cutout(whole[1].image, draws(1))[rank::2]
+        torch.testing.assert_close(cutout(part[1].image, draws(1, rank, 2)), cut)
 
 
 def test_views_are_a_function_of_the_generator():
     batch = heads(4)
-    first = unlabelled_views(batch, HEAD_BOX, 64, True, generator(5))[1].image
-    torch.testing.assert_close(unlabelled_views(batch, HEAD_BOX, 64, True, generator(5))[1].image, first)
-    assert not torch.equal(unlabelled_views(batch, HEAD_BOX, 64, True, generator(6))[1].image, first)
+    first = unlabelled_views(batch, HEAD_BOX, 64, True, draws(5))[1].image
+    torch.testing.assert_close(unlabelled_views(batch, HEAD_BOX, 64, True, draws(5))[1].image, first)
+    assert not torch.equal(unlabelled_views(batch, HEAD_BOX, 64, True, draws(6))[1].image, first)
 
 
 def test_landmark_protocol_leaves_twice_the_margin_above():
@@ -168,7 +181,7 @@ def test_landmark_protocol_leaves_twice_the_margin_above():
 
 def test_area_crops_are_drawn_as_torchvision_draws_them():
     """Squares within the picture; where the drawn area exceeds it ten times, all of it."""
-    matrix = views._area_crop(4000, (0.6, 1.5), 64, generator())
+    matrix = views._area_crop(4000, (0.6, 1.5), 64, draws())
     side, place = matrix[:, 0, 0] * 64, matrix[:, :, 2]
     torch.testing.assert_close(side, side.round())
     assert side.min() >= round(64 * 0.6**0.5) and side.max() == 64
@@ -188,13 +201,13 @@ def test_blur_is_pillows():
 
 
 def test_five_percent_are_blurred():
-    blurred = [views._blurred(96, generator(seed))[1].sum().item() for seed in range(500)]
+    blurred = [views._blurred(96, draws(seed))[1].sum().item() for seed in range(500)]
     assert abs(np.mean(blurred) / 96 - 0.05) < 0.005
 
 
 def test_cutout_sets_rectangles_to_the_mean_colour():
     image = torch.ones(200, 3, 112, 112)
-    cut = cutout(image, generator())
+    cut = cutout(image, draws())
     assert set(cut.unique().tolist()) == {0.0, 1.0}
     assert (cut == cut[:, :1]).all()
     share = (cut == 0).float().mean()
@@ -207,7 +220,7 @@ def test_cutout_sets_rectangles_to_the_mean_colour():
 
 def test_cutmix_takes_rectangles_from_other_heads():
     image = torch.arange(50.0)[:, None, None, None].expand(50, 3, 64, 64).contiguous()
-    mixed = cutmix(image, generator())
+    mixed = cutmix(image, draws())
     changed = mixed != image
     assert 0.02 < changed.float().mean() < 0.06
     for i in range(50):

@@ -11,7 +11,7 @@ import pytest
 from semiuhpe.data import HeadStore, StoreWriter
 from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.loading import ShuffledStream, ordered_batches, training_batches
-from semiuhpe.data.splits import split_300wlp, split_store
+from semiuhpe.data.splits import hold_out, split_300wlp, split_store
 from semiuhpe.data.store_writer import StoredCrop, encode, store_meta
 from semiuhpe.errors import ConfigError, StoreError
 
@@ -59,6 +59,18 @@ def test_twins_stay_on_their_side_of_the_split(tmp_path):
     assert set(labelled.names) == expected
     assert set(labelled.names) | set(unlabelled.names) == set(names)
     assert len(labelled) + len(unlabelled) == len(names)
+
+
+def test_heads_held_out_are_a_random_part_with_their_twins(tmp_path):
+    names = [f"AFW{suffix}/{i:02d}" for suffix in ("", "_Flip") for i in range(20)]
+    store = store_of(tmp_path / "a.lmdb", names)
+    left, held = hold_out(store, 0.25, seed=0)
+    assert sorted([*left.names, *held.names]) == sorted(names)
+    assert len(held) == 10 and {name.replace("_Flip", "") for name in held.names} & set(left.names) == set()
+    assert held.names.tolist() == hold_out(store, 0.25, seed=0)[1].names.tolist()
+    assert held.names.tolist() != hold_out(store, 0.25, seed=1)[1].names.tolist()
+    with pytest.raises(ConfigError, match="--val_split"):
+        hold_out(store, 0.01, seed=0)
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.1, 1.5])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from semiuhpe.augment.draws import Draws
 from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.loading import ordered_batches
@@ -15,14 +16,14 @@ from semiuhpe.errors import TrainingError
 from semiuhpe.methods.semiuhpe import SemiUHPE, Settings
 from semiuhpe.methods.supervised import Inputs, Supervised, negative_log_likelihood
 from semiuhpe.methods.teacher import Teacher
-from semiuhpe.methods.threshold import entropy_quantile
+from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.models import create_model
 
 INPUTS = Inputs(32, HEAD_BOX, HEAD_BOX, flip=True)
 PROCESS = Process(0, 1, torch.device("cpu"))
 PLAIN = Settings(
-    SSL_lambda=1.0, type_unsuper="ce", conf_thres=math.inf, dynamic_thres=False, left_ratio=0.5, is_ema=True,
-    ema_decay=0.9, eman=False, cutout_aug=False, cutmix_aug=False, rotate_aug=False,
+    SSL_lambda=1.0, type_unsuper="ce", conf_thres=math.inf, dynamic_thres=False, running_thres=False,
+    left_ratio=0.5, is_ema=True, ema_decay=0.9, eman=False, cutout_aug=False, cutmix_aug=False, rotate_aug=False,
 )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def generator():
 
 
 def learner(student, **changes):
-    return SemiUHPE(student, "matrixFisher", INPUTS, replace(PLAIN, **changes), PROCESS)
+    return SemiUHPE(student, "matrixFisher", INPUTS, replace(PLAIN, **changes), PROCESS, batch=16)
 
 
 def bn_network():
@@ -100,6 +101,18 @@ def test_dynamic_threshold_keeps_the_share(ratio, kept):
     assert (entropy < entropy_quantile(entropy, ratio)).sum() == kept
 
 
+def test_running_threshold_is_the_quantile_of_the_last_steps():
+    running = RunningThreshold(0.75, batch=4, device=torch.device("cpu"), steps=3)
+    entropies = torch.randn(5, 4, generator=generator())
+    for step in range(5):
+        window = entropies[max(0, step - 2) : step + 1].flatten()
+        assert running.update(entropies[step]).item() == entropy_quantile(window, 0.75)
+    again = RunningThreshold(0.75, batch=4, device=torch.device("cpu"), steps=3)
+    again.load_state_dict(running.state_dict())
+    assert again.update(entropies[0]) == running.update(entropies[0])
+    assert RunningThreshold(1.0, 4, torch.device("cpu")).update(entropies[0]) == math.inf
+
+
 def test_dynamic_threshold_of_broken_predictions():
     with pytest.raises(TrainingError, match="--lr"):
         entropy_quantile(torch.tensor([1.0, math.nan]), 0.5)
@@ -107,7 +120,7 @@ def test_dynamic_threshold_of_broken_predictions():
 
 def test_supervised_loss_is_the_overregularised_likelihood(batches, student):
     learner = Supervised(student.eval(), "matrixFisher", INPUTS)
-    result = learner.step(batches[0], None, generator())
+    result = learner.step(batches[0], None, Draws(generator()))
     assert result.loss.item() == pytest.approx(result.scalars["train/loss"].item())
     parameter = torch.randn(5, 3, 3, generator=generator()).double()
     rotation = MatrixFisher(torch.randn(5, 3, 3, generator=generator()).double()).mode()
@@ -118,8 +131,8 @@ def test_supervised_loss_is_the_overregularised_likelihood(batches, student):
 
 def test_dropped_heads_count_as_zero(batches, student):
     """The unlabelled loss is the mean over all unlabelled heads, kept or not."""
-    everything = learner(student.eval()).step(*batches, generator())
-    nothing = learner(student, conf_thres=-math.inf).step(*batches, generator())
+    everything = learner(student.eval()).step(*batches, Draws(generator()))
+    nothing = learner(student, conf_thres=-math.inf).step(*batches, Draws(generator()))
     assert everything.scalars["ssl/kept_ratio"] == 1.0 and nothing.scalars["ssl/kept_ratio"] == 0.0
     assert nothing.scalars["ssl/unsuper_loss"] == 0.0
     assert nothing.loss.item() == pytest.approx(nothing.scalars["train/loss"].item())
@@ -130,7 +143,7 @@ def test_dropped_heads_count_as_zero(batches, student):
 @pytest.mark.parametrize("unlabelled_loss", ["ce", "nll"])
 def test_gradient_reaches_the_student_only(batches, student, unlabelled_loss):
     stage2 = learner(student.train(), type_unsuper=unlabelled_loss, rotate_aug=True, cutout_aug=True, cutmix_aug=True)
-    stage2.step(*batches, generator()).loss.backward()
+    stage2.step(*batches, Draws(generator())).loss.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in student.parameters())
     assert all(p.grad is None for p in stage2.teacher.parameters())
 
@@ -159,7 +172,7 @@ def test_pseudo_labels_are_turned_with_the_picture(batches, student, monkeypatch
     monkeypatch.setattr(
         MatrixFisher, "cross_entropy", lambda self, other: targets.append(self.mode()) or self.entropy()
     )
-    stage2.step(*batches, generator())
+    stage2.step(*batches, Draws(generator()))
     torch.testing.assert_close(targets[0], seen["turn"] @ seen["truth"], atol=1e-5, rtol=0)
 
 

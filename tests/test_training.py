@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import lmdb
 import pytest
@@ -20,11 +19,9 @@ from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.training import trainer as trainer_module
 from semiuhpe.training.run_folder import experiment_detail, read_scalars
+from semiuhpe.training.validation import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-METRICS = ("geodesic_mean_deg", "euler_mae_deg")
 
 
 def train(settings, *more):
@@ -75,6 +72,10 @@ def test_the_same_seed_gives_the_same_weights(settings):
     )
 
 
+def _without_speed(rows):
+    return {step: {k: v for k, v in row.items() if not k.startswith("speed/")} for step, row in rows.items()}
+
+
 class Killed(BaseException):
     pass
 
@@ -103,7 +104,7 @@ def test_killed_and_resumed_is_the_same_as_not_killed(settings, monkeypatch, ste
     mine, theirs = (
         {entry["step"]: entry for entry in read_scalars(f) if "train/loss" in entry} for f in (folder, whole.folder)
     )
-    assert mine == theirs
+    assert _without_speed(mine) == _without_speed(theirs)
 
 
 def test_killed_between_best_and_last_of_stage2_still_starts_from_stage1(settings, monkeypatch):
@@ -126,8 +127,8 @@ def test_killed_between_best_and_last_of_stage2_still_starts_from_stage1(setting
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, workers):
-    slow = [*settings, "--stage1_iteration", "40", "--max_iteration", "60", "--exp_detail", "terminated"]
-    slow += ["--num_workers", workers]
+    slow = [*settings, "--stage1_iteration", "200", "--max_iteration", "300", "--exp_detail", "terminated"]
+    slow += ["--num_workers", workers, "--val_frequency", "50", "--save_frequency", "50"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "train.py"), *slow]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
@@ -141,7 +142,7 @@ def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, workers):
     assert "continue with --cont_ckpt terminated/" in errors
     (folder,) = runs.iterdir()
     stopped_at = read_checkpoint(folder / "last.pth")["clock"]["iteration"]
-    assert 0 < stopped_at < 60
+    assert 0 < stopped_at < 300
     assert train(["--exps_dir", settings[1], "--cont_ckpt", f"terminated/{folder.name}/last"]).finished
     whole = train([*slow, "--exp_detail", "whole"])
     torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
@@ -151,9 +152,7 @@ def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
     """Its first step sees the weights of best.pth, a tenth of the learning rate, and the teacher is a copy."""
     seen = {}
     errors = iter(range(1, 100))  # each validation is worse than the one before: the best is that of iteration 2
-    monkeypatch.setattr(
-        trainer_module, "evaluate", lambda *_: SimpleNamespace(summary=dict.fromkeys(METRICS, next(errors)))
-    )
+    monkeypatch.setattr(trainer_module, "validate", lambda *_: dict.fromkeys(METRICS, next(errors)))
     original = trainer_module.Trainer._begin
 
     def spy(self, phase, pool):
@@ -217,43 +216,11 @@ def test_init_from_another_run(settings):
     torch.testing.assert_close(*weights)
 
 
-SAVE_EACH_RANK = """
-import sys, torch
-from semiuhpe.cli import train
-from semiuhpe.cli.entry import run
-from semiuhpe.training.trainer import Trainer
-
-original = Trainer._save
-def save_and_show(self, name, phase):
-    original(self, name, phase)
-    weights = {"student": self.student.state_dict(), "teacher": phase.learner.teacher.state_dict()}
-    torch.save(weights, f"{self.folder}/rank{self.process.rank}.pt")
-Trainer._save = save_and_show
-sys.exit(run(train.main))
-"""
-
-
-def test_two_processes_train_and_agree(settings, tmp_path):
-    """Both processes hold the same student and teacher, statistics of batch norm included."""
-    (tmp_path / "train.py").write_text(SAVE_EACH_RANK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command += [str(tmp_path / "train.py"), *settings]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert result.returncode == 0, result.stderr
-    (folder,) = (Path(settings[1]) / "tiny").glob("*/*")
-    checkpoint = read_checkpoint(folder / "last.pth")
-    assert checkpoint["clock"]["iteration"] == 6 and len(checkpoint["random"]) == 2
-    first, second = (torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
-    torch.testing.assert_close(checkpoint["model_state_dict_ema"], first["teacher"], rtol=0, atol=0)
-
-
 def test_log_says_what_best_is_selected_on(settings, stores):
     folder = train(settings).folder
-    assert "selected on the test set" in (folder / "log.txt").read_text()
+    assert "on the test set" in (folder / "log.txt").read_text()
     folder = train(settings, "--val_set", str(stores["labelled"])).folder
-    assert "selected on the test set" not in (folder / "log.txt").read_text()
+    assert "on the validation set" in (folder / "log.txt").read_text()
 
 
 def one_error(capsys):

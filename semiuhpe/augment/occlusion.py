@@ -7,6 +7,8 @@ a 224 px picture, centres normal about the middle, because a head fills the midd
 import torch
 from torch import Tensor
 
+from semiuhpe.augment.draws import Draws
+
 RECTANGLES = 3
 HALF_SIZE_PX = (10, 20)
 REFERENCE_PX = 224
@@ -14,23 +16,23 @@ CENTER_DEVIATION = 1 / 6
 """Standard deviation of a rectangle's centre as a share of the picture's side."""
 
 
-def cutout(image: Tensor, generator: torch.Generator) -> Tensor:
+def cutout(image: Tensor, draws: Draws) -> Tensor:
     """(B, 3, H, W) normalised pictures with rectangles set to 0, the mean colour."""
-    return image.masked_fill(_rectangles(image, generator), 0.0)
+    return image.masked_fill(_rectangles(image, draws), 0.0)
 
 
-def cutmix(image: Tensor, generator: torch.Generator) -> Tensor:
+def cutmix(image: Tensor, draws: Draws) -> Tensor:
     """(B, 3, H, W) pictures with rectangles taken, at the same place, from other pictures of the batch."""
-    other = image[torch.randperm(len(image), generator=generator, device=generator.device)]
-    return torch.where(_rectangles(image, generator), other, image)
+    other = image[draws.permutation(len(image))]
+    return torch.where(_rectangles(image, draws), other, image)
 
 
-def _rectangles(image: Tensor, generator: torch.Generator) -> Tensor:
+def _rectangles(image: Tensor, draws: Draws) -> Tensor:
     """(B, 1, H, W) bool: inside any of the picture's rectangles."""
     count, _, height, width = image.shape
     device = image.device
-    normal = torch.randn((count, RECTANGLES, 2), generator=generator, device=device)
-    uniform = torch.rand((count, RECTANGLES, 2), generator=generator, device=device)
+    normal = draws.normal(count, RECTANGLES, 2)
+    uniform = draws.uniform(count, RECTANGLES, 2)
     low, high = HALF_SIZE_PX
     half = (low + (high - low) * uniform) / REFERENCE_PX
     center = 0.5 + CENTER_DEVIATION * normal

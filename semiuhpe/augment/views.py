@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiuhpe.augment.draws import Draws
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.rotation import in_plane_rotation, mirror
@@ -46,49 +47,45 @@ class View:
     turn: Tensor | None = None
 
 
-def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, generator: torch.Generator) -> View:
+def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, draws: Draws) -> View:
     """Weak view of labelled heads; half of them mirrored, with their labels, where ``flip``."""
-    flipped = _chance(len(batch), FLIP_PROBABILITY if flip else 0.0, generator)
-    matrix = _compose(_margin_crop(batch, protocol, size, generator), _flip(flipped, size))
-    matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, generator))
-    image = _picture(batch, matrix, size, _blurred(len(batch), generator))
+    flipped = draws.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
+    matrix = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
+    matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, draws))
+    image = _picture(batch, matrix, size, _blurred(len(batch), draws))
     rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
     return View(image, rotation)
 
 
-def unlabelled_views(
-    batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, generator: torch.Generator
-) -> tuple[View, View]:
+def unlabelled_views(batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, draws: Draws) -> tuple[View, View]:
     """Weak and strong view of unlabelled heads.
 
     Margin, mirroring and blur are drawn once for both, so that the teacher and the student look at the same head. The
     labels, where the store has them (for judging pseudo labels only), are those of the weak view; ``turn`` of the
     strong view takes a rotation from the weak view to the strong one.
     """
-    weak, base, blurred = _weak(batch, protocol, size, generator)
+    weak, base, blurred = _weak(batch, protocol, size, draws)
     turn = None
     if rotate:
-        angle = (_uniform(len(batch), generator) * 2.0 - 1.0) * MAX_TURN_DEG
+        angle = (draws.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
         base = _compose(base, _turn(angle, size))
         turn = in_plane_rotation(angle)
-    strong_matrix = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, generator))
+    strong_matrix = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, draws))
     return weak, View(_picture(batch, strong_matrix, size, blurred), turn=turn)
 
 
-def weak_view(batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator) -> View:
+def weak_view(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> View:
     """The weak view of :func:`unlabelled_views` alone."""
-    return _weak(batch, protocol, size, generator)[0]
+    return _weak(batch, protocol, size, draws)[0]
 
 
-def _weak(
-    batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator
-) -> tuple[View, Tensor, tuple[Tensor, Tensor]]:
+def _weak(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> tuple[View, Tensor, tuple[Tensor, Tensor]]:
     """A weak view, and what a strong view of the same heads shares with it: margin and mirroring, and the blur."""
     count = len(batch)
-    flipped = _chance(count, FLIP_PROBABILITY, generator)
-    blurred = _blurred(count, generator)
-    base = _compose(_margin_crop(batch, protocol, size, generator), _flip(flipped, size))
-    matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, generator))
+    flipped = draws.chance(count, FLIP_PROBABILITY)
+    blurred = _blurred(count, draws)
+    base = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
+    matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, draws))
     rotation = None
     if batch.rotation is not None:
         rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
@@ -128,15 +125,6 @@ def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
     return torch.cat([torch.full((1, 1, 1, 1), value, dtype=like.dtype, device=like.device) for value in values], dim=1)
 
 
-def _uniform(count: int, generator: torch.Generator, columns: int | None = None) -> Tensor:
-    shape = (count,) if columns is None else (count, columns)
-    return torch.rand(shape, generator=generator, device=generator.device)
-
-
-def _chance(count: int, probability: float, generator: torch.Generator) -> Tensor:
-    return _uniform(count, generator) < probability
-
-
 def _matrix(scale_x: Tensor, shear_x: Tensor, x: Tensor, shear_y: Tensor, scale_y: Tensor, y: Tensor) -> Tensor:
     rows = torch.stack([scale_x, shear_x, x, shear_y, scale_y, y], dim=-1)
     return rows.reshape(-1, 2, 3)
@@ -171,9 +159,9 @@ def _margin_matrix(batch: HeadBatch, protocol: Protocol, margin: Tensor, size: i
     return _matrix(scale, zero, (left + right - span) / 2, zero, scale, (top + bottom - span) / 2)
 
 
-def _margin_crop(batch: HeadBatch, protocol: Protocol, size: int, generator: torch.Generator) -> Tensor:
+def _margin_crop(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> Tensor:
     low, high = protocol.margin_range
-    return _margin_matrix(batch, protocol, low + (high - low) * _uniform(len(batch), generator), size)
+    return _margin_matrix(batch, protocol, low + (high - low) * draws.uniform(len(batch)), size)
 
 
 def _flip(flipped: Tensor, size: int) -> Tensor:
@@ -188,13 +176,13 @@ def _turn(angle_deg: Tensor, size: int) -> Tensor:
     return _matrix(cos, sin, center * (1 - cos - sin), -sin, cos, center * (1 - cos + sin))
 
 
-def _area_crop(count: int, scale: tuple[float, float], size: int, generator: torch.Generator) -> Tensor:
-    area = scale[0] + (scale[1] - scale[0]) * _uniform(count, generator, _CROP_TRIES)
+def _area_crop(count: int, scale: tuple[float, float], size: int, draws: Draws) -> Tensor:
+    area = scale[0] + (scale[1] - scale[0]) * draws.uniform(count, _CROP_TRIES)
     sides = torch.round(size * area.sqrt())
     fits = sides <= size
     first = fits.float().argmax(dim=1, keepdim=True)  # the first draw that fits
     side = torch.where(fits.any(dim=1), sides.gather(1, first)[:, 0], torch.full_like(area[:, 0], size))
-    place = torch.floor(_uniform(count, generator, 2) * (size - side + 1)[:, None])
+    place = torch.floor(draws.uniform(count, 2) * (size - side + 1)[:, None])
     ratio, zero = side / size, torch.zeros_like(side)
     return _matrix(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
 
@@ -233,14 +221,16 @@ def _sampling_places(matrix: Tensor, size: int, stored: int) -> tuple[Tensor, Te
     return columns[:, None, :], rows[:, :, None]
 
 
-def _blurred(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A few random positions, and which of them are to be blurred, so that 5 percent of all heads are on average.
+def _blurred(count: int, draws: Draws) -> tuple[Tensor, Tensor]:
+    """A few positions, and which of them are to be blurred: 5 percent of all heads on average.
 
-    Their number is known beforehand: blurring a few pictures costs little, and the host never waits for the device.
+    Their number is known beforehand: blurring a few pictures costs little, and the host never waits for the device. So
+    few heads of a batch are hardly ever cut off by it (three standard deviations).
     """
-    candidates = math.ceil(BLUR_PROBABILITY * count)
-    chosen = torch.randperm(count, generator=generator, device=generator.device)[:candidates]
-    return chosen, _chance(candidates, BLUR_PROBABILITY * count / candidates, generator)
+    mean = BLUR_PROBABILITY * count
+    candidates = min(count, math.ceil(mean + 3.0 * math.sqrt(mean)))
+    score, chosen = draws.uniform(count).topk(candidates, largest=False)
+    return chosen, score < BLUR_PROBABILITY
 
 
 def _blur_(image: Tensor, chosen: Tensor, blurred: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from semiuhpe.methods.supervised import Inputs
 from semiuhpe.models import create_model, network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint
 from semiuhpe.rotation import HEAD_TO_CAMERA
+from semiuhpe.training.features import FEATURES, save_features
 from semiuhpe.training.run_folder import find_checkpoint, new_run_folder
 from semiuhpe.training.trainer import Trainer
 
@@ -88,9 +89,21 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         trainer = Trainer(options, folder, student, phases, data, description(options), process)
         if checkpoint:
             trainer.resume(checkpoint)
-        return TrainResult(folder, trainer.run())
+        if options.compile:
+            compile_networks([learner_student, *(phase.learner.teacher for phase in phases)])
+        finished = trainer.run()
+        if finished and options.save_feat and process.is_main:
+            store, network = data.unlabelled or data.labelled, phases[-1].learner.teacher
+            save_features(folder / FEATURES, network, trainer.reader, store, process.device, options.eval_batch_size)
+        return TrainResult(folder, finished)
     finally:
         process.close()
+
+
+def compile_networks(networks: Iterable[nn.Module]) -> None:
+    """Has networks compiled by torch when they are first called; their weights keep their names."""
+    for network in set(networks):
+        network.compile()
 
 
 def build_student(options: argparse.Namespace) -> nn.Module:
@@ -113,6 +126,7 @@ def inputs(options: argparse.Namespace, data: ExperimentData) -> Inputs:
         labelled_protocol=PROTOCOLS[data.labelled.meta["protocol"]],
         unlabelled_protocol=PROTOCOLS[unlabelled.meta["protocol"]],
         flip=not options.is_full_range,
+        bf16=options.bf16,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from semiuhpe.config import require
 from semiuhpe.data.importers import IMPORTERS
-from semiuhpe.data.splits import split_store
+from semiuhpe.data.splits import hold_out, split_store
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError, StoreError
 
@@ -32,14 +32,13 @@ def default_store(dataset: str, split: str | None = None) -> str:
 class ExperimentData:
     """The stores of a training run; ``unlabelled`` is None where no stage needs it.
 
-    ``selection`` is what the best checkpoint is chosen on, and ``selected_on_test`` says whether that is the test set,
-    as in the paper.
+    ``selection`` is what the best checkpoint is chosen on, and ``selected_on`` says what that is, in words.
     """
 
     labelled: HeadStore
     unlabelled: HeadStore | None
     selection: HeadStore
-    selected_on_test: bool
+    selected_on: str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabelled heads; if the same, it is split")
     group.add_argument("--test_set", metavar="DATASET", help="heads to evaluate on")
     group.add_argument("--val_set", metavar="DATASET", help="heads to select `best` on; the test set if not given")
+    group.add_argument(
+        "--val_split", type=float, metavar="SHARE", help="hold out this share of the labelled heads to select `best` on"
+    )
     group.add_argument("--ss_ratio", type=float, default=1.0, help="share of labelled heads where one set is split")
 
 
@@ -147,5 +149,13 @@ def open_training_data(options: argparse.Namespace, needs_unlabelled: bool) -> E
             f"--ss_ratio {options.ss_ratio} leaves no unlabelled head of {options.train_unlabeled}, but stage 2 "
             f"(--max_iteration beyond --stage1_iteration) needs some",
         )
-    selection = open_labelled(options, "val_set" if options.val_set else "test_set")
-    return ExperimentData(labelled, unlabelled if needs_unlabelled else None, selection, not options.val_set)
+    if options.val_split is not None:
+        require(not options.val_set, "--val_split and --val_set: name one of them")
+        labelled, selection = hold_out(labelled, options.val_split, options.seed)
+        selected_on = f"{options.val_split:g} of the labelled heads, held out"
+    elif options.val_set:
+        selection, selected_on = open_labelled(options, "val_set"), f"the validation set {options.val_set}"
+    else:
+        selection = open_labelled(options, "test_set")
+        selected_on = f"the test set {options.test_set}, as in the paper; --val_set or --val_split name others"
+    return ExperimentData(labelled, unlabelled if needs_unlabelled else None, selection, selected_on)

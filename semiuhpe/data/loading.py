@@ -39,6 +39,11 @@ class HeadBatch:
     def __len__(self) -> int:
         return len(self.image)
 
+    def first(self, count: int) -> "HeadBatch":
+        """The first heads of the batch."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return HeadBatch(**{k: v if v is None else v[:count] for k, v in parts.items()})
+
     def to(self, device: torch.device) -> "HeadBatch":
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         return HeadBatch(**{k: v if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})

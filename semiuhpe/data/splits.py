@@ -24,6 +24,27 @@ def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
     return order[:count], order[count:]
 
 
+def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, HeadStore]:
+    """What is left of a store's view, and a random part of it that is held out for validation.
+
+    A head and its mirrored twin, in the folder ``*_Flip``, stay together.
+
+    Raises:
+        ConfigError: the share leaves nothing on one of the two sides.
+    """
+    groups: dict[str, list[int]] = {}
+    for position, name in enumerate(store.names):
+        folder, _, stem = str(name).rpartition("/")
+        groups.setdefault(f"{folder.removesuffix('_Flip')}/{stem}", []).append(position)
+    keys = sorted(groups)
+    count = round(len(keys) * share)
+    if not 0 < count < len(keys):
+        raise ConfigError(f"--val_split {share}: leaves nothing to train on or to validate on, of {len(keys)} heads")
+    random.Random(seed).shuffle(keys)
+    held, left = ([i for key in part for i in groups[key]] for part in (keys[:count], keys[count:]))
+    return store.view(sorted(left)), store.view(sorted(held))
+
+
 def split_store(store: HeadStore, ss_ratio: float) -> tuple[HeadStore, HeadStore]:
     """Labelled and unlabelled part of a store, as two views.
 

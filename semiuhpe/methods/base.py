@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from semiuhpe.augment.draws import Draws
 from semiuhpe.data.loading import HeadBatch
 
 
@@ -20,6 +21,21 @@ class StepResult:
 
     loss: Tensor
     scalars: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Preview:
+    """A few heads as a network sees them, to look at during training.
+
+    Attributes:
+        image: (n, 3, S, S) normalised network inputs.
+        rotation: (n, 3, 3) predicted, head to camera.
+        kept: (n,) bool, whether the pseudo label is kept; None where there are none.
+    """
+
+    image: Tensor
+    rotation: Tensor
+    kept: Tensor | None = None
 
 
 Pool = Callable[[], Iterator[HeadBatch]]
@@ -42,8 +58,11 @@ class Learner(Protocol):
     def refresh(self, pool: Pool) -> dict[str, float]:
         """Called every ``save_frequency`` steps; returns scalars to be logged."""
 
-    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, generator: torch.Generator) -> StepResult:
+    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> StepResult:
         """The loss of one step."""
+
+    def preview(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> dict[str, Preview]:
+        """The first heads of a batch as the networks see them, by the name of the view."""
 
     def after_step(self, step: int) -> None:
         """Called after the optimizer's step number ``step`` of this phase, counted from 0."""
@@ -53,6 +72,12 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what :meth:`state_dict` gave."""
+
+
+def forward(network: nn.Module, image: Tensor, bf16: bool) -> Tensor:
+    """(B, 9) float32 output of a network, whose own arithmetic is in bfloat16 where ``bf16``."""
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
+        return network(image).float()
 
 
 @dataclass(frozen=True)

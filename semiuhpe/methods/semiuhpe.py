@@ -4,7 +4,8 @@ Stage 1 is supervised. Stage 2, per step:
 
 1. The teacher looks at a weak view of unlabelled heads and gives a distribution for each.
 2. Pseudo labels whose entropy is not below the threshold are dropped. The threshold is fixed, or dynamic: a quantile of
-   the teacher's entropy over the whole unlabelled pool, taken anew every ``save_frequency`` steps.
+   the teacher's entropy over the whole unlabelled pool, taken anew every ``save_frequency`` steps, or over the heads of
+   the last steps.
 3. The student looks at a strong view: a wider area crop; cut-occlusion; turned in plane, with the pseudo label.
 4. The loss is that of the labelled heads plus ``SSL_lambda`` times the cross entropy from the teacher's distribution to
    the student's, averaged over all unlabelled heads, dropped ones counting as zero.
@@ -20,16 +21,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.occlusion import cutmix, cutout
-from semiuhpe.augment.views import labelled_view, unlabelled_views, weak_view
+from semiuhpe.augment.views import View, labelled_view, unlabelled_views, weak_view
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.distributed import Process, unwrap, world_size
-from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
-from semiuhpe.methods.base import Phase, Pool, StepResult
-from semiuhpe.methods.supervised import Inputs, Supervised, labelled_scalars, negative_log_likelihood
+from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.methods.base import Phase, Pool, Preview, StepResult, forward
+from semiuhpe.methods.supervised import (
+    Inputs,
+    Supervised,
+    labelled_scalars,
+    negative_log_likelihood,
+    predict,
+    preview_rotation,
+)
 from semiuhpe.methods.teacher import Teacher
-from semiuhpe.methods.threshold import entropy_quantile
+from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.rotation import geodesic_deg
 
 STAGE2_LR_FACTOR = 0.1
@@ -45,6 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--type_unsuper", choices=("ce", "nll"), default="ce", help="unlabelled loss")
     group.add_argument("--conf_thres", type=float, default=-5.3, help="pseudo labels of lower entropy are kept")
     group.add_argument("--dynamic_thres", help="take the threshold as a quantile of the pool's entropy", **FLAG)
+    group.add_argument("--running_thres", help="that quantile over recent steps, without passes over the pool", **FLAG)
     group.add_argument("--left_ratio", type=float, default=0.95, help="share of pseudo labels that it keeps")
     group.add_argument("--is_ema", help="the teacher is a moving average of the student", **{**FLAG, "default": True})
     group.add_argument("--ema_decay", type=float, default=0.999, help="decay of that average")
@@ -62,6 +72,7 @@ class Settings:
     type_unsuper: str
     conf_thres: float
     dynamic_thres: bool
+    running_thres: bool
     left_ratio: float
     is_ema: bool
     ema_decay: float
@@ -74,6 +85,10 @@ class Settings:
 def check_options(options: argparse.Namespace) -> None:
     """Raises ConfigError if an option of the method has an impossible value."""
     require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
+    require(
+        options.dynamic_thres or not options.running_thres,
+        "--running_thres: is a way to take the dynamic threshold; pass --dynamic_thres too",
+    )
     require(0.0 <= options.ema_decay <= 1.0, f"--ema_decay {options.ema_decay}: must lie in [0, 1]")
     require(options.stage2_lr is None or options.stage2_lr > 0, f"--stage2_lr {options.stage2_lr}: must be positive")
     require(options.SSL_lambda >= 0.0, f"--SSL_lambda {options.SSL_lambda}: must not be negative")
@@ -98,7 +113,8 @@ def phases(options: argparse.Namespace, student: nn.Module, inputs: Inputs, proc
     if options.stage1_iteration == options.max_iteration:
         return [stage1]
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
-    learner = SemiUHPE(student, options.distribution, inputs, settings, process)
+    batch = round(options.batch_size * options.ulb_batch_ratio)
+    learner = SemiUHPE(student, options.distribution, inputs, settings, process, batch)
     stage2_lr = options.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
     stage2 = Phase("stage2", learner, options.max_iteration, stage2_lr)
     return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
@@ -109,44 +125,49 @@ class SemiUHPE:
 
     needs_unlabelled = True
 
-    def __init__(self, student: nn.Module, distribution: str, inputs: Inputs, settings: Settings, process: Process):
+    def __init__(
+        self, student: nn.Module, distribution: str, inputs: Inputs, settings: Settings, process: Process,
+        batch: int,
+    ):  # fmt: skip
         self.student = student
         self.distribution = DISTRIBUTIONS[distribution]
         self.inputs = inputs
         self.settings = settings
         self.process = process
-        self.threshold = settings.conf_thres
-        self._averaged = self._new_teacher()
+        self.threshold: float | Tensor = settings.conf_thres
+        self._running = RunningThreshold(settings.left_ratio, batch, process.device) if settings.running_thres else None
+        self._averaged = Teacher(unwrap(student), settings.ema_decay, settings.is_ema, settings.eman)
 
     @property
     def teacher(self) -> nn.Module:
         return self._averaged.network
 
     def begin(self, pool: Pool) -> None:
-        self._averaged = self._new_teacher()
+        self._averaged.reset(unwrap(self.student))
         self.refresh(pool)
 
     def refresh(self, pool: Pool) -> dict[str, float]:
-        if self.settings.dynamic_thres:
+        if self.settings.dynamic_thres and self._running is None:
             entropy = self.process.gather(torch.cat(list(self._pool_entropy(pool))))
             self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
-        return {"settings/conf_thres": self.threshold}
+        return {"settings/conf_thres": float(self.threshold)}
 
-    def step(self, labelled: HeadBatch, unlabelled: HeadBatch, generator: torch.Generator) -> StepResult:
-        inputs, settings = self.inputs, self.settings
-        view = labelled_view(labelled, inputs.labelled_protocol, inputs.size, inputs.flip, generator)
-        weak, strong = unlabelled_views(
-            unlabelled, inputs.unlabelled_protocol, inputs.size, settings.rotate_aug, generator
-        )
+    def step(self, labelled: HeadBatch, unlabelled: HeadBatch, draws: Draws) -> StepResult:
+        settings, bf16 = self.settings, self.inputs.bf16
+        view, weak, strong = self._views(labelled, unlabelled, draws)
         with torch.no_grad():
-            pseudo = self._predict(self.teacher(weak.image))
+            pseudo = predict(self.distribution, forward(self.teacher, weak.image, bf16))
             entropy = pseudo.entropy()
+            if self._running is not None:
+                self.threshold = self._running.update(self.process.gather_batch(entropy))
             kept = entropy < self.threshold
-            target = pseudo if strong.turn is None else self.distribution(strong.turn @ pseudo.parameter)
+            target = pseudo
+            if strong.turn is not None:
+                target = self.distribution(strong.turn @ pseudo.parameter, validate_args=False)
 
-        output = self.student(torch.cat([view.image, self._occlude(strong.image, generator)]))
-        predicted = self._predict(output[: len(labelled)])
-        predicted_strong = self._predict(output[len(labelled) :])
+        output = forward(self.student, torch.cat([view.image, strong.image]), bf16)
+        predicted = predict(self.distribution, output[: len(labelled)])
+        predicted_strong = predict(self.distribution, output[len(labelled) :])
 
         supervised = negative_log_likelihood(predicted, view.rotation).mean()
         if settings.type_unsuper == "ce":
@@ -158,36 +179,46 @@ class SemiUHPE:
         scalars |= _unlabelled_scalars(unsupervised, pseudo, entropy, kept, weak.rotation)
         return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
 
+    @torch.no_grad()
+    def preview(self, labelled: HeadBatch, unlabelled: HeadBatch, draws: Draws) -> dict[str, Preview]:
+        _, weak, strong = self._views(labelled, unlabelled, draws)
+        pseudo = predict(self.distribution, self.teacher(weak.image).float())
+        kept = pseudo.entropy() < self.threshold
+        student = preview_rotation(unwrap(self.student), self.distribution, strong.image)
+        return {"weak": Preview(weak.image, pseudo.mode(), kept), "strong": Preview(strong.image, student, kept)}
+
+    def _views(self, labelled: HeadBatch, unlabelled: HeadBatch, draws: Draws) -> tuple[View, View, View]:
+        """The labelled heads' view, and the weak and the strong one of the unlabelled heads."""
+        inputs, settings = self.inputs, self.settings
+        view = labelled_view(labelled, inputs.labelled_protocol, inputs.size, inputs.flip, draws)
+        weak, strong = unlabelled_views(unlabelled, inputs.unlabelled_protocol, inputs.size, settings.rotate_aug, draws)
+        if settings.cutout_aug:
+            strong.image = cutout(strong.image, draws)
+        if settings.cutmix_aug:
+            strong.image = cutmix(strong.image, draws)
+        return view, weak, strong
+
     def after_step(self, step: int) -> None:
         self._averaged.update(unwrap(self.student), step)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"threshold": self.threshold}
+        running = {} if self._running is None else {"running": self._running.state_dict()}
+        return {"threshold": float(self.threshold), **running}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.threshold = state["threshold"]
-
-    def _new_teacher(self) -> Teacher:
-        settings = self.settings
-        return Teacher(unwrap(self.student), settings.ema_decay, settings.is_ema, settings.eman)
-
-    def _predict(self, output: Tensor):
-        return self.distribution(output_parameter(output))
-
-    def _occlude(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        if self.settings.cutout_aug:
-            image = cutout(image, generator)
-        if self.settings.cutmix_aug:
-            image = cutmix(image, generator)
-        return image
+        if self._running is not None and "running" in state:
+            self._running.load_state_dict(state["running"])
 
     @torch.no_grad()
     def _pool_entropy(self, pool: Pool) -> Iterator[Tensor]:
         """Entropy of the teacher on the weak views that training shows it, batch by batch."""
-        generator = torch.Generator(self.process.device).manual_seed(0)
+        process = self.process
+        generator = torch.Generator(process.device).manual_seed(0)
+        draws = Draws(generator, process.rank, process.world_size)
         for batch in pool():
-            weak = weak_view(batch, self.inputs.unlabelled_protocol, self.inputs.size, generator)
-            yield self._predict(self.teacher(weak.image)).entropy()
+            weak = weak_view(batch, self.inputs.unlabelled_protocol, self.inputs.size, draws)
+            yield predict(self.distribution, forward(self.teacher, weak.image, self.inputs.bf16)).entropy()
 
 
 @torch.no_grad()

@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.augment.views import labelled_view
+from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.views import View, labelled_view
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
-from semiuhpe.methods.base import Pool, StepResult
+from semiuhpe.methods.base import Pool, Preview, StepResult, forward
 from semiuhpe.rotation import geodesic_deg
 
 OVERREGULARIZATION = 1.025
@@ -28,12 +29,14 @@ class Inputs:
         size: side of the network's input in pixels.
         labelled_protocol, unlabelled_protocol: crop protocols of the two stores.
         flip: mirror half of the labelled heads.
+        bf16: networks compute in bfloat16.
     """
 
     size: int
     labelled_protocol: Protocol
     unlabelled_protocol: Protocol
     flip: bool
+    bf16: bool = False
 
 
 def negative_log_likelihood(predicted, rotation: Tensor) -> Tensor:
@@ -42,6 +45,22 @@ def negative_log_likelihood(predicted, rotation: Tensor) -> Tensor:
     if isinstance(predicted, MatrixFisher):
         loss = loss + (OVERREGULARIZATION - 1.0) * predicted.log_normalizer()
     return loss
+
+
+def predict(distribution: type, output: Tensor):
+    """The distributions of (B, 9) network outputs. They may be not finite: the trainer skips such a step."""
+    return distribution(output_parameter(output), validate_args=False)
+
+
+@torch.no_grad()
+def preview_rotation(network: nn.Module, distribution: type, image: Tensor) -> Tensor:
+    """(n, 3, 3) modes of a network on a few pictures, in eval mode for the while."""
+    was_training = network.training
+    network.eval()
+    try:
+        return predict(distribution, network(image).float()).mode()
+    finally:
+        network.train(was_training)
 
 
 class Supervised:
@@ -58,11 +77,19 @@ class Supervised:
     def teacher(self) -> nn.Module:
         return unwrap(self.student)
 
-    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, generator: torch.Generator) -> StepResult:
-        view = labelled_view(labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, generator)
-        predicted = self.distribution(output_parameter(self.student(view.image)))
+    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> StepResult:
+        view = self._view(labelled, draws)
+        predicted = predict(self.distribution, forward(self.student, view.image, self.inputs.bf16))
         loss = negative_log_likelihood(predicted, view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
+
+    @torch.no_grad()
+    def preview(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> dict[str, Preview]:
+        view = self._view(labelled, draws)
+        return {"labelled": Preview(view.image, preview_rotation(self.teacher, self.distribution, view.image))}
+
+    def _view(self, labelled: HeadBatch, draws: Draws) -> View:
+        return labelled_view(labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, draws)
 
     def begin(self, pool: Pool) -> None:
         pass

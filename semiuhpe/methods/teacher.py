@@ -22,6 +22,10 @@ class Teacher:
         self.is_ema = is_ema
         self.eman = eman
 
+    def reset(self, student: nn.Module) -> None:
+        """Becomes a copy of the student again, buffers included."""
+        self.network.load_state_dict(student.state_dict())
+
     @torch.no_grad()
     def update(self, student: nn.Module, step: int) -> None:
         """Moves towards the student after its step number ``step``, counted from 0.

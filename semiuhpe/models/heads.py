@@ -2,6 +2,8 @@
 
 from torch import nn
 
+OUTPUTS = 9
+
 
 def pose_head(features: int, hidden: tuple[int, int]) -> nn.Sequential:
     """Dropout 0.2 and two hidden layers with batch norm and ReLU6, as in the paper's code.
@@ -24,5 +26,13 @@ def pose_head(features: int, hidden: tuple[int, int]) -> nn.Sequential:
         nn.Linear(first, second),
         nn.BatchNorm1d(second),
         nn.ReLU6(),
-        nn.Linear(second, 9),
+        nn.Linear(second, OUTPUTS),
     )
+
+
+def find_pose_head(network: nn.Module) -> nn.Sequential:
+    """The pose head of a network: the sequence that ends with a layer of nine outputs."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential) and len(module) and getattr(module[-1], "out_features", 0) == OUTPUTS:
+            return module
+    raise ValueError(f"{type(network).__name__} has no pose head")

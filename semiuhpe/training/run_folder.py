@@ -3,24 +3,32 @@
 import argparse
 import json
 import logging
+import platform
+import subprocess
 import time
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from semiuhpe.config import save_settings
 from semiuhpe.errors import ConfigError
 
 SCALARS = "scalars.jsonl"
+VERSIONS = "versions.yml"
 
 
 def experiment_detail(options: argparse.Namespace) -> str:
     """The paper's name of a variant, such as ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
     if options.exp_detail:
         return options.exp_detail
-    threshold = f"Dyna{options.left_ratio}" if options.dynamic_thres else str(options.conf_thres)
+    running = "run" if options.running_thres else ""
+    threshold = f"Dyna{options.left_ratio}{running}" if options.dynamic_thres else str(options.conf_thres)
     parts = [
         f"SSL{options.SSL_lambda}_r{options.ss_ratio}_{options.type_unsuper}_{options.network}",
         f"t{threshold}_b{options.batch_size}",
@@ -32,6 +40,7 @@ def experiment_detail(options: argparse.Namespace) -> str:
         "CO": options.cutout_aug,
         "CM": options.cutmix_aug,
         "full": options.is_full_range,
+        "tSNE": options.save_feat,
     }
     return "_".join(parts + [name for name, on in flags.items() if on])
 
@@ -75,12 +84,33 @@ def find_checkpoint(name: str, exps_dir: str) -> Path:
     )
 
 
+def versions() -> dict[str, str]:
+    """What a run was made with: this package and its commit where it is a checkout, torch, the machine."""
+    root = Path(__file__).resolve().parents[2]
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return {
+        "semiuhpe": metadata.version("semiuhpe"),
+        "commit": commit or "not a git checkout",
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": metadata.version("torchvision"),
+        "cuda": torch.version.cuda or "none",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "platform": platform.platform(),
+    }
+
+
 class RunLog:
     """Scalars to TensorBoard and to a JSON Lines file, messages to ``log.txt``. Only the main process writes."""
 
     def __init__(self, folder: Path, options: argparse.Namespace, first_step: int):
         self.folder = folder
         save_settings(options, folder / "config.yml")
+        (folder / VERSIONS).write_text(yaml.safe_dump(versions()))
         self._handler = logging.FileHandler(folder / "log.txt")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         package = logging.getLogger("semiuhpe")
@@ -96,6 +126,10 @@ class RunLog:
         self._scalars.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Puts a (H, W, 3) uint8 RGB picture onto the TensorBoard."""
+        self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         self._scalars.close()

@@ -3,8 +3,6 @@
 import argparse
 import logging
 import math
-import signal
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,21 +11,26 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from semiuhpe.augment.draws import Draws
 from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
 from semiuhpe.distributed import Process
-from semiuhpe.distributions import NonFiniteParameterError
-from semiuhpe.errors import TrainingError
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.errors import ConfigError, TrainingError
+from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.methods.base import Phase
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
+from semiuhpe.training.guard import LIMIT, NonFiniteGuard
+from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
 from semiuhpe.training.run_folder import RunLog
+from semiuhpe.training.signals import stop_on_signals
+from semiuhpe.training.validation import validate
 
 logger = logging.getLogger(__name__)
 
 LABELLED_SEED, UNLABELLED_SEED = 0, 1
-SELECTION_METRICS = {True: "geodesic_mean_deg", False: "euler_mae_deg"}
-"""What ``best`` is chosen by, for the full range and for the front range."""
+BAD_BATCH = "bad_batch.pth"
+STOP_FREQUENCY = 10
+"""Several processes agree so often, in steps, on whether a signal has stopped one of them."""
 
 
 class Trainer:
@@ -55,8 +58,9 @@ class Trainer:
     ):
         self.options, self.folder, self.student, self.phases = options, folder, student, phases
         self.data, self.description, self.process = data, description, process
-        self.optimizer = torch.optim.Adam(student.parameters(), lr=options.lr)
-        self.generator = torch.Generator(process.device).manual_seed(options.seed * 1000 + process.rank)
+        self.optimizer = torch.optim.Adam(student.parameters(), lr=options.lr, fused=True)
+        self.guard = NonFiniteGuard(student, self.optimizer, process)
+        self.draws = Draws(torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size)
         self.reader = Reader(description)
         self.iteration = 0
         self.best = float("inf")
@@ -64,7 +68,7 @@ class Trainer:
         self.log: RunLog | None = None
         self._begun_phase: str | None = None
         self._stop_requested = False
-        self._pending: dict[str, list[Tensor]] = defaultdict(list)
+        self._meter = Meter(process)
 
     def resume(self, path: Path) -> None:
         """Continues exactly where a checkpoint was written."""
@@ -86,15 +90,17 @@ class Trainer:
             self.log = RunLog(self.folder, self.options, self.iteration)
             self._announce()
         try:
-            with _stop_on_signals(self._request_stop):
+            with stop_on_signals(self._request_stop):
                 for index, phase in enumerate(self.phases):
                     if self.iteration < phase.end and not self._run_phase(index, phase):
                         return False
             return True
-        except NonFiniteParameterError as error:
+        except RuntimeError as error:
+            if not self.process.has_lost_another(error):
+                raise
             raise TrainingError(
-                f"iteration {self.iteration}: the network's output is not finite ({error}); lower --lr. "
-                f"The run can go on from its last checkpoint: {self.folder}"
+                f"iteration {self.iteration}: another process was lost ({str(error).splitlines()[0]}); "
+                f"start all of them again with --cont_ckpt {self._name}"
             ) from error
         finally:
             if self.log:
@@ -105,9 +111,7 @@ class Trainer:
         logger.info("Run folder: %s", self.folder)
         unlabelled = f", {len(data.unlabelled)} unlabelled" if data.unlabelled else ""
         logger.info("%d labelled heads%s; selecting on %d heads", len(data.labelled), unlabelled, len(data.selection))
-        if data.selected_on_test:
-            test_set = self.options.test_set
-            logger.info("`best` is selected on the test set (%s), as in the paper; --val_set names another.", test_set)
+        logger.info("`best` is selected by %s on %s.", self._selection_metric(), data.selected_on)
 
     def _run_phase(self, index: int, phase: Phase) -> bool:
         start = self.phases[index - 1].end if index else 0
@@ -120,22 +124,35 @@ class Trainer:
         progress = tqdm(
             total=phase.end, initial=self.iteration, desc=phase.name, disable=None if self.process.is_main else True
         )
+        self._meter.restart()
         with progress:
             while self.iteration < phase.end:
-                self._step(phase, start, next(batches))
+                pair = next(batches)
+                self._step(phase, start, pair)
                 progress.update()
                 if self._due(self.options.log_frequency):
-                    progress.set_postfix(loss=f"{self._flush_scalars(phase)['train/loss']:.3f}")
+                    progress.set_postfix(loss=f"{self._log_scalars(phase)['train/loss']:.3f}")
+                if self._due(LIMIT):
+                    self._stop_if_broken(pair)
                 if self._due(self.options.save_frequency) and self.iteration < phase.end:
                     self._record(phase.learner.refresh(pool))
+                    self._meter.restart()
                 if self._due(self.options.val_frequency) or self.iteration == phase.end:
                     self._validate(phase)
+                    self._show(phase, pair)
                     self._save("last", phase)
-                if self.process.any(self._stop_requested):
+                    self._meter.restart()
+                if self._stopped():
                     self._save("last", phase)
                     logger.info("Stopped at iteration %d; continue with --cont_ckpt %s", self.iteration, self._name)
                     return False
         return True
+
+    def _stopped(self) -> bool:
+        """Whether a signal has stopped any of the processes; asked rarely where asking means waiting."""
+        if self.process.world_size == 1:
+            return self._stop_requested
+        return self._due(STOP_FREQUENCY) and self.process.any(self._stop_requested)
 
     def _begin(self, phase: Phase, pool: Callable) -> None:
         """Starts a phase from the best checkpoint of the phase before."""
@@ -150,15 +167,28 @@ class Trainer:
 
     def _step(self, phase: Phase, start: int, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
         self.student.train()
-        result = phase.learner.step(*batches, self.generator)
+        self.guard.before_step()
+        result = phase.learner.step(*batches, self.draws)
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
+        self.guard.after_backward(result.loss.detach())
         self.optimizer.step()
-        self.process.share_buffers(self.student)
         phase.learner.after_step(self.iteration - start)
-        for name, value in result.scalars.items():
-            self._pending[name].append(value)
+        self._meter.add(result.scalars, sum(len(batch) for batch in batches if batch is not None))
         self.iteration += 1
+
+    def _stop_if_broken(self, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
+        """Ends the run if the loss has not been finite for many steps; the last batch is saved for inspection."""
+        if self.guard.in_a_row() < LIMIT:
+            return
+        path = self.folder / BAD_BATCH
+        if self.process.is_main:
+            named = zip(("labelled", "unlabelled"), batches, strict=True)
+            save_checkpoint(path, {name: vars(batch.to(torch.device("cpu"))) for name, batch in named if batch})
+        raise TrainingError(
+            f"iteration {self.iteration}: the loss was not finite for {LIMIT} steps in a row; lower --lr. "
+            f"The last batch is in {path}; the run can go on from {self._name}"
+        )
 
     def _batches(self, phase: Phase, start: int) -> Iterator[tuple[HeadBatch, HeadBatch | None]]:
         options, share = self.options, (self.process.rank, self.process.world_size)
@@ -189,14 +219,12 @@ class Trainer:
     def _due(self, frequency: int) -> bool:
         return self.iteration % frequency == 0
 
-    def _flush_scalars(self, phase: Phase) -> dict[str, float]:
-        loss = torch.stack(self._pending["train/loss"]).mean().item()
-        # Some scalars have no value in some steps, such as the error of kept pseudo labels where none was kept.
-        means = {name: torch.stack(values).nanmean().item() for name, values in self._pending.items()}
-        self._pending.clear()
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss is not finite before iteration {self.iteration}; lower --lr")
-        self._record({**means, "train/lr": phase.lr})
+    def _log_scalars(self, phase: Phase) -> dict[str, float]:
+        means = self._meter.take()
+        skipped = self.guard.take_skipped()
+        if skipped:
+            logger.warning("iteration %d: %d steps skipped, their loss was not finite", self.iteration, skipped)
+        self._record({**means, "train/skipped_steps": skipped, "train/lr": phase.lr})
         return means
 
     def _record(self, values: dict[str, float]) -> None:
@@ -205,41 +233,41 @@ class Trainer:
 
     def _validate(self, phase: Phase) -> None:
         """Evaluates student and teacher on the selection set, and keeps the best checkpoint."""
+        networks = {"student": self.student}
+        if phase.learner.teacher is not self.student:
+            networks["teacher"] = phase.learner.teacher
+        metrics, options = {}, self.options
+        for role, network in networks.items():
+            try:
+                summary = validate(network, self.reader, self.data.selection, self.process, options.eval_batch_size)
+            except TrainingError as error:
+                raise TrainingError(f"iteration {self.iteration}, {role}: {error}; lower --lr") from error
+            metrics |= {f"{role}/{name}": value for name, value in summary.items()}
+        self._record({f"val/{name}": value for name, value in metrics.items()})
+        metric = self._selection_metric()
+        values = {role: metrics[f"{role}/{metric}"] for role in networks}
         if self.process.is_main:
-            networks = {"student": self.student}
-            if phase.learner.teacher is not self.student:
-                networks["teacher"] = phase.learner.teacher
-            metrics = {}
-            for role, network in networks.items():
-                result = evaluate(
-                    network, self.reader, self.data.selection, self.process.device, self.options.eval_batch_size
-                )
-                metrics |= {f"{role}/{name}": value for name, value in result.summary.items()}
-            self._record({f"val/{name}": value for name, value in metrics.items()})
-            metric = self._selection_metric()
-            values = {role: metrics[f"{role}/{metric}"] for role in networks}
-            logger.info(
-                "iteration %d, %s: %s", self.iteration, metric, ", ".join(f"{k} {v:.3f}" for k, v in values.items())
-            )
-            self.metrics = metrics
-            best = min(values.values())
-        else:
-            best = 0.0
-        best = self._from_main(best)
-        if best < self.best:
-            self.best = best
+            told = ", ".join(f"{role} {value:.3f}" for role, value in values.items())
+            logger.info("iteration %d, %s: %s", self.iteration, metric, told)
+        self.metrics = metrics
+        if min(values.values()) < self.best:
+            self.best = min(values.values())
             self._save("best", phase)
 
     def _selection_metric(self) -> str:
-        wanted = SELECTION_METRICS[self.options.is_full_range]
-        return wanted if self.data.selection.euler_deg is not None else SELECTION_METRICS[True]
+        metric = self.options.best_metric
+        if metric.startswith("euler") and self.data.selection.euler_deg is None:
+            raise ConfigError(f"--best_metric {metric}: {self.data.selection.path} has no Euler angles")
+        return metric
 
-    def _from_main(self, value: float) -> float:
-        if self.process.world_size == 1:
-            return value
-        tensor = torch.tensor([value], dtype=torch.float64, device=self.process.device)
-        torch.distributed.broadcast(tensor, 0)
-        return tensor.item()
+    def _show(self, phase: Phase, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
+        """Puts pictures of what the networks see, and say, onto the TensorBoard."""
+        if self.log is None:
+            return
+        few = [None if batch is None else batch.first(PREVIEW_HEADS) for batch in batches]
+        draws = Draws(torch.Generator(self.process.device).manual_seed(self.iteration))
+        for name, preview in phase.learner.preview(*few, draws).items():
+            self.log.picture(self.iteration, f"heads/{name}", preview_sheet(preview))
 
     def _save(self, name: str, phase: Phase) -> None:
         states: list = [self._random_states()]
@@ -272,17 +300,17 @@ class Trainer:
     def _restore_random_states(self, states: list[dict[str, Tensor]]) -> None:
         device = self.process.device
         if len(states) != self.process.world_size or ("cuda" in states[0]) != (device.type == "cuda"):
-            self.generator.manual_seed(hash((self.options.seed, self.iteration, self.process.rank)))
+            self.draws.generator.manual_seed(hash((self.options.seed, self.iteration)))
             logger.warning("The run began on other devices or processes: it goes on, but with other random numbers.")
             return
         mine = states[self.process.rank]
-        self.generator.set_state(mine["augmentation"])
+        self.draws.generator.set_state(mine["augmentation"])
         torch.set_rng_state(mine["cpu"])
         if device.type == "cuda":
             torch.cuda.set_rng_state(mine["cuda"], device)
 
     def _random_states(self) -> dict[str, Tensor]:
-        states = {"augmentation": self.generator.get_state(), "cpu": torch.get_rng_state()}
+        states = {"augmentation": self.draws.generator.get_state(), "cpu": torch.get_rng_state()}
         if self.process.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.process.device)
         return states
@@ -297,19 +325,3 @@ class Trainer:
 
 def _no_pool() -> Iterator[HeadBatch]:
     return iter(())
-
-
-class _stop_on_signals:
-    """Within this context SIGTERM and Ctrl-C call a function instead of ending the process at once."""
-
-    def __init__(self, callback: Callable[[], None]):
-        self.callback = callback
-
-    def __enter__(self):
-        self._previous = {}
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, lambda *_: self.callback())
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

@@ -1,0 +1,47 @@
+"""Features and entropies of unlabelled heads, for looking at what a teacher has learnt (``--save_feat``)."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from semiuhpe.data.loading import ordered_batches
+from semiuhpe.data.store import HeadStore
+from semiuhpe.evaluation.protocols import Reader, evaluation_view
+from semiuhpe.models.heads import find_pose_head
+
+FEATURES = "features.npz"
+MOST_HEADS = 10_000
+"""More than t-SNE can show."""
+
+
+@torch.no_grad()
+def save_features(
+    path: Path, network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int
+) -> None:
+    """Writes what a network makes of the heads of a store, of at most :data:`MOST_HEADS` spread over it.
+
+    The file holds ``feature`` (M, D) float32, the pose head's input; ``rotation`` (M, 3, 3), the predicted modes;
+    ``entropy`` (M,); and ``name`` (M,).
+    """
+    view = store.view(np.unique(np.linspace(0, len(store) - 1, min(len(store), MOST_HEADS)).round().astype(int)))
+    features: list[Tensor] = []
+    hook = find_pose_head(network).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float().cpu()))
+    network.eval()
+    rotations, entropies = [], []
+    try:
+        total = math.ceil(len(view) / batch_size)
+        for batch in tqdm(ordered_batches(view, batch_size), total=total, desc="features", disable=None):
+            predicted = reader(network(evaluation_view(batch.to(device), store, reader.image_size)))
+            rotations.append(predicted.mode().cpu())
+            entropies.append(predicted.entropy().cpu())
+    finally:
+        hook.remove()
+    arrays = {"feature": torch.cat(features), "rotation": torch.cat(rotations), "entropy": torch.cat(entropies)}
+    temporary = path.with_name(path.name + ".partial")
+    with open(temporary, "wb") as file:
+        np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})
+    temporary.replace(path)
