@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Sequence
 
-from semiuhpe.cli import prepare, quickstart, synth
+from semiuhpe.cli import features, prepare, quickstart, synth
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
 COMMANDS = {
     "prepare": (prepare.main, "write the head store of a raw dataset"),
     "synth": (synth.main, "render a head store"),
+    "features": (features.main, "plot the features of unlabelled heads (t-SNE)"),
     "quickstart": (quickstart.main, "render, train three models, evaluate, report"),
 }
 

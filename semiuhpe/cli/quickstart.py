@@ -6,29 +6,24 @@ interrupted run goes on where it stopped.
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import yaml
-
 from semiuhpe.cli.evaluate import table
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.cli.quickstart_report import ModelResult, write_report
-from semiuhpe.cli.train import check_options, train
+from semiuhpe.cli.train import check_options
+from semiuhpe.cli.variants import PLAIN, train_once, variant
 from semiuhpe.config import FLAG, parse, positive_int, require
 from semiuhpe.data.experiment import DATASETS, open_labelled, store_path
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.models import load_checkpoint
-from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.synthetic.stores import RENDERED, SyntheticSet, write_store
 from semiuhpe.training.run_folder import read_scalars
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_SETTINGS = "settings/quickstart.yml"
 STORE_MARGIN_FACTOR = 1.25
@@ -36,7 +31,6 @@ STORE_MARGIN_FACTOR = 1.25
 
 SUPERVISED, BASELINE, SEMIUHPE = "supervised", "baseline", "SemiUHPE"
 _OWN_OPTIONS = ("labelled_heads", "unlabelled_heads", "val_heads", "test_heads", "workers", "again")
-_PLAIN = {"dynamic_thres": False, "cutout_aug": False, "cutmix_aug": False, "rotate_aug": False}
 
 
 @dataclass(frozen=True)
@@ -89,10 +83,21 @@ def render_stores(options: argparse.Namespace, counts: Counts) -> None:
     paths = {option: store_path(options, option) for option in wanted}
     check_targets(options, paths)
     for option, heads in wanted.items():
-        path = paths[option]
-        if path.exists() and not options.again and HeadStore(path).meta["settings"] == asdict(heads):
-            continue
-        write_store(heads, path, options.workers, overwrite=True)
+        render_once(heads, paths[option], options.workers, options.again)
+
+
+def render_once(heads: SyntheticSet, path: Path, workers: int, again: bool = False) -> None:
+    """Renders a store unless the same heads are there already.
+
+    Raises:
+        ConfigError: there is a store of heads that were not rendered.
+    """
+    if path.exists():
+        meta = HeadStore(path).meta
+        require(meta.get("source") == RENDERED, f"{path}: its heads were not rendered, so it is not replaced")
+        if meta["settings"] == asdict(heads) and not again:
+            return
+    write_store(heads, path, workers, overwrite=True)
 
 
 def check_targets(options: argparse.Namespace, paths: dict[str, Path]) -> None:
@@ -113,8 +118,10 @@ def train_all(options: argparse.Namespace) -> dict[str, Path] | None:
 
     The supervised model is stage 1 of the other two, so it is trained once and they start from it.
     """
-    supervised = _variant(options, SUPERVISED, max_iteration=options.stage1_iteration, **_PLAIN)
-    folder = _train_once(supervised, options.again)
+    # Without the quickstart's own options, so that train.py can continue the runs from their settings.
+    own = argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS})
+    supervised = variant(own, SUPERVISED, max_iteration=options.stage1_iteration, **PLAIN)
+    folder = train_once(supervised, options.again)
     if folder is None:
         return None
     stage2 = {
@@ -123,8 +130,8 @@ def train_all(options: argparse.Namespace) -> dict[str, Path] | None:
         "init_from": str(folder / "last.pth"),
     }
     runs = {SUPERVISED: folder}
-    for name, changes in ((BASELINE, _PLAIN), (SEMIUHPE, {})):
-        runs[name] = _train_once(_variant(options, name, **stage2, **changes), options.again)
+    for name, changes in ((BASELINE, PLAIN), (SEMIUHPE, {})):
+        runs[name] = train_once(variant(own, name, **stage2, **changes), options.again)
         if runs[name] is None:
             return None
     return runs
@@ -141,43 +148,6 @@ def judge(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, Model
         evaluation = evaluate(loaded.model.to(device), reader, store, device, options.eval_batch_size)
         results[name] = ModelResult(evaluation, read_scalars(folder))
     return results
-
-
-def _variant(options: argparse.Namespace, name: str, **changes) -> argparse.Namespace:
-    # Without the quickstart's own options, so that train.py can continue the run from its settings.
-    shared = {key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS}
-    return argparse.Namespace(**{**shared, "exp_detail": name, "cont_ckpt": None, **changes})
-
-
-def _train_once(options: argparse.Namespace, again: bool) -> Path | None:
-    """The folder of a finished run with these options: found, continued, or trained. None if stopped by a signal."""
-    root = Path(options.exps_dir) / options.exp_name / options.exp_detail
-    candidates = [] if again else sorted(root.glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
-    checkpoint = None
-    for path in candidates:
-        if _newer_than_data(options, path) and _same_settings(options, path.parent / "config.yml"):
-            checkpoint = path
-    if checkpoint and read_checkpoint(checkpoint)["clock"]["iteration"] >= options.max_iteration:
-        logger.info("%s is trained already: %s", options.exp_detail, checkpoint.parent)
-        return checkpoint.parent
-    logger.info("\n== %s ==", options.exp_detail)
-    result = train(options, checkpoint)
-    return result.folder if result.finished else None
-
-
-def _newer_than_data(options: argparse.Namespace, checkpoint: Path) -> bool:
-    names = ("train_labeled", "train_unlabeled", "val_set")
-    rendered = max((store_path(options, name) / "data.mdb").stat().st_mtime for name in names)
-    return checkpoint.stat().st_mtime > rendered
-
-
-def _same_settings(options: argparse.Namespace, path: Path) -> bool:
-    if not path.is_file():
-        return False
-    ignored = ("config", "num_workers", "gpu_ids", "cont_ckpt")
-    mine = {k: v for k, v in vars(options).items() if v is not None and k not in ignored}
-    theirs = {k: v for k, v in (yaml.safe_load(path.read_text()) or {}).items() if k not in ignored}
-    return mine == theirs
 
 
 def _print_summary(options: argparse.Namespace, results: dict[str, ModelResult], report: Path) -> None:
