@@ -1,6 +1,7 @@
 import copy
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,13 +14,14 @@ from semiuhpe.data.loading import ordered_batches
 from semiuhpe.distributed import Process
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import TrainingError
+from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask
 from semiuhpe.methods.semiuhpe import SemiUHPE, Settings
-from semiuhpe.methods.supervised import Inputs, Supervised, negative_log_likelihood
+from semiuhpe.methods.supervised import Supervised, negative_log_likelihood
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.models import create_model
 
-INPUTS = Inputs(32, HEAD_BOX, HEAD_BOX, flip=True)
+TASK = CropTask(32, HEAD_BOX, HEAD_BOX, flip=True, distribution=MatrixFisher, streams=None, validate=None)
 PROCESS = Process(0, 1, torch.device("cpu"))
 PLAIN = Settings(
     SSL_lambda=1.0, type_unsuper="ce", conf_thres=math.inf, dynamic_thres=False, running_thres=False,
@@ -29,9 +31,10 @@ PLAIN = Settings(
 
 @pytest.fixture
 def batches(stores):
-    return next(ordered_batches(HeadStore(stores["labelled"]), 8)), next(
-        ordered_batches(HeadStore(stores["unlabelled"]), 16)
-    )
+    return {
+        LABELLED: next(ordered_batches(HeadStore(stores["labelled"]), 8)),
+        UNLABELLED: next(ordered_batches(HeadStore(stores["unlabelled"]), 16)),
+    }
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def generator():
 
 
 def learner(student, **changes):
-    return SemiUHPE(student, "matrixFisher", INPUTS, replace(PLAIN, **changes), PROCESS, batch=16)
+    return SemiUHPE(student, TASK, replace(PLAIN, **changes), PROCESS, batch=16)
 
 
 def bn_network():
@@ -119,8 +122,8 @@ def test_dynamic_threshold_of_broken_predictions():
 
 
 def test_supervised_loss_is_the_overregularised_likelihood(batches, student):
-    learner = Supervised(student.eval(), "matrixFisher", INPUTS)
-    result = learner.step(batches[0], None, Draws(generator()))
+    learner = Supervised(student.eval(), TASK)
+    result = learner.step(batches, Draws(generator()))
     assert result.loss.item() == pytest.approx(result.scalars["train/loss"].item())
     parameter = torch.randn(5, 3, 3, generator=generator()).double()
     rotation = MatrixFisher(torch.randn(5, 3, 3, generator=generator()).double()).mode()
@@ -131,8 +134,8 @@ def test_supervised_loss_is_the_overregularised_likelihood(batches, student):
 
 def test_dropped_heads_count_as_zero(batches, student):
     """The unlabelled loss is the mean over all unlabelled heads, kept or not."""
-    everything = learner(student.eval()).step(*batches, Draws(generator()))
-    nothing = learner(student, conf_thres=-math.inf).step(*batches, Draws(generator()))
+    everything = learner(student.eval()).step(batches, Draws(generator()))
+    nothing = learner(student, conf_thres=-math.inf).step(batches, Draws(generator()))
     assert everything.scalars["ssl/kept_ratio"] == 1.0 and nothing.scalars["ssl/kept_ratio"] == 0.0
     assert nothing.scalars["ssl/unsuper_loss"] == 0.0
     assert nothing.loss.item() == pytest.approx(nothing.scalars["train/loss"].item())
@@ -143,7 +146,7 @@ def test_dropped_heads_count_as_zero(batches, student):
 @pytest.mark.parametrize("unlabelled_loss", ["ce", "nll"])
 def test_gradient_reaches_the_student_only(batches, student, unlabelled_loss):
     stage2 = learner(student.train(), type_unsuper=unlabelled_loss, rotate_aug=True, cutout_aug=True, cutmix_aug=True)
-    stage2.step(*batches, Draws(generator())).loss.backward()
+    stage2.step(batches, Draws(generator())).loss.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in student.parameters())
     assert all(p.grad is None for p in stage2.teacher.parameters())
 
@@ -172,7 +175,7 @@ def test_pseudo_labels_are_turned_with_the_picture(batches, student, monkeypatch
     monkeypatch.setattr(
         MatrixFisher, "cross_entropy", lambda self, other: targets.append(self.mode()) or self.entropy()
     )
-    stage2.step(*batches, Draws(generator()))
+    stage2.step(batches, Draws(generator()))
     torch.testing.assert_close(targets[0], seen["turn"] @ seen["truth"], atol=1e-5, rtol=0)
 
 
@@ -182,10 +185,11 @@ def test_stage_begins_with_a_teacher_equal_to_the_student(stores, student):
         for parameter in student.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator()))
     student(torch.randn(8, 3, 32, 32))  # moves the statistics of batch norm
-    pool = lambda: ordered_batches(HeadStore(stores["unlabelled"]), 16)  # noqa: E731
-    stage2.begin(pool)
+    streams = SimpleNamespace(pool=lambda: ordered_batches(HeadStore(stores["unlabelled"]), 16))
+    stage2.task = replace(TASK, streams=streams)
+    stage2.begin()
     torch.testing.assert_close(stage2.teacher.state_dict(), student.state_dict())
-    entropy = torch.cat(list(stage2._pool_entropy(pool)))
+    entropy = torch.cat(list(stage2._pool_entropy()))
     assert (entropy < stage2.threshold).sum() == 20
 
 

@@ -15,11 +15,11 @@ import yaml
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data.experiment import open_training_data
+from semiuhpe.evaluation.validation import POSE_METRICS, PoseValidation
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.training import trainer as trainer_module
 from semiuhpe.training.run_folder import experiment_detail, read_scalars
-from semiuhpe.training.validation import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,7 +127,7 @@ def test_killed_between_best_and_last_of_stage2_still_starts_from_stage1(setting
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, workers):
-    slow = [*settings, "--stage1_iteration", "200", "--max_iteration", "300", "--exp_detail", "terminated"]
+    slow = [*settings, "--stage1_iteration", "80", "--max_iteration", "150", "--exp_detail", "terminated"]
     slow += ["--num_workers", workers, "--val_frequency", "50", "--save_frequency", "50"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "train.py"), *slow]
@@ -142,7 +142,7 @@ def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, workers):
     assert "continue with --cont_ckpt terminated/" in errors
     (folder,) = runs.iterdir()
     stopped_at = read_checkpoint(folder / "last.pth")["clock"]["iteration"]
-    assert 0 < stopped_at < 300
+    assert 0 < stopped_at < 150
     assert train(["--exps_dir", settings[1], "--cont_ckpt", f"terminated/{folder.name}/last"]).finished
     whole = train([*slow, "--exp_detail", "whole"])
     torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
@@ -152,11 +152,11 @@ def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
     """Its first step sees the weights of best.pth, a tenth of the learning rate, and the teacher is a copy."""
     seen = {}
     errors = iter(range(1, 100))  # each validation is worse than the one before: the best is that of iteration 2
-    monkeypatch.setattr(trainer_module, "validate", lambda *_: dict.fromkeys(METRICS, next(errors)))
+    monkeypatch.setattr(PoseValidation, "__call__", lambda *_: dict.fromkeys(POSE_METRICS, next(errors)))
     original = trainer_module.Trainer._begin
 
-    def spy(self, phase, pool):
-        original(self, phase, pool)
+    def spy(self, phase):
+        original(self, phase)
         if phase.name == "stage2":
             best = read_checkpoint(self.folder / "best.pth")
             seen["iteration"] = best["clock"]["iteration"]

@@ -16,6 +16,7 @@ from semiuhpe.data import HeadStore
 from semiuhpe.data.splits import hold_out
 from semiuhpe.distributed import Process
 from semiuhpe.errors import TrainingError
+from semiuhpe.evaluation.validation import PoseValidation
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.training.guard import LIMIT, NonFiniteGuard
@@ -129,6 +130,11 @@ def test_val_split_that_leaves_nothing(settings, capsys, more):
     assert "--val_split" in one_error(capsys)
 
 
+def test_best_by_an_unknown_metric(settings, capsys):
+    assert run(train_cli.main, [*settings, "--best_metric", "luck"]) == 2
+    assert "--best_metric luck" in one_error(capsys)
+
+
 @pytest.mark.parametrize("metric", ["geodesic_median_deg", "euler_mae_deg"])
 def test_best_by_another_metric(settings, metric):
     result = train(settings, "--best_metric", metric)
@@ -211,6 +217,6 @@ def test_errors_of_validation_name_the_network_and_the_remedy(settings, monkeypa
     def fail(*_):
         raise TrainingError("nothing is finite")
 
-    monkeypatch.setattr("semiuhpe.training.trainer.validate", fail)
+    monkeypatch.setattr(PoseValidation, "__call__", fail)
     with pytest.raises(TrainingError, match="student: nothing is finite; lower --lr"):
         train(settings)

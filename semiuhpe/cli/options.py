@@ -6,7 +6,6 @@ from semiuhpe.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.data import experiment
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
-from semiuhpe.training.validation import METRICS
 
 
 def experiment_parser(prog: str, description: str):
@@ -47,7 +46,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--log_frequency", type=positive_int, default=100, help="steps between logged scalars")
     group.add_argument("--val_frequency", type=positive_int, default=1000, help="steps between validations")
     group.add_argument("--save_frequency", type=positive_int, default=10000, help="steps between dynamic thresholds")
-    group.add_argument("--best_metric", choices=METRICS, default=METRICS[0], help="what `best` is chosen by")
+    group.add_argument("--best_metric", metavar="NAME", help="what `best` is chosen by; the mean geodesic error")
     group.add_argument("--bf16", help="networks compute in bfloat16, everything else in float32", **FLAG)
     group.add_argument("--compile", help="compile the networks with torch.compile", **FLAG)
     group.add_argument("--save_feat", help="at the end write features of the unlabelled heads, for t-SNE", **FLAG)

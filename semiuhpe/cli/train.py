@@ -11,12 +11,10 @@ from torch import nn
 
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.config import parse, require
-from semiuhpe.data.crop import PROTOCOLS
-from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.distributed import Process, start_process, world_size
+from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.methods import METHODS
-from semiuhpe.methods.supervised import Inputs
-from semiuhpe.models import create_model, network_spec
+from semiuhpe.models import network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint
 from semiuhpe.rotation import HEAD_TO_CAMERA
 from semiuhpe.training.features import FEATURES, save_features
@@ -66,7 +64,12 @@ def check_options(options: argparse.Namespace) -> None:
         options.batch_size % processes == 0 and options.batch_size // processes >= 2,
         f"--batch_size {options.batch_size}: each of {processes} processes needs the same number of heads, 2 at least",
     )
-    METHODS[options.method].check_options(options)
+    method = METHODS[options.method]
+    require(
+        options.best_metric in (None, *method.METRICS),
+        f"--best_metric {options.best_metric}: {options.method} knows {', '.join(method.METRICS)}",
+    )
+    method.check_options(options)
 
 
 def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainResult:
@@ -75,18 +78,19 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
     Raises:
         SemiUHPEError: of any kind, before anything is written if an option or a store is at fault.
     """
-    needs_unlabelled = options.stage1_iteration < options.max_iteration
-    data = open_training_data(options, needs_unlabelled)
+    method = METHODS[options.method]
+    data = method.open_data(options)
     process = start_process(options.gpu_ids)
     try:
         torch.manual_seed(options.seed)
         student = build_student(options).to(process.device, memory_format=torch.channels_last)
         if process.rank:
             torch.manual_seed(options.seed + process.rank)  # the same weights, but dropout of its own
-        learner_student = process.wrap(student)
-        phases = METHODS[options.method].phases(options, learner_student, inputs(options, data), process)
+        learner_student, described = process.wrap(student), description(options)
+        phases = method.phases(options, learner_student, data, described, process)
         folder = checkpoint.parent if checkpoint else _shared_folder(options, process)
-        trainer = Trainer(options, folder, student, phases, data, description(options), process)
+        metric = options.best_metric or method.METRICS[0]
+        trainer = Trainer(options, folder, student, phases, data, metric, described, process)
         if checkpoint:
             trainer.resume(checkpoint)
         if options.compile:
@@ -94,7 +98,8 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         finished = trainer.run()
         if finished and options.save_feat and process.is_main:
             store, network = data.unlabelled or data.labelled, phases[-1].learner.teacher
-            save_features(folder / FEATURES, network, trainer.reader, store, process.device, options.eval_batch_size)
+            batch_size = options.eval_batch_size
+            save_features(folder / FEATURES, network, Reader(described), store, process.device, batch_size)
         return TrainResult(folder, finished)
     finally:
         process.close()
@@ -110,24 +115,13 @@ def build_student(options: argparse.Namespace) -> nn.Module:
     """The network to be trained: random, from ImageNet weights, or from another run's weights."""
     if options.init_from:
         path = find_checkpoint(options.init_from, options.exps_dir)
-        student = create_model(options.network)
+        student = METHODS[options.method].create_student(options, pretrained=False)
         load_weights(student, read_checkpoint(path)["model_state_dict"], path, options.network)
         return student
     pretrained = options.pretrained
     if pretrained is None:
         pretrained = network_spec(options.network).has_pretrained
-    return create_model(options.network, pretrained)
-
-
-def inputs(options: argparse.Namespace, data: ExperimentData) -> Inputs:
-    unlabelled = data.unlabelled or data.labelled
-    return Inputs(
-        size=options.image_size,
-        labelled_protocol=PROTOCOLS[data.labelled.meta["protocol"]],
-        unlabelled_protocol=PROTOCOLS[unlabelled.meta["protocol"]],
-        flip=not options.is_full_range,
-        bf16=options.bf16,
-    )
+    return METHODS[options.method].create_student(options, pretrained)
 
 
 def description(options: argparse.Namespace) -> Description:

@@ -40,6 +40,13 @@ class ExperimentData:
     selection: HeadStore
     selected_on: str
 
+    @property
+    def told(self) -> list[str]:
+        """Lines for the log."""
+        unlabelled = f", {len(self.unlabelled)} unlabelled" if self.unlabelled else ""
+        counts = f"{len(self.labelled)} labelled heads{unlabelled}; selecting on {len(self.selection)} heads"
+        return [counts, f"`best` is selected on {self.selected_on}."]
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that name data."""

@@ -5,6 +5,7 @@ seen, with any number of workers, and several processes share one stream without
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError
+
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass
@@ -123,8 +126,14 @@ def _identity(batch: "HeadBatch | StoreError") -> "HeadBatch | StoreError":
 
 
 def own_process_group(worker: int) -> None:
-    """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state."""
+    """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state.
+
+    One that came in the moment between the fork and this call is waiting (:func:`forking_workers`), and is dropped.
+    """
     os.setpgrp()
+    while signal.sigtimedwait(_STOP_SIGNALS, 0):
+        pass
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
 def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int) -> Iterator[HeadBatch]:
@@ -157,8 +166,8 @@ def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
         generator=torch.Generator(),  # the loader draws a seed for its workers: not from the training's random state
         **order,
     )
-    with opencv_without_threads():
-        batches = iter(loader)  # the workers are forked here
+    with forking_workers():
+        batches = iter(loader)
     return _raising(batches)
 
 
@@ -170,14 +179,16 @@ def _raising(batches: "Iterator[HeadBatch | StoreError]") -> Iterator[HeadBatch]
 
 
 @contextmanager
-def opencv_without_threads() -> Iterator[None]:
-    """Processes forked within this context can use OpenCV.
+def forking_workers() -> Iterator[None]:
+    """Workers forked within this context can use OpenCV, and signals wait until :func:`own_process_group` is called.
 
     OpenCV's threads don't survive a fork, but its pool in the child believes that they do, and waits for them forever.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         cv2.setNumThreads(threads)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from semiuhpe.data.crop import box_rectangle, landmark_box, landmark_rectangle
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
-from semiuhpe.data.loading import opencv_without_threads, own_process_group
+from semiuhpe.data.loading import forking_workers, own_process_group
 from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, store_crop, store_meta, store_whole
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.rotation import euler_to_matrix, is_rotation
@@ -173,7 +173,7 @@ def _results(
         worker_init_fn=own_process_group,
         multiprocessing_context="fork" if workers else None,  # an importer is a module, which can't be pickled
     )
-    with opencv_without_threads():
+    with forking_workers():
         results = iter(loader)  # the workers are forked here
     for heads in tqdm(results, desc=f"preparing {importer.NAME}", unit="picture", disable=None):
         yield from heads

@@ -1,10 +1,20 @@
 """What the trainer asks of a method.
 
-A method is one module that owns its options and its steps. It divides a run into phases; in each phase something takes
-a step on a labelled and, where it wants one, an unlabelled batch.
+A method is one module that owns its options, its data and its steps. It divides a run into phases; in each phase a
+learner names its batches, takes a step on each, and validates.
+
+The module has
+
+- ``METRICS``: names of validation results that ``best`` can be chosen by, the smaller the better; the first is the
+  default;
+- ``add_options(parser)`` and ``check_options(options)``;
+- ``open_data(options)``: the stores, opened before anything is written; its attributes ``labelled`` (for the length of
+  an epoch) and ``told`` (lines for the log) are the trainer's;
+- ``create_student(options, pretrained)``: the network;
+- ``phases(options, student, data, description, process)``: a list of :class:`Phase`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
-from semiuhpe.data.loading import HeadBatch
 
 
 @dataclass
@@ -38,34 +47,50 @@ class Preview:
     kept: Tensor | None = None
 
 
-Pool = Callable[[], Iterator[HeadBatch]]
-"""All unlabelled heads of this process once, in order, on the device."""
+class Batch(Protocol):
+    """What a learner takes a step on is one or several of these, by name."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> "Batch": ...
+
+    def first(self, count: int) -> "Batch":
+        """The first items of the batch."""
+
+
+Batches = dict[str, Batch]
 
 
 class Learner(Protocol):
     """What happens in one phase."""
 
-    needs_unlabelled: bool
     student: nn.Module
 
     @property
     def teacher(self) -> nn.Module:
         """The network to be evaluated beside the student; the student itself where there is no teacher."""
 
-    def begin(self, pool: Pool) -> None:
+    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+        """This process's batches on the device, without end, from an iteration of the run on, which is ``step`` of
+        the phase. What they are is a function of the seed and these two."""
+
+    def begin(self) -> None:
         """Called once when the phase begins, after the student was given its starting weights."""
 
-    def refresh(self, pool: Pool) -> dict[str, float]:
+    def refresh(self) -> dict[str, float]:
         """Called every ``save_frequency`` steps; returns scalars to be logged."""
 
-    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> StepResult:
+    def step(self, batches: Batches, draws: Draws) -> StepResult:
         """The loss of one step."""
-
-    def preview(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> dict[str, Preview]:
-        """The first heads of a batch as the networks see them, by the name of the view."""
 
     def after_step(self, step: int) -> None:
         """Called after the optimizer's step number ``step`` of this phase, counted from 0."""
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """The method's ``METRICS``, and whatever else is to be logged, of the student or the teacher."""
+
+    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+        """The heads of a small batch as the networks see them, by the name of the view."""
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be saved beside the student."""

@@ -25,12 +25,12 @@ from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.views import View, labelled_view, unlabelled_views, weak_view
 from semiuhpe.config import FLAG, require
-from semiuhpe.data.loading import HeadBatch
+from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.distributed import Process, unwrap, world_size
-from semiuhpe.distributions.named import DISTRIBUTIONS
-from semiuhpe.methods.base import Phase, Pool, Preview, StepResult, forward
+from semiuhpe.evaluation.validation import POSE_METRICS
+from semiuhpe.methods.base import Batches, Phase, Preview, StepResult, forward
+from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, crop_task
 from semiuhpe.methods.supervised import (
-    Inputs,
     Supervised,
     labelled_scalars,
     negative_log_likelihood,
@@ -39,8 +39,11 @@ from semiuhpe.methods.supervised import (
 )
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
+from semiuhpe.models import create_model
+from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import geodesic_deg
 
+METRICS = POSE_METRICS
 STAGE2_LR_FACTOR = 0.1
 
 
@@ -107,14 +110,32 @@ def check_options(options: argparse.Namespace) -> None:
     )
 
 
-def phases(options: argparse.Namespace, student: nn.Module, inputs: Inputs, process: Process) -> list[Phase]:
+def open_data(options: argparse.Namespace) -> ExperimentData:
+    """The stores of a run; see :func:`semiuhpe.data.experiment.open_training_data`."""
+    data = open_training_data(options, needs_unlabelled=options.stage1_iteration < options.max_iteration)
+    require(
+        data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
+        f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
+    )
+    return data
+
+
+def create_student(options: argparse.Namespace, pretrained: bool) -> nn.Module:
+    """The backbone with its pose head."""
+    return create_model(options.network, pretrained)
+
+
+def phases(
+    options: argparse.Namespace, student: nn.Module, data: ExperimentData, description: Description, process: Process
+) -> list[Phase]:
     """Stage 1, and stage 2 unless ``stage1_iteration`` is the whole run."""
-    stage1 = Phase("stage1", Supervised(student, options.distribution, inputs), options.stage1_iteration, options.lr)
+    task = crop_task(options, data, description, process)
+    stage1 = Phase("stage1", Supervised(student, task), options.stage1_iteration, options.lr)
     if options.stage1_iteration == options.max_iteration:
         return [stage1]
     settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
     batch = round(options.batch_size * options.ulb_batch_ratio)
-    learner = SemiUHPE(student, options.distribution, inputs, settings, process, batch)
+    learner = SemiUHPE(student, task, settings, process, batch)
     stage2_lr = options.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
     stage2 = Phase("stage2", learner, options.max_iteration, stage2_lr)
     return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
@@ -123,17 +144,8 @@ def phases(options: argparse.Namespace, student: nn.Module, inputs: Inputs, proc
 class SemiUHPE:
     """Stage 2."""
 
-    needs_unlabelled = True
-
-    def __init__(
-        self, student: nn.Module, distribution: str, inputs: Inputs, settings: Settings, process: Process,
-        batch: int,
-    ):  # fmt: skip
-        self.student = student
-        self.distribution = DISTRIBUTIONS[distribution]
-        self.inputs = inputs
-        self.settings = settings
-        self.process = process
+    def __init__(self, student: nn.Module, task: CropTask, settings: Settings, process: Process, batch: int):
+        self.student, self.task, self.settings, self.process = student, task, settings, process
         self.threshold: float | Tensor = settings.conf_thres
         self._running = RunningThreshold(settings.left_ratio, batch, process.device) if settings.running_thres else None
         self._averaged = Teacher(unwrap(student), settings.ema_decay, settings.is_ema, settings.eman)
@@ -142,32 +154,38 @@ class SemiUHPE:
     def teacher(self) -> nn.Module:
         return self._averaged.network
 
-    def begin(self, pool: Pool) -> None:
-        self._averaged.reset(unwrap(self.student))
-        self.refresh(pool)
+    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+        streams = self.task.streams
+        for labelled, unlabelled in zip(streams.labelled(iteration), streams.unlabelled(step), strict=True):
+            yield {LABELLED: labelled, UNLABELLED: unlabelled}
 
-    def refresh(self, pool: Pool) -> dict[str, float]:
+    def begin(self) -> None:
+        self._averaged.reset(unwrap(self.student))
+        self.refresh()
+
+    def refresh(self) -> dict[str, float]:
         if self.settings.dynamic_thres and self._running is None:
-            entropy = self.process.gather(torch.cat(list(self._pool_entropy(pool))))
+            entropy = self.process.gather(torch.cat(list(self._pool_entropy())))
             self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
         return {"settings/conf_thres": float(self.threshold)}
 
-    def step(self, labelled: HeadBatch, unlabelled: HeadBatch, draws: Draws) -> StepResult:
-        settings, bf16 = self.settings, self.inputs.bf16
-        view, weak, strong = self._views(labelled, unlabelled, draws)
+    def step(self, batches: Batches, draws: Draws) -> StepResult:
+        settings, distribution, bf16 = self.settings, self.task.distribution, self.task.bf16
+        view, weak, strong = self._views(batches, draws)
         with torch.no_grad():
-            pseudo = predict(self.distribution, forward(self.teacher, weak.image, bf16))
+            pseudo = predict(distribution, forward(self.teacher, weak.image, bf16))
             entropy = pseudo.entropy()
             if self._running is not None:
                 self.threshold = self._running.update(self.process.gather_batch(entropy))
             kept = entropy < self.threshold
             target = pseudo
             if strong.turn is not None:
-                target = self.distribution(strong.turn @ pseudo.parameter, validate_args=False)
+                target = distribution(strong.turn @ pseudo.parameter, validate_args=False)
 
         output = forward(self.student, torch.cat([view.image, strong.image]), bf16)
-        predicted = predict(self.distribution, output[: len(labelled)])
-        predicted_strong = predict(self.distribution, output[len(labelled) :])
+        predicted, predicted_strong = (
+            predict(distribution, part) for part in output.split([len(view.image), len(strong.image)])
+        )
 
         supervised = negative_log_likelihood(predicted, view.rotation).mean()
         if settings.type_unsuper == "ce":
@@ -180,18 +198,24 @@ class SemiUHPE:
         return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
 
     @torch.no_grad()
-    def preview(self, labelled: HeadBatch, unlabelled: HeadBatch, draws: Draws) -> dict[str, Preview]:
-        _, weak, strong = self._views(labelled, unlabelled, draws)
-        pseudo = predict(self.distribution, self.teacher(weak.image).float())
+    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+        distribution = self.task.distribution
+        _, weak, strong = self._views(batches, draws)
+        pseudo = predict(distribution, self.teacher(weak.image).float())
         kept = pseudo.entropy() < self.threshold
-        student = preview_rotation(unwrap(self.student), self.distribution, strong.image)
+        student = preview_rotation(unwrap(self.student), distribution, strong.image)
         return {"weak": Preview(weak.image, pseudo.mode(), kept), "strong": Preview(strong.image, student, kept)}
 
-    def _views(self, labelled: HeadBatch, unlabelled: HeadBatch, draws: Draws) -> tuple[View, View, View]:
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        return self.task.validate(network)
+
+    def _views(self, batches: Batches, draws: Draws) -> tuple[View, View, View]:
         """The labelled heads' view, and the weak and the strong one of the unlabelled heads."""
-        inputs, settings = self.inputs, self.settings
-        view = labelled_view(labelled, inputs.labelled_protocol, inputs.size, inputs.flip, draws)
-        weak, strong = unlabelled_views(unlabelled, inputs.unlabelled_protocol, inputs.size, settings.rotate_aug, draws)
+        task, settings = self.task, self.settings
+        view = labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)
+        weak, strong = unlabelled_views(
+            batches[UNLABELLED], task.unlabelled_protocol, task.size, settings.rotate_aug, draws
+        )
         if settings.cutout_aug:
             strong.image = cutout(strong.image, draws)
         if settings.cutmix_aug:
@@ -211,14 +235,14 @@ class SemiUHPE:
             self._running.load_state_dict(state["running"])
 
     @torch.no_grad()
-    def _pool_entropy(self, pool: Pool) -> Iterator[Tensor]:
+    def _pool_entropy(self) -> Iterator[Tensor]:
         """Entropy of the teacher on the weak views that training shows it, batch by batch."""
-        process = self.process
+        process, task = self.process, self.task
         generator = torch.Generator(process.device).manual_seed(0)
         draws = Draws(generator, process.rank, process.world_size)
-        for batch in pool():
-            weak = weak_view(batch, self.inputs.unlabelled_protocol, self.inputs.size, draws)
-            yield predict(self.distribution, forward(self.teacher, weak.image, self.inputs.bf16)).entropy()
+        for batch in task.streams.pool():
+            weak = weak_view(batch, task.unlabelled_protocol, task.size, draws)
+            yield predict(task.distribution, forward(self.teacher, weak.image, task.bf16)).entropy()
 
 
 @torch.no_grad()

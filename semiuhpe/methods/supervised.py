@@ -1,6 +1,6 @@
 """Supervised training on labelled heads: the negative log likelihood of a rotation distribution."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,35 +8,16 @@ from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.views import View, labelled_view
-from semiuhpe.data.crop import Protocol
-from semiuhpe.data.loading import HeadBatch
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
-from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
-from semiuhpe.methods.base import Pool, Preview, StepResult, forward
+from semiuhpe.distributions.named import output_parameter
+from semiuhpe.methods.base import Batches, Preview, StepResult, forward
+from semiuhpe.methods.crops import LABELLED, CropTask
 from semiuhpe.rotation import geodesic_deg
 
 OVERREGULARIZATION = 1.025
 """Weight of log C in the matrix Fisher loss: above 1 it keeps the concentration from growing without limit on the
 training heads (Mohlin et al., NeurIPS 2020; 1.025 in the paper's code)."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a learner needs to know about the pictures.
-
-    Attributes:
-        size: side of the network's input in pixels.
-        labelled_protocol, unlabelled_protocol: crop protocols of the two stores.
-        flip: mirror half of the labelled heads.
-        bf16: networks compute in bfloat16.
-    """
-
-    size: int
-    labelled_protocol: Protocol
-    unlabelled_protocol: Protocol
-    flip: bool
-    bf16: bool = False
 
 
 def negative_log_likelihood(predicted, rotation: Tensor) -> Tensor:
@@ -66,35 +47,39 @@ def preview_rotation(network: nn.Module, distribution: type, image: Tensor) -> T
 class Supervised:
     """One step: a weak view of labelled heads, the student's distribution, its negative log likelihood."""
 
-    needs_unlabelled = False
-
-    def __init__(self, student: nn.Module, distribution: str, inputs: Inputs):
-        self.student = student
-        self.distribution = DISTRIBUTIONS[distribution]
-        self.inputs = inputs
+    def __init__(self, student: nn.Module, task: CropTask):
+        self.student, self.task = student, task
 
     @property
     def teacher(self) -> nn.Module:
         return unwrap(self.student)
 
-    def step(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> StepResult:
-        view = self._view(labelled, draws)
-        predicted = predict(self.distribution, forward(self.student, view.image, self.inputs.bf16))
+    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+        for batch in self.task.streams.labelled(iteration):
+            yield {LABELLED: batch}
+
+    def step(self, batches: Batches, draws: Draws) -> StepResult:
+        view = self._view(batches, draws)
+        predicted = predict(self.task.distribution, forward(self.student, view.image, self.task.bf16))
         loss = negative_log_likelihood(predicted, view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
 
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        return self.task.validate(network)
+
     @torch.no_grad()
-    def preview(self, labelled: HeadBatch, unlabelled: HeadBatch | None, draws: Draws) -> dict[str, Preview]:
-        view = self._view(labelled, draws)
-        return {"labelled": Preview(view.image, preview_rotation(self.teacher, self.distribution, view.image))}
+    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+        view = self._view(batches, draws)
+        return {LABELLED: Preview(view.image, preview_rotation(self.teacher, self.task.distribution, view.image))}
 
-    def _view(self, labelled: HeadBatch, draws: Draws) -> View:
-        return labelled_view(labelled, self.inputs.labelled_protocol, self.inputs.size, self.inputs.flip, draws)
+    def _view(self, batches: Batches, draws: Draws) -> View:
+        task = self.task
+        return labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)
 
-    def begin(self, pool: Pool) -> None:
+    def begin(self) -> None:
         pass
 
-    def refresh(self, pool: Pool) -> dict[str, float]:
+    def refresh(self) -> dict[str, float]:
         return {}
 
     def after_step(self, step: int) -> None:

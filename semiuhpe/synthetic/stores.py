@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from semiuhpe.data.crop import HEAD_BOX, box_rectangle
-from semiuhpe.data.loading import opencv_without_threads
+from semiuhpe.data.loading import forking_workers, own_process_group
 from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.rotations import random_rotations
@@ -72,8 +72,8 @@ def _rendered(jobs, workers: int) -> Iterator[StoredCrop]:
         yield from map(_render, jobs)
         return
     # Forked workers touch numpy, OpenCV and the renderer only, never torch, whose threads don't survive a fork.
-    with opencv_without_threads():
-        pool = multiprocessing.get_context("fork").Pool(workers)
+    with forking_workers():
+        pool = multiprocessing.get_context("fork").Pool(workers, own_process_group, (0,))
     with pool:
         yield from pool.imap(_render, jobs, chunksize=32)
 

@@ -2,8 +2,6 @@
 
 import argparse
 import logging
-import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +11,17 @@ from tqdm import tqdm
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.data.experiment import ExperimentData
-from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
 from semiuhpe.distributed import Process
-from semiuhpe.errors import ConfigError, TrainingError
-from semiuhpe.evaluation.protocols import Reader
-from semiuhpe.methods.base import Phase
+from semiuhpe.errors import TrainingError
+from semiuhpe.methods.base import Batches, Phase
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
 from semiuhpe.training.guard import LIMIT, NonFiniteGuard
 from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
 from semiuhpe.training.run_folder import RunLog
 from semiuhpe.training.signals import stop_on_signals
-from semiuhpe.training.validation import validate
 
 logger = logging.getLogger(__name__)
 
-LABELLED_SEED, UNLABELLED_SEED = 0, 1
 BAD_BATCH = "bad_batch.pth"
 STOP_FREQUENCY = 10
 """Several processes agree so often, in steps, on whether a signal has stopped one of them."""
@@ -41,7 +35,8 @@ class Trainer:
         folder: the run folder.
         student: the network that is trained.
         phases: what to do with it; their learners hold the same student, perhaps wrapped for several processes.
-        data: the stores.
+        data: the stores; see :mod:`semiuhpe.methods.base`.
+        metric: what ``best`` is chosen by.
         description: what the model is, for its checkpoints.
         process: this process among all.
     """
@@ -53,15 +48,15 @@ class Trainer:
         student: nn.Module,
         phases: list[Phase],
         data: ExperimentData,
+        metric: str,
         description: Description,
         process: Process,
     ):
         self.options, self.folder, self.student, self.phases = options, folder, student, phases
-        self.data, self.description, self.process = data, description, process
+        self.data, self.metric, self.description, self.process = data, metric, description, process
         self.optimizer = torch.optim.Adam(student.parameters(), lr=options.lr, fused=True)
         self.guard = NonFiniteGuard(student, self.optimizer, process)
         self.draws = Draws(torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size)
-        self.reader = Reader(description)
         self.iteration = 0
         self.best = float("inf")
         self.metrics: dict[str, float] = {}
@@ -88,7 +83,8 @@ class Trainer:
         """Trains to the end; False if a signal has stopped it before (its state is then saved in ``last.pth``)."""
         if self.process.is_main:
             self.log = RunLog(self.folder, self.options, self.iteration)
-            self._announce()
+            for line in (f"Run folder: {self.folder}", *self.data.told, f"The best has the lowest {self.metric}."):
+                logger.info(line)
         try:
             with stop_on_signals(self._request_stop):
                 for index, phase in enumerate(self.phases):
@@ -106,40 +102,32 @@ class Trainer:
             if self.log:
                 self.log.close()
 
-    def _announce(self) -> None:
-        data = self.data
-        logger.info("Run folder: %s", self.folder)
-        unlabelled = f", {len(data.unlabelled)} unlabelled" if data.unlabelled else ""
-        logger.info("%d labelled heads%s; selecting on %d heads", len(data.labelled), unlabelled, len(data.selection))
-        logger.info("`best` is selected by %s on %s.", self._selection_metric(), data.selected_on)
-
     def _run_phase(self, index: int, phase: Phase) -> bool:
         start = self.phases[index - 1].end if index else 0
-        pool = self._pool if phase.learner.needs_unlabelled else _no_pool
         if self._begun_phase != phase.name:
-            self._begin(phase, pool)
+            self._begin(phase)
         for group in self.optimizer.param_groups:
             group["lr"] = phase.lr
-        batches = self._batches(phase, start)
+        stream = phase.learner.batches(self.iteration, self.iteration - start)
         progress = tqdm(
             total=phase.end, initial=self.iteration, desc=phase.name, disable=None if self.process.is_main else True
         )
         self._meter.restart()
         with progress:
             while self.iteration < phase.end:
-                pair = next(batches)
-                self._step(phase, start, pair)
+                batches = next(stream)
+                self._step(phase, start, batches)
                 progress.update()
                 if self._due(self.options.log_frequency):
                     progress.set_postfix(loss=f"{self._log_scalars(phase)['train/loss']:.3f}")
                 if self._due(LIMIT):
-                    self._stop_if_broken(pair)
+                    self._stop_if_broken(batches)
                 if self._due(self.options.save_frequency) and self.iteration < phase.end:
-                    self._record(phase.learner.refresh(pool))
+                    self._record(phase.learner.refresh())
                     self._meter.restart()
                 if self._due(self.options.val_frequency) or self.iteration == phase.end:
                     self._validate(phase)
-                    self._show(phase, pair)
+                    self._show(phase, batches)
                     self._save("last", phase)
                     self._meter.restart()
                 if self._stopped():
@@ -154,67 +142,40 @@ class Trainer:
             return self._stop_requested
         return self._due(STOP_FREQUENCY) and self.process.any(self._stop_requested)
 
-    def _begin(self, phase: Phase, pool: Callable) -> None:
+    def _begin(self, phase: Phase) -> None:
         """Starts a phase from the best checkpoint of the phase before."""
         if self._begun_phase is not None:
             best = read_checkpoint(self.folder / "best.pth")
             self.student.load_state_dict(best["model_state_dict"])
             self.optimizer.load_state_dict(best["optimizer_state_dict"])
-        phase.learner.begin(pool)
+        phase.learner.begin()
         self._begun_phase = phase.name
         self._save("last", phase)  # best.pth will be replaced when this phase does better
         logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr)
 
-    def _step(self, phase: Phase, start: int, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
+    def _step(self, phase: Phase, start: int, batches: Batches) -> None:
         self.student.train()
         self.guard.before_step()
-        result = phase.learner.step(*batches, self.draws)
+        result = phase.learner.step(batches, self.draws)
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         self.guard.after_backward(result.loss.detach())
         self.optimizer.step()
         phase.learner.after_step(self.iteration - start)
-        self._meter.add(result.scalars, sum(len(batch) for batch in batches if batch is not None))
+        self._meter.add(result.scalars, sum(map(len, batches.values())))
         self.iteration += 1
 
-    def _stop_if_broken(self, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
+    def _stop_if_broken(self, batches: Batches) -> None:
         """Ends the run if the loss has not been finite for many steps; the last batch is saved for inspection."""
         if self.guard.in_a_row() < LIMIT:
             return
         path = self.folder / BAD_BATCH
         if self.process.is_main:
-            named = zip(("labelled", "unlabelled"), batches, strict=True)
-            save_checkpoint(path, {name: vars(batch.to(torch.device("cpu"))) for name, batch in named if batch})
+            save_checkpoint(path, {name: vars(batch.to(torch.device("cpu"))) for name, batch in batches.items()})
         raise TrainingError(
             f"iteration {self.iteration}: the loss was not finite for {LIMIT} steps in a row; lower --lr. "
             f"The last batch is in {path}; the run can go on from {self._name}"
         )
-
-    def _batches(self, phase: Phase, start: int) -> Iterator[tuple[HeadBatch, HeadBatch | None]]:
-        options, share = self.options, (self.process.rank, self.process.world_size)
-        seed = 2 * options.seed
-        stream = ShuffledStream(
-            len(self.data.labelled), options.batch_size, seed + LABELLED_SEED, self.iteration, *share
-        )
-        labelled = training_batches(self.data.labelled, stream, options.num_workers)
-        unlabelled = None
-        if phase.learner.needs_unlabelled:
-            size = round(options.batch_size * options.ulb_batch_ratio)
-            stream = ShuffledStream(
-                len(self.data.unlabelled), size, seed + UNLABELLED_SEED, self.iteration - start, *share
-            )
-            unlabelled = training_batches(self.data.unlabelled, stream, options.num_workers)
-        while True:
-            second = None if unlabelled is None else next(unlabelled).to(self.process.device)
-            yield next(labelled).to(self.process.device), second
-
-    def _pool(self) -> Iterator[HeadBatch]:
-        share = range(self.process.rank, len(self.data.unlabelled), self.process.world_size)
-        batches = ordered_batches(self.data.unlabelled.view(share), self.options.eval_batch_size)
-        total = math.ceil(len(share) / self.options.eval_batch_size)
-        quiet = None if self.process.is_main else True
-        for batch in tqdm(batches, total=total, desc="threshold", leave=False, disable=quiet):
-            yield batch.to(self.process.device)
 
     def _due(self, frequency: int) -> bool:
         return self.iteration % frequency == 0
@@ -236,37 +197,30 @@ class Trainer:
         networks = {"student": self.student}
         if phase.learner.teacher is not self.student:
             networks["teacher"] = phase.learner.teacher
-        metrics, options = {}, self.options
+        metrics = {}
         for role, network in networks.items():
             try:
-                summary = validate(network, self.reader, self.data.selection, self.process, options.eval_batch_size)
+                summary = phase.learner.validate(network)
             except TrainingError as error:
                 raise TrainingError(f"iteration {self.iteration}, {role}: {error}; lower --lr") from error
             metrics |= {f"{role}/{name}": value for name, value in summary.items()}
         self._record({f"val/{name}": value for name, value in metrics.items()})
-        metric = self._selection_metric()
-        values = {role: metrics[f"{role}/{metric}"] for role in networks}
+        values = {role: metrics[f"{role}/{self.metric}"] for role in networks}
         if self.process.is_main:
             told = ", ".join(f"{role} {value:.3f}" for role, value in values.items())
-            logger.info("iteration %d, %s: %s", self.iteration, metric, told)
+            logger.info("iteration %d, %s: %s", self.iteration, self.metric, told)
         self.metrics = metrics
         if min(values.values()) < self.best:
             self.best = min(values.values())
             self._save("best", phase)
 
-    def _selection_metric(self) -> str:
-        metric = self.options.best_metric
-        if metric.startswith("euler") and self.data.selection.euler_deg is None:
-            raise ConfigError(f"--best_metric {metric}: {self.data.selection.path} has no Euler angles")
-        return metric
-
-    def _show(self, phase: Phase, batches: tuple[HeadBatch, HeadBatch | None]) -> None:
+    def _show(self, phase: Phase, batches: Batches) -> None:
         """Puts pictures of what the networks see, and say, onto the TensorBoard."""
         if self.log is None:
             return
-        few = [None if batch is None else batch.first(PREVIEW_HEADS) for batch in batches]
+        few = {name: batch.first(PREVIEW_HEADS) for name, batch in batches.items()}
         draws = Draws(torch.Generator(self.process.device).manual_seed(self.iteration))
-        for name, preview in phase.learner.preview(*few, draws).items():
+        for name, preview in phase.learner.preview(few, draws).items():
             self.log.picture(self.iteration, f"heads/{name}", preview_sheet(preview))
 
     def _save(self, name: str, phase: Phase) -> None:
@@ -321,7 +275,3 @@ class Trainer:
 
     def _request_stop(self) -> None:
         self._stop_requested = True
-
-
-def _no_pool() -> Iterator[HeadBatch]:
-    return iter(())

@@ -1,0 +1,98 @@
+"""What the learners of head crops share: where crops come from, how networks see them, what is validated."""
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import nn
+from tqdm import tqdm
+
+from semiuhpe.data.crop import PROTOCOLS, Protocol
+from semiuhpe.data.experiment import ExperimentData
+from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
+from semiuhpe.distributed import Process
+from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.evaluation.validation import PoseValidation
+from semiuhpe.models.checkpoint import Description
+
+LABELLED, UNLABELLED = "labelled", "unlabelled"
+_LABELLED_SEED, _UNLABELLED_SEED = 0, 1
+
+
+class HeadStreams:
+    """Batches of this process's share of the heads, on the device.
+
+    Args:
+        options: parsed ones of the experiment.
+        data: the stores.
+        process: this process among all.
+    """
+
+    def __init__(self, options: argparse.Namespace, data: ExperimentData, process: Process):
+        self.options, self.data, self.process = options, data, process
+
+    def labelled(self, iteration: int) -> Iterator[HeadBatch]:
+        """Endless batches, from that of an iteration of the run on."""
+        return self._stream(self.data.labelled, self.options.batch_size, _LABELLED_SEED, iteration)
+
+    def unlabelled(self, step: int) -> Iterator[HeadBatch]:
+        """Endless batches, from that of a step of the phase on."""
+        size = round(self.options.batch_size * self.options.ulb_batch_ratio)
+        return self._stream(self.data.unlabelled, size, _UNLABELLED_SEED, step)
+
+    def _stream(self, store, size: int, seed: int, start: int) -> Iterator[HeadBatch]:
+        share = (self.process.rank, self.process.world_size)
+        stream = ShuffledStream(len(store), size, 2 * self.options.seed + seed, start, *share)
+        for batch in training_batches(store, stream, self.options.num_workers):
+            yield batch.to(self.process.device)
+
+    def pool(self) -> Iterator[HeadBatch]:
+        """This process's share of the unlabelled heads once, in order."""
+        share = range(self.process.rank, len(self.data.unlabelled), self.process.world_size)
+        batches = ordered_batches(self.data.unlabelled.view(share), self.options.eval_batch_size)
+        total = math.ceil(len(share) / self.options.eval_batch_size)
+        quiet = None if self.process.is_main else True
+        for batch in tqdm(batches, total=total, desc="threshold", leave=False, disable=quiet):
+            yield batch.to(self.process.device)
+
+
+@dataclass(frozen=True)
+class CropTask:
+    """Head crops in, distributions of rotations out.
+
+    Attributes:
+        size: side of the network's input in pixels.
+        labelled_protocol, unlabelled_protocol: crop protocols of the two stores.
+        flip: mirror half of the labelled heads.
+        distribution: its class.
+        streams: where the heads come from.
+        validate: mean errors of a network on the heads that ``best`` is selected on.
+        bf16: networks compute in bfloat16.
+    """
+
+    size: int
+    labelled_protocol: Protocol
+    unlabelled_protocol: Protocol
+    flip: bool
+    distribution: type
+    streams: HeadStreams
+    validate: Callable[[nn.Module], dict[str, float]]
+    bf16: bool = False
+
+
+def crop_task(
+    options: argparse.Namespace, data: ExperimentData, description: Description, process: Process
+) -> CropTask:
+    """The task that an experiment's options describe."""
+    unlabelled = data.unlabelled or data.labelled
+    return CropTask(
+        size=options.image_size,
+        labelled_protocol=PROTOCOLS[data.labelled.meta["protocol"]],
+        unlabelled_protocol=PROTOCOLS[unlabelled.meta["protocol"]],
+        flip=not options.is_full_range,
+        distribution=DISTRIBUTIONS[options.distribution],
+        streams=HeadStreams(options, data, process),
+        validate=PoseValidation(description, data.selection, process, options.eval_batch_size),
+        bf16=options.bf16,
+    )
