@@ -118,6 +118,7 @@ HEADS = {
     "leer": [Dropped("leer", "no head")],
     "außen": [RawHead("außen/0", box=np.array([200, 10, 40, 40]))],
     "flach": [RawHead("flach/0", box=np.array([10, 10, 40, np.nan]))],
+    "schmal": [RawHead("schmal/0", box=np.array([10, 10, 0, 40]))],
 }
 
 
@@ -131,6 +132,8 @@ def test_what_is_kept_and_dropped_is_told(tmp_path, workers):
         "1 left out: no head",
         "broken: außen/0: box [200.0, 10.0, 40.0, 40.0] lies outside the image of 120x90 pixels",
         "broken: flach/0: box [10.0, 10.0, 40.0, nan] is empty or not finite; "
+        "a box is x, y, w, h in pixels, w and h positive",
+        "broken: schmal/0: box [10.0, 10.0, 0.0, 40.0] is empty or not finite; "
         "a box is x, y, w, h in pixels, w and h positive",
     ]
     store = HeadStore(out)
@@ -239,19 +242,74 @@ def test_interrupted_preparation(tmp_path, sent):
 
 
 def test_two_processes_preparing_one_store(tmp_path):
+    """The second is turned away, and the first is not disturbed."""
     out = tmp_path / "a.lmdb"
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(out)], stdout=subprocess.PIPE, text=True)
+    script = SLOW.replace("range(500)", "range(60)")
+    process = subprocess.Popen([sys.executable, "-c", script, str(out)], stdout=subprocess.PIPE, text=True)
     process.stdout.readline()
     with pytest.raises(StoreError, match="another process"):
-        prepare(Toy(HEADS), tmp_path, out, "test")
-    process.kill()
-    process.wait()
+        prepare(Toy(HEADS), tmp_path, out, "test", overwrite=True)
+    assert process.wait(timeout=60) == 0
+    assert len(HeadStore(out)) == 60
+    assert sorted(os.listdir(tmp_path)) == ["a.lmdb"]
 
 
-def test_a_target_that_can_not_be_written(tmp_path, capsys):
+def heads_with_odd_names(folder):
+    for name in ("größe 1.png", "頭.png", "a,b;c'd.png"):
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(folder / name)
+    return folder
+
+
+def test_names_of_files_that_are_not_ascii(tmp_path):
+    source, out = heads_with_odd_names(tmp_path / "Köpfe ä"), tmp_path / "früh" / "köpfe.lmdb"
+    (source / "kaputt é.png").write_bytes(b"no picture")
+    assert run(prepare_cli.main, ["folder", "--source", str(source), "--out", str(out), "--workers", "2"]) == 1
+    assert sorted(HeadStore(out).names) == ["a,b;c'd.png", "größe 1.png", "頭.png"]
+    assert (out / DROPPED_FILE).read_text(encoding="utf-8").splitlines()[1].startswith("kaputt é.png,")
+
+
+@pytest.mark.parametrize("parent", ["/proc/heads", "/proc", "file"])
+def test_a_target_that_can_not_be_written(tmp_path, parent, capsys):
     source = write_aflw(tmp_path / "raw", [(0, 0, 0)])
-    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", "/proc/heads/a.lmdb"]) == 2
-    assert "/proc/heads/a.lmdb: can't be written" in error_line(capsys)
+    (tmp_path / "file").write_text("")
+    out = tmp_path / parent / "a.lmdb"
+    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 2
+    assert f"{out}: can't be written" in error_line(capsys)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_target(tmp_path, capsys):
+    source = write_aflw(tmp_path / "raw", [(0, 0, 0)])
+    (tmp_path / "data").mkdir(mode=0o555)
+    out = tmp_path / "data" / "a.lmdb"
+    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 2
+    assert f"{out}: can't be written" in error_line(capsys)
+
+
+LIMITED_DISK = """
+import resource, signal, sys
+from semiuhpe.cli.entry import run
+from semiuhpe.cli.prepare import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(run(main, sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("limit", [1_000, 60_000])
+def test_a_full_target(tmp_path, limit):
+    """Whether it is full at once or in the middle: one line, exit code 2, and the store before is as it was."""
+    source, out = write_aflw(tmp_path / "raw", [(0, 0, 0)] * 2), tmp_path / "out" / "a.lmdb"
+    prepare(Toy(HEADS), tmp_path, out, "test")
+    command = ["AFLW2000", "--source", str(source), "--out", str(out), "--overwrite", "--workers", "0"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED_DISK, str(limit), *command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and "can't be written" in errors[0] and "Traceback" not in done.stderr
+    assert os.listdir(tmp_path / "out") == ["a.lmdb"] and len(HeadStore(out)) == 2
 
 
 def test_every_importer_says_what_it_is():

@@ -1,3 +1,4 @@
+import io
 import multiprocessing
 import os
 import pickle
@@ -245,6 +246,25 @@ def test_broken_contents(tmp_path, key):
         transaction.put(key, b"not what it was")
     with pytest.raises(StoreError, match="make"):
         HeadStore(path).image(1)
+
+
+def test_meta_without_all_that_is_known(tmp_path):
+    path = write(tmp_path / "a.lmdb")
+    with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"__meta__", b'{"format_version": 2, "count": 5, "size": 16}')
+    with pytest.raises(StoreError, match="it has no dataset, split, protocol"):
+        HeadStore(path)
+
+
+def test_labels_of_the_wrong_shape(tmp_path):
+    path = write(tmp_path / "a.lmdb")
+    packed = io.BytesIO()
+    labels = {"box": np.zeros((5, 3)), "bounds": np.zeros((5, 4)), "scale": np.ones(5), "names": np.array(["a"] * 5)}
+    np.savez(packed, **labels)
+    with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"__labels__", packed.getvalue())
+    with pytest.raises(StoreError, match=r"box has the shape \(5, 3\), not \(5, 4\)"):
+        HeadStore(path)
 
 
 def test_store_of_another_format_version(tmp_path):

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Sequence
 
-from semiuhpe.cli import features, prepare, quickstart, synth
+from semiuhpe.cli import features, inspect, prepare, quickstart, synth
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
 COMMANDS = {
     "prepare": (prepare.main, "write the head store of a raw dataset"),
+    "inspect": (inspect.main, "say what is in a head store, draw its labels, or verify it"),
     "synth": (synth.main, "render a head store"),
     "features": (features.main, "plot the features of unlabelled heads (t-SNE)"),
     "quickstart": (quickstart.main, "render, train three models, evaluate, report"),

@@ -32,6 +32,9 @@ from semiuhpe.errors import StoreError
 
 FORMAT_VERSION = 2
 ATTRIBUTE = "attribute_"
+LABEL_SHAPES = {"rotation": (3, 3), "euler_deg": (3,), "box": (4,), "bounds": (4,), "scale": (), "names": ()}
+"""What a head has of each label; attributes are as names."""
+_META_KEYS = ("size", "dataset", "split", "protocol", "loose", "full_range", "labelled", "source", "settings")
 
 
 class HeadStore:
@@ -97,10 +100,21 @@ class HeadStore:
         """(H, W, 3) uint8 RGB crop of one head."""
         stored = int(self.indices[index])
         encoded = self._get(b"%09d" % stored)
-        image = None if encoded is None else cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+        try:
+            image = cv2.imdecode(np.frombuffer(encoded or b"", np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error:  # for no bytes at all, or a header with an absurd size
+            image = None
         if image is None:
             raise StoreError(f"{self.path}: head {stored} can't be decoded; make the store again")
         return image
+
+    def encoded_bytes(self) -> np.ndarray:
+        """(N,) int64 sizes of the encoded crops in bytes, 0 where one is missing. Reads none of them."""
+        try:
+            with _environment(self.path).begin(buffers=True) as transaction:
+                return np.array([len(transaction.get(b"%09d" % stored, b"")) for stored in self.indices], np.int64)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: is damaged ({error}); copy or make it again") from error
 
     def view(self, indices: Sequence[int] | np.ndarray) -> "HeadStore":
         """A part of this view, by positions in it."""
@@ -132,6 +146,9 @@ class HeadStore:
             raise StoreError(
                 f"{self.path}: has format version {version}, this program reads {FORMAT_VERSION}; make it again"
             )
+        missing = [key for key in _META_KEYS if key not in meta]
+        if missing:
+            raise StoreError(f"{self.path}: its __meta__ is broken (it has no {', '.join(missing)}); make it again")
         return meta
 
     def _read_labels(self) -> dict[str, np.ndarray]:
@@ -140,8 +157,9 @@ class HeadStore:
             with np.load(io.BytesIO(raw or b""), allow_pickle=False) as arrays:
                 labels = {name: arrays[name] for name in arrays.files}
             for name in ("box", "bounds", "scale", "names", *labels):
-                if len(labels[name]) != self.meta["count"]:
-                    raise ValueError(f"{name} has {len(labels[name])} rows for {self.meta['count']} heads")
+                expected = (self.meta["count"], *LABEL_SHAPES.get(name, ()))
+                if labels[name].shape != expected:
+                    raise ValueError(f"{name} has the shape {labels[name].shape}, not {expected}")
         except Exception as error:  # numpy and zipfile raise many types on broken bytes
             raise StoreError(f"{self.path}: its labels are broken ({error}); make it again") from error
         return labels

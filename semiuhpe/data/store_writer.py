@@ -18,13 +18,12 @@ import lmdb
 import numpy as np
 
 from semiuhpe.data.crop import Protocol, Rectangle, box_in_crop, cut, whole_picture
-from semiuhpe.data.store import ATTRIBUTE, FORMAT_VERSION
+from semiuhpe.data.store import ATTRIBUTE, FORMAT_VERSION, LABEL_SHAPES
 from semiuhpe.errors import StoreError
 
 JPEG_QUALITY = 92
 _MAP_SIZE = 1 << 40  # An upper limit on the address range; the file is as large as its contents.
 _WRITE_BATCH = 512
-_LABEL_SHAPES = {"rotation": (3, 3), "euler_deg": (3,), "box": (4,), "bounds": (4,), "scale": ()}
 
 
 class StoredCrop(NamedTuple):
@@ -199,9 +198,9 @@ class StoreWriter:
         if not self._count:
             raise StoreError(f"{self.path}: no head was kept, so no store is written")
         arrays = {
-            key: np.array(values, np.float32).reshape(-1, *_LABEL_SHAPES[key])
-            if key in _LABEL_SHAPES
-            else np.array(values, dtype=np.str_)
+            key: np.array(values, dtype=np.str_)
+            if key == "names" or key.startswith(ATTRIBUTE)
+            else np.array(values, np.float32).reshape(-1, *LABEL_SHAPES[key])
             for key, values in self._labels.items()
         }
         packed = io.BytesIO()
