@@ -1,8 +1,12 @@
 """Small raw datasets in the layouts of the real ones."""
 
+import json
+
 import numpy as np
 import scipy.io
 from PIL import Image
+
+GREEN = (0, 200, 0)
 
 
 def write_aflw(folder, angles):
@@ -33,3 +37,35 @@ def write_300wlp(root, with_landmarks):
             points = np.stack([rng.uniform(20, 30, 68), rng.uniform(40, 80, 68)], axis=1)
             scipy.io.savemat(root / "landmarks" / "AFW" / f"{i}_pts.mat", {"pts_2d": points})
     return root
+
+
+def picture_with_head(box, width=160, height=120):
+    """Noise without green, and a green rectangle where the head is."""
+    image = np.random.default_rng(0).integers(0, 60, (height, width, 3), dtype=np.uint8)
+    x, y, w, h = (round(value) for value in box)
+    image[y : y + h, x : x + w] = GREEN
+    return image
+
+
+def model_view(rotation):
+    """The 4x4 matrix of OpenGL, which looks along -z with y up, of a rotation head to camera; 1.5 away."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.diag([1, -1, -1]) @ rotation
+    matrix[:3, 3] = [0.1, 0.2, -1.5]
+    return matrix.tolist()
+
+
+def write_dad(root, split, items, rotations=None):
+    """Items are (name, box, attributes)."""
+    folder = root / "DAD-3DHeadsDataset" / split
+    (folder / "images").mkdir(parents=True)
+    entries = [{"item_id": name, "bbox": box, "attributes": attributes} for name, box, attributes in items]
+    (folder / f"{split}.json").write_text(json.dumps(entries))
+    for name, box, _ in items:
+        Image.fromarray(picture_with_head(box)).save(folder / "images" / f"{name}.png")
+    if rotations is not None:
+        (folder / "annotations").mkdir()
+        for (name, *_), rotation in zip(items, rotations, strict=True):
+            labels = {"vertices": [[0.0, 0.0, 0.0]], "model_view_matrix": model_view(rotation)}
+            (folder / "annotations" / f"{name}.json").write_text(json.dumps(labels))
+    return folder

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from known_predictions import write_heads
 from PIL import Image
 from raw_datasets import write_aflw
 
@@ -19,6 +21,7 @@ from semiuhpe.cli import synth as synth_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
+from semiuhpe.models.checkpoint import read_checkpoint, save_checkpoint
 from semiuhpe.rotation import is_rotation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +101,9 @@ def test_evaluate_bad_input(trained, stores, tmp_path, capsys):
     assert "no such checkpoint" in error_line(capsys)
     assert run(evaluate_cli.main, [str(trained), *store, "--network", "resnet18"]) == 2
     assert "is a checkpoint of plainnet" in error_line(capsys)
-    assert run(evaluate_cli.main, [str(trained)]) == 2
+    alone = tmp_path / "alone.pth"
+    shutil.copy(trained, alone)
+    assert run(evaluate_cli.main, [str(alone)]) == 2
     assert "--test_set is not given" in error_line(capsys)
     assert run(evaluate_cli.main, [str(trained), *store, "--output", str(tmp_path / "no" / "x.json")]) == 2
     assert "--output" in error_line(capsys)
@@ -106,6 +111,67 @@ def test_evaluate_bad_input(trained, stores, tmp_path, capsys):
     broken.write_bytes(trained.read_bytes()[:10_000])
     assert run(evaluate_cli.main, [str(broken), *store]) == 2
     assert "truncated" in error_line(capsys)
+
+
+def test_evaluate_takes_what_is_not_said_from_the_run(trained, stores, capsys):
+    assert run(evaluate_cli.main, [str(trained), "--protocol", "paper"]) == 0
+    printed = capsys.readouterr().out
+    for words in ("student", "teacher", "95% interval", "the paper's arithmetic", "Euler MAE", "under 30"):
+        assert words in printed
+    found = json.loads((trained.parent / "eval_test.json").read_text())
+    assert found["store"]["path"] == str(stores["test"]) and found["settings"]["protocol"] == "paper"
+    assert found["settings"]["trained_iterations"] == found["run"]["max_iteration"] == 6
+    digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert (found["checkpoint"]["sha256"], found["checkpoint"]["selected_on_this_set"]) == (digest, False)
+    assert {"eval_test.json", "eval_test.npz", "report.html"} <= {path.name for path in trained.parent.iterdir()}
+
+
+def test_evaluate_says_when_best_was_chosen_on_the_test_set(trained, stores, capsys):
+    assert run(evaluate_cli.main, [str(trained.with_name("best.pth"))]) == 0
+    assert "selected on this very set" in capsys.readouterr().out
+    assert run(evaluate_cli.main, [str(trained.with_name("best.pth")), "--test_set", str(stores["labelled"])]) == 0
+    assert "selected on this very set" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "option, value, words",
+    [
+        ("network", "resnet18", "--network resnet18"),
+        ("is_full_range", "true", "--is_full_range True"),
+        ("image_size", "64", "--image_size 64"),
+        ("distribution", "RotationLaplace", "--distribution RotationLaplace"),
+    ],
+)
+def test_evaluate_refuses_options_that_contradict_the_checkpoint(trained, tmp_path, capsys, option, value, words):
+    settings = tmp_path / "settings.yml"
+    settings.write_text(f"{option}: {value}\n")
+    for more in (["--config", str(settings)], [f"--{option}", value]):
+        assert run(evaluate_cli.main, [str(trained), *more]) == 2
+        assert words in error_line(capsys)
+    assert not list(trained.parent.glob("eval_*"))
+
+
+def test_evaluate_refuses_stores_and_models_that_can_not_be_evaluated(trained, tmp_path, capsys):
+    def refused(checkpoint, *more):
+        assert run(evaluate_cli.main, [str(checkpoint), *map(str, more)]) == 2
+        assert not [path for pattern in ("eval_*", "report*") for path in checkpoint.parent.glob(pattern)]
+        return error_line(capsys)
+
+    Image.new("RGB", (40, 40)).save(tmp_path / "head.png")
+    unlabelled = tmp_path / "unlabelled.lmdb"
+    command = ["folder", "--source", str(tmp_path), "--split", "test", "--out", str(unlabelled), "--workers", "0"]
+    assert run(prepare_cli.main, command) == 0
+    assert "has no labels" in refused(trained, "--test_set", unlabelled)
+    mirrored = write_heads(tmp_path / "mirrored.lmdb", -np.eye(3)[None])
+    assert "not rotations (head000)" in refused(trained, "--test_set", mirrored)
+    checkpoint = read_checkpoint(trained)
+    checkpoint["model_state_dict_ema"]["head.7.bias"][:] = torch.nan
+    broken = tmp_path / "run" / "nan.pth"
+    broken.parent.mkdir()
+    save_checkpoint(broken, checkpoint)
+    assert "not finite" in refused(broken, "--test_set", write_heads(tmp_path / "heads.lmdb", np.eye(3)[None]))
+    (trained.parent / "config.yml").write_text("a: [")
+    assert "is not a readable settings file" in refused(trained)
 
 
 def test_evaluate_finds_runs_by_the_papers_names(trained, stores, settings):
@@ -137,7 +203,7 @@ def test_quickstart(tmp_path, capsys):
     page = tmp_path / "exps" / "quickstart" / "report.html"
     text = page.read_text()
     assert text.count("<img") > 40
-    assert not re.search(r'(src|href)="(?!data:)', text), "the page must not need anything beside it"
+    assert not re.search(r'(src|href)="(?!data:|#)', text), "the page must not need anything beside it"
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "exps").rglob("last.pth")}
     assert len(first) == 3
 

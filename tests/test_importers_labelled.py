@@ -9,6 +9,7 @@ import pytest
 import scipy.io
 import torch
 from PIL import Image
+from raw_datasets import model_view, picture_with_head, write_dad
 
 from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import crop_by_box
@@ -17,16 +18,6 @@ from semiuhpe.data.importers.base import LIMITED
 from semiuhpe.data.prepare import prepare
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.rotation import euler_to_matrix, matrix_to_euler, mirror
-
-GREEN = (0, 200, 0)
-
-
-def picture_with_head(box, width=160, height=120):
-    """Noise without green, and a green rectangle where the head is."""
-    image = np.random.default_rng(0).integers(0, 60, (height, width, 3), dtype=np.uint8)
-    x, y, w, h = (round(value) for value in box)
-    image[y : y + h, x : x + w] = GREEN
-    return image
 
 
 def green_box(image):
@@ -253,30 +244,6 @@ ALL = {
     "quality": "hq", "gender": "female", "expression": False, "age": "young", "occlusions": True, "pose": "atypical",
     "standard light": None,
 }  # fmt: skip
-
-
-def model_view(rotation):
-    """The 4x4 matrix of OpenGL, which looks along -z with y up, of a rotation head to camera; 1.5 away."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.diag([1, -1, -1]) @ rotation
-    matrix[:3, 3] = [0.1, 0.2, -1.5]
-    return matrix.tolist()
-
-
-def write_dad(root, split, items, rotations=None):
-    """Items are (name, box, attributes)."""
-    folder = root / "DAD-3DHeadsDataset" / split
-    (folder / "images").mkdir(parents=True)
-    entries = [{"item_id": name, "bbox": box, "attributes": attributes} for name, box, attributes in items]
-    (folder / f"{split}.json").write_text(json.dumps(entries))
-    for name, box, _ in items:
-        Image.fromarray(picture_with_head(box)).save(folder / "images" / f"{name}.png")
-    if rotations is not None:
-        (folder / "annotations").mkdir()
-        for (name, *_), rotation in zip(items, rotations, strict=True):
-            labels = {"vertices": [[0.0, 0.0, 0.0]], "model_view_matrix": model_view(rotation)}
-            (folder / "annotations" / f"{name}.json").write_text(json.dumps(labels))
-    return folder
 
 
 @pytest.mark.parametrize("source", ["DAD-3DHeadsDataset", "."])

@@ -40,6 +40,13 @@ def test_a_half_turn_is_180_degrees():
     torch.testing.assert_close(errors["frobenius"], torch.full((50,), 8**0.5).double())
 
 
+@pytest.mark.parametrize("angle", [1e-6, 1e-3, 179.999, 179.999999])
+def test_angles_are_exact_at_both_ends(angle):
+    rotations = random_rotations()
+    errors = pose_errors(in_plane_rotation(torch.tensor(angle).double()) @ rotations, rotations)
+    torch.testing.assert_close(errors["geodesic_deg"], torch.full((50,), angle).double(), atol=2e-8, rtol=0)
+
+
 def test_frobenius_follows_from_the_angle():
     predicted, truth = random_rotations(), random_rotations().flip(0)
     angle = torch.deg2rad(geodesic_deg(predicted, truth))

@@ -1,18 +1,20 @@
 """``eval.py``: evaluates a checkpoint on a labelled store."""
 
-import json
-import os
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from semiuhpe.cli.options import experiment_parser
-from semiuhpe.config import parse, require
+from semiuhpe.cli.trained import STUDENT, check_output, load_models, loader_workers, parse_for_run, trained_parser
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
-from semiuhpe.evaluation.protocols import Reader, evaluate
-from semiuhpe.models import load_checkpoint, network_spec
-from semiuhpe.training.run_folder import find_checkpoint
+from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
+from semiuhpe.evaluation.protocols import Reader, evaluate_all
+from semiuhpe.evaluation.results import collect, write_results
+from semiuhpe.training.run_folder import read_scalars
 
+EXACT, PAPER = "exact", "paper"
+REPORT = "report.html"
 COLUMNS = {
     "geodesic_mean_deg": "geodesic mean",
     "geodesic_median_deg": "median",
@@ -27,35 +29,84 @@ COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = experiment_parser("eval.py", "Evaluates a checkpoint on a labelled head store.")
-    parser.add_argument("checkpoint", help="a checkpoint file, or EXP_DETAIL/DATE/best of a run")
-    parser.add_argument("--output", metavar="FILE", help="eval_<test_set>.json beside the checkpoint if not given")
-    parser.set_defaults(network=None)
-    options = parse(parser, argv)
-    if options.network:
-        network_spec(options.network)
-    path = find_checkpoint(options.checkpoint, options.exps_dir)
-    networks = {"student": load_checkpoint(path, teacher=False), "teacher": load_checkpoint(path)}
-    model = networks["student"]
-    require(
-        options.network in (None, model.network),
-        f"--network {options.network}: {path} is a checkpoint of {model.network}",
+    parser = trained_parser("eval.py", "Evaluates a checkpoint, student and teacher, on a labelled head store.")
+    parser.add_argument(
+        "--output", metavar="FILE", help="eval_<test_set>.json, with report.html, beside the checkpoint if not given"
     )
+    parser.add_argument(
+        "--protocol", choices=(EXACT, PAPER), default=EXACT, help="print the paper's arithmetic beside the exact one"
+    )
+    options, path = parse_for_run(parser, argv)
+    models = load_models(options, path)
     store = open_labelled(options, "test_set")
-    output = Path(options.output) if options.output else path.parent / f"eval_{Path(options.test_set).stem}.json"
-    writable = output.parent.is_dir() and os.access(output.parent, os.W_OK)
-    require(writable, f"--output {output}: can't be written; name another")
+    output = output_path(options, path)
     device = pick_device(options.gpu_ids)
-    reader = Reader(model.description)
-    results = {
-        role: evaluate(loaded.model.to(device), reader, store, device, options.eval_batch_size, progress=True).summary
-        for role, loaded in networks.items()
+    description = models[STUDENT].description
+    evaluations = evaluate_all(
+        {role: loaded.model.to(device) for role, loaded in models.items()},
+        Reader(description),
+        store,
+        device,
+        options.eval_batch_size,
+        num_workers=loader_workers(options, device),
+        progress=True,
+    )
+    settings = {
+        "test_set": options.test_set,
+        "protocol": options.protocol,
+        "eval_batch_size": options.eval_batch_size,
+        "device": device.type,
+        "trained_iterations": trained_iterations(path),
     }
-    print(f"{path} on {store.path} ({len(store)} heads; degrees)")
-    print(table(results))
-    output.write_text(json.dumps({"checkpoint": str(path), "store": str(store.path), "results": results}, indent=1))
-    print(f"written to {output}")
+    results = collect(evaluations, store, description, path, settings)
+    print(f"{path} on {store.path} ({len(store)} heads; degrees)\n")
+    print(means_table(results.summary))
+    if options.protocol == PAPER:
+        print(f"\nthe paper's arithmetic, and the exact one\n\n{paper_table(results.summary)}")
+    if results.summary["checkpoint"]["selected_on_this_set"]:
+        print(f"\nnote: {SELECTED}")
+    report = output.with_suffix(".html") if options.output else output.parent / REPORT
+    write_results(results, output)
+    write_report(report, results, store)
+    print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {report.name} beside it")
     return 0
+
+
+def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
+    """Where the results go; ConfigError if nothing can be written there."""
+    name = f"eval_{Path(options.test_set).stem}.json"
+    output = Path(options.output) if options.output else checkpoint.parent / name
+    check_output(output)
+    return output
+
+
+def trained_iterations(checkpoint: Path) -> int | None:
+    """How far the run has come that a checkpoint lies in; None if it lies in none."""
+    try:
+        return max(entry["step"] for entry in read_scalars(checkpoint.parent))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def means_table(summary: Mapping[str, Any]) -> str:
+    """All means with their intervals, a row each, two columns for each model."""
+    results, intervals = summary["results"], summary["intervals"]
+    rows = [["", *(cell for name in results for cell in (name, "95% interval"))]]
+    for key, text in MEANS.items():
+        if key in next(iter(results.values())):
+            cells = ((number(key, row[key]), interval_text(key, intervals[name][key])) for name, row in results.items())
+            rows.append([text, *(cell for pair in cells for cell in pair)])
+    return aligned(rows)
+
+
+def paper_table(summary: Mapping[str, Any]) -> str:
+    """What the paper's code prints, beside the exact numbers, with its four decimals."""
+    paper, results = summary["paper"], summary["results"]
+    rows = [["", *(f"{name}, {kind}" for name in results for kind in (PAPER, EXACT))]]
+    for key in MEANS:
+        if key in next(iter(paper.values())):
+            rows.append([MEANS[key], *(f"{values[name][key]:.4f}" for name in results for values in (paper, results))])
+    return aligned(rows)
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
@@ -64,9 +115,13 @@ def table(results: dict[str, dict[str, float]]) -> str:
     cells = [["", *(COLUMNS[name] for name in columns)]]
     for role, row in results.items():
         cells.append([role, *(f"{row[name]:.3f}" if name in row else "" for name in columns)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
+    return aligned(cells)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Cells in columns of text, the first aligned to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
         "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in cells
-    ]
-    return "\n".join(lines)
+        for row in rows
+    )

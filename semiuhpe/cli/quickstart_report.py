@@ -10,7 +10,7 @@ import torch
 
 from semiuhpe.data.experiment import open_labelled, store_path
 from semiuhpe.data.store import HeadStore
-from semiuhpe.evaluation import report
+from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.protocols import Evaluation
 from semiuhpe.rotation import euler_to_matrix, geodesic_deg
 
@@ -103,11 +103,11 @@ def _plots(store: HeadStore, results: dict[str, ModelResult]) -> str:
     truth = torch.from_numpy(store.rotation)
     from_front = geodesic_deg(truth, euler_to_matrix(torch.zeros(3))).numpy()
     limit = 180 if store.meta["full_range"] else 120
-    by_angle = report.plot_error_by_angle(
+    by_angle = plots.plot_error_by_angle(
         from_front, errors, np.arange(0, limit + 1, 15), "true rotation from frontal (degrees)"
     )
     return report.section("Error against angle", by_angle) + report.section(
-        "Cumulative error", report.plot_cumulative(errors, 120 if store.meta["full_range"] else 60)
+        "Cumulative error", plots.plot_cumulative(errors, 120 if store.meta["full_range"] else 60)
     )
 
 
@@ -117,8 +117,8 @@ def _curves(results: dict[str, ModelResult]) -> str:
         role = "teacher" if any("val/teacher/geodesic_mean_deg" in entry for entry in result.scalars) else "student"
         validation[name] = result.curve(f"val/{role}/geodesic_mean_deg")
     pseudo = {name: result.curve("ssl/kept_error_deg") for name, result in results.items()}
-    content = report.plot_curves(validation, "validation error (degrees)")
-    content += report.plot_curves(pseudo, "error of kept pseudo labels (degrees)")
+    content = plots.plot_curves(validation, "validation error (degrees)")
+    content += plots.plot_curves(pseudo, "error of kept pseudo labels (degrees)")
     text = (
         "Above: error on held-out clean heads, which says little about wild ones. Below: true error of the pseudo "
         "labels that were kept. Iterations of the semi-supervised runs are counted from the end of stage 1."

@@ -6,6 +6,8 @@ from torch import Tensor
 from semiuhpe.rotation import geodesic_deg, matrix_to_euler, wrap_deg
 
 AXIS_NAMES = ("left", "down", "front")
+EULER_NAMES = ("pitch", "yaw", "roll")
+SHARE_LIMITS_DEG = (5, 10, 15, 30)
 
 
 def pose_errors(
@@ -43,17 +45,20 @@ def _angle_between(first: Tensor, second: Tensor) -> Tensor:
     return torch.atan2(sine, (first * second).sum(-2))
 
 
-def summarize(errors: dict[str, Tensor]) -> dict[str, float]:
-    """Means (and the median geodesic error) over all heads, as plain numbers."""
-    summary = {
-        "geodesic_mean_deg": errors["geodesic_deg"].mean(),
-        "geodesic_median_deg": errors["geodesic_deg"].quantile(0.5),
-        "frobenius_mean": errors["frobenius"].mean(),
-    }
-    for name, column in zip(AXIS_NAMES, errors["axis_deg"].unbind(-1), strict=True):
-        summary[f"{name}_axis_mean_deg"] = column.mean()
+def averaged_columns(errors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Everything whose mean over the heads is reported, (N,) float64 by the name that the mean goes by."""
+    geodesic, axis = errors["geodesic_deg"], errors["axis_deg"]
+    columns = {"geodesic_mean_deg": geodesic, "frobenius_mean": errors["frobenius"], "axis_mean_deg": axis.mean(-1)}
+    columns |= {f"{name}_axis_mean_deg": axis[:, i] for i, name in enumerate(AXIS_NAMES)}
+    columns |= {f"under_{limit}_deg": (geodesic < limit).double() for limit in SHARE_LIMITS_DEG}
     if "euler_abs_deg" in errors:
-        for name, column in zip(("pitch", "yaw", "roll"), errors["euler_abs_deg"].unbind(-1), strict=True):
-            summary[f"{name}_mae_deg"] = column.mean()
-        summary["euler_mae_deg"] = errors["euler_abs_deg"].mean()
-    return {name: float(value) for name, value in summary.items()}
+        euler = errors["euler_abs_deg"]
+        columns |= {f"{name}_mae_deg": euler[:, i] for i, name in enumerate(EULER_NAMES)}
+        columns["euler_mae_deg"] = euler.mean(-1)
+    return {name: column.double() for name, column in columns.items()}
+
+
+def summarize(errors: dict[str, Tensor]) -> dict[str, float]:
+    """Means over all heads, as plain numbers, the median geodesic error, and the share of heads below each angle."""
+    summary = {name: float(column.mean()) for name, column in averaged_columns(errors).items()}
+    return summary | {"geodesic_median_deg": float(errors["geodesic_deg"].quantile(0.5))}

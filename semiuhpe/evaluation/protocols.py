@@ -1,8 +1,10 @@
 """Evaluation of a model on a labelled store."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -16,22 +18,36 @@ from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
 from semiuhpe.errors import StoreError, TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.rotation import R_300WLP, from_300wlp
+from semiuhpe.rotation import R_300WLP, from_300wlp, is_rotation
+
+LABEL_TOLERANCE = 1e-3
+_NAMED_HEADS = 5
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Predictions for a whole store, on the CPU, and their errors.
+class Prediction:
+    """What a model predicts for the heads of a store, on the CPU.
 
     Attributes:
         rotation: (N, 3, 3) predicted modes, head to camera.
         entropy: (N,) entropies of the predicted distributions.
-        errors: per-head errors, see :func:`semiuhpe.evaluation.metrics.pose_errors`.
-        summary: their means.
+        parameter: (N, 3, 3) their parameters, of R head to camera.
     """
 
     rotation: Tensor
     entropy: Tensor
+    parameter: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation(Prediction):
+    """Predictions for a whole store, and their errors.
+
+    Attributes:
+        errors: per-head errors, see :func:`semiuhpe.evaluation.metrics.pose_errors`.
+        summary: their means.
+    """
+
     errors: dict[str, Tensor]
     summary: dict[str, float]
 
@@ -54,35 +70,66 @@ class Reader:
         return DISTRIBUTIONS[self.description.distribution](parameter)
 
 
-@torch.no_grad()
+def predict_all(
+    networks: Mapping[str, nn.Module],
+    reader: Reader,
+    store: HeadStore,
+    device: torch.device,
+    batch_size: int,
+    *,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> dict[str, Prediction]:
+    """What several networks of one kind, such as student and teacher, predict for all heads of a store.
+
+    The heads are read once for all networks. The networks are put into eval mode for the while.
+
+    Raises:
+        StoreError: the store has no heads.
+        TrainingError: a prediction is not finite.
+    """
+    batches = ordered_batches(store, batch_size, num_workers)
+    views = (evaluation_view(batch.to(device), store, reader.image_size) for batch in batches)
+    total = math.ceil(len(store) / batch_size)
+    bar = tqdm(views, total=total, desc="evaluating", disable=None if progress else True)
+    return predict_views(networks, reader, bar, f"{store.path}")
+
+
 def predict(
     network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int, progress: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Modes (N, 3, 3) and entropies (N,) of a network on all heads of a store, on the CPU.
+    """Modes (N, 3, 3) and entropies (N,) of one network; see :func:`predict_all`."""
+    predicted = predict_all({"model": network}, reader, store, device, batch_size, progress=progress)["model"]
+    return predicted.rotation, predicted.entropy
 
-    The network is put into eval mode for the while.
 
-    Raises:
-        TrainingError: a prediction is not finite.
-    """
-    was_training = network.training
-    network.eval()
-    modes, entropies = [], []
+@torch.no_grad()
+def predict_views(
+    networks: Mapping[str, nn.Module], reader: Reader, views: Iterable[Tensor], source: str
+) -> dict[str, Prediction]:
+    """As :func:`predict_all`, on (B, 3, S, S) network inputs; ``source`` says in errors what they are."""
+    was_training = {name: network.training for name, network in networks.items()}
+    parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in networks}
     try:
-        batches = ordered_batches(store, batch_size)
-        total = math.ceil(len(store) / batch_size)
-        for batch in tqdm(batches, total=total, desc="evaluating", disable=None if progress else True):
-            predicted = reader(network(evaluation_view(batch.to(device), store, reader.image_size)))
-            modes.append(predicted.mode())
-            entropies.append(predicted.entropy())
+        for network in networks.values():
+            network.eval()
+        for view in views:
+            for name, network in networks.items():
+                predicted = reader(network(view))
+                parts[name].append((predicted.mode(), predicted.entropy(), predicted.parameter))
     except NonFiniteParameterError as error:
-        raise TrainingError(f"{store.path}: the model predicts values that are not finite ({error})") from error
+        raise TrainingError(f"{source}: the model predicts values that are not finite ({error})") from error
     finally:
-        network.train(was_training)
-    entropy = torch.cat(entropies).cpu()
-    if not torch.isfinite(entropy).all():  # on a GPU the distributions don't look
-        raise TrainingError(f"{store.path}: the model predicts values that are not finite")
-    return torch.cat(modes).cpu(), entropy
+        for name, network in networks.items():
+            network.train(was_training[name])
+    predictions = {
+        name: Prediction(*(torch.cat(columns).cpu() for columns in zip(*rows, strict=True)))
+        for name, rows in parts.items()
+    }
+    for name, predicted in predictions.items():
+        if not torch.isfinite(predicted.entropy).all():  # on a GPU the distributions don't look
+            raise TrainingError(f"{source}: the {name} predicts values that are not finite")
+    return predictions
 
 
 def evaluation_view(batch: HeadBatch, store: HeadStore, size: int) -> Tensor:
@@ -92,17 +139,54 @@ def evaluation_view(batch: HeadBatch, store: HeadStore, size: int) -> Tensor:
     return plain_view(batch, size)
 
 
+def check_labels(store: HeadStore) -> None:
+    """Raises StoreError unless a store has heads and each has a rotation, and finite Euler angles if any has some."""
+    if not len(store):
+        raise StoreError(f"{store.path}: has no heads, so nothing can be evaluated on it")
+    if store.rotation is None:
+        raise StoreError(f"{store.path}: has no labels, so nothing can be evaluated on it")
+    rotation = torch.from_numpy(store.rotation).double()
+    wrong = ~is_rotation(rotation, LABEL_TOLERANCE).numpy()
+    if store.euler_deg is not None:
+        wrong |= ~np.isfinite(store.euler_deg).all(axis=1)
+    if wrong.any():
+        first = store.names[wrong][:_NAMED_HEADS]
+        named = ", ".join(map(str, first)) + ("" if wrong.sum() <= _NAMED_HEADS else ", ...")
+        raise StoreError(
+            f"{store.path}: the labels of {wrong.sum()} heads are not rotations ({named}); mend the source and make "
+            "the store again"
+        )
+
+
+def evaluate_all(
+    networks: Mapping[str, nn.Module],
+    reader: Reader,
+    store: HeadStore,
+    device: torch.device,
+    batch_size: int,
+    *,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> dict[str, Evaluation]:
+    """Predictions and errors of several networks of one kind on a labelled store.
+
+    Raises:
+        StoreError: the store has no labels or no heads, or labels that are not rotations.
+        TrainingError: a prediction is not finite.
+    """
+    check_labels(store)
+    predictions = predict_all(networks, reader, store, device, batch_size, num_workers=num_workers, progress=progress)
+    truth = torch.from_numpy(store.rotation)
+    euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
+    evaluations = {}
+    for name, predicted in predictions.items():
+        errors = pose_errors(predicted.rotation, truth, euler, store.meta["full_range"])
+        evaluations[name] = Evaluation(**vars(predicted), errors=errors, summary=summarize(errors))
+    return evaluations
+
+
 def evaluate(
     network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int, progress: bool = False
 ) -> Evaluation:
-    """Predictions and errors of a network on a labelled store.
-
-    Raises:
-        StoreError: the store has no labels or no heads.
-    """
-    if store.rotation is None:
-        raise StoreError(f"{store.path}: has no labels, so nothing can be evaluated on it")
-    rotation, entropy = predict(network, reader, store, device, batch_size, progress)
-    euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
-    errors = pose_errors(rotation, torch.from_numpy(store.rotation), euler, store.meta["full_range"])
-    return Evaluation(rotation, entropy, errors, summarize(errors))
+    """:func:`evaluate_all` of one network."""
+    return evaluate_all({"model": network}, reader, store, device, batch_size, progress=progress)["model"]

@@ -1,0 +1,78 @@
+"""``semiuhpe compare``: is one run better than another on the same heads, and on which?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semiuhpe.cli.evaluate import aligned
+from semiuhpe.cli.trained import ROLES, TEACHER, check_output
+from semiuhpe.config import make_parser, require
+from semiuhpe.errors import ConfigError
+from semiuhpe.evaluation.compare import compare
+from semiuhpe.evaluation.compare_page import COLUMNS, cells, write_comparison
+from semiuhpe.evaluation.evaluation_page import MEANS
+from semiuhpe.evaluation.results import Results, read_results, write_whole
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = make_parser("semiuhpe compare", "Compares two evaluations on the same heads by paired bootstrap.", [])
+    for name in ("run_a", "run_b"):
+        parser.add_argument(name, metavar=name.upper(), help="a run's folder, EXP_DETAIL/DATE, or its eval_SET.json")
+    parser.add_argument("--test_set", metavar="SET", help="which eval_SET.json, where a run has several")
+    parser.add_argument("--role", choices=ROLES, default=TEACHER, help="which model of each run")
+    parser.add_argument("--exps_dir", type=Path, metavar="DIR", default=Path("exps"), help="where run folders are")
+    parser.add_argument("--output", metavar="FILE", help="compare_SET.json in RUN_B's folder if not given")
+    options = parser.parse_args(argv)
+    paths = find_evaluations(options.run_a, options.run_b, options.exps_dir, options.test_set)
+    output = (
+        Path(options.output) if options.output else paths[1].with_name(paths[1].name.replace("eval_", "compare_", 1))
+    )
+    require(output not in paths, f"--output {output}: is one of the evaluations; name another")
+    check_output(output)
+    first, second = (read_results(path) for path in paths)
+    found = compare(first, second, options.role)
+    print(f"A  {paths[0]}\nB  {paths[1]}\n{options.role}s on {found['heads']} heads\n")
+    print(aligned([["", *COLUMNS], *(cells(key, found["means"][key]) for key in MEANS if key in found["means"])]))
+    write_comparison(output.with_suffix(".html"), found, first, second)
+    write_whole(output, (json.dumps(_described(found, first, second), indent=1, allow_nan=False) + "\n").encode())
+    print(f"\nwritten to {output} and {output.with_suffix('.html').name} beside it")
+    return 0
+
+
+def _described(found: Mapping[str, Any], first: Results, second: Results) -> dict[str, Any]:
+    checkpoints = {letter: results.summary["checkpoint"] for letter, results in (("a", first), ("b", second))}
+    return {**checkpoints, "store": second.summary["store"], **found}
+
+
+def find_evaluations(run_a: str, run_b: str, exps_dir: Path, test_set: str | None) -> tuple[Path, Path]:
+    """The JSON files of two evaluations of one test set.
+
+    Raises:
+        ConfigError: a run or its evaluation isn't there, or several are.
+    """
+    choices = [_evaluations(name, exps_dir, test_set) for name in (run_a, run_b)]
+    if all(len(found) == 1 for found in choices):
+        return choices[0][0], choices[1][0]
+    shared = sorted({path.name for path in choices[0]} & {path.name for path in choices[1]})
+    require(bool(shared), f"{run_a} and {run_b}: were not evaluated on the same set; run eval.py for one of them")
+    sets = ", ".join(name.removeprefix("eval_").removesuffix(".json") for name in shared)
+    require(len(shared) == 1, f"{run_a} and {run_b}: were evaluated on several sets; pass one as --test_set: {sets}")
+    first, second = (next(path for path in found if path.name == shared[0]) for found in choices)
+    return first, second
+
+
+def _evaluations(name: str, exps_dir: Path, test_set: str | None) -> list[Path]:
+    """Evaluations of a run, or the one file that is named."""
+    path = Path(name)
+    if path.is_file():
+        require(path.suffix == ".json", f"{name}: is not the .json file of an evaluation")
+        return [path]
+    folders = [path] if path.is_dir() else sorted(p for p in exps_dir.glob(f"*/{name}") if p.is_dir())
+    if len(folders) != 1:
+        what = f"is in several experiments ({', '.join(map(str, folders))})" if folders else "there is no such run"
+        raise ConfigError(f"{name}: {what}; pass a run's folder, EXP_DETAIL/DATE of one in {exps_dir}/, or a file")
+    found = sorted(folders[0].glob(f"eval_{Path(test_set).stem if test_set else '*'}.json"))
+    which = f" on {test_set}" if test_set else ""
+    require(bool(found), f"{folders[0]}: was not evaluated{which}; run eval.py {folders[0]}/best.pth first")
+    return found

@@ -1,0 +1,102 @@
+"""``eval_dad3dheads.py``: writes a submission to the DAD-3DHeads benchmark."""
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from semiuhpe.cli.evaluate import EXACT, PAPER, aligned
+from semiuhpe.cli.trained import (
+    ROLES,
+    STUDENT,
+    TEACHER,
+    check_output,
+    load_models,
+    loader_workers,
+    parse_for_run,
+    trained_parser,
+)
+from semiuhpe.data.experiment import default_store
+from semiuhpe.data.importers import dad3dheads as importer
+from semiuhpe.distributed import pick_device
+from semiuhpe.errors import StoreError
+from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
+from semiuhpe.evaluation.evaluation_page import MEANS
+from semiuhpe.evaluation.protocols import Reader, predict_views
+
+VAL = "val"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = trained_parser("eval_dad3dheads.py", "Writes a submission to the DAD-3DHeads benchmark.")
+    parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="of the benchmark")
+    parser.add_argument(
+        "--source",
+        metavar="PATH",
+        type=Path,
+        help="the raw dataset or a store of the split; the split's store if not given",
+    )
+    parser.add_argument("--role", choices=ROLES, default=TEACHER, help="whose predictions are written")
+    parser.add_argument("--output", metavar="FILE", help="dad3dheads_<split>.json beside the checkpoint if not given")
+    options, path = parse_for_run(parser, argv)
+    (model,) = load_models(options, path, [options.role]).values()
+    output = output_path(options, path)
+    items = open_items(source_path(options), options.split)
+    truth = items.truth() if options.split == VAL else None  # before the work of predicting: labels may be broken
+    names = items.names
+    device = pick_device(options.gpu_ids)
+    views = items.views(model.image_size, device, options.eval_batch_size, loader_workers(options, device))
+    bar = tqdm(views, total=math.ceil(len(names) / options.eval_batch_size), desc="predicting", disable=None)
+    networks = {options.role: model.model.to(device)}
+    predicted = predict_views(networks, Reader(model.description), bar, f"DAD-3DHeads {options.split}")[options.role]
+    write_submission(output, names, predicted.rotation)
+    print(f"{len(names)} items of {options.split}, {options.role} of {path}: written to {output}, and checked")
+    complete = importer.COUNTS.get(options.split, len(names))
+    if len(names) != complete:
+        print(f"note: a complete copy has {complete} items of {options.split}")
+    if truth is not None:
+        print(f"pose error on {options.split}\n\n{error_table(pose_error(predicted.rotation, truth))}")
+    return 0
+
+
+def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
+    """Where the submission goes; ConfigError if nothing can be written there."""
+    suffix = f"_{STUDENT}" if options.role == STUDENT else ""
+    name = f"dad3dheads_{options.split}{suffix}.json"
+    output = Path(options.output) if options.output else checkpoint.parent / name
+    check_output(output)
+    return output
+
+
+def source_path(options: argparse.Namespace) -> Path:
+    """Where the split is: ``--source``, else its store, else the raw dataset if ``--data_dir_DAD3DHeads`` is that.
+
+    Raises:
+        StoreError: nothing is there.
+    """
+    if options.source:
+        if not options.source.exists():
+            raise StoreError(f"--source {options.source}: there is no such store or folder")
+        return options.source
+    store = Path(
+        getattr(options, f"data_dir_{importer.NAME}_{options.split}", default_store(importer.NAME, options.split))
+    )
+    raw = Path(getattr(options, f"data_dir_{importer.NAME}"))
+    if (store / "data.mdb").is_file():
+        return store
+    if any((folder / options.split).is_dir() for folder in (raw, raw / importer.FOLDER)):
+        return raw
+    raise StoreError(
+        f"there is no head store at {store}; pass the raw dataset with --source, or make the store with `semiuhpe "
+        f"prepare {importer.NAME} --source RAW --split {options.split} --out {store}`"
+    )
+
+
+def error_table(errors: Mapping[str, Mapping[str, float]]) -> str:
+    """Pose errors in the paper's arithmetic and exactly."""
+    rows = [["", PAPER, EXACT]]
+    for key in errors[EXACT]:
+        rows.append([MEANS[key], *(f"{errors[kind][key]:.4f}" for kind in (PAPER, EXACT))])
+    return aligned(rows)

@@ -1,0 +1,53 @@
+"""``semiuhpe tables``: results of finished runs as tables, beside published numbers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from semiuhpe.config import make_parser, require
+from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
+from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
+
+FORMATS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated, ".tex": latex}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Dispatches ``tables NAME``; without a name it is ``paper``."""
+    if argv and argv[0] in TABLES:
+        return TABLES[argv[0]](argv[1:])
+    known = not argv or argv[0].startswith("-")
+    require(known, f"semiuhpe tables {''.join(argv[:1])}: there are the tables {', '.join(TABLES)}")
+    return paper(argv)
+
+
+def paper(argv: Sequence[str]) -> int:
+    """Tables 2 and 4 of the paper."""
+    parser = make_parser("semiuhpe tables paper", "Tables 2 and 4 of the paper, with the numbers of finished runs.", [])
+    parser.add_argument("--exps_dir", type=Path, metavar="DIR", default=Path("exps"), help="where run folders are")
+    parser.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder to write to")
+    options = parser.parse_args(argv)
+    runs, left_out = find_runs(options.exps_dir)
+    tables = paper_tables(runs)
+    print("\n".join(markdown(table) for table in tables))
+    print(f"Runs with a place in these tables, below {options.exps_dir}: {len(runs)}.\n")
+    if left_out:
+        print("Left out:\n\n" + "\n".join(f"- {reason}" for reason in left_out) + "\n")
+    write_tables(tables, options.output)
+    return 0
+
+
+def write_tables(tables: Sequence[Table], folder: Path) -> None:
+    """Writes each table as Markdown, CSV and LaTeX. Raises DataError if a file can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        require(False, f"--output {folder}: can't be made ({error.strerror})")
+    for table in tables:
+        for suffix, render in FORMATS.items():
+            write_whole(folder / f"{table.name}{suffix}", render(table).encode())
+    names = ", ".join(f"{table.name}{suffix}" for table in tables for suffix in FORMATS)
+    print(f"written to {folder}: {names}")
+
+
+TABLES: dict[str, Callable[[Sequence[str]], int]] = {"paper": paper}
+"""What ``semiuhpe tables`` knows."""

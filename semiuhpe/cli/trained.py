@@ -1,0 +1,87 @@
+"""What the scripts share that use a trained model: which checkpoint, and the settings of the run it lies in."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import configargparse
+import torch
+
+from semiuhpe.cli.options import experiment_parser
+from semiuhpe.config import parse, require
+from semiuhpe.evaluation.results import run_settings
+from semiuhpe.models import LoadedModel, load_checkpoint, network_spec
+from semiuhpe.models.checkpoint import Description
+from semiuhpe.training.run_folder import find_checkpoint
+
+STUDENT, TEACHER = "student", "teacher"
+ROLES = (STUDENT, TEACHER)
+_DESCRIBED = {
+    "network": "network",
+    "distribution": "distribution",
+    "image_size": "image_size",
+    "is_full_range": "full_range",
+}
+"""Options that a checkpoint's description answers, and where."""
+_OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_from")
+"""Options of the run that say nothing about evaluating it."""
+
+
+def trained_parser(prog: str, description: str) -> configargparse.ArgumentParser:
+    """Parser of everything that a settings file may say, and a checkpoint."""
+    parser = experiment_parser(prog, description)
+    parser.add_argument("checkpoint", help="a checkpoint file, or EXP_DETAIL/DATE/best of a run")
+    parser.set_defaults(**dict.fromkeys(_DESCRIBED))  # None where neither the command line nor --config says it
+    return parser
+
+
+def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
+    """Options and the checkpoint's file. What neither the command line nor ``--config`` says, the run's settings say.
+
+    Raises:
+        ConfigError: an unknown option, or there is no such checkpoint.
+    """
+    given = parse(parser, argv)
+    path = find_checkpoint(given.checkpoint, given.exps_dir)
+    known = {action.dest for action in parser._actions} - {*_DESCRIBED, *_OWN}
+    settings = run_settings(path) or {}
+    parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
+    return parse(parser, argv), path
+
+
+def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:
+    """Student and teacher of a checkpoint, or one of them.
+
+    Raises:
+        ConfigError: an option contradicts the checkpoint.
+        CheckpointError: it can't be read.
+    """
+    if options.network is not None:
+        network_spec(options.network)
+    models = {role: load_checkpoint(path, teacher=role == TEACHER) for role in roles}
+    check_description(options, models[roles[0]].description, path)
+    return models
+
+
+def loader_workers(options: argparse.Namespace, device: torch.device) -> int:
+    """How many processes decode pictures: none on the CPU, where the network needs all cores."""
+    return options.num_workers if device.type == "cuda" else 0
+
+
+def check_output(path: Path) -> None:
+    """Raises ConfigError unless a JSON file can be written there."""
+    require(path.suffix == ".json", f"--output {path}: has to end in .json")
+    writable = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    require(writable, f"--output {path}: can't be written; name another")
+
+
+def check_description(options: argparse.Namespace, description: Description, path: Path) -> None:
+    """Raises ConfigError if an option of the command line or of ``--config`` contradicts a checkpoint's description."""
+    for option, name in _DESCRIBED.items():
+        said, actual = getattr(options, option), getattr(description, name)
+        require(
+            said is None or said == actual,
+            f"--{option} {said}: {path} is a checkpoint of {actual if option == 'network' else f'{option} {actual}'}; "
+            "the command line or --config says otherwise: pass the same, or leave it out",
+        )

@@ -1,0 +1,228 @@
+"""The submission of the DAD-3DHeads benchmark (Martyniuk et al., CVPR 2022), and its pose error.
+
+A submission is a JSON object from each head's ``item_id`` to ``{"68_landmarks_2d": [], "N_landmarks_3d": [],
+"7_landmarks_3d": [], "rotation_matrix": 3x3}``. The matrix is R head to camera, which is the benchmark's own
+convention (:mod:`semiuhpe.rotation`); lists of landmarks stay empty, which leaves those tasks out. The labels of the
+split ``test`` are not published: its numbers come from the benchmark's server. On ``val`` the pose error is computed
+here.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from semiuhpe.augment.views import plain_view
+from semiuhpe.data.crop import crop_by_box
+from semiuhpe.data.importers import dad3dheads as importer
+from semiuhpe.data.importers.base import Picture, RawHead
+from semiuhpe.data.loading import HeadBatch, forking_workers, ordered_batches, own_process_group
+from semiuhpe.data.prepare import DROPPED_FILE, TEST_SIZE, read_image
+from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import DataError, StoreError
+from semiuhpe.evaluation.metrics import pose_errors, summarize
+from semiuhpe.evaluation.paper_protocol import paper_summary
+from semiuhpe.evaluation.protocols import LABEL_TOLERANCE, check_labels, evaluation_view
+from semiuhpe.evaluation.results import write_whole
+from semiuhpe.rotation import is_rotation
+
+SPLITS = ("test", "val")
+ROTATION = "rotation_matrix"
+EMPTY = ("68_landmarks_2d", "N_landmarks_3d", "7_landmarks_3d")
+TOLERANCE = 1e-5
+_NAMED_ITEMS = 5
+
+
+@dataclass(frozen=True)
+class StoredItems:
+    """All items of a split from a head store."""
+
+    store: HeadStore
+
+    @property
+    def names(self) -> list[str]:
+        return [str(name) for name in self.store.names]
+
+    def truth(self) -> Tensor:
+        """(N, 3, 3) rotations; StoreError if there are none."""
+        check_labels(self.store)
+        return torch.from_numpy(self.store.rotation)
+
+    def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
+        """Network inputs (B, 3, size, size), in the order of the names."""
+        for batch in ordered_batches(self.store, batch_size, num_workers):
+            yield evaluation_view(batch.to(device), self.store, size)
+
+
+@dataclass(frozen=True)
+class RawItems:
+    """All items of a split from the raw dataset, cropped as ``semiuhpe prepare`` does."""
+
+    pictures: Sequence[Picture]
+    heads: Sequence[RawHead]
+
+    @property
+    def names(self) -> list[str]:
+        return [head.name for head in self.heads]
+
+    def truth(self) -> Tensor:
+        """(N, 3, 3) rotations; DataError if a label is none."""
+        rotation = torch.from_numpy(np.stack([head.rotation for head in self.heads]))
+        wrong = (~is_rotation(rotation, LABEL_TOLERANCE)).nonzero()[:, 0].tolist()
+        if wrong:
+            raise DataError(
+                f"the labels of {len(wrong)} items are not rotations ({_named([self.names[i] for i in wrong])})"
+            )
+        return roma.special_procrustes(rotation)
+
+    def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
+        """As :meth:`StoredItems.views`; DataError if a picture or a box can't be used."""
+        loader = DataLoader(
+            _Crops(self),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            collate_fn=list,
+            worker_init_fn=own_process_group,
+        )
+        with forking_workers():
+            batches = iter(loader)  # the workers are forked here
+        for crops in batches:
+            for crop in crops:
+                if isinstance(crop, DataError):
+                    raise DataError(f"{crop}; a submission needs every item, so none is written")
+            image = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+            whole = torch.tensor([0.0, 0.0, TEST_SIZE, TEST_SIZE]).expand(len(crops), 4)
+            yield plain_view(HeadBatch(image, whole, whole).to(device), size)
+
+
+Items = StoredItems | RawItems
+
+
+class _Crops(Dataset):
+    """(224, 224, 3) uint8 crops; an error is returned, as the loader would wrap a raised one into its traceback."""
+
+    def __init__(self, items: RawItems):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items.heads)
+
+    def __getitem__(self, index: int) -> np.ndarray | DataError:
+        picture = self.items.pictures[index]
+        try:
+            return crop_by_box(read_image(picture), self.items.heads[index].box, size=TEST_SIZE)
+        except DataError as error:
+            return error if str(picture.image) in str(error) else DataError(f"{picture.image}: {error}")
+
+
+def open_items(source: Path, split: str) -> Items:
+    """The items of a split, all of them, from a head store or from the raw dataset.
+
+    Raises:
+        DataError: the raw dataset is incomplete.
+        StoreError: the store is of something else, or not of all items.
+    """
+    if (source / "data.mdb").is_file():
+        items: Items = StoredItems(HeadStore(source))
+        _check_store(items.store, split)
+    else:
+        items = _raw_items(source, split)
+    names = items.names
+    if not names:
+        raise DataError(f"{source}: has no items of the split {split}")
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"{source}: {len(twice)} items are there more than once ({_named(twice)})")
+    return items
+
+
+def _raw_items(source: Path, split: str) -> RawItems:
+    pictures = importer.pictures(source, split)
+    missing = [str(picture.image) for picture in pictures if not picture.image.is_file()]
+    if missing:
+        raise DataError(f"{source}: pictures of {len(missing)} items are missing ({_named(missing)})")
+    heads = [
+        head for picture in tqdm(pictures, desc="reading labels", disable=None) for head in importer.heads(picture)
+    ]
+    return RawItems(pictures, heads)
+
+
+def _check_store(store: HeadStore, split: str) -> None:
+    meta = store.meta
+    if meta["dataset"] != importer.NAME or meta["split"] != split:
+        raise StoreError(
+            f"{store.path}: holds {meta['dataset']} ({meta['split']}), not {importer.NAME} ({split}); pass another "
+            f"--source, or make one with `semiuhpe prepare {importer.NAME} --source RAW --split {split} --out STORE`"
+        )
+    dropped = _dropped(store.path / DROPPED_FILE)
+    if meta["settings"].get("limit") or dropped:
+        why = f"{len(dropped)} were dropped: {_named(dropped)}" if dropped else "it was made with --limit"
+        raise StoreError(f"{store.path}: doesn't hold all items of {split} ({why}); a submission needs every one")
+
+
+def _dropped(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [row["name"] for row in csv.DictReader(file)]
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED_ITEMS]) + ("" if len(names) <= _NAMED_ITEMS else ", ...")
+
+
+def submission(names: Sequence[str], rotation: Tensor) -> dict[str, dict[str, Any]]:
+    """The benchmark's object for items and their (N, 3, 3) predictions, head to camera."""
+    exact = roma.special_procrustes(rotation.double())
+    return {
+        name: {**{key: [] for key in EMPTY}, ROTATION: matrix}
+        for name, matrix in zip(names, exact.tolist(), strict=True)
+    }
+
+
+def write_submission(path: Path, names: Sequence[str], rotation: Tensor) -> None:
+    """Writes a submission and checks the file.
+
+    Raises:
+        DataError: it can't be written, or what was written is not valid.
+    """
+    write_whole(path, json.dumps(submission(names, rotation), allow_nan=False).encode())
+    check_submission(path, names)
+
+
+def check_submission(path: Path, names: Sequence[str]) -> None:
+    """Raises DataError unless a file is a submission of exactly these items, each matrix a rotation to 1e-5."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: is not a JSON object from item_id to prediction")
+    missing, unknown = sorted(set(names) - set(found)), sorted(set(found) - set(names))
+    if missing or unknown:
+        raise DataError(f"{path}: lacks {len(missing)} items ({_named(missing)}) and has {len(unknown)} unknown ones")
+    for name, prediction in found.items():
+        if not isinstance(prediction, Mapping) or set(prediction) != {*EMPTY, ROTATION}:
+            raise DataError(f"{path}: {name} doesn't have the keys {', '.join((*EMPTY, ROTATION))}")
+        try:
+            matrix = torch.tensor(prediction[ROTATION], dtype=torch.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: the {ROTATION} of {name} is not numbers") from error
+        if matrix.shape != (3, 3) or not is_rotation(matrix, TOLERANCE):
+            raise DataError(f"{path}: the {ROTATION} of {name} is not a rotation")
+
+
+def pose_error(rotation: Tensor, truth: Tensor) -> dict[str, dict[str, float]]:
+    """The benchmark's pose errors: mean Frobenius norm of I - R1 R2^T and mean angle, exact and in the paper's way."""
+    keys = ("frobenius_mean", "geodesic_mean_deg")
+    exact, paper = summarize(pose_errors(rotation, truth)), paper_summary(rotation, truth, None, full_range=True)
+    return {"exact": {key: exact[key] for key in keys}, "paper": {key: paper[key] for key in keys}}

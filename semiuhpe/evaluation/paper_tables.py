@@ -1,0 +1,246 @@
+"""The paper's Tables 2 and 4, each number beside that of one's own runs.
+
+A run is placed by its settings: what it was trained on, with which network, and by which of the paper's three methods.
+*Supervised* has no second stage. *Baseline* has one with a fixed threshold and no augmentation of heads. *SemiUHPE* has
+the dynamic threshold and cut-occlusion, and in the full range rotation consistency. Other runs, such as ablations, have
+no place. Numbers are the teacher's, of complete runs on complete test sets.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from semiuhpe.data.importers import IMPORTERS
+from semiuhpe.errors import DataError
+from semiuhpe.evaluation.results import read_summary, run_settings
+from semiuhpe.evaluation.tables import Missing, Row, Table
+
+ROLE = "teacher"
+SUPERVISED, BASELINE, SEMIUHPE, MORE = "supervised", "baseline", "semiuhpe", "semiuhpe_more_unlabeled"
+TITLES = {
+    SUPERVISED: "supervised",
+    BASELINE: "baseline",
+    SEMIUHPE: "SemiUHPE",
+    MORE: "SemiUHPE, WildHead",
+    "img2pose": "img2pose",
+    "dad3dnet": "DAD-3DNet",
+}
+OURS = {"paper": "here, paper's arithmetic", "results": "here, exact"}
+"""Where a run's results hold its numbers, and what their rows are called."""
+RATIOS = {"2%": 0.02, "5%": 0.05, "10%": 0.1, "20%": 0.2, "all": 1.0}
+METRICS4 = {"frobenius": "frobenius_mean", "angle_deg": "geodesic_mean_deg"}
+COLUMNS4 = {
+    "frobenius_val": "Frobenius, val",
+    "frobenius_test": "Frobenius, test",
+    "angle_deg_val": "angle, val (°)",
+    "angle_deg_test": "angle, test (°)",
+}
+_SETTINGS2, _SETTINGS4 = "settings/300WLP_AFLW2000.yml", "settings/DAD3DHeads_{}.yml"
+_LENGTHS2 = {  # as in the paper's own command
+    SUPERVISED: "--stage1_iteration 100000 --max_iteration 100000",
+    BASELINE: "--stage1_iteration 60000 --max_iteration 100000",
+    SEMIUHPE: "--stage1_iteration 60000 --max_iteration 100000",
+}
+_LENGTHS4 = {SUPERVISED: "--stage1_iteration 150000 --max_iteration 150000"}
+_FLAGS = {SEMIUHPE: "--dynamic_thres --left_ratio 0.95 --cutout_aug --cutmix_aug"}
+
+
+class Place(NamedTuple):
+    """Where a run stands: ``ratio`` is a column of Table 2, and empty in Table 4."""
+
+    table: int
+    method: str
+    network: str
+    ratio: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has a place in the tables.
+
+    Attributes:
+        folder: where its checkpoints and results are.
+        place: in the tables.
+        summary: of its evaluation on the table's test set, as :func:`semiuhpe.evaluation.results.read_summary` reads
+            it, or None if it was not evaluated there.
+    """
+
+    folder: Path
+    place: Place
+    summary: Mapping[str, Any] | None
+
+
+def paper_figures() -> dict[str, Any]:
+    """The paper's numbers, with their ``source``."""
+    return json.loads(files("semiuhpe.evaluation").joinpath("paper_tables.json").read_text(encoding="utf-8"))
+
+
+def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
+    """Runs below a folder that have a place in the tables, and why others that were evaluated are left out.
+
+    Raises:
+        ConfigError: the settings of a run are broken.
+    """
+    runs, left_out = [], []
+    evaluated = set()
+    for path in sorted(exps_dir.rglob("eval_*.json")):
+        try:
+            summary = read_summary(path)
+        except DataError as error:
+            left_out.append(str(error))
+            continue
+        place, table = place_of(summary["run"]), _table_of(summary["store"])
+        if table is not None and place is None:
+            left_out.append(f"{path}: is of no run that the tables have a place for")
+        elif table is not None and table == place.table:
+            reason = _incomplete(summary) or ("the run is in already" if path.parent in evaluated else "")
+            if reason:
+                left_out.append(f"{path}: {reason}")
+            else:
+                evaluated.add(path.parent)
+                runs.append(Run(path.parent, place, summary))
+    for path in sorted(exps_dir.rglob("config.yml")):
+        place = place_of(run_settings(path))
+        if place is not None and path.parent not in evaluated and (path.parent / "best.pth").is_file():
+            runs.append(Run(path.parent, place, None))
+    return runs, left_out
+
+
+def place_of(settings: Mapping[str, Any] | None) -> Place | None:
+    """Where a run of these settings stands, or None if it has no place."""
+    if not settings or settings.get("distribution") != "matrixFisher" or settings.get("image_size") != 224:
+        return None
+    labelled, unlabelled = (Path(settings.get(f"train_{kind}") or "").stem for kind in ("labeled", "unlabeled"))
+    network, full_range = settings.get("network"), bool(settings.get("is_full_range"))
+    method = _method(settings, full_range)
+    if labelled == "300WLP" and not full_range and (unlabelled == labelled or method == SUPERVISED):
+        share = settings.get("ss_ratio") if unlabelled == labelled else 1.0
+        ratio = next((name for name, value in RATIOS.items() if value == share), None)
+        if method and ratio and (ratio != "all" or method == SUPERVISED):
+            return Place(2, method, network, ratio)
+    if labelled == "DAD3DHeads" and full_range:
+        if method == SUPERVISED or (method and unlabelled == "COCOHead"):
+            return Place(4, method, network)
+        if method == SEMIUHPE and unlabelled == "WildHead":
+            return Place(4, MORE, network)
+    return None
+
+
+def _method(settings: Mapping[str, Any], full_range: bool) -> str | None:
+    if settings.get("stage1_iteration", 0) >= settings.get("max_iteration", 1):
+        return SUPERVISED
+    names = ("dynamic_thres", "cutout_aug", "cutmix_aug", "rotate_aug")
+    if settings.get("running_thres"):
+        return None
+    flags = tuple(bool(settings.get(name)) for name in names)
+    return {(False,) * 4: BASELINE, (True, True, True, full_range): SEMIUHPE}.get(flags)
+
+
+def _table_of(store: Mapping[str, Any]) -> int | None:
+    """Which table a test set belongs to."""
+    return {("AFLW2000", "test"): 2, ("DAD3DHeads", "val"): 4}.get((store["dataset"], store["split"]))
+
+
+def _incomplete(summary: Mapping[str, Any]) -> str:
+    """Why an evaluation can't stand in a table; empty if it can."""
+    store, run, done = summary["store"], summary["run"], summary["settings"].get("trained_iterations")
+    complete = IMPORTERS[store["dataset"]].COUNTS[store["split"]]
+    if store["heads"] != complete:
+        return f"has {store['heads']} of {complete} heads"
+    if done is not None and done < run["max_iteration"]:
+        return f"was made at iteration {done} of {run['max_iteration']}; evaluate the complete run"
+    if ROLE not in summary["results"]:
+        return f"has no {ROLE}"
+    return ""
+
+
+def paper_tables(runs: Sequence[Run]) -> list[Table]:
+    """Tables 2 and 4 with the numbers of runs, and what each cell without one needs."""
+    figures = paper_figures()
+    return [_table2(figures, runs), _table4(figures, runs)]
+
+
+def _table2(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
+    paper = figures["table2_aflw2000_euler_mae_deg"]
+    rows = []
+    for method in (SUPERVISED, BASELINE, SEMIUHPE):
+        for network, numbers in paper[method].items():
+            rows.append(Row((TITLES[method], network, "paper"), [_figure(value) for value in numbers]))
+            for part, whose in OURS.items():
+                cells: list[str | Missing] = []
+                for ratio, value in zip(paper["label_ratio"], numbers, strict=True):
+                    place = Place(2, method, network, ratio)
+                    cells.append("" if value is None else _mine(runs, place, part, "euler_mae_deg", "AFLW2000"))
+                rows.append(Row((TITLES[method], network, whose), cells))
+    title = "Euler MAE in degrees on AFLW2000, by share of 300W-LP that is labelled (Table 2)"
+    return Table("table2", title, ("method", "network", "numbers"), tuple(paper["label_ratio"]), rows, _notes(figures))
+
+
+def _table4(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
+    paper = figures["table4_dad3dheads"]
+    rows = []
+    for method in ("img2pose", "dad3dnet"):
+        rows.append(Row((TITLES[method], "", "paper"), [_figure(value) for value in paper[method]]))
+    for method in (SUPERVISED, BASELINE, SEMIUHPE, MORE):
+        for network, numbers in paper[method].items():
+            rows.append(Row((TITLES[method], network, "paper"), [_figure(value) for value in numbers]))
+            place = Place(4, method, network)
+            for part, whose in OURS.items():
+                cells = [_mine4(runs, place, part, column) for column in paper["columns"]]
+                rows.append(Row((TITLES[method], network, whose), cells))
+    columns = tuple(COLUMNS4[column] for column in paper["columns"])
+    title = "Pose error on DAD-3DHeads (Table 4)"
+    return Table("table4", title, ("method", "network", "numbers"), columns, rows, _notes(figures))
+
+
+def _mine4(runs: Sequence[Run], place: Place, part: str, column: str) -> str | Missing:
+    metric, split = column.rsplit("_", 1)
+    if split == "val":
+        return _mine(runs, place, part, METRICS4[metric], "DAD3DHeads")
+    here = [run for run in runs if run.place == place]
+    checkpoint = here[0].folder / "best.pth" if here else "RUN/best"
+    train = "" if here else f"{train_command(place)} && "
+    hand_in = "# hand the file in to the benchmark, which keeps the labels of test"
+    return Missing(f"{train}python eval_dad3dheads.py {checkpoint} --split test  {hand_in}")
+
+
+def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: str) -> str | Missing:
+    """Mean over the runs of a place, with their deviation and number where there are several."""
+    here = [run for run in runs if run.place == place]
+    values = [run.summary[part][ROLE][metric] for run in here if run.summary and metric in run.summary[part][ROLE]]
+    if len(values) == 1:
+        return _figure(values[0])
+    if values:
+        return f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)} runs)"
+    if here:
+        return Missing(f"python eval.py {here[0].folder / 'best.pth'} --test_set {test_set}")
+    return Missing(f"{train_command(place)} && python eval.py RUN/best --test_set {test_set}")
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def train_command(place: Place) -> str:
+    """How to train a run that stands there."""
+    flags = _FLAGS.get(SEMIUHPE if place.method == MORE else place.method, "")
+    if place.table == 2:
+        settings, more = _SETTINGS2, f"--ss_ratio {RATIOS[place.ratio]:g} {_LENGTHS2[place.method]} --val_frequency 500"
+    else:
+        settings = _SETTINGS4.format("WildHead" if place.method == MORE else "COCOHead")
+        more = f"--is_full_range {_LENGTHS4.get(place.method, '')}"
+        flags += " --rotate_aug" if flags else ""
+    return " ".join(f"python train.py --config {settings} --network {place.network} {more} {flags}".split())
+
+
+def _notes(figures: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Rows `paper`: {figures['source']}.",
+        "Rows `here`: the teacher of complete runs, once computed as the paper's code does and once exactly; with the "
+        "standard deviation over runs where there are several.",
+        "The paper chooses the best checkpoint on the test set; so do runs here without --val_set.",
+    ]

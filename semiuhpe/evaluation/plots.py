@@ -1,0 +1,262 @@
+"""Plots for report pages: SVG whose colours are the page's, so that it suits a light and a dark page."""
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from semiuhpe.evaluation.bootstrap import bootstrap, interval
+from semiuhpe.evaluation.breakdowns import by_angle, view_direction
+
+matplotlib.use("Agg")
+
+INK, SOFT, LINE = "#1d2329", "#5c6670", "#dfe3e8"
+COLORS = ("#7a8288", "#d98324", "#2667c9", "#2a9d5c", "#8e44ad")
+_DARK = ("#e6e9ec", "#9aa4ae", "#39424b", "#98a2aa", "#f0a04b", "#6ea8fe", "#4cc38a", "#c38fd9")
+PALETTE = dict(
+    zip(
+        ("--ink", "--soft", "--line", *(f"--series-{i}" for i in range(len(COLORS)))),
+        zip((INK, SOFT, LINE, *COLORS), _DARK, strict=True),
+        strict=True,
+    )
+)
+"""Variable of the page's style -> its colour on a light page, which plots are drawn in, and on a dark one."""
+SIZE = (5.4, 3.4)
+_RC = {
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "grid.color": LINE,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+SPHERE_COLUMNS, SPHERE_ROWS = 24, 12
+_LOG_TICKS_DEG = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 180)
+
+
+def plot_error_by_angle(
+    angle_deg: np.ndarray, errors: Mapping[str, np.ndarray], bins: Sequence[float], label: str
+) -> str:
+    """Mean error per bin of an angle with its 95 percent interval, a line for each model, and the bins' counts below.
+
+    Args:
+        angle_deg: (N,) of each head.
+        errors: model -> (N,) degrees.
+        bins: edges; bins without heads are left out.
+        label: of the angle.
+    """
+    division = by_angle(label, angle_deg, np.asarray(bins, dtype=float))
+    centers = (division.edges[:-1] + division.edges[1:]) / 2
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(SIZE[0], 3.7), layout="constrained")
+        axes, counts = figure.subplots(2, height_ratios=(4, 1), sharex=True)
+        for color, (name, error) in zip(_colors(errors), errors.items(), strict=True):
+            means, low, high = np.full((3, len(centers)), np.nan)
+            for number in range(len(centers)):
+                members = np.flatnonzero(division.group == number)
+                if len(members):
+                    means[number] = error[members].mean()
+                    low[number], high[number] = interval(bootstrap(error[members, None])[0][:, 0])
+            axes.fill_between(centers, low, high, color=color, alpha=0.18, linewidth=0)
+            axes.plot(centers, means, "o-", color=color, label=name, linewidth=2, markersize=4)
+        axes.set(ylabel="mean geodesic error (degrees)", ylim=(0, None), xlim=division.edges[[0, -1]])
+        axes.legend()
+        found = np.bincount(division.group[division.group >= 0], minlength=len(centers))
+        counts.bar(centers, found, width=0.9 * np.diff(division.edges), color=SOFT, alpha=0.6)
+        counts.set(xlabel=label, ylabel="heads", xticks=division.edges[:: max(1, len(centers) // 12)])
+        axes.grid(alpha=0.7)
+        return _svg(figure, f"error by {label}")
+
+
+def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -> str:
+    """Share of heads whose error is below each value."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure()
+        for color, (name, error) in zip(_colors(errors), errors.items(), strict=True):
+            values = np.concatenate([[0.0], np.sort(error)])
+            axes.step(values, np.linspace(0, 100, len(values)), where="post", color=color, label=name, linewidth=2)
+        axes.set(xlabel="geodesic error (degrees)", ylabel="share of heads (%)", xlim=(0, limit_deg), ylim=(0, 100))
+        return _finish(figure, axes, "cumulative error")
+
+
+def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str) -> str:
+    """Lines over training iterations: name -> (iterations, values). One without points only keeps its colour."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure()
+        for color, (name, (steps, values)) in zip(_colors(curves), curves.items(), strict=True):
+            if steps:
+                axes.plot(steps, values, "o-", color=color, label=name, linewidth=2, markersize=4)
+        axes.set(xlabel="iteration", ylabel=label, ylim=(0, None))
+        return _finish(figure, axes, label)
+
+
+def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> str:
+    """Share of truths inside the credible regions against the regions' probability: the diagonal is calibrated."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure((SIZE[0], 3.9))
+        axes.plot([0, 100], [0, 100], color=SOFT, linestyle=(0, (4, 3)), linewidth=1.2, label="calibrated")
+        for color, (name, found) in zip(_colors(coverages), coverages.items(), strict=True):
+            levels, inside = (100 * np.asarray(found[key]) for key in ("levels", "curve"))
+            axes.plot(levels, inside, color=color, label=name, linewidth=2)
+        axes.set(xlabel="credible region (%)", ylabel="truths inside (%)", xlim=(0, 100), ylim=(0, 100))
+        return _finish(figure, axes, "coverage of credible regions")
+
+
+def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> str:
+    """Mean error of the heads left when those of highest entropy (dashed: of largest error) are dropped."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure((SIZE[0], 3.9))
+        for color, (name, found) in zip(_colors(curves), curves.items(), strict=True):
+            dropped = 100 * np.asarray(found["dropped"])
+            axes.plot(dropped, found["by_entropy"], color=color, label=f"{name}, by entropy", linewidth=2)
+            axes.plot(dropped, found["oracle"], color=color, label=f"{name}, by error", linewidth=1.2, linestyle="--")
+        axes.set(xlabel="heads dropped (%)", ylabel="mean error of the rest, of all = 1", xlim=(0, 100), ylim=(0, None))
+        return _finish(figure, axes, "sparsification")
+
+
+def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
+    """Entropy of each prediction against its error, on a logarithmic scale, as a density of heads."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure()
+        shown = np.maximum(error_deg, 0.1)
+        ramp = LinearSegmentedColormap.from_list("ramp", [to_rgba(COLORS[2], 0.15), to_rgba(COLORS[2], 1.0)])
+        if np.ptp(entropy) > 0 and np.ptp(shown) > 0:
+            drawn = axes.hexbin(entropy, shown, gridsize=(44, 20), yscale="log", mincnt=1, cmap=ramp, linewidths=0.1)
+            bar = figure.colorbar(drawn, ax=axes, label="heads", pad=0.01, ticks=MaxNLocator(integer=True))
+            bar.outline.set_visible(False)
+        else:
+            axes.plot(entropy, shown, "o", color=COLORS[2])
+            axes.set_yscale("log")
+        axes.set(xlabel="entropy of the prediction (0 is uniform)", ylabel="geodesic error (degrees)")
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in _LOG_TICKS_DEG if low <= tick <= high], minor=False)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        return _finish(figure, axes, "entropy against error", legend=False)
+
+
+def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
+    """Errors of two models on the same (N,) heads against each other, in degrees on logarithmic scales."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure()
+        a, b = np.maximum(error_a, 0.1), np.maximum(error_b, 0.1)
+        limits = min(a.min(), b.min()) * 0.8, max(a.max(), b.max()) * 1.25
+        axes.plot(limits, limits, color=SOFT, linestyle=(0, (4, 3)), linewidth=1.2)
+        # Points of many heads are one picture, not one SVG element each.
+        axes.scatter(a, b, s=9, color=COLORS[2], alpha=0.45, linewidths=0, rasterized=len(a) > 300)
+        axes.set(xlabel="error of A (degrees)", ylabel="error of B (degrees)", xlim=limits, ylim=limits)
+        axes.set(xscale="log", yscale="log")
+        ticks = [tick for tick in _LOG_TICKS_DEG if limits[0] <= tick <= limits[1]]
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ticks)
+            axis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        return _finish(figure, axes, "errors head by head", legend=False)
+
+
+def plot_sphere(rotation: np.ndarray, error_deg: np.ndarray) -> str:
+    """Mean error by the direction that the head is seen from, in Mollweide's equal-area projection.
+
+    Args:
+        rotation: (N, 3, 3) true rotations, head to camera.
+        error_deg: (N,).
+    """
+    left, up, front = view_direction(rotation).T
+    columns = np.linspace(-np.pi, np.pi, SPHERE_COLUMNS + 1)
+    sines = np.linspace(-1, 1, SPHERE_ROWS + 1)  # equal steps of the sine are equal areas
+    place = (np.arctan2(left, front), np.clip(up, -1, 1))
+    total, _, _ = np.histogram2d(*place, bins=(columns, sines), weights=error_deg)
+    count, _, _ = np.histogram2d(*place, bins=(columns, sines))
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    fine = 6  # so that the cells' sides follow the projection
+    longitude = np.linspace(-np.pi, np.pi, SPHERE_COLUMNS * fine + 1)
+    latitude = np.arcsin(np.linspace(-1, 1, SPHERE_ROWS * fine + 1))
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(SIZE[0], 3.5), layout="constrained")
+        axes = figure.add_subplot(projection="mollweide")
+        cells = np.kron(mean.T, np.ones((fine, fine)))
+        drawn = axes.pcolormesh(longitude, latitude, cells, cmap="viridis", vmin=0, rasterized=True)
+        label = "mean geodesic error (degrees)"
+        bar = figure.colorbar(drawn, ax=axes, label=label, orientation="horizontal", shrink=0.6, aspect=40, pad=0.04)
+        bar.outline.set_visible(False)
+        axes.set_xticks(np.radians([-135, -90, -45, 0, 45, 90, 135]), [])
+        axes.set_yticks(np.radians([-60, -30, 0, 30, 60]), ["60° below", "30° below", "", "30° above", "60° above"])
+        axes.grid(alpha=0.7)
+        for angle, text in ((0, "front"), (90, "its left"), (-90, "its right"), (180, "back"), (-180, "back")):
+            align = {180: "left", -180: "right"}.get(angle, "center")
+            shift = np.radians(4) * np.sign(angle) * (abs(angle) == 180)
+            axes.text(np.radians(angle) + shift, 0, text, ha=align, va="center", clip_on=False, **_OUTLINED)
+        return _svg(figure, "error over the sphere of view directions")
+
+
+_OUTLINED = {
+    "fontsize": 9,
+    "bbox": {"boxstyle": "round,pad=0.25", "facecolor": LINE, "edgecolor": "none", "alpha": 0.85},
+}
+
+
+def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.ndarray, label: str) -> str:
+    """Differences with their intervals, one below the other; those whose interval leaves out zero stand out.
+
+    Args:
+        labels: G names.
+        means: (G,).
+        intervals: (G, 2).
+        label: of the axis.
+    """
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(SIZE[0], 0.9 + 0.26 * len(labels)), layout="constrained")
+        axes = figure.add_subplot()
+        rows = np.arange(len(labels))[::-1]
+        axes.axvline(0, color=SOFT, linewidth=1.2)
+        for row, mean, (low, high) in zip(rows, means, intervals, strict=True):
+            clear = low > 0 or high < 0
+            axes.plot([low, high], [row, row], color=COLORS[2], linewidth=2, alpha=1.0 if clear else 0.4)
+            axes.plot([mean], [row], "o", color=COLORS[2], markersize=5, alpha=1.0 if clear else 0.4)
+        axes.set(xlabel=label, ylim=(-0.6, len(labels) - 0.4))
+        axes.set_yticks(rows, labels)
+        axes.grid(axis="x", alpha=0.7)
+        return _svg(figure, label)
+
+
+def _colors(series: Mapping[str, Any]) -> tuple[str, ...]:
+    """A colour for each; two are the orange and the blue one."""
+    return COLORS[1 : 1 + len(series)] if len(series) <= 2 else COLORS[: len(series)]
+
+
+def _figure(size: tuple[float, float] = SIZE):
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _finish(figure: Figure, axes, label: str, legend: bool = True) -> str:
+    axes.grid(alpha=0.7)
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend()
+    return _svg(figure, label)
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The figure as an <svg> element that reads its colours from the page."""
+    buffer = io.BytesIO()
+    # The salt makes identifiers the same each time, and different from those of other plots on the page.
+    with matplotlib.rc_context({"svg.hashsalt": label}):
+        figure.savefig(buffer, format="svg", transparent=True, dpi=160, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="[A-Za-z]+\d*_\d+"', "", text)  # the names of groups, the same in all plots
+    for variable, (color, _) in PALETTE.items():
+        text = text.replace(color, f"var({variable})")
+    return text.replace("<svg", f'<svg class="plot" role="img" aria-label="{html.escape(label)}"', 1)

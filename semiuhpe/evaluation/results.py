@@ -1,0 +1,231 @@
+"""All numbers of an evaluation as one JSON file, and the errors of each head as an .npz file beside it.
+
+``eval_SET.json`` holds ``checkpoint`` (with its SHA-256), ``run`` (the settings it was trained with), ``store``,
+``settings`` of the evaluation, and by model (``student``, ``teacher``): ``results`` (means over all heads),
+``intervals`` (95 percent, bootstrap), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and
+``worst``, the hundred heads of largest geodesic error. ``eval_SET.npz`` holds, for all heads, ``names``, the true
+``rotation``, by model, such as ``teacher_rotation``, the prediction, its ``entropy`` and its errors, and by breakdown,
+such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.evaluation import bootstrap
+from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
+from semiuhpe.evaluation.calibration import calibration, credible_level
+from semiuhpe.evaluation.metrics import averaged_columns
+from semiuhpe.evaluation.paper_protocol import paper_summary
+from semiuhpe.evaluation.protocols import Evaluation
+from semiuhpe.models.checkpoint import Description
+
+FORMAT_VERSION = 1
+WORST_HEADS = 100
+GROUP = "group_"
+MEDIAN = "geodesic_median_deg"
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was found on one store.
+
+    Attributes:
+        summary: as it is written to JSON.
+        heads: the arrays of the .npz file, (N, ...) each.
+    """
+
+    summary: dict[str, Any]
+    heads: dict[str, np.ndarray]
+
+    @property
+    def models(self) -> list[str]:
+        return list(self.summary["results"])
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's contents, as ``sha256sum`` prints it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def run_settings(checkpoint: Path) -> dict[str, Any] | None:
+    """The settings of the run that a checkpoint lies in, from ``config.yml`` beside it; None if there is none.
+
+    Raises:
+        ConfigError: the file is broken.
+    """
+    path = checkpoint.parent / "config.yml"
+    if not path.is_file():
+        return None
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: is not a readable settings file ({' '.join(str(error).split())})") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: has to consist of lines `option: value`; restore it, or move the checkpoint away")
+    return settings
+
+
+def selected_on(test_set: str, run: Mapping[str, Any] | None, checkpoint: Path) -> bool | None:
+    """Whether a run's ``best`` was chosen on the very set that it is evaluated on, as in the paper; None if unknown."""
+    if run is None:
+        return None
+    chosen_on_test = run.get("val_set") is None and run.get("val_split") is None
+    return checkpoint.stem == "best" and chosen_on_test and run.get("test_set") == test_set
+
+
+def collect(
+    evaluations: Mapping[str, Evaluation],
+    store: HeadStore,
+    description: Description,
+    checkpoint: Path,
+    settings: Mapping[str, Any],
+) -> Results:
+    """All numbers of an evaluation.
+
+    Args:
+        evaluations: of the models on the store, by ``student``, ``teacher``.
+        store: labelled.
+        description: of the models.
+        checkpoint: the file that they come from.
+        settings: how they were evaluated, plain values; ``test_set`` among them.
+    """
+    divisions = breakdowns(store)
+    truth = torch.from_numpy(store.rotation)
+    euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
+    full_range = store.meta["full_range"]
+    run = run_settings(checkpoint)
+    summary: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "checkpoint": {
+            "path": str(checkpoint),
+            "sha256": sha256(checkpoint),
+            **asdict(description),
+            "selected_on_this_set": selected_on(settings["test_set"], run, checkpoint),
+        },
+        "run": run,
+        "store": {"path": str(store.path), "heads": len(store), **_store_facts(store)},
+        "settings": {**settings, "bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}},
+    }
+    summary["divisions"] = {key: {"title": found.title, "labels": found.labels} for key, found in divisions.items()}
+    parts = ("results", "intervals", "paper", "calibration", "breakdowns", "worst")
+    summary |= {part: {} for part in parts}
+    heads = {"names": store.names, "rotation": store.rotation}
+    heads |= {f"{GROUP}{key}": division.group for key, division in divisions.items()}
+    for name, found in evaluations.items():
+        geodesic = found.errors["geodesic_deg"].numpy()
+        level = credible_level(description.distribution, found.parameter, truth)
+        arrays = head_arrays(found, None if level is None else level.numpy())
+        heads |= {f"{name}_{key}": values for key, values in arrays.items()}
+        columns = {key: column.numpy() for key, column in averaged_columns(found.errors).items()}
+        summary["results"][name] = found.summary
+        summary["intervals"][name] = bootstrap.intervals(columns, {MEDIAN: geodesic})
+        summary["paper"][name] = paper_summary(found.rotation, truth, euler, full_range)
+        summary["calibration"][name] = calibration(arrays["entropy"], geodesic, arrays.get("credible_level"))
+        summary["breakdowns"][name] = {
+            key: {
+                "title": division.title,
+                "groups": group_rows(division, geodesic, arrays["frobenius"], arrays.get("euler_abs_deg")),
+            }
+            for key, division in divisions.items()
+        }
+        summary["worst"][name] = worst_heads(store, found)
+    return Results(summary, heads)
+
+
+def _store_facts(store: HeadStore) -> dict[str, Any]:
+    kept = ("dataset", "split", "protocol", "loose", "full_range", "size", "source")
+    facts = {key: store.meta[key] for key in kept}
+    return facts | {"euler_labels": store.euler_deg is not None, "attributes": sorted(store.attributes)}
+
+
+def head_arrays(found: Evaluation, level: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Prediction and errors of each head, (N, ...) arrays."""
+    arrays = {"rotation": found.rotation.numpy(), "entropy": found.entropy.numpy().astype(np.float64)}
+    arrays |= {name: error.numpy() for name, error in found.errors.items()}
+    return arrays if level is None else arrays | {"credible_level": level}
+
+
+def worst_heads(store: HeadStore, found: Evaluation) -> list[dict[str, Any]]:
+    """The heads of largest geodesic error, the worst first, with their names and errors."""
+    geodesic = found.errors["geodesic_deg"]
+    chosen = torch.argsort(geodesic, descending=True, stable=True)[:WORST_HEADS].tolist()
+    rows = []
+    for position in chosen:
+        row = {
+            "index": int(store.indices[position]),
+            "name": str(store.names[position]),
+            "geodesic_deg": float(geodesic[position]),
+            "frobenius": float(found.errors["frobenius"][position]),
+            "entropy": float(found.entropy[position]),
+        }
+        if "euler_abs_deg" in found.errors:
+            row["euler_abs_deg"] = found.errors["euler_abs_deg"][position].tolist()
+        rows.append(row)
+    return rows
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Writes the JSON file and, with the same stem, the .npz file; each appears complete or not at all.
+
+    Raises:
+        DataError: they can't be written.
+    """
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **results.heads)
+    write_whole(path.with_suffix(".npz"), packed.getvalue())
+    write_whole(path, (json.dumps(results.summary, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name and renames it. Raises DataError if that can't be done."""
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path}: can't be written ({error.strerror})") from error
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The JSON file of an evaluation.
+
+    Raises:
+        DataError: it is missing, broken, or of another version of this program.
+    """
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        version = summary["format_version"]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing; eval.py writes it") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not a result of eval.py; run eval.py again") from error
+    if version != FORMAT_VERSION:
+        raise DataError(f"{path}: has format {version}, this program reads {FORMAT_VERSION}; run eval.py again")
+    return summary
+
+
+def read_results(path: Path) -> Results:
+    """JSON and .npz file of an evaluation; raises DataError as :func:`read_summary`."""
+    summary = read_summary(path)
+    arrays = path.with_suffix(".npz")
+    try:
+        with np.load(arrays, allow_pickle=False) as heads:
+            return Results(summary, {name: heads[name] for name in heads.files})
+    except FileNotFoundError as error:
+        raise DataError(f"{arrays}: is missing; eval.py writes it beside {path.name}") from error
+    except Exception as error:  # numpy and zipfile raise many types on broken files
+        raise DataError(f"{arrays}: is broken ({error}); run eval.py again") from error
