@@ -1,0 +1,67 @@
+"""Head detectors: ``load_detector("kind:file")`` gives one, ``detector(image)`` boxes and scores.
+
+Further kinds register themselves with :func:`register_detector`; see ``docs/detectors.md``.
+"""
+
+import torch
+
+from semiuhpe.errors import ConfigError
+from semiuhpe.inference.detectors import bpjdet, given, yolo_onnx, yunet  # noqa: F401  (fills the registry)
+from semiuhpe.inference.detectors.base import (
+    Detections,
+    Detector,
+    DetectorKind,
+    Options,
+    Source,
+    detector_kind,
+    list_detectors,
+    register_detector,
+)
+from semiuhpe.inference.detectors.bpjdet import DEFAULT_FILE
+
+DEFAULT_DETECTOR = f"bpjdet:{DEFAULT_FILE}"
+
+
+def load_detector(
+    spec: str = DEFAULT_DETECTOR, device: str | torch.device = "cpu", min_score: float | None = None
+) -> Detector:
+    """A head detector.
+
+    Args:
+        spec: ``kind:file``, one of :func:`list_detectors`: ``bpjdet:FILE.pt``, ``onnx:FILE.onnx``,
+            ``yunet:FILE.onnx``, ``boxes:FILE.json|csv`` or ``whole``.
+        device: where its network runs; those without one, and yunet, don't use it.
+        min_score: heads with a lower score, in [0, 1], are left out; None for the kind's own threshold.
+
+    Raises:
+        ConfigError: unknown kind or option, or a package or the device is missing.
+        CheckpointError: the network's file is missing, broken or of another kind.
+        DataError: the file of boxes is missing or broken.
+    """
+    name, _, argument = spec.partition(":")
+    if min_score is not None and not 0.0 <= min_score <= 1.0:
+        raise ConfigError(f"the detector's min_score is {min_score}; it must lie in [0, 1]")
+    return detector_kind(name).build(Options(argument, _device(device), min_score))
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"the detector's device {device} is none that torch knows") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"the detector's device is {device}, but there is no CUDA GPU; choose cpu")
+    return found
+
+
+__all__ = [
+    "DEFAULT_DETECTOR",
+    "Detections",
+    "Detector",
+    "DetectorKind",
+    "Options",
+    "Source",
+    "list_detectors",
+    "load_detector",
+    "register_detector",
+]

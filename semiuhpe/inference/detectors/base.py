@@ -1,0 +1,181 @@
+"""What all head detectors have in common: the call, its result, and the registry of kinds."""
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from semiuhpe.data.crop import HEAD_BOX, Protocol
+from semiuhpe.errors import CheckpointError, ConfigError, DataError
+
+
+class Source(NamedTuple):
+    """Where an image comes from, for detectors that look boxes up.
+
+    Attributes:
+        path: of the picture or the video.
+        frame: number of the frame in the video, from 0; None for a picture.
+    """
+
+    path: str | Path
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The heads on one image, best first unless the user's own; ``boxes, scores = detections`` takes it apart.
+
+    Attributes:
+        boxes: (N, 4) float32 x, y, w, h in pixels of the image.
+        scores: (N,) float32 in [0, 1].
+        bodies: (N, 4) float32 box of the body that each head belongs to, NaN where none was found; None if the
+            detector doesn't look for bodies.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    bodies: np.ndarray | None = None
+
+    def __iter__(self):
+        return iter((self.boxes, self.scores))
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class Detector(ABC):
+    """Finds heads on images: RGB uint8 (H, W, 3).
+
+    Attributes:
+        protocol: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole picture
+            is the crop.
+    """
+
+    protocol: Protocol | None = HEAD_BOX
+
+    def __call__(self, image: np.ndarray, source: Source | None = None) -> Detections:
+        """The heads on one image.
+
+        Raises:
+            DataError: it is not an RGB uint8 image, or its boxes are not among the user's.
+        """
+        return self.batch([image], None if source is None else [source])[0]
+
+    def batch(self, images: Sequence[np.ndarray], sources: Sequence[Source] | None = None) -> list[Detections]:
+        """The heads on several images of any sizes; those of one size share forward passes.
+
+        Raises:
+            DataError: as :meth:`__call__`, or there are not as many sources as images.
+        """
+        images = [_checked(image) for image in images]
+        if sources is not None and len(sources) != len(images):
+            raise DataError(f"{len(images)} images were given with {len(sources)} sources; one is needed for each")
+        return self._detect(images, [None] * len(images) if sources is None else sources)
+
+    @abstractmethod
+    def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
+        """The heads on each of the checked images."""
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    """The image, contiguous for OpenCV; DataError if it is none."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise DataError(
+            f"detectors take RGB images, uint8 (H, W, 3), not {found}; convert it first, a grey one for instance with "
+            "numpy.repeat(grey[..., None], 3, axis=2)"
+        )
+    if image.size == 0:
+        raise DataError(f"the image has no pixels: {image.shape}")
+    return np.ascontiguousarray(image)
+
+
+class Options(NamedTuple):
+    """What :func:`load_detector` passes on to a kind.
+
+    Attributes:
+        argument: what follows the kind's name and a colon, empty if nothing does.
+        device: for networks that run in torch or onnxruntime.
+        min_score: heads with a lower score are left out; None for the kind's own threshold.
+    """
+
+    argument: str
+    device: torch.device
+    min_score: float | None
+
+
+Build = Callable[[Options], Detector]
+
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """A registered kind: its name, how it is written in full, and what loads it."""
+
+    name: str
+    usage: str
+    build: Build
+
+
+_KINDS: dict[str, DetectorKind] = {}
+
+
+def register_detector(name: str, usage: str) -> Callable[[Build], Build]:
+    """Decorator: registers ``build(options) -> Detector`` under a kind, as in ``kind:FILE``.
+
+    Args:
+        name: the kind.
+        usage: how it is written, for messages: ``onnx:FILE.onnx[:CLASS]``.
+    """
+
+    def register(build: Build) -> Build:
+        _KINDS[name] = DetectorKind(name, usage, build)
+        return build
+
+    return register
+
+
+def list_detectors() -> list[DetectorKind]:
+    """All registered kinds, in the order of their names."""
+    return [_KINDS[name] for name in sorted(_KINDS)]
+
+
+def detector_kind(name: str) -> DetectorKind:
+    """The registered kind of a name.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if name not in _KINDS:
+        close = difflib.get_close_matches(name, _KINDS, n=1)
+        usages = ", ".join(kind.usage for kind in list_detectors())
+        hint = f"did you mean {_KINDS[close[0]].usage}?" if close else f"choose from {usages}"
+        raise ConfigError(f"--detector {name}: unknown kind of detector; {hint}")
+    return _KINDS[name]
+
+
+def file_and_option(argument: str) -> tuple[Path, str]:
+    """Splits ``FILE[:OPTION]``; a file whose name has a colon is taken as it is if it exists."""
+    if Path(argument).exists() or ":" not in argument:
+        return Path(argument), ""
+    file, _, option = argument.rpartition(":")
+    return Path(file), option
+
+
+def require_file(path: Path, kind: str) -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        ConfigError: no path was given.
+        CheckpointError: there is no such file.
+    """
+    usage = detector_kind(kind).usage
+    if path == Path(""):
+        raise ConfigError(f"--detector {kind}: names no file; write {usage}")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file (--detector {usage})")
+    return path

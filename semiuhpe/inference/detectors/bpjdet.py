@@ -1,0 +1,153 @@
+"""Heads, with the bodies they belong to, by the released body-head detectors of BPJDet (Zhou et al., 2212.07652).
+
+``bpjdet:FILE.pt``, or ``bpjdet:FILE.pt:paired`` for heads with a body only: fewer false heads, and a few true ones are
+lost. The thresholds are those of the authors' commands for pictures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor
+
+from semiuhpe.errors import CheckpointError, ConfigError
+from semiuhpe.inference.detectors.base import (
+    Detections,
+    Detector,
+    Options,
+    Source,
+    file_and_option,
+    list_detectors,
+    register_detector,
+    require_file,
+)
+from semiuhpe.inference.detectors.bpjdet_file import DetectorFile, read_detector_file
+from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape, suppress, to_corners
+from semiuhpe.inference.detectors.yolov5 import YOLOv5
+
+DEFAULT_FILE = "weights/ch_head_l_1536_e150_best_mMR.pt"
+IMAGE_SIZE = 1536
+MIN_SCORE = 0.45
+MAX_IOU = 0.75
+MIN_INSIDE = 0.6
+"""Share of a head's area that lies inside its body."""
+BATCH = 4
+"""Images in a forward pass; each takes about 0.4 GB with the large network at 1536x1536 px."""
+
+
+class BodyHeadDetector(Detector):
+    """Heads and their bodies by a body-head YOLOv5.
+
+    Args:
+        network: on its device, in eval mode.
+        head, body: the classes' numbers.
+        min_score: of heads and of bodies.
+        paired: leave heads without a body out.
+    """
+
+    def __init__(self, network: YOLOv5, head: int, body: int, min_score: float, paired: bool) -> None:
+        self.network, self.head, self.body = network, head, body
+        self.min_score, self.paired = min_score, paired
+        self.device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
+        boxes = [fit_size(*image.shape[:2], IMAGE_SIZE, self.network.stride) for image in images]
+        found: dict[int, Detections] = {}
+        for indices in same_shape(boxes, BATCH):
+            inputs = torch.from_numpy(np.stack([boxes[i].place(images[i]) for i in indices]))
+            inputs = inputs.to(self.device).permute(0, 3, 1, 2).float() / 255
+            for index, output in zip(indices, self.network(inputs), strict=True):
+                found[index] = self._decode(output, boxes[index])
+        return [found[index] for index in range(len(images))]
+
+    def _decode(self, output: Tensor, box: Letterbox) -> Detections:
+        """The heads of an image from the network's (N, 9) output."""
+        corners, scores = to_corners(output[:, :4]), output[:, 4:5] * output[:, 5:7]
+        heads = suppress(corners, scores[:, self.head], self.min_score, MAX_IOU)
+        bodies = suppress(corners, scores[:, self.body], self.min_score, MAX_IOU)
+        owner = _owners(corners[heads], output[heads, 7:9], corners[bodies])
+        placed, placed_bodies = box.to_image(corners[heads]), box.to_image(corners[bodies])
+        owned = torch.full_like(placed, float("nan"))
+        owned[owner >= 0] = placed_bodies[owner[owner >= 0]]
+        kept = (placed[:, 2:] > 0).all(dim=1)  # in the image, not in the grey beside it
+        if self.paired:
+            kept &= owner >= 0
+        results = (placed[kept], scores[heads, self.head][kept], owned[kept])
+        return Detections(*(result.cpu().numpy() for result in results))
+
+
+def _owners(heads: Tensor, points: Tensor, bodies: Tensor) -> Tensor:
+    """Which body each head belongs to, -1 if none.
+
+    The offset point of a head is where the centre of its body should be. A body is a candidate if it holds enough of
+    the head; pairs are made from the closest on, each body having one head.
+
+    Args:
+        heads: (H, 4) corners.
+        points: (H, 2) offset points.
+        bodies: (B, 4) corners.
+    """
+    low = torch.maximum(heads[:, None, :2], bodies[None, :, :2])
+    high = torch.minimum(heads[:, None, 2:], bodies[None, :, 2:])
+    inside = (high - low).clamp(min=0).prod(dim=2) / torchvision.ops.box_area(heads)[:, None]
+    distance = torch.cdist(points, (bodies[:, :2] + bodies[:, 2:]) / 2)
+    distance[inside < MIN_INSIDE] = float("inf")
+    pairs = distance.flatten().argsort()[: int(distance.isfinite().sum())]
+    count = len(bodies)
+    owners, taken = [-1] * len(heads), [False] * count
+    for pair in pairs.tolist():
+        head, body = divmod(pair, count)
+        if owners[head] < 0 and not taken[body]:
+            owners[head], taken[body] = body, True
+    return torch.tensor(owners, dtype=torch.long, device=heads.device)
+
+
+def build_network(file: DetectorFile, path: Path) -> YOLOv5:
+    """The network of a file, with its weights, in eval mode.
+
+    Raises:
+        CheckpointError: its architecture is not known here, or its weights are of another one.
+    """
+    try:
+        with torch.device("meta"):  # nothing is allocated for what the description claims
+            network = YOLOv5(file.architecture, len(file.names), file.offsets)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: its network can't be built ({type(error).__name__}: {error})") from error
+    # Older files keep the anchors a second time, in pixels.
+    weights = {key: value for key, value in file.weights.items() if not key.endswith("anchor_grid")}
+    try:
+        network.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        expected, found = set(network.state_dict()), set(weights)
+        raise CheckpointError(
+            f"{path}: its weights don't fit its own architecture ({len(expected - found)} missing, "
+            f"{len(found - expected)} unknown, others may differ in shape)"
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+@register_detector("bpjdet", "bpjdet:FILE.pt[:paired]")
+def _build(options: Options) -> Detector:
+    path, option = file_and_option(options.argument)
+    if option not in ("", "paired"):
+        raise ConfigError(f"--detector bpjdet:{options.argument}: unknown option {option}; it takes only paired")
+    if path == Path(DEFAULT_FILE) and not path.exists():
+        others = ", ".join(kind.usage for kind in list_detectors() if kind.name != "bpjdet")
+        raise CheckpointError(
+            f"{path}: there is no such file. It is the head detector trained on CrowdHuman (ch_head_l_1536_e150, "
+            "best_mMR.pt) that the BPJDet project released: github.com/hnuzhy/BPJDet, see its README for the "
+            f"models. Save it under this name, or choose another detector: --detector {others}"
+        )
+    file = read_detector_file(require_file(path, "bpjdet"))
+    body = next((file.names.index(name) for name in ("person", "body") if name in file.names), None)
+    if "head" not in file.names or body is None or len(file.names) != 2 or file.offsets != 2:
+        raise CheckpointError(
+            f"{path}: has the classes {', '.join(file.names)} and {file.offsets} offsets per box; a body-head detector "
+            "has person and head, and two offsets"
+        )
+    network = build_network(file, path).to(options.device)
+    min_score = MIN_SCORE if options.min_score is None else options.min_score
+    return BodyHeadDetector(network, file.names.index("head"), body, min_score, option == "paired")

@@ -1,0 +1,113 @@
+"""From images to the square-ish input of a YOLO and back.
+
+An image is scaled, keeping its aspect ratio, and padded with grey on both sides. Boxes of the network are
+(x centre, y centre, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor
+
+GREY = 114
+MAX_CANDIDATES = 30_000
+"""Boxes that enter NMS, whose time grows with their square."""
+MAX_FOUND = 1000
+"""Boxes that leave it."""
+
+
+class Letterbox(NamedTuple):
+    """How an image lies in the network's input.
+
+    Attributes:
+        height, width: of the input.
+        inner_height, inner_width: of the scaled image in it.
+        top, left: of the scaled image in it.
+        image_height, image_width: of the image.
+    """
+
+    height: int
+    width: int
+    inner_height: int
+    inner_width: int
+    top: int
+    left: int
+    image_height: int
+    image_width: int
+
+    def place(self, image: np.ndarray) -> np.ndarray:
+        """The (height, width, 3) input, uint8, of an image."""
+        size = (self.inner_width, self.inner_height)
+        if image.shape[1::-1] != size:
+            shrinks = self.inner_width < self.image_width or self.inner_height < self.image_height
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        canvas = np.full((self.height, self.width, 3), GREY, dtype=np.uint8)
+        canvas[self.top : self.top + self.inner_height, self.left : self.left + self.inner_width] = image
+        return canvas
+
+    def to_image(self, corners: Tensor) -> Tensor:
+        """(N, 4) corners x1, y1, x2, y2 in the input -> x, y, w, h in the image, limited to it."""
+        scale = corners.new_tensor([self.image_width / self.inner_width, self.image_height / self.inner_height])
+        offset = corners.new_tensor([self.left, self.top])
+        limit = corners.new_tensor([self.image_width, self.image_height])
+        low = ((corners[:, :2] - offset) * scale).clamp(min=0).minimum(limit)
+        high = ((corners[:, 2:] - offset) * scale).clamp(min=0).minimum(limit)
+        return torch.cat([low, high - low], dim=1)
+
+
+def fit_size(image_height: int, image_width: int, size: int, stride: int) -> Letterbox:
+    """The image scaled so that its longer side is ``size``, in the smallest input of whole strides that holds it."""
+    scale = size / max(image_height, image_width)
+    inner_height, inner_width = max(round(image_height * scale), 1), max(round(image_width * scale), 1)
+    height, width = -(-inner_height // stride) * stride, -(-inner_width // stride) * stride
+    return _centred(height, width, inner_height, inner_width, image_height, image_width)
+
+
+def fit_shape(image_height: int, image_width: int, height: int, width: int) -> Letterbox:
+    """The image scaled so that it just fits into an input of a fixed shape."""
+    scale = min(height / image_height, width / image_width)
+    inner_height = min(max(round(image_height * scale), 1), height)
+    inner_width = min(max(round(image_width * scale), 1), width)
+    return _centred(height, width, inner_height, inner_width, image_height, image_width)
+
+
+def _centred(
+    height: int, width: int, inner_height: int, inner_width: int, image_height: int, image_width: int
+) -> Letterbox:
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return Letterbox(height, width, inner_height, inner_width, top, left, image_height, image_width)
+
+
+def same_shape(boxes: Sequence[Letterbox], most: int) -> Iterator[list[int]]:
+    """Indices of letterboxes whose inputs have one shape, at most ``most`` at a time."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, box in enumerate(boxes):
+        groups.setdefault((box.height, box.width), []).append(index)
+    for indices in groups.values():
+        for start in range(0, len(indices), most):
+            yield indices[start : start + most]
+
+
+def to_corners(centred: Tensor) -> Tensor:
+    """(N, 4) x centre, y centre, w, h -> x1, y1, x2, y2."""
+    return torchvision.ops.box_convert(centred, "cxcywh", "xyxy")
+
+
+def suppress(corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Tensor:
+    """Indices of at most :data:`MAX_FOUND` boxes that the threshold and non-maximum suppression leave, best first.
+
+    Args:
+        corners: (N, 4) x1, y1, x2, y2. Empty and non-finite boxes are left out.
+        scores: (N,).
+        min_score: boxes with a lower score are left out.
+        max_iou: of two boxes that overlap more, the one with the lower score is left out.
+    """
+    sound = corners.isfinite().all(dim=1) & (corners[:, 2:] > corners[:, :2]).all(dim=1)
+    candidates = (sound & (scores >= min_score)).nonzero().squeeze(1)
+    if len(candidates) > MAX_CANDIDATES:
+        candidates = candidates[scores[candidates].topk(MAX_CANDIDATES).indices]
+    return candidates[torchvision.ops.nms(corners[candidates], scores[candidates], max_iou)[:MAX_FOUND]]

@@ -1,0 +1,275 @@
+"""Heads by any YOLOv5 to v11 that was exported to ONNX, run by onnxruntime: ``onnx:FILE.onnx[:CLASS]``.
+
+Three layouts of the one output, A boxes of C classes, are told apart by shape and metadata:
+
+- (B, A, 5 + C), YOLOv5 to v7: centre, size, objectness, class scores; several boxes per cell.
+- (B, 4 + C, A), v8, v9, v11: centre, size, class scores; one box per cell.
+- (B, A, 6), v10 and exports with NMS: corners, score, class number; best boxes only.
+
+Coordinates are pixels of the network's input. Metadata are those that Ultralytics' exporters write, all optional:
+``names``, ``imgsz``, ``stride``, ``task``, ``end2end``, ``args``.
+"""
+
+import ast
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semiuhpe.data.crop import FACE_BOX, HEAD_BOX
+from semiuhpe.errors import CheckpointError, ConfigError
+from semiuhpe.inference.detectors.base import (
+    Detections,
+    Detector,
+    Options,
+    Source,
+    file_and_option,
+    register_detector,
+    require_file,
+)
+from semiuhpe.inference.detectors.letterbox import (
+    Letterbox,
+    fit_shape,
+    fit_size,
+    same_shape,
+    suppress,
+    to_corners,
+)
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SIZE, STRIDE = 640, 32
+"""Of networks that don't say."""
+MIN_SCORE, MAX_IOU = 0.25, 0.45
+"""Of YOLOv5's own detection script."""
+BATCH = 8
+SCALES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
+"""Strides of the outputs that YOLOs come with."""
+
+
+class Layout(Enum):
+    OBJECTNESS = "YOLOv5 to v7"
+    CLASSES = "YOLOv8 to v11"
+    END_TO_END = "with NMS"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a network says of itself.
+
+    Attributes:
+        names: of the classes by number; empty if it doesn't say.
+        image_size: longer side of the input in pixels.
+        stride: the input's sides are multiples of it.
+        end_to_end: NMS is part of the network; None if it doesn't say.
+    """
+
+    names: dict[int, str]
+    image_size: int
+    stride: int
+    end_to_end: bool | None
+
+
+class OnnxDetector(Detector):
+    """Heads by a YOLO in ONNX.
+
+    Args:
+        session: onnxruntime's, with one input (B, 3, H, W).
+        metadata: what the network says of itself.
+        wanted: the class by name or number; empty for ``head``, or the only one.
+        min_score: boxes with a lower score are left out.
+        path: of the file, for messages.
+
+    Raises:
+        CheckpointError: the network can't be run, or its output has none of the layouts.
+        ConfigError: it has no such class.
+    """
+
+    def __init__(self, session: Any, metadata: Metadata, wanted: str, min_score: float, path: Path) -> None:
+        self.session, self.metadata, self.min_score, self.path = session, metadata, min_score, path
+        self.input = _the_input(session, path)
+        self.dtype = np.float16 if "16" in self.input.type else np.float32
+        sides = self.input.shape[2:]
+        self.sides = tuple(sides) if all(isinstance(side, int) for side in sides) else None
+        height, width = self.sides or (metadata.image_size, metadata.image_size)
+        outputs = self._run(np.zeros((1, height, width, 3), np.uint8))
+        self.layout, count = recognise(tuple(outputs.shape), (height, width), metadata, path)
+        self.chosen = choose_class(wanted, count, metadata.names, path)
+        self.protocol = FACE_BOX if metadata.names.get(self.chosen, wanted).lower() == "face" else HEAD_BOX
+
+    def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
+        boxes = [self._fit(*image.shape[:2]) for image in images]
+        found: dict[int, Detections] = {}
+        for indices in same_shape(boxes, 1 if self.input.shape[0] == 1 else BATCH):
+            outputs = self._run(np.stack([boxes[i].place(images[i]) for i in indices]))
+            for index, output in zip(indices, outputs, strict=True):
+                found[index] = self._decode(output, boxes[index])
+        return [found[index] for index in range(len(images))]
+
+    def _fit(self, height: int, width: int) -> Letterbox:
+        if self.sides is not None:
+            return fit_shape(height, width, *self.sides)
+        return fit_size(height, width, self.metadata.image_size, self.metadata.stride)
+
+    def _run(self, inputs: np.ndarray) -> Tensor:
+        """The network's (B, ..., ...) output for (B, H, W, 3) uint8."""
+        normalised = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / self.dtype(255)
+        try:
+            output = self.session.run(None, {self.input.name: normalised})[0]
+        except Exception as error:  # onnxruntime has no common base of its errors
+            raise CheckpointError(f"{self.path}: fails on input {normalised.shape} ({_first_line(error)})") from error
+        return torch.from_numpy(np.asarray(output, np.float32))
+
+    def _decode(self, output: Tensor, box: Letterbox) -> Detections:
+        """The heads of an image from its part of the output."""
+        if self.layout is Layout.END_TO_END:
+            corners, scores = output[:, :4], output[:, 4]
+            scores = torch.where(output[:, 5].round() == self.chosen, scores, -1.0)
+        elif self.layout is Layout.OBJECTNESS:
+            # With one class, YOLOv5 to v7 train the objectness alone.
+            of_class = output[:, 5 + self.chosen] if output.shape[1] > 6 else 1.0
+            corners, scores = to_corners(output[:, :4]), output[:, 4] * of_class
+        else:
+            corners, scores = to_corners(output[:4].T), output[4 + self.chosen]
+        max_iou = 1.0 if self.layout is Layout.END_TO_END else MAX_IOU  # 1: nothing is suppressed a second time
+        kept = suppress(corners, scores, self.min_score, max_iou)
+        placed, scores = box.to_image(corners[kept]), scores[kept].clamp(0, 1)
+        inside = (placed[:, 2:] > 0).all(dim=1)
+        return Detections(placed[inside].numpy(), scores[inside].numpy())
+
+
+def recognise(shape: tuple[int, ...], sides: tuple[int, int], metadata: Metadata, path: Path) -> tuple[Layout, int]:
+    """Layout and number of classes of an output, 0 if that isn't known.
+
+    A width of 6 is both an end-to-end output and YOLOv5's of one class: the latter has a box for every anchor.
+
+    Raises:
+        CheckpointError: the output is none of a YOLO detector's.
+    """
+    if len(shape) == 3:
+        rows, columns = shape[1:]
+        count = len(metadata.names)
+        cells = {sum((sides[0] // s) * (sides[1] // s) for s in strides) for strides in SCALES}
+        anchored = any(rows in (cell, 3 * cell) for cell in cells)
+        end_to_end = not anchored if metadata.end_to_end is None else metadata.end_to_end
+        if columns == 6 and end_to_end:
+            return Layout.END_TO_END, count
+        if columns == 5 + count if count else columns > 5 and rows > columns:
+            return Layout.OBJECTNESS, columns - 5
+        if rows == 4 + count if count else rows > 4 and columns > rows:
+            return Layout.CLASSES, rows - 4
+    says = f"{len(metadata.names)} classes" if metadata.names else "no class names"
+    raise CheckpointError(
+        f"{path}: its output {shape} (with {says}) is not that of a YOLO detector: (B, A, 5 + classes), "
+        "(B, 4 + classes, A) or (B, A, 6)"
+    )
+
+
+def choose_class(wanted: str, count: int, names: dict[int, str], path: Path) -> int:
+    """The number of the class that is detected.
+
+    Args:
+        wanted: name or number; empty for the class ``head``, or the only one.
+        count: of the classes, 0 if it isn't known.
+        names: of the classes; empty if they aren't known.
+
+    Raises:
+        ConfigError: there is no such class, or none can be chosen without being told.
+    """
+    numbers = {name.lower(): number for number, name in names.items()}
+    if not wanted:
+        if "head" in numbers:
+            return numbers["head"]
+        if count == 1:
+            return 0
+    elif wanted.lower() in numbers:
+        return numbers[wanted.lower()]
+    elif wanted.isascii() and wanted.isdigit() and (int(wanted) < count or not count):
+        return int(wanted)
+    known = ", ".join(names.values()) or (f"0 to {count - 1}" if count else "not named in the file")
+    what = f"there is no class {wanted!r}" if wanted else "there is no class named head, and it is not the only one"
+    raise ConfigError(f"--detector onnx:{path}: {what}; say which with onnx:{path}:CLASS (its classes: {known})")
+
+
+def read_metadata(entries: dict[str, str], path: Path) -> Metadata:
+    """What a network's custom metadata say.
+
+    Raises:
+        CheckpointError: it is made for another task than detection, or its metadata can't be read.
+    """
+    task = entries.get("task", "detect")
+    if task != "detect":
+        raise CheckpointError(f"{path}: is a network for the task {task}; a detector is needed")
+    try:
+        names = ast.literal_eval(entries.get("names", "{}"))
+        names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else dict(names)
+        names = {int(number): str(name) for number, name in names.items()}
+        size = ast.literal_eval(entries.get("imgsz", str(IMAGE_SIZE)))
+        size = max(size) if isinstance(size, (list, tuple)) else int(size)
+        stride = int(float(entries.get("stride", STRIDE)))
+        arguments = ast.literal_eval(entries.get("args", "{}"))
+        nms = isinstance(arguments, dict) and arguments.get("nms") is True
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its metadata can't be read ({_first_line(error)})") from error
+    if not (0 < stride <= size <= 16384):
+        raise CheckpointError(f"{path}: its metadata claim a stride of {stride} and images of {size} px")
+    says = entries.get("end2end")
+    return Metadata(names, size, stride, True if nms else None if says is None else says.strip().lower() == "true")
+
+
+def _the_input(session: Any, path: Path) -> Any:
+    inputs = session.get_inputs()
+    first = inputs[0] if len(inputs) == 1 else None
+    floating = first is not None and first.type in ("tensor(float)", "tensor(float16)")
+    if not floating or len(first.shape) != 4 or (isinstance(first.shape[1], int) and first.shape[1] != 3):
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "none"
+        raise CheckpointError(f"{path}: its inputs are {found}; a YOLO has one, float (B, 3, H, W)")
+    if isinstance(first.shape[0], int) and first.shape[0] != 1:
+        raise CheckpointError(
+            f"{path}: was exported for batches of {first.shape[0]}; export it for one image or a dynamic batch"
+        )
+    return first
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _open(path: Path, device: torch.device) -> Any:
+    """onnxruntime's session for a file."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError(
+            f"--detector onnx:{path}: onnxruntime is not installed; install it with pip install 'semiuhpe[onnx]' or "
+            "pip install onnxruntime (onnxruntime-gpu for CUDA)"
+        ) from error
+    providers = ["CPUExecutionProvider"]
+    if device.type == "cuda":
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+        else:
+            logger.warning("%s: this onnxruntime has no CUDA; the detector runs on the CPU.", path)
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:  # onnxruntime has no common base of its errors
+        raise CheckpointError(f"{path}: is broken or not an ONNX network ({_first_line(error)})") from error
+
+
+@register_detector("onnx", "onnx:FILE.onnx[:CLASS]")
+def _build(options: Options) -> Detector:
+    path, wanted = file_and_option(options.argument)
+    require_file(path, "onnx")
+    session = _open(path, options.device)
+    metadata = read_metadata(session.get_modelmeta().custom_metadata_map, path)
+    min_score = MIN_SCORE if options.min_score is None else options.min_score
+    return OnnxDetector(session, metadata, wanted, min_score, path)

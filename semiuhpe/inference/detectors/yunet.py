@@ -1,0 +1,62 @@
+"""Faces by YuNet (Wu et al., 2023) through OpenCV: ``yunet:FILE.onnx``.
+
+Its boxes are faces, without the hair and the back of the head, and are cropped as such. It sees no head from behind.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from semiuhpe.data.crop import FACE_BOX
+from semiuhpe.errors import CheckpointError
+from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, register_detector, require_file
+
+MAX_SIDE = 1280
+"""Larger images are shrunk: YuNet was trained on faces of about 10 to 300 px."""
+MIN_SCORE, MAX_IOU, CANDIDATES = 0.9, 0.3, 5000
+"""OpenCV's own defaults."""
+
+
+class FaceDetector(Detector):
+    """Faces by OpenCV's ``FaceDetectorYN``. One image after the other: it has no batches."""
+
+    protocol = FACE_BOX
+
+    def __init__(self, network: cv2.FaceDetectorYN) -> None:
+        self.network = network
+
+    def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: np.ndarray) -> Detections:
+        height, width = image.shape[:2]
+        scale = min(1.0, MAX_SIDE / max(height, width))
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        if size != (width, height):
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        self.network.setInputSize(size)
+        _, faces = self.network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        faces = np.zeros((0, 15), np.float32) if faces is None else faces
+        factor = np.array([width / size[0], height / size[1]], np.float32)
+        low = np.clip(faces[:, :2] * factor, 0, (width, height))
+        high = np.clip((faces[:, :2] + faces[:, 2:4]) * factor, 0, (width, height))
+        inside = (high > low).all(axis=1)
+        boxes = np.concatenate([low, high - low], axis=1)[inside].astype(np.float32)
+        return Detections(boxes, faces[inside, 14].clip(0, 1))
+
+
+@register_detector("yunet", "yunet:FILE.onnx")
+def _build(options: Options) -> Detector:
+    path = require_file(Path(options.argument), "yunet")
+    min_score = MIN_SCORE if options.min_score is None else options.min_score
+    try:
+        detector = FaceDetector(cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, MAX_IOU, CANDIDATES))
+        detector(np.zeros((64, 64, 3), np.uint8))  # a network of another kind fails here
+    except cv2.error as error:
+        raise CheckpointError(
+            f"{path}: is broken or not a YuNet face detector for OpenCV {cv2.__version__} ({error.err or error}); use "
+            "face_detection_yunet_2023mar.onnx or later of OpenCV's model zoo"
+        ) from error
+    return detector
