@@ -90,7 +90,8 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         phases = method.phases(options, learner_student, data, described, process)
         folder = checkpoint.parent if checkpoint else _shared_folder(options, process)
         metric = options.best_metric or method.METRICS[0]
-        trainer = Trainer(options, folder, student, phases, data, metric, described, process)
+        optimizer = method.create_optimizer(options, student)
+        trainer = Trainer(options, folder, student, phases, data, metric, optimizer, described, process)
         if checkpoint:
             trainer.resume(checkpoint)
         if options.compile:

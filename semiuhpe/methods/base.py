@@ -11,10 +11,11 @@ The module has
 - ``open_data(options)``: the stores, opened before anything is written; its attributes ``labelled`` (for the length of
   an epoch) and ``told`` (lines for the log) are the trainer's;
 - ``create_student(options, pretrained)``: the network;
+- ``create_optimizer(options, student)``: a fused one, which the guard against steps that are not finite needs;
 - ``phases(options, student, data, description, process)``: a list of :class:`Phase`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -113,10 +114,16 @@ class Phase:
         name: for the log.
         learner: what takes the steps.
         end: iteration, counted over the whole run, at which the phase is over.
-        lr: learning rate.
+        lr: learning rate, or a function from the step of the phase to it.
+        comparable: whether its validation measures the same as that of the phase before; if not, ``best`` starts anew.
     """
 
     name: str
     learner: Learner
     end: int
-    lr: float
+    lr: float | Callable[[int], float]
+    comparable: bool = True
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step of the phase, counted from 0."""
+        return self.lr(step) if callable(self.lr) else self.lr

@@ -125,6 +125,11 @@ def create_student(options: argparse.Namespace, pretrained: bool) -> nn.Module:
     return create_model(options.network, pretrained)
 
 
+def create_optimizer(options: argparse.Namespace, student: nn.Module) -> torch.optim.Optimizer:
+    """Adam, as in the paper."""
+    return torch.optim.Adam(student.parameters(), lr=options.lr, fused=True)
+
+
 def phases(
     options: argparse.Namespace, student: nn.Module, data: ExperimentData, description: Description, process: Process
 ) -> list[Phase]:

@@ -37,6 +37,7 @@ class Trainer:
         phases: what to do with it; their learners hold the same student, perhaps wrapped for several processes.
         data: the stores; see :mod:`semiuhpe.methods.base`.
         metric: what ``best`` is chosen by.
+        optimizer: of the student, a fused one.
         description: what the model is, for its checkpoints.
         process: this process among all.
     """
@@ -49,12 +50,13 @@ class Trainer:
         phases: list[Phase],
         data: ExperimentData,
         metric: str,
+        optimizer: torch.optim.Optimizer,
         description: Description,
         process: Process,
     ):
         self.options, self.folder, self.student, self.phases = options, folder, student, phases
         self.data, self.metric, self.description, self.process = data, metric, description, process
-        self.optimizer = torch.optim.Adam(student.parameters(), lr=options.lr, fused=True)
+        self.optimizer = optimizer
         self.guard = NonFiniteGuard(student, self.optimizer, process)
         self.draws = Draws(torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size)
         self.iteration = 0
@@ -106,8 +108,6 @@ class Trainer:
         start = self.phases[index - 1].end if index else 0
         if self._begun_phase != phase.name:
             self._begin(phase)
-        for group in self.optimizer.param_groups:
-            group["lr"] = phase.lr
         stream = phase.learner.batches(self.iteration, self.iteration - start)
         progress = tqdm(
             total=phase.end, initial=self.iteration, desc=phase.name, disable=None if self.process.is_main else True
@@ -149,11 +149,15 @@ class Trainer:
             self.student.load_state_dict(best["model_state_dict"])
             self.optimizer.load_state_dict(best["optimizer_state_dict"])
         phase.learner.begin()
+        if not phase.comparable:
+            self.best = float("inf")
         self._begun_phase = phase.name
         self._save("last", phase)  # best.pth will be replaced when this phase does better
-        logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr)
+        logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr_at(0))
 
     def _step(self, phase: Phase, start: int, batches: Batches) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = phase.lr_at(self.iteration - start)
         self.student.train()
         self.guard.before_step()
         result = phase.learner.step(batches, self.draws)
@@ -185,7 +189,7 @@ class Trainer:
         skipped = self.guard.take_skipped()
         if skipped:
             logger.warning("iteration %d: %d steps skipped, their loss was not finite", self.iteration, skipped)
-        self._record({**means, "train/skipped_steps": skipped, "train/lr": phase.lr})
+        self._record({**means, "train/skipped_steps": skipped, "train/lr": self.optimizer.param_groups[0]["lr"]})
         return means
 
     def _record(self, values: dict[str, float]) -> None:
