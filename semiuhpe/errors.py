@@ -27,3 +27,9 @@ class CheckpointError(SemiUHPEError):
 
 class TrainingError(SemiUHPEError):
     """Training can't go on."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line, for a message of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from semiuhpe.cli import compare, features, inspect, prepare, quickstart, synth, tables
+from semiuhpe.cli import compare, export, features, inspect, prepare, quickstart, synth, tables
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
@@ -14,6 +14,7 @@ COMMANDS = {
     "features": (features.main, "plot the features of unlabelled heads (t-SNE)"),
     "tables": (tables.main, "the paper's tables with the numbers of finished runs"),
     "compare": (compare.main, "two evaluations on the same heads: is one better, and where"),
+    "export": (export.main, "write a model as ONNX or TorchScript"),
     "quickstart": (quickstart.main, "render, train three models, evaluate, report"),
 }
 

@@ -6,6 +6,8 @@ from semiuhpe.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.data import experiment
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
+from semiuhpe.models import network_choices
+from semiuhpe.rotation import CONVENTIONS
 
 
 def experiment_parser(prog: str, description: str):
@@ -27,12 +29,18 @@ def add_basic(parser: argparse.ArgumentParser) -> None:
 
 def add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument("--network", default="resnet50", help="backbone with pose head")
+    group.add_argument("--network", default="resnet50", help=f"backbone with pose head: {network_choices()}")
     group.add_argument(
         "--pretrained", help="start from ImageNet weights; where they exist if not given", **{**FLAG, "default": None}
     )
     group.add_argument("--image_size", type=positive_int, default=224, help="side of the network's input in pixels")
     group.add_argument("--distribution", choices=tuple(DISTRIBUTIONS), default="matrixFisher", help="of rotations")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint that a script uses, and what it may have to be told about one that was trained elsewhere."""
+    parser.add_argument("checkpoint", help="a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name")
+    parser.add_argument("--convention", choices=CONVENTIONS, help="of the output, where the checkpoint doesn't tell it")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:

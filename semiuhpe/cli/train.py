@@ -14,11 +14,11 @@ from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.methods import METHODS
-from semiuhpe.models import network_spec
-from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint
+from semiuhpe.models import find_checkpoint, network_spec
+from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint, weights_of
 from semiuhpe.rotation import HEAD_TO_CAMERA
 from semiuhpe.training.features import FEATURES, save_features
-from semiuhpe.training.run_folder import find_checkpoint, new_run_folder
+from semiuhpe.training.run_folder import new_run_folder
 from semiuhpe.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, Path | None]
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ConfigError if options contradict each other or the registries."""
-    network_spec(options.network)
+    network_spec(options.network).check_image_size(options.image_size)
     require(options.lr > 0, f"--lr {options.lr}: must be positive")
     processes = world_size()
     require(
@@ -83,7 +83,9 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
     process = start_process(options.gpu_ids)
     try:
         torch.manual_seed(options.seed)
-        student = build_student(options).to(process.device, memory_format=torch.channels_last)
+        student = build_student(options, resumed=checkpoint is not None).to(
+            process.device, memory_format=torch.channels_last
+        )
         if process.rank:
             torch.manual_seed(options.seed + process.rank)  # the same weights, but dropout of its own
         learner_student, described = process.wrap(student), description(options)
@@ -112,17 +114,23 @@ def compile_networks(networks: Iterable[nn.Module]) -> None:
         network.compile()
 
 
-def build_student(options: argparse.Namespace) -> nn.Module:
-    """The network to be trained: random, from ImageNet weights, or from another run's weights."""
+def build_student(options: argparse.Namespace, resumed: bool = False) -> nn.Module:
+    """The network to be trained: random, from ImageNet weights, or from another run's weights.
+
+    That of a resumed run is random: its weights are in the run's checkpoint.
+    """
+    create_student = METHODS[options.method].create_student
+    if resumed:
+        return create_student(options, pretrained=False)
     if options.init_from:
         path = find_checkpoint(options.init_from, options.exps_dir)
-        student = METHODS[options.method].create_student(options, pretrained=False)
-        load_weights(student, read_checkpoint(path)["model_state_dict"], path, options.network)
+        student = create_student(options, pretrained=False)
+        load_weights(student, weights_of(read_checkpoint(path), path, teacher=False), path, options.network)
         return student
     pretrained = options.pretrained
     if pretrained is None:
         pretrained = network_spec(options.network).has_pretrained
-    return METHODS[options.method].create_student(options, pretrained)
+    return create_student(options, pretrained)
 
 
 def description(options: argparse.Namespace) -> Description:

@@ -8,12 +8,11 @@ from pathlib import Path
 import configargparse
 import torch
 
-from semiuhpe.cli.options import experiment_parser
+from semiuhpe.cli.options import add_checkpoint, experiment_parser
 from semiuhpe.config import parse, require
 from semiuhpe.evaluation.results import run_settings
-from semiuhpe.models import LoadedModel, load_checkpoint, network_spec
+from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.training.run_folder import find_checkpoint
 
 STUDENT, TEACHER = "student", "teacher"
 ROLES = (STUDENT, TEACHER)
@@ -31,7 +30,7 @@ _OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_
 def trained_parser(prog: str, description: str) -> configargparse.ArgumentParser:
     """Parser of everything that a settings file may say, and a checkpoint."""
     parser = experiment_parser(prog, description)
-    parser.add_argument("checkpoint", help="a checkpoint file, or EXP_DETAIL/DATE/best of a run")
+    add_checkpoint(parser)
     parser.set_defaults(**dict.fromkeys(_DESCRIBED))  # None where neither the command line nor --config says it
     return parser
 
@@ -59,7 +58,10 @@ def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = 
     """
     if options.network is not None:
         network_spec(options.network)
-    models = {role: load_checkpoint(path, teacher=role == TEACHER) for role in roles}
+    models = {
+        role: load_checkpoint(path, role == TEACHER, network=options.network, convention=options.convention)
+        for role in roles
+    }
     check_description(options, models[roles[0]].description, path)
     return models
 

@@ -4,10 +4,17 @@ from torch import Tensor
 
 from semiuhpe.distributions.matrix_fisher import MatrixFisher
 from semiuhpe.distributions.rotation_laplace import RotationLaplace
+from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, from_300wlp
 
 DISTRIBUTIONS = {"matrixFisher": MatrixFisher, "RotationLaplace": RotationLaplace}
 
 
-def output_parameter(output: Tensor) -> Tensor:
-    """(..., 3, 3) float32 parameter of a distribution from a network's (..., 9) numbers, row by row."""
-    return output.float().unflatten(-1, (3, 3))
+def output_parameter(output: Tensor, convention: str = HEAD_TO_CAMERA) -> Tensor:
+    """(..., 3, 3) float32 parameter of a distribution of R head to camera from a network's (..., 9) numbers.
+
+    Args:
+        output: row by row.
+        convention: of the rotation that the network predicts, one of :data:`semiuhpe.rotation.CONVENTIONS`.
+    """
+    parameter = output.float().unflatten(-1, (3, 3))
+    return from_300wlp(parameter) if convention == R_300WLP else parameter

@@ -18,7 +18,7 @@ from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
 from semiuhpe.errors import StoreError, TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.rotation import R_300WLP, from_300wlp, is_rotation
+from semiuhpe.rotation import is_rotation
 
 LABEL_TOLERANCE = 1e-3
 _NAMED_HEADS = 5
@@ -64,10 +64,7 @@ class Reader:
 
     def __call__(self, output: Tensor):
         """The predicted distribution of R head to camera of (B, 9) numbers."""
-        parameter = output_parameter(output)
-        if self.description.convention == R_300WLP:
-            parameter = from_300wlp(parameter)
-        return DISTRIBUTIONS[self.description.distribution](parameter)
+        return DISTRIBUTIONS[self.description.distribution](output_parameter(output, self.description.convention))
 
 
 def predict_all(

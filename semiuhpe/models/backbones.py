@@ -1,41 +1,74 @@
 """The registered networks. Those of torchvision keep its module names, which are those of the released checkpoints."""
 
+from pathlib import Path
+
 import torch
 import torchvision
 from torch import Tensor, nn
 
+from semiuhpe.errors import CheckpointError
 from semiuhpe.models.heads import pose_head
 from semiuhpe.models.registry import register_model
+from semiuhpe.models.repvgg import RepVGG
+from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights, read_weights_file
+
+REPVGG_WEIGHTS = "RepVGG-B1g2-train.pth"
+REPVGG_SOURCE = "https://drive.google.com/drive/folders/1Avome4KvNp0Lqh2QwhXO6L5URQjzCjUq"
 
 
 @register_model("resnet18", has_pretrained=True)
 def resnet18(pretrained: bool) -> nn.Module:
     """ResNet-18 (He et al., CVPR 2016)."""
-    return _torchvision("resnet18", "fc", 512, (128, 64), pretrained)
+    return _torchvision("resnet18", "resnet18", "fc", 512, (128, 64), pretrained)
 
 
 @register_model("resnet50", has_pretrained=True)
 def resnet50(pretrained: bool) -> nn.Module:
     """ResNet-50 (He et al., CVPR 2016)."""
-    return _torchvision("resnet50", "fc", 2048, (512, 128), pretrained)
+    return _torchvision("resnet50", "resnet50", "fc", 2048, (512, 128), pretrained)
 
 
 @register_model("mobilenet", has_pretrained=True)
 def mobilenet(pretrained: bool) -> nn.Module:
     """MobileNetV2 (Sandler et al., CVPR 2018)."""
-    return _torchvision("mobilenet_v2", "classifier", 1280, (256, 64), pretrained)
+    return _torchvision("mobilenet", "mobilenet_v2", "classifier", 1280, (256, 64), pretrained)
 
 
 @register_model("effinetv2", has_pretrained=True)
 def effinetv2(pretrained: bool) -> nn.Module:
     """EfficientNetV2-S (Tan and Le, ICML 2021)."""
-    return _torchvision("efficientnet_v2_s", "classifier", 1280, (512, 128), pretrained)
+    return _torchvision("effinetv2", "efficientnet_v2_s", "classifier", 1280, (512, 128), pretrained)
 
 
-def _torchvision(name: str, head: str, features: int, hidden: tuple[int, int], pretrained: bool) -> nn.Module:
-    network = torchvision.models.get_model(name, weights="IMAGENET1K_V1" if pretrained else None)
-    setattr(network, head, pose_head(features, hidden))
+@register_model("repvgg", has_pretrained=True)
+def repvgg(pretrained: bool) -> nn.Module:
+    """RepVGG-B1g2 (Ding et al., CVPR 2021); its authors' ImageNet weights are a file to be placed in ``weights/``."""
+    network = RepVGG()
+    if pretrained:
+        path = WEIGHTS / REPVGG_WEIGHTS
+        try:
+            weights = read_weights_file(path)
+            weights = weights.get("state_dict", weights)
+            network.load_backbone({key.removeprefix("module."): value for key, value in weights.items()})
+        except (CheckpointError, RuntimeError, AttributeError) as error:  # the last: it isn't a dictionary of tensors
+            source = f"{REPVGG_WEIGHTS} (RepVGG's authors: {REPVGG_SOURCE})"
+            raise no_imagenet_weights("repvgg", error, source, path) from error
     return network
+
+
+def _torchvision(
+    network: str, model: str, head: str, features: int, hidden: tuple[int, int], pretrained: bool
+) -> nn.Module:
+    built = torchvision.models.get_model(model, weights=None)
+    if pretrained:
+        weights = torchvision.models.get_model_weights(model)["IMAGENET1K_V1"]
+        place = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        try:
+            built.load_state_dict(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
+        except Exception as error:  # connections and damaged files fail in ways without a common base
+            raise no_imagenet_weights(network, error, weights.url, place) from error
+    setattr(built, head, pose_head(features, hidden))
+    return built
 
 
 class PlainNet(nn.Module):

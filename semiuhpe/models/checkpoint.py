@@ -1,12 +1,13 @@
 """Checkpoints: one file with everything that a run needs to go on, or a model to be used.
 
 The keys ``model_state_dict``, ``model_state_dict_ema``, ``optimizer_state_dict`` and ``clock`` are those of the
-checkpoints that the paper's authors released; ``description`` says what the model is. Loading never runs code.
+checkpoints that the paper's authors released. Ours also have a ``description`` that says what the model is; that of a
+released one follows from its keys and its name. Loading never runs code.
 """
 
 import os
-import pickle
-from dataclasses import asdict, dataclass, fields
+import re
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.errors import CheckpointError
-from semiuhpe.models.registry import create_model
-from semiuhpe.rotation import CONVENTIONS
+from semiuhpe.models.registry import create_model, list_models, network_spec
+from semiuhpe.models.weights import find_checkpoint, read_weights_file
+from semiuhpe.rotation import CONVENTIONS, HEAD_TO_CAMERA, R_300WLP
+
+STUDENT, TEACHER = "model_state_dict", "model_state_dict_ema"
 
 
 @dataclass(frozen=True)
@@ -77,44 +81,91 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, or holds more than tensors and plain values.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: is not a checkpoint, or holds objects other than tensors and plain values, which are not loaded"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: is truncated or not a checkpoint ({reason})") from error
-    if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
-        raise CheckpointError(f"{path}: is not a checkpoint of this project (it has no model_state_dict)")
+    checkpoint = read_weights_file(path)
+    if not isinstance(checkpoint, dict) or STUDENT not in checkpoint:
+        raise CheckpointError(f"{path}: is neither a checkpoint of this project nor a released one (no {STUDENT})")
     return checkpoint
 
 
-def load_checkpoint(path: str | os.PathLike, teacher: bool = True) -> LoadedModel:
+def load_checkpoint(
+    path: str | os.PathLike,
+    teacher: bool = True,
+    network: str | None = None,
+    convention: str | None = None,
+    full_range: bool | None = None,
+    exps_dir: str | os.PathLike = "exps",
+) -> LoadedModel:
     """A model that can be used as it is.
 
     Args:
-        path: the checkpoint file.
+        path: a file, a run's or a released checkpoint's name, see :func:`semiuhpe.models.weights.find_checkpoint`.
         teacher: take the teacher's weights, else the student's.
+        network: name in the registry, for a checkpoint without description; recognised by its keys if not given.
+        convention: of the output, one of :data:`semiuhpe.rotation.CONVENTIONS`; overrides what the checkpoint or its
+            name says.
+        full_range: the angle range; overrides what the checkpoint or its name says. Where neither says it, models in
+            R_300wlp are taken to have the front range and the others the full one, as the released ones have.
+        exps_dir: where runs are looked for by name.
 
     Raises:
-        CheckpointError: the file can't be read, or doesn't say what it is.
+        CheckpointError: the file can't be found or read, is of another network, or nothing tells its convention.
     """
+    path = find_checkpoint(path, exps_dir)
     checkpoint = read_checkpoint(path)
-    try:
-        description = Description(**checkpoint["description"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: doesn't say which network it is (no valid description)") from error
-    if description.convention not in CONVENTIONS:
-        raise CheckpointError(f"{path}: unknown rotation convention {description.convention}")
-    model = create_model(description.network)
-    key = "model_state_dict_ema" if teacher else "model_state_dict"
-    load_weights(model, checkpoint[key], path, description.network)
-    return LoadedModel(model.eval(), description, dict(checkpoint.get("metrics", {})), Path(path))
+    weights = weights_of(checkpoint, path, teacher)
+    if "description" in checkpoint:
+        described = _read_description(checkpoint["description"], path)
+        if network not in (None, described.network):
+            raise CheckpointError(f"--network {network}: {path} is a checkpoint of {described.network}")
+    else:
+        described = _describe_released(path, network or recognize_network(weights, path), convention)
+    if convention is not None:
+        described = replace(described, convention=convention)
+    if full_range is not None:
+        described = replace(described, full_range=full_range)
+    if described.convention not in CONVENTIONS:
+        raise CheckpointError(
+            f"{path}: unknown rotation convention {described.convention}; there are {', '.join(CONVENTIONS)}"
+        )
+    model = create_model(described.network)
+    load_weights(model, weights, path, described.network)
+    return LoadedModel(model.eval(), described, checkpoint.get("metrics", {}), path)
+
+
+def weights_of(checkpoint: dict[str, Any], path: str | os.PathLike, teacher: bool) -> dict[str, Tensor]:
+    """The teacher's or the student's state dict, without the prefix that training on several GPUs puts before keys.
+
+    Raises:
+        CheckpointError: the checkpoint has none.
+    """
+    key = TEACHER if teacher else STUDENT
+    weights = checkpoint.get(key)
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        other = "student" if teacher else "teacher"
+        raise CheckpointError(f"{path}: has no weights under {key}; the {other}'s may be there")
+    if all(name.startswith("module.") for name in weights):
+        return {name.removeprefix("module."): value for name, value in weights.items()}
+    return dict(weights)
+
+
+def recognize_network(weights: dict[str, Tensor], path: str | os.PathLike) -> str:
+    """Name of the registered network that has exactly these keys and shapes.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    shapes = {key: value.shape for key, value in weights.items()}
+    for name in list_models():
+        with torch.device("meta"):
+            expected = create_model(name).state_dict()
+        if expected.keys() == shapes.keys() and all(expected[key].shape == shapes[key] for key in shapes):
+            return name
+    raise CheckpointError(
+        f"{path}: its {len(weights)} weights are those of no network here ({', '.join(list_models())}); "
+        "if it is one of timm's, name it with --network timm:<name>"
+    )
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | os.PathLike, network: str) -> None:
@@ -127,6 +178,47 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | os.Pa
             f"{path}: is not a checkpoint of --network {network} "
             f"({len(expected - found)} weights missing, {len(found - expected)} unknown, others may differ in shape)"
         ) from error
+
+
+def _read_description(values: Any, path: Path) -> Description:
+    try:
+        described = Description(**values)
+    except TypeError as error:
+        raise CheckpointError(f"{path}: doesn't say which network it is (no valid description)") from error
+    for field in fields(described):
+        value = getattr(described, field.name)
+        if not isinstance(value, field.type):
+            raise CheckpointError(f"{path}: its description is not valid: {field.name} is {value!r}")
+    return described
+
+
+def _describe_released(path: Path, network: str, convention: str | None) -> Description:
+    """Description of a checkpoint of the paper's code, from a name such as ``DAD-WildHead-EffNetV2-S-best.pth``.
+
+    Those trained on 300W-LP predict R_300wlp, those trained on DAD-3DHeads R head to camera. Inputs have 224 px unless
+    the network takes another size only, and outputs parametrise matrix Fisher distributions.
+
+    Raises:
+        CheckpointError: neither the name nor the argument tells the convention.
+    """
+    image_size = network_spec(network).image_size or 224
+    name = re.match(r"(DAD|DAD3DHeads|300WLP|300W-LP)-(\w+)-", path.name)
+    from_300wlp = bool(name) and name[1].startswith("300W")
+    if convention is None and name is None:
+        raise CheckpointError(
+            f"{path}: neither the file nor its name tells the rotation convention of its output; pass --convention "
+            f"{R_300WLP} (models trained on 300W-LP by the paper's code) or --convention {HEAD_TO_CAMERA} (DAD-3DHeads)"
+        )
+    convention = convention or (R_300WLP if from_300wlp else HEAD_TO_CAMERA)
+    return Description(
+        network=network,
+        distribution="matrixFisher",
+        convention=convention,
+        full_range=not from_300wlp if name else convention == HEAD_TO_CAMERA,
+        image_size=image_size,
+        train_labeled=("300WLP" if from_300wlp else "DAD3DHeads") if name else "",
+        train_unlabeled=name[2] if name else "",
+    )
 
 
 def describe(description: Description) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from semiuhpe.errors import ConfigError
@@ -21,9 +20,19 @@ class NetworkSpec:
     name: str
     build: Callable[[bool], nn.Module]
     has_pretrained: bool
+    image_size: int | None = None  # the one that it takes, if it takes no other
+
+    def check_image_size(self, size: int) -> None:
+        """Raises ConfigError if the network takes no pictures of this size."""
+        if self.image_size not in (None, size):
+            raise ConfigError(
+                f"--network {self.name}: takes pictures of {self.image_size} px only, not {size}; "
+                f"pass --image_size {self.image_size}"
+            )
 
 
 _NETWORKS: dict[str, NetworkSpec] = {}
+_FAMILIES: dict[str, Callable[[str], NetworkSpec]] = {}
 
 
 def register_model(name: str, has_pretrained: bool) -> Callable:
@@ -36,21 +45,39 @@ def register_model(name: str, has_pretrained: bool) -> Callable:
     return register
 
 
+def register_family(prefix: str) -> Callable:
+    """Decorator: registers ``find(name) -> NetworkSpec`` for all networks ``<prefix>:<name>``."""
+
+    def register(find: Callable[[str], NetworkSpec]) -> Callable[[str], NetworkSpec]:
+        _FAMILIES[prefix] = find
+        return find
+
+    return register
+
+
 def list_models() -> list[str]:
-    """Names of all registered networks."""
+    """Names of all registered networks; those of a family, such as ``timm:<name>``, are not among them."""
     return sorted(_NETWORKS)
 
 
+def network_choices() -> str:
+    """What ``--network`` takes, in words."""
+    return ", ".join([*list_models(), *(f"{prefix}:<name>" for prefix in sorted(_FAMILIES))])
+
+
 def network_spec(name: str) -> NetworkSpec:
-    """The registered network of a name.
+    """The network of a name.
 
     Raises:
         ConfigError: there is no such network.
     """
+    prefix, colon, member = name.partition(":")
+    if colon and prefix in _FAMILIES:
+        return _FAMILIES[prefix](member)
     if name not in _NETWORKS:
         close = difflib.get_close_matches(name, _NETWORKS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(list_models())}"
-        raise ConfigError(f"--network {name}: unknown network; {hint}")
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ConfigError(f"--network {name}: unknown network; {hint}There are {network_choices()}")
     return _NETWORKS[name]
 
 
@@ -58,7 +85,7 @@ def create_model(name: str, pretrained: bool = False) -> nn.Module:
     """A pose network: (B, 3, H, W) -> (B, 9), row-major 3x3.
 
     Args:
-        name: one of :func:`list_models`.
+        name: one of :func:`list_models`, or ``timm:<name>``.
         pretrained: start the backbone from ImageNet weights.
 
     Raises:
@@ -67,10 +94,4 @@ def create_model(name: str, pretrained: bool = False) -> nn.Module:
     spec = network_spec(name)
     if pretrained and not spec.has_pretrained:
         raise ConfigError(f"--network {name}: has no ImageNet weights; pass --pretrained false")
-    try:
-        return spec.build(pretrained)
-    except OSError as error:  # urllib's errors and a full disk
-        raise ConfigError(
-            f"--network {name}: its ImageNet weights can't be fetched ({error}); connect once, place the file in "
-            f"{torch.hub.get_dir()}/checkpoints, or start from random weights with --pretrained false"
-        ) from error
+    return spec.build(pretrained)

@@ -30,7 +30,7 @@ def experiment_detail(options: argparse.Namespace) -> str:
     running = "run" if options.running_thres else ""
     threshold = f"Dyna{options.left_ratio}{running}" if options.dynamic_thres else str(options.conf_thres)
     parts = [
-        f"SSL{options.SSL_lambda}_r{options.ss_ratio}_{options.type_unsuper}_{options.network}",
+        f"SSL{options.SSL_lambda}_r{options.ss_ratio}_{options.type_unsuper}_{options.network.replace(':', '-')}",
         f"t{threshold}_b{options.batch_size}",
     ]
     flags = {
@@ -63,25 +63,6 @@ def new_run_folder(options: argparse.Namespace) -> Path:
                 time.sleep(0.1)
     except OSError as error:
         raise ConfigError(f"--exps_dir {options.exps_dir}: no run folder can be made there ({error})") from error
-
-
-def find_checkpoint(name: str, exps_dir: str) -> Path:
-    """Path of a checkpoint given as a file, or as ``<exp_detail>/<date>/<best|last>`` below the experiments' folder.
-
-    Raises:
-        ConfigError: nothing, or more than one checkpoint, has that name.
-    """
-    direct = Path(name)
-    if direct.is_file():
-        return direct
-    found = sorted(Path(exps_dir).glob(f"*/{name}.pth")) if not direct.is_absolute() else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ConfigError(f"{name}: is in several experiments; pass one of the files: {', '.join(map(str, found))}")
-    raise ConfigError(
-        f"{name}: there is no such checkpoint; pass a file, or EXP_DETAIL/DATE/best of a run in {exps_dir}/"
-    )
 
 
 def versions() -> dict[str, str]:

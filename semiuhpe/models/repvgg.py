@@ -1,0 +1,111 @@
+"""RepVGG-B1g2: three branches a block in training, one 3x3 convolution a block for inference.
+
+X. Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021. timm has RepVGG, but neither this variant
+nor the module names of the released weights, which are kept here: ``layer0`` to ``layer4`` with ``rbr_dense``,
+``rbr_1x1`` and ``rbr_identity``, and ``linear_reg``.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from timm.utils.model import reparameterize_model
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from semiuhpe.models.heads import pose_head
+
+STAGES = ((128, 4), (256, 6), (512, 16), (2048, 1))  # width and number of blocks after the stem
+
+
+class RepVGGBlock(nn.Module):
+    """ReLU of a sum of branches: 3x3 and 1x1 convolution and, where shapes allow, the input; each with batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, groups: int):
+        super().__init__()
+        self.inputs, self.stride, self.groups = inputs, stride, groups
+        self.rbr_identity = nn.BatchNorm2d(inputs) if inputs == outputs and stride == 1 else None
+        self.rbr_dense = _conv_bn(inputs, outputs, 3, stride, groups)
+        self.rbr_1x1 = _conv_bn(inputs, outputs, 1, stride, groups)
+        self.merged: nn.Conv2d | None = None
+
+    def forward(self, feature: Tensor) -> Tensor:
+        if self.merged is not None:
+            return F.relu(self.merged(feature))
+        branches = self.rbr_dense(feature) + self.rbr_1x1(feature)
+        if self.rbr_identity is not None:
+            branches = branches + self.rbr_identity(feature)
+        return F.relu(branches)
+
+    @torch.no_grad()
+    def reparameterize(self) -> None:
+        """Replaces the branches by the one convolution that equals their sum in eval mode."""
+        dense = self.rbr_dense.conv
+        merged = nn.Conv2d(self.inputs, dense.out_channels, 3, self.stride, 1, groups=self.groups).to(dense.weight)
+        weight, bias = _fused(dense.weight, self.rbr_dense.bn)
+        branches = [_fused(self.rbr_1x1.conv.weight, self.rbr_1x1.bn)]
+        if self.rbr_identity is not None:
+            identity = nn.init.dirac_(torch.empty_like(self.rbr_1x1.conv.weight), self.groups)
+            branches.append(_fused(identity, self.rbr_identity))
+        for pointwise, shift in branches:
+            weight, bias = weight + F.pad(pointwise, (1, 1, 1, 1)), bias + shift
+        merged.weight.copy_(weight)
+        merged.bias.copy_(bias)
+        self.merged = merged
+        self.rbr_dense = self.rbr_1x1 = self.rbr_identity = None
+
+
+class RepVGG(nn.Module):
+    """RepVGG-B1g2 with the pose head; every second block has two groups."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer0 = RepVGGBlock(3, 64, stride=2, groups=1)
+        inputs, number = 64, 0
+        for stage, (width, blocks) in enumerate(STAGES, start=1):
+            layer = nn.Sequential()
+            for block in range(blocks):
+                number += 1
+                layer.append(RepVGGBlock(inputs, width, stride=1 if block else 2, groups=1 if number % 2 else 2))
+                inputs = width
+            self.add_module(f"layer{stage}", layer)
+        self.linear_reg = pose_head(inputs, (512, 128))
+
+    def forward(self, image: Tensor) -> Tensor:
+        feature = self.layer0(image)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            feature = layer(feature)
+        return self.linear_reg(feature.mean((-2, -1)))
+
+    def load_backbone(self, weights: dict[str, Tensor]) -> None:
+        """Loads the authors' ImageNet weights, whose stages are named ``stage0`` to ``stage4``; drops their classifier.
+
+        Raises:
+            RuntimeError: keys or shapes are not those of RepVGG-B1g2.
+        """
+        renamed = {
+            key.replace("stage", "layer", 1): value for key, value in weights.items() if not key.startswith("linear.")
+        }
+        head = {f"linear_reg.{key}": value for key, value in self.linear_reg.state_dict().items()}
+        self.load_state_dict(renamed | head)
+
+
+def reparametrize(network: nn.Module) -> nn.Module:
+    """A copy of a network for inference, in eval mode, with branches and batch norm merged where its blocks can.
+
+    It computes the same up to rounding, but has other weights: it can't be trained on or saved as a checkpoint. Blocks
+    of RepVGG and of timm's networks can be merged; a network without such blocks is copied as it is.
+    """
+    return reparameterize_model(copy.deepcopy(network).eval(), inplace=True)
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
+    branch = nn.Sequential()
+    branch.add_module("conv", nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False))
+    branch.add_module("bn", nn.BatchNorm2d(outputs))
+    return branch
+
+
+def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that equals a convolution without bias and the batch norm after it."""
+    return fuse_conv_bn_weights(weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)

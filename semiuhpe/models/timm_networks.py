@@ -1,0 +1,136 @@
+"""Networks from timm: the paper's EfficientNet-B4 and TinyViT-21M, and any other model as ``timm:<name>``.
+
+TinyViT keeps the key names of the released checkpoints in its state dict, both when it is saved and when it is loaded.
+Pictures are normalised with ImageNet's mean and deviation whatever a model was trained with.
+"""
+
+import difflib
+import re
+from typing import Any
+
+import timm
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from semiuhpe.errors import ConfigError
+from semiuhpe.models.heads import pose_head
+from semiuhpe.models.registry import NetworkSpec, register_family, register_model
+from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights
+
+
+@register_model("effinet", has_pretrained=True)
+def effinet(pretrained: bool) -> nn.Module:
+    """EfficientNet-B4 (Tan and Le, ICML 2019)."""
+    network = _timm_model("effinet", "efficientnet_b4.ra2_in1k", pretrained)
+    network.classifier = pose_head(1792, (512, 128))
+    return network
+
+
+@register_model("tinyvit", has_pretrained=True)
+def tinyvit(pretrained: bool) -> nn.Module:
+    """TinyViT-21M (Wu et al., ECCV 2022), with its weights of ImageNet-1k alone."""
+    network = _timm_model("tinyvit", "tiny_vit_21m_224.in1k", pretrained)
+    network.head.fc = pose_head(576, (128, 64))
+    _rename_keys(network, {key: _released_tinyvit_key(key) for key in network.state_dict()})
+    return network
+
+
+class TimmNet(nn.Module):
+    """A model of timm without its classifier, and the pose head."""
+
+    def __init__(self, spec: NetworkSpec, backbone: nn.Module):
+        super().__init__()
+        self.spec = spec
+        self.backbone = backbone
+        self.head = pose_head(getattr(backbone, "head_hidden_size", backbone.num_features), (512, 128))
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.spec.check_image_size(image.shape[-1])
+        return self.head(self.backbone(image))
+
+
+@register_family("timm")
+def timm_network(model: str) -> NetworkSpec:
+    """The network ``timm:<model>``, where a model may have a tag that names its weights, as in resnet50.a1_in1k.
+
+    Raises:
+        ConfigError: the installed timm has no such model or no such tag.
+    """
+    name = f"timm:{model}"
+    architecture, _, tag = model.partition(".")
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(f'timm:{other}' for other in close)}?" if close else "see timm.list_models()"
+        raise ConfigError(f"--network {name}: timm {timm.__version__} has no such model; {hint}")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise ConfigError(f"--network {name}: timm has no weights of that tag; it has {', '.join(tags) or 'none'}")
+
+    def build(pretrained: bool) -> nn.Module:
+        return TimmNet(spec, _timm_model(name, model, pretrained))
+
+    config = timm.models.get_pretrained_cfg(model)
+    image_size = config.input_size[-1] if config and config.fixed_input_size else None
+    spec = NetworkSpec(name, build, timm.models.is_model_pretrained(model), image_size)
+    return spec
+
+
+def _timm_model(network: str, model: str, pretrained: bool) -> nn.Module:
+    """A model of timm without classifier; its weights are those in ``weights/`` if they are there, else fetched."""
+    options: dict[str, Any] = {}
+    if pretrained:
+        config = timm.models.get_pretrained_cfg(model)
+        hub = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
+        source = hub if config.hf_hub_id else config.url
+        place = WEIGHTS / f"{config.architecture}.{config.tag}{source[source.rindex('.') :]}"
+        if place.is_file():
+            options["pretrained_cfg_overlay"] = {"file": str(place)}
+    try:
+        backbone = timm.create_model(model, pretrained=pretrained, num_classes=0, **options)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        if not pretrained:
+            raise
+        raise no_imagenet_weights(network, error, source, place) from error
+    backbone.register_forward_hook(_forget_attention_biases)
+    return backbone
+
+
+def _forget_attention_biases(network: nn.Module, _: Any, __: Any) -> None:
+    """Some models keep attention biases from call to call in eval mode: a teacher's would never follow its weights."""
+    for module in network.modules():
+        if getattr(module, "attention_bias_cache", None):
+            module.attention_bias_cache = {}
+
+
+def _released_tinyvit_key(key: str) -> str:
+    """A key of timm's TinyViT in the layout of its authors, where the next stage's downsampling ends a stage."""
+    key = re.sub(r"^stages\.(\d)\.downsample", lambda stage: f"layers.{int(stage[1]) - 1}.downsample", key)
+    for pattern, replacement in (
+        (r"^stages", "layers"),
+        (r"^patch_embed\.conv1", "patch_embed.seq.0"),
+        (r"^patch_embed\.conv2", "patch_embed.seq.2"),
+        (r"\.conv\.", ".c."),
+        (r"^head\.norm", "norm_head"),
+        (r"^head\.fc", "head"),
+    ):
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _rename_keys(network: nn.Module, names: dict[str, str]) -> None:
+    """Lets a network's state dict have other keys, when it is read and when it is loaded."""
+    own_names = {theirs: own for own, theirs in names.items()}
+
+    def rename(state: dict[str, Any], prefix: str, renaming: dict[str, str]) -> None:
+        values = {key: state.pop(key) for key in list(state) if key.startswith(prefix)}
+        for key, value in values.items():
+            state[prefix + renaming.get(key[len(prefix) :], key[len(prefix) :])] = value
+
+    def after_reading(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+        rename(state, prefix, names)
+
+    def before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        rename(state, prefix, own_names)
+
+    network.register_state_dict_post_hook(after_reading)
+    network.register_load_state_dict_pre_hook(before_loading)

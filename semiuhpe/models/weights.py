@@ -1,0 +1,105 @@
+"""Files of weights: where ImageNet weights and the checkpoints that the paper's authors released are, and reading them.
+
+Files lie in ``weights/`` of the folder in which a command is run; ``weights/README.md`` lists them. A file that isn't
+there is fetched where that is possible. Where it isn't, the error says which file is needed, and where.
+"""
+
+import glob
+import logging
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+
+from semiuhpe.errors import CheckpointError, ConfigError, first_line
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = Path("weights")
+REPOSITORY = "HoyerChou/SemiUHPE"
+RELEASED = (
+    "DAD-COCOHead-ResNet50-best",
+    "DAD-COCOHead-RepVGG-best",
+    "DAD-COCOHead-EffNetV2-S-best",
+    "DAD-WildHead-EffNetV2-S-best",
+)
+
+# What numbers of numpy's, which metrics and clocks may hold, are made of in a file: the function that makes one, under
+# its names before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
+_NUMPY_SCALARS = [
+    (np.dtype, "numpy.dtype"),
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
+]
+
+
+def read_weights_file(path: str | os.PathLike) -> Any:
+    """What ``torch.save`` wrote, on the CPU, if it is tensors, plain values and numbers of numpy's. Never runs code.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, of another kind, or holds other objects.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: is not a file of weights, or holds objects other than tensors and plain values, which are not "
+            "loaded"
+        ) from error
+    except Exception as error:  # damaged bytes make torch and the unpickler fail in ways without a common base
+        raise CheckpointError(f"{path}: is truncated or not a file of weights ({first_line(error)})") from error
+
+
+def no_imagenet_weights(network: str, error: Exception, source: str, place: Path) -> ConfigError:
+    """The error of a backbone whose ImageNet weights can't be had; never is training started from random ones."""
+    return ConfigError(
+        f"--network {network}: its ImageNet weights can't be loaded ({first_line(error)}). Either place the file "
+        f"{source} at {place.absolute()}, or start from random weights with --pretrained false"
+    )
+
+
+def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
+    """Path of a checkpoint.
+
+    Args:
+        name: a file, ``<exp_detail>/<date>/<best|last>`` of a run below the experiments' folder, or one of
+            :data:`RELEASED`, which is fetched into ``weights/`` if it isn't there.
+
+    Raises:
+        CheckpointError: nothing, or more than one checkpoint, has that name; or it can't be fetched.
+    """
+    direct, name = Path(name), str(name)
+    if direct.is_file():
+        return direct
+    if name.removesuffix(".pth") in RELEASED:
+        return _released_file(name.removesuffix(".pth"))
+    found = sorted(Path(exps_dir).glob(f"*/{glob.escape(name)}.pth")) if name and not direct.is_absolute() else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CheckpointError(f"{name}: is in several experiments; pass one of the files: {', '.join(map(str, found))}")
+    raise CheckpointError(
+        f"{name}: there is no such checkpoint; pass a file, EXP_DETAIL/DATE/best of a run in {exps_dir}/, or one of "
+        f"the released {', '.join(RELEASED)}"
+    )
+
+
+def _released_file(name: str) -> Path:
+    path = WEIGHTS / f"{name}.pth"
+    if path.is_file():
+        return path
+    logger.info("fetching %s of https://huggingface.co/%s into %s", path.name, REPOSITORY, WEIGHTS.absolute())
+    try:
+        return Path(hf_hub_download(REPOSITORY, path.name, local_dir=WEIGHTS))
+    except Exception as error:  # connections fail in many ways, and the client's errors have no base of their own
+        raise CheckpointError(
+            f"{name}: can't be fetched ({first_line(error)}). Download "
+            f"https://huggingface.co/{REPOSITORY}/resolve/main/{path.name} to the folder {WEIGHTS.absolute()}"
+        ) from error
