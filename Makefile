@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-SOURCES := pyproject.toml setup.py constraints.txt $(wildcard sim3dr/*.cpp)
+SOURCES := pyproject.toml setup.py constraints.txt $(wildcard sim3dr/csrc/*)
 
-.PHONY: quickstart test lint install clean
+.PHONY: quickstart test lint sanitize install clean
 
 quickstart: install  ## render heads, train three models, evaluate, report: under 15 minutes on two cores
 	$(BIN)/semiuhpe quickstart
@@ -16,6 +16,18 @@ test: install  ## the tests
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+SANITIZED := build/sanitize/lib
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
+# The libraries come first in the process: Python itself is not built with them. Python keeps memory to its end on purpose.
+SANITIZER_ENVIRONMENT = LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1 PYTHONPATH=$(SANITIZED)
+
+sanitize: install  ## the renderer's tests with a build that stops at reads and writes out of bounds and at undefined behaviour
+	CXXFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" $(BIN)/python setup.py --quiet build --build-base build/sanitize --build-lib $(SANITIZED)
+	nm -D $(SANITIZED)/sim3dr/_core.*.so | grep -q __asan
+	$(SANITIZER_ENVIRONMENT) $(BIN)/python -P -c 'import sim3dr, sys; sys.exit("$(SANITIZED)" not in sim3dr._core.__file__)'
+	$(SANITIZER_ENVIRONMENT) $(BIN)/python -P -m pytest --noconftest -p no:cacheprovider tests/test_sim3dr*.py
 
 install: $(STAMP)
 

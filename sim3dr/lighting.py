@@ -1,4 +1,4 @@
-"""Lighting of a mesh at its vertices (Phong reflection, Gouraud shading), with the interface of Sim3DR's pipeline.
+"""The light on a mesh (Phong's reflection model), with the interface of Sim3DR's pipeline.
 
 Lights and viewer are placed relative to the mesh, whatever its size in pixels: the mesh's bounding box is moved to the
 origin and scaled so that its longest side is 2. The axes stay those of the image (`sim3dr.renderer`): x right, y down,
@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim3dr import _core
 from sim3dr._arrays import color_array, index_array, real_array
-from sim3dr.renderer import rasterize
+from sim3dr.mesh import Mesh
+from sim3dr.renderer import draw
 
 
 class RenderPipeline:
-    """Light a mesh and draw it over an image.
+    """A light: called, it draws a lit mesh over an image, Gouraud shaded. `sim3dr.draw` takes it for all else.
 
     With n the unit normal of a vertex, l and v the unit vectors from it to the light and to the viewer, and
     r = 2 (n.l) n - l the mirrored direction of the light, the light at the vertex is
@@ -34,7 +35,7 @@ class RenderPipeline:
         intensity_directional: 0 or more.
         color_directional: as `color_ambient`.
         intensity_specular: 0 or more.
-        specular_exp: larger for smaller highlights.
+        specular_exp: 0 or more, larger for smaller highlights.
         light_pos: (x, y, z) of the light, in the frame of the module's head paragraph.
         view_pos: (x, y, z) of the viewer, in the same frame; only highlights depend on it.
 
@@ -54,27 +55,28 @@ class RenderPipeline:
         view_pos: Sequence[float] = (0, 0, 5),
     ) -> None:
         color_directional = _triple(color_directional, "color_directional")
-        self.ambient = intensity_ambient * _triple(color_ambient, "color_ambient")
-        self.directional = intensity_directional * color_directional
-        self.specular = intensity_specular * color_directional
-        self.specular_exp = float(specular_exp)
-        self.light_pos = _triple(light_pos, "light_pos")
+        self.ambient = _amount(intensity_ambient, "intensity_ambient") * _triple(color_ambient, "color_ambient")
+        self.directional = _amount(intensity_directional, "intensity_directional") * color_directional
+        self.specular = _amount(intensity_specular, "intensity_specular") * color_directional
+        self.specular_exp = _amount(specular_exp, "specular_exp")
         self.view_pos = _triple(view_pos, "view_pos")
+        self.update_light_pos(light_pos)
+
+    def update_light_pos(self, light_pos: Sequence[float]) -> None:
+        """Move the light. Not while another thread draws with it."""
+        self.light_pos = _triple(light_pos, "light_pos")
+
+    def core_light(self) -> _core.Light:
+        """The light as the compiled core takes it."""
+        return _core.Light(
+            self.ambient, self.directional, self.specular, self.specular_exp, self.light_pos, self.view_pos
+        )
 
     def light(self, vertices: ArrayLike, triangles: ArrayLike) -> NDArray[np.float32]:
         """The light at each vertex, float32 (N, 3) from 0 to 1; vertices without a normal have the ambient light."""
         vertices = real_array(vertices, "vertices")
-        normals = _core.vertex_normals(vertices, index_array(triangles, "triangles"))
-        return _core.vertex_light(
-            vertices,
-            normals,
-            self.ambient,
-            self.directional,
-            self.specular,
-            self.specular_exp,
-            self.light_pos,
-            self.view_pos,
-        )
+        normals = _core.vertex_normals(vertices, index_array(triangles, "triangles"), 1)
+        return _core.vertex_light(self.core_light(), vertices, normals)
 
     def __call__(
         self, vertices: ArrayLike, triangles: ArrayLike, image: NDArray[np.uint8], texture: ArrayLike | None = None
@@ -91,15 +93,21 @@ class RenderPipeline:
             A new image, uint8 (H, W, 3).
 
         Raises:
-            TypeError, ValueError: as `rasterize`.
+            TypeError, ValueError: as `sim3dr.draw`.
         """
-        colors = self.light(vertices, triangles)
         if texture is not None:
             texture = color_array(texture, "texture")
-            if texture.shape != colors.shape:
-                raise ValueError(f"texture must have the shape {colors.shape} of the vertices, got {texture.shape}")
-            colors *= texture
-        return rasterize(vertices, triangles, colors, bg=image)
+            if texture.shape != np.shape(vertices):
+                raise ValueError(
+                    f"texture must have a row of 3 for each vertex, {np.shape(vertices)}, got {texture.shape}"
+                )
+        return draw(image, [Mesh(vertices, triangles, colors=texture)], self)
+
+
+def _amount(value: float, name: str) -> float:
+    if not (np.ndim(value) == 0 and np.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number of 0 or more, got {value!r}")
+    return float(value)
 
 
 def _triple(value: float | Sequence[float], name: str) -> NDArray[np.float64]:

@@ -13,19 +13,76 @@ Conventions, for the whole package:
   get outward normals in the frame of the image from `triangles[:, ::-1]`.
 - Triangles with a vertex that is NaN, infinite or farther than 2**20 pixels from the origin are left out, and so
   are triangles without area.
+- The back of a triangle is the side that its normal does not point to: with back-face culling, triangles that turn
+  counter-clockwise on the screen are left out.
 - Images are uint8 (H, W, C). Colours are floats from 0 to 1, clipped to that range after interpolation and rounded to
   the nearest of the 256 levels. The channels may mean anything (RGB, BGR, grey), as long as image and colours agree.
 
 Every function may be called from several threads at once: the core releases the GIL and keeps nothing between calls.
+The arrays that a call was given must not be written to while it runs. The number of `threads` changes no pixel.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim3dr import _core
-from sim3dr._arrays import color_array, index_array, real_array
+from sim3dr._arrays import byte_array, color_array, index_array, real_array
+from sim3dr.mesh import Mesh
+
+if TYPE_CHECKING:
+    from sim3dr.lighting import RenderPipeline
+
+SHADINGS = ("flat", "gouraud", "phong")
+
+
+def draw(
+    image: NDArray[np.uint8],
+    meshes: Sequence[Mesh],
+    light: RenderPipeline | None = None,
+    *,
+    shading: str = "gouraud",
+    cull: bool = False,
+    antialias: bool = False,
+    depth: NDArray[np.float32] | None = None,
+    index: NDArray[np.int32] | None = None,
+    threads: int = 1,
+) -> NDArray[np.uint8]:
+    """Draw meshes over an image, with one z-buffer for all.
+
+    Args:
+        image: uint8 (H, W, C), the background; it is not modified. C must be 3 if there is a light.
+        meshes: in the frame of the image. Of equal depths the earlier mesh, and in it the earlier triangle, is seen.
+        light: multiplies the colours. Each mesh is lit by itself, relative to its own bounding box. Without it colours
+            and textures are drawn as they are.
+        shading: where the light is computed: "flat", at the centre of each triangle; "gouraud", at its vertices, from
+            where it is interpolated; "phong", in every pixel, from interpolated normals.
+        cull: leave out triangles that show their back.
+        antialias: draw four by four samples per pixel and average them. Not together with `depth` or `index`.
+        depth: float32 (H, W), C-contiguous, updated in place: the z of what is seen in each pixel of the image. Only
+            what has a larger z than it is drawn, so that several calls can share one. Begin with one full of -inf,
+            which stands for nothing there. Without it each call begins with nothing there.
+        index: int32 (H, W), C-contiguous, updated in place where something is drawn: the number of the triangle that is
+            seen. Triangles are numbered through all meshes from 0. Begin with one full of -1.
+        threads: that draw, from 1 to 256.
+
+    Returns:
+        A new image, uint8 (H, W, C).
+
+    Raises:
+        TypeError: an array is of a kind that cannot be meant, such as triangles of floats or colours of bytes.
+        ValueError: shapes do not agree, an index is out of range, or an option has no such value.
+    """
+    if shading not in SHADINGS:
+        raise ValueError(f"shading must be one of {', '.join(SHADINGS)}, got {shading!r}")
+    canvas = np.array(byte_array(image, "image"), order="C")
+    core_light = None if light is None else light.core_light()
+    _draw(canvas, [_core_mesh(m) for m in meshes], core_light, shading, cull, antialias, depth, index, False, threads)
+    return canvas
 
 
 def rasterize(
@@ -38,9 +95,13 @@ def rasterize(
     channel: int | None = None,
     reverse: bool = False,
     *,
+    cull: bool = False,
+    antialias: bool = False,
     depth: NDArray[np.float32] | None = None,
+    index: NDArray[np.int32] | None = None,
+    threads: int = 1,
 ) -> NDArray[np.uint8]:
-    """Draw a mesh with a colour at each vertex (Gouraud interpolation) over a background, by z-buffer.
+    """Draw a mesh with a colour at each vertex, unlit, over a background. Positional arguments are those of Sim3DR.
 
     Args:
         vertices: (N, 3), pixels, larger z nearer. float32 is used as it is, other real dtypes are converted.
@@ -51,31 +112,24 @@ def rasterize(
         height: rows of the image; needed without `bg`.
         width: columns of the image; needed without `bg`.
         channel: channels of the image; without it and without `bg`, as many as `colors` has.
-        reverse: draw the mesh upside down: its row y goes to row H - 1 - y. The background stays upright.
-        depth: float32 (H, W), C-contiguous, updated in place: the z of what is seen in each pixel of the image. Only
-            what has a larger z than it is drawn, so that several meshes can share one. Begin with one full of -inf,
-            which stands for nothing there. Without it each call begins with nothing there.
+        reverse: draw the mesh upside down: its row y goes to row H - 1 - y. The background stays upright, and `depth`
+            and `index` belong to the rows of the image.
+        cull, antialias, depth, index, threads: as in `draw`.
 
     Returns:
-        A new image, uint8 (H, W, C). Where two triangles have exactly the same depth the earlier one is seen.
+        A new image, uint8 (H, W, C).
 
     Raises:
-        TypeError: an array is of a kind that cannot be meant, such as triangles of floats or colours of bytes.
-        ValueError: shapes do not agree, an index is out of range, or the size of the image is missing.
+        TypeError, ValueError: as in `draw`, or the size of the image is missing.
     """
-    vertices = real_array(vertices, "vertices")
-    triangles = index_array(triangles, "triangles")
     colors = color_array(colors, "colors")
     image = _canvas(bg, height, width, channel, colors)
-    if depth is None:
-        depth = np.full(image.shape[:2], -np.inf, np.float32)
-    else:
-        _require_depth(depth, image.shape[:2])
-    _core.rasterize(image, depth, vertices, triangles, colors, bool(reverse))
+    mesh = _core_mesh(Mesh(vertices, triangles, colors))
+    _draw(image, [mesh], None, "gouraud", cull, antialias, depth, index, reverse, threads)
     return image
 
 
-def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> NDArray[np.float32]:
+def vertex_normals(vertices: ArrayLike, triangles: ArrayLike, *, threads: int = 1) -> NDArray[np.float32]:
     """Unit normals at the vertices: the normals of the triangles around each, weighted by area.
 
     The sense follows the order of each triangle's vertices: (q - p) x (r - p) for the triangle (p, q, r).
@@ -83,18 +137,51 @@ def vertex_normals(vertices: ArrayLike, triangles: ArrayLike) -> NDArray[np.floa
     Args:
         vertices: (N, 3), in any unit and any frame.
         triangles: (M, 3) integers, indices of vertices.
+        threads: that compute, from 1 to 256.
 
     Returns:
         float32 (N, 3). It is (0, 0, 0) where there is no direction: at vertices of no triangle, or only of triangles
         without area. Triangles with a vertex that is not finite do not count.
 
     Raises:
-        TypeError, ValueError: as in `rasterize`.
+        TypeError, ValueError: as in `draw`.
     """
-    return _core.vertex_normals(real_array(vertices, "vertices"), index_array(triangles, "triangles"))
+    return _core.vertex_normals(real_array(vertices, "vertices"), index_array(triangles, "triangles"), threads)
 
 
 get_normal = vertex_normals  # its name in the Sim3DR of 3DDFA_V2
+
+
+def _core_mesh(mesh: Mesh) -> _core.Mesh:
+    """The mesh as the compiled core takes it, which checks its shapes and indices."""
+    return _core.Mesh(
+        real_array(mesh.vertices, "vertices"),
+        index_array(mesh.triangles, "triangles"),
+        None if mesh.colors is None or mesh.texture is not None else color_array(mesh.colors, "colors"),
+        None if mesh.uv is None else real_array(mesh.uv, "uv"),
+        None if mesh.texture is None else np.ascontiguousarray(byte_array(mesh.texture, "texture")),
+        None if mesh.unprojected is None else real_array(mesh.unprojected, "unprojected"),
+        mesh.opacity,
+    )
+
+
+def _draw(
+    image: NDArray[np.uint8],
+    meshes: list[_core.Mesh],
+    light: _core.Light | None,
+    shading: str,
+    cull: bool,
+    antialias: bool,
+    depth: NDArray[np.float32] | None,
+    index: NDArray[np.int32] | None,
+    reverse: bool,
+    threads: int,
+) -> None:
+    """Draw into `image`, which is C-contiguous, and into the buffers."""
+    _require_buffer(depth, np.float32, image.shape[:2], "depth")
+    _require_buffer(index, np.int32, image.shape[:2], "index")
+    shading = _core.Shading.__members__[shading]
+    _core.draw(image, depth, index, meshes, light, shading, bool(cull), bool(antialias), bool(reverse), threads)
 
 
 def _canvas(
@@ -111,21 +198,20 @@ def _canvas(
         if channel is None:
             channel = colors.shape[-1] if colors.ndim == 2 else 3
         return np.zeros((height, width, channel), np.uint8)
-    bg = np.asarray(bg)
-    if bg.dtype != np.uint8:
-        raise TypeError(f"bg must be uint8, got the dtype {bg.dtype}")
-    if bg.ndim != 3:
-        raise ValueError(f"bg must have the shape (H, W, C), got {bg.shape}")
+    bg = byte_array(bg, "bg")
     for name, given, size in zip(("height", "width", "channel"), (height, width, channel), bg.shape, strict=True):
         if given is not None and given != size:
             raise ValueError(f"{name}={given} contradicts bg, which has the shape {bg.shape}")
     return np.array(bg, order="C")
 
 
-def _require_depth(depth: NDArray[np.float32], shape: tuple[int, ...]) -> None:
-    if not isinstance(depth, np.ndarray) or depth.dtype != np.float32:
-        raise TypeError(f"depth must be a float32 array, got {getattr(depth, 'dtype', type(depth).__name__)}")
-    if depth.shape != shape:
-        raise ValueError(f"depth must have the shape {shape} of the image, got {depth.shape}")
-    if not (depth.flags.c_contiguous and depth.flags.writeable):
-        raise ValueError("depth is updated in place, so it must be writeable and C-contiguous")
+def _require_buffer(buffer: NDArray | None, dtype: type, shape: tuple[int, ...], name: str) -> None:
+    if buffer is None:
+        return
+    wanted = np.dtype(dtype)
+    if not isinstance(buffer, np.ndarray) or buffer.dtype != wanted:
+        raise TypeError(f"{name} must be a {wanted} array, got {getattr(buffer, 'dtype', type(buffer).__name__)}")
+    if buffer.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape} of the image, got {buffer.shape}")
+    if not buffer.flags.carray:
+        raise ValueError(f"{name} is updated in place, so it must be writeable, aligned and C-contiguous")

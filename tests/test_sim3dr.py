@@ -1,94 +1,18 @@
 """sim3dr against an independent slow rasteriser, and at the edges of what it may be given."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
+from sim3dr_reference import (
+    SQUARE,
+    SQUARE_TRIANGLES,
+    WHITE,
+    nothing,
+    random_mesh,
+    slow_rasterize,
+    tiled_rectangle,
+)
 
-from sim3dr import RenderPipeline, get_normal, rasterize, vertex_normals
-
-# ---------------------------------------------------------------------------------------------------------------------
-# References and meshes
-
-
-def weights_at(corners, x, y):
-    """Barycentric weights (3, ...) of the points (x, y) in a triangle (3, 2), in float64."""
-    (ax, ay), (bx, by), (cx, cy) = corners.astype(np.float64)
-    area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-    if area == 0:
-        return np.full((3, *np.shape(x)), -1.0)
-    at_a = (cx - bx) * (y - by) - (cy - by) * (x - bx)
-    at_b = (ax - cx) * (y - cy) - (ay - cy) * (x - cx)
-    at_c = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
-    return np.stack([at_a, at_b, at_c]) / area
-
-
-def slow_rasterize(vertices, triangles, colors, image, depth):
-    """Whole-image rasteriser for vertices on the 1/256 pixel grid with coordinates below 128.
-
-    The top-left rule in its other form: a centre on an edge counts where the point just right of it, and by far less
-    below it, lies inside. The nudges are so small that they decide nothing else, and so large that float64 holds them.
-    """
-    height, width = depth.shape
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    image, depth = image.astype(np.float64), depth.astype(np.float64)
-    for triangle in triangles:
-        corners = vertices[triangle]
-        covered = (weights_at(corners[:, :2], x + 2.0**-22, y + 2.0**-46) > 0).all(0)
-        weights = weights_at(corners[:, :2], x, y)
-        z = np.tensordot(corners[:, 2].astype(np.float64), weights, 1)
-        seen = covered & (z > depth)
-        depth[seen] = z[seen]
-        shade = np.tensordot(colors[triangle].astype(np.float64), weights, (0, 0))
-        image[seen] = 255 * np.clip(shade, 0, 1).transpose(1, 2, 0)[seen]
-    return image, depth
-
-
-def nothing(height, width):
-    return np.full((height, width), -np.inf, np.float32)
-
-
-def random_mesh(rng, count, width, height, grid):
-    """Triangles from tiny to larger than the image, with vertices on a grid of 1/grid pixel."""
-    centres = rng.uniform(-0.2, 1.2, (count, 1, 2)) * (width, height)
-    offsets = rng.normal(size=(count, 3, 2)) * rng.choice([0.6, 4, 25], (count, 1, 1))
-    xy = np.clip(np.round((centres + offsets) * grid) / grid, -100, 120)
-    vertices = np.concatenate([xy, rng.uniform(-50, 50, (count, 3, 1))], -1).reshape(-1, 3).astype(np.float32)
-    return vertices, np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
-
-
-def tiled_rectangle(rng, columns, rows, width, height, grid=None):
-    """A mesh that tiles the rectangle with corners (0, 0) and (width, height), its inner vertices jittered."""
-    y, x = np.meshgrid(np.linspace(0, height, rows + 1), np.linspace(0, width, columns + 1), indexing="ij")
-    jitter = rng.uniform(-0.2, 0.2, (2, rows + 1, columns + 1))
-    x[:, 1:-1] += jitter[0, :, 1:-1] * width / columns
-    y[1:-1] += jitter[1, 1:-1] * height / rows
-    if grid:
-        x, y = np.round(x * grid) / grid, np.round(y * grid) / grid
-    vertices = np.stack([x, y, np.zeros_like(x)], -1).reshape(-1, 3).astype(np.float32)
-    a = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).reshape(-1)
-    b, c, d = a + 1, a + columns + 2, a + columns + 1
-    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    triangles[::2] = triangles[::2, ::-1]  # both senses of rotation
-    return vertices, triangles.astype(np.int32)
-
-
-def sphere(radius=40.0, centre=(50.0, 50.0, 0.0), rings=40, sectors=60):
-    """Normals point outward in the frame of the image."""
-    polar = np.linspace(0, np.pi, rings + 1)[:, None]
-    around = np.linspace(0, 2 * np.pi, sectors, endpoint=False)
-    x, y, z = np.sin(polar) * np.cos(around), np.cos(polar) + 0 * around, np.sin(polar) * np.sin(around)
-    directions = np.stack([x, y, z], -1).reshape(-1, 3)
-    i, j = np.mgrid[:rings, :sectors].reshape(2, -1)
-    a, b = i * sectors + j, i * sectors + (j + 1) % sectors
-    triangles = np.concatenate([np.stack([a, b, b + sectors], 1), np.stack([a, b + sectors, a + sectors], 1)])
-    return (radius * directions + centre).astype(np.float32), triangles.astype(np.int32)
-
-
-SQUARE = np.float32([[2, 2, 1], [8, 2, 1], [8, 8, 1], [2, 8, 1]])
-SQUARE_TRIANGLES = np.int32([[0, 1, 2], [0, 2, 3]])
-WHITE = np.ones((4, 3), np.float32)
-
+from sim3dr import RenderPipeline, rasterize, vertex_normals
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Coverage, colour, depth
@@ -314,115 +238,3 @@ def test_wrong_arguments_are_named(error, message, change):
     arguments["bg"] = np.zeros((10, 10, 3), np.uint8)
     with pytest.raises(error, match=message):
         rasterize(**{**arguments, **change})
-
-
-def test_threads_draw_the_same_picture():
-    vertices, triangles = sphere()
-    app = RenderPipeline(light_pos=(-3, -3, 3))
-    bg = np.zeros((100, 100, 3), np.uint8)
-    expected = app(vertices, triangles, bg)
-    with ThreadPoolExecutor(4) as pool:
-        for image in pool.map(lambda _: app(vertices, triangles, bg), range(40)):
-            np.testing.assert_array_equal(image, expected)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Normals and lighting
-
-
-def test_normals_of_a_sphere_point_away_from_its_centre():
-    vertices, triangles = sphere(centre=(0, 0, 0))
-    normals = vertex_normals(vertices, triangles)
-    assert normals.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-6)
-    assert np.sum(normals * vertices / 40, axis=1).min() > 0.995
-    np.testing.assert_allclose(vertex_normals(vertices, triangles[:, ::-1]), -normals, atol=1e-6)
-    assert get_normal is vertex_normals
-
-
-def test_normals_are_weighted_by_area():
-    vertices = np.float32([[0, 0, 0], [3, 0, 0], [0, 1, 0], [0, 0, 2]])
-    normals = vertex_normals(vertices, [[0, 1, 2], [0, 2, 3]])  # of the areas 3/2 towards z and 1 towards x
-    np.testing.assert_allclose(normals[0], np.array([2, 0, 3]) / np.sqrt(13), atol=1e-6)
-    np.testing.assert_allclose(normals[1], [0, 0, 1], atol=1e-6)  # clockwise on the screen: towards the viewer
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_normals_do_not_depend_on_scale(scale):
-    vertices, triangles = sphere(1.0, (0, 0, 0))
-    np.testing.assert_allclose(
-        vertex_normals(vertices * np.float32(scale), triangles), vertex_normals(vertices, triangles), atol=1e-5
-    )
-
-
-def test_vertices_without_a_normal_have_zero():
-    vertices = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [np.nan, 0, 0], [5, 5, 5], [2, 0, 0]])
-    normals = vertex_normals(vertices, [[0, 1, 2], [0, 1, 3], [0, 1, 5]])
-    np.testing.assert_array_equal(normals, [[0, 0, 1]] * 3 + [[0, 0, 0]] * 3)
-
-
-def test_light_follows_the_phong_formula():
-    vertices, triangles = sphere(30, (200, 100, -7))
-    light_pos, view_pos = np.array([-2.0, 1.0, 3.0]), np.array([0.5, 0.0, 4.0])
-    directional = np.array([0.9, 0.8, 0.3])
-    app = RenderPipeline(0.4, (0.1, 0.5, 1), 0.7, directional, 0.4, 7, light_pos, view_pos)
-    p = (vertices.astype(np.float64) - [200, 100, -7]) / 30  # the sphere is its bounding box's largest ball
-    n = vertex_normals(vertices, triangles).astype(np.float64)
-    to_light, to_view = light_pos - p, view_pos - p
-    to_light /= np.linalg.norm(to_light, axis=1, keepdims=True)
-    to_view /= np.linalg.norm(to_view, axis=1, keepdims=True)
-    cosine = np.einsum("nk,nk->n", n, to_light)[:, None]
-    glance = np.einsum("nk,nk->n", 2 * cosine * n - to_light, to_view)[:, None].clip(0)
-    expected = 0.4 * np.array([0.1, 0.5, 1]) + directional * (0.7 * cosine.clip(0) + 0.4 * (cosine > 0) * glance**7)
-    assert expected.max() > 1  # so that the clip is tested
-    np.testing.assert_allclose(app.light(vertices, triangles), expected.clip(0, 1), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("light_pos", "bright"),
-    [
-        ((-5, 0, 0), np.s_[45:55, 12:30]),
-        ((5, 0, 0), np.s_[45:55, 70:88]),
-        ((0, -5, 0), np.s_[12:30, 45:55]),
-        ((0, 5, 0), np.s_[70:88, 45:55]),
-    ],
-    ids=["left", "right", "above", "below"],
-)
-def test_a_sphere_is_brighter_on_the_side_of_the_light(light_pos, bright):
-    image = RenderPipeline(light_pos=light_pos)(*sphere(), np.zeros((100, 100, 3), np.uint8))
-    opposite = image[::-1, ::-1]
-    assert image[bright].mean() > 100 + opposite[bright].mean()
-    assert opposite[bright].max() <= 77  # the far side has the ambient light alone
-
-
-def test_a_light_at_the_viewer_is_brightest_in_the_middle():
-    image = RenderPipeline()(*sphere(), np.zeros((101, 101, 3), np.uint8)).astype(int)
-    assert image[50, 50, 0] == 255
-    assert image[50, 50, 0] > image[50, 30, 0] > image[50, 14, 0] > 70
-
-
-def test_texture_multiplies_the_light():
-    vertices, triangles = sphere()
-    bg = np.zeros((100, 100, 3), np.uint8)
-    plain = RenderPipeline()(vertices, triangles, bg)
-    red = RenderPipeline()(vertices, triangles, bg, texture=np.tile([1.0, 0.5, 0.0], (len(vertices), 1)))
-    np.testing.assert_array_equal(red[..., 0], plain[..., 0])
-    np.testing.assert_allclose(red[..., 1], plain[..., 1] / 2, atol=1)
-    assert not red[..., 2].any()
-    with pytest.raises(ValueError, match="texture"):
-        RenderPipeline()(vertices, triangles, bg, texture=np.ones((3, 3)))
-
-
-def test_meshes_without_extent_or_normals_have_ambient_light():
-    app = RenderPipeline(intensity_ambient=0.25)
-    point = np.full((3, 3), 4, np.float32)
-    np.testing.assert_allclose(app.light(point, [[0, 1, 2]]), 0.25)
-    assert app.light(np.zeros((0, 3)), []).shape == (0, 3)
-    np.testing.assert_allclose(app.light(np.full((3, 3), np.nan), [[0, 1, 2]]), 0.25)
-
-
-def test_pipeline_options_are_checked():
-    with pytest.raises(ValueError, match="light_pos"):
-        RenderPipeline(light_pos=(0, np.nan, 1))
-    with pytest.raises(ValueError, match="color_ambient"):
-        RenderPipeline(color_ambient=(1, 1))

@@ -1,0 +1,164 @@
+"""Heads of known pose, drawn over their boxes in a photograph with a perspective camera.
+
+Axes of the camera: x right, y down, z into the scene. A head's rotation R takes head axes (`sim3dr.mesh`) to these: a
+frontal face is diag(1, -1, -1). Boxes are (x, y, w, h) in pixels with the origin at the top left corner of the image;
+so is the principal point. The default focal length is width + height of the image, the default principal point its
+centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim3dr._arrays import byte_array
+from sim3dr.lighting import RenderPipeline
+from sim3dr.mesh import Mesh, default_head
+from sim3dr.renderer import draw
+
+
+def place_head(
+    mesh: Mesh,
+    rotation: ArrayLike,
+    box: Sequence[float],
+    size: tuple[int, int],
+    focal: float | None = None,
+    center: Sequence[float] | None = None,
+) -> NDArray[np.float32]:
+    """Turn a head by its rotation and move it to where it fills its box.
+
+    Each side of the box is a plane through the camera; the head is moved until it touches all four. That fixes more
+    than there is to choose, unless the box has the shape of the head: otherwise the distance is the geometric mean of
+    those at which width and height would be right, and the head is centred. The head is never scaled, so a smaller box
+    is farther away.
+
+    Args:
+        mesh: in head axes, any unit.
+        rotation: (3, 3), head to camera.
+        box: (x, y, w, h), what the vertices `mesh.enclosed` fill, all vertices without it.
+        size: height and width of the image.
+        focal: in pixels.
+        center: (x, y), the principal point in pixels.
+
+    Returns:
+        float32 (N, 3), the vertices in camera axes, in the unit of the mesh, seen from the camera at the origin.
+
+    Raises:
+        ValueError: the rotation is no rotation, the box or the mesh has no extent, or the focal length is not positive.
+    """
+    rotation, box = np.asarray(rotation, np.float64), np.asarray(box, np.float64)
+    if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+        raise ValueError(f"rotation must be a rotation matrix (3, 3), got {rotation.tolist()}")
+    if np.linalg.det(rotation) < 0:
+        raise ValueError("rotation must be a rotation matrix, got a reflection (its determinant is -1)")
+    if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
+        raise ValueError(f"box must be (x, y, w, h) with w and h above 0, got {box.tolist()}")
+    focal, center = _intrinsics(size, focal, center)
+    turned = np.asarray(mesh.vertices, np.float64) @ rotation.T
+    enclosed = slice(None) if mesh.enclosed is None else np.asarray(mesh.enclosed)
+    turned -= (turned[enclosed].min(0) + turned[enclosed].max(0)) / 2
+    enclosed = turned[enclosed]
+    low, high = (box[:2] - center) / focal, (box[:2] + box[2:] - center) / focal  # slopes of the four planes
+    # How far the head reaches beyond a plane of that slope through its own middle
+    from_low = (enclosed[:, :2] - low * enclosed[:, 2:]).min(0)
+    from_high = (enclosed[:, :2] - high * enclosed[:, 2:]).max(0)
+    distance = np.sqrt(np.prod((from_high - from_low) / (high - low)))
+    if not (np.isfinite(distance) and distance > 0):
+        raise ValueError(f"mesh must have an extent to fill a box, but its vertices reach over {np.ptp(enclosed, 0)}")
+    # On the planes: shift - low * distance = -from_low, shift - high * distance = -from_high. Else halfway.
+    shift = ((low + high) * distance - from_low - from_high) / 2
+    return (turned + np.append(shift, distance)).astype(np.float32)
+
+
+def project(
+    points: ArrayLike, size: tuple[int, int], focal: float | None = None, center: Sequence[float] | None = None
+) -> NDArray[np.float32]:
+    """Points in camera axes (N, 3) as vertices in the frame of the image (`sim3dr.renderer`), float32 (N, 3).
+
+    z becomes 1 / distance, which is linear on the screen, so that surfaces hide each other exactly. Points that are not
+    in front of the camera become NaN: triangles with one are left out.
+    """
+    focal, center = _intrinsics(size, focal, center)
+    points = np.asarray(points, np.float64)
+    with np.errstate(divide="ignore"):
+        nearness = np.where(points[:, 2:] > 0, 1 / points[:, 2:], np.nan)
+    return np.concatenate([focal * points[:, :2] * nearness + center - 0.5, nearness], 1).astype(np.float32)
+
+
+def draw_heads(
+    image: NDArray[np.uint8],
+    rotations: ArrayLike,
+    boxes: ArrayLike,
+    mesh: Mesh | None = None,
+    *,
+    light: RenderPipeline | None = None,
+    shading: str = "gouraud",
+    opacity: float = 1.0,
+    antialias: bool = True,
+    focal: float | None = None,
+    center: Sequence[float] | None = None,
+    threads: int = 1,
+) -> NDArray[np.uint8]:
+    """Draw a head over each box, nearer ones (with larger boxes) in front.
+
+    Args:
+        image: uint8 (H, W, 3), the photograph; it is not modified.
+        rotations: (n, 3, 3), head to camera.
+        boxes: (n, 4): x, y, w, h. No heads at all are fine.
+        mesh: in head axes; `default_head()` without it.
+        light: from the upper left in front without it.
+        shading, antialias, threads: as in `sim3dr.draw`.
+        opacity: of the heads, from 0 to 1.
+        focal, center: as in `place_head`.
+
+    Returns:
+        A new image.
+
+    Raises:
+        ValueError: as in `place_head` and `sim3dr.draw`, or there are not as many boxes as rotations.
+    """
+    image = byte_array(image, "image")
+    rotations, boxes = _rows(rotations, (3, 3), "rotations"), _rows(boxes, (4,), "boxes")
+    if len(rotations) != len(boxes):
+        raise ValueError(f"there must be a box for each rotation, got {len(boxes)} for {len(rotations)}")
+    mesh = default_head() if mesh is None else mesh
+    light = RenderPipeline(light_pos=(-4, -5, 6)) if light is None else light
+    size = image.shape[:2]
+    # Mirrored from camera axes to those of the image (z towards the viewer), triangles turn the other way
+    triangles = np.ascontiguousarray(np.asarray(mesh.triangles)[:, ::-1])
+    placed = []
+    for rotation, box in zip(rotations, boxes, strict=True):
+        points = place_head(mesh, rotation, box, size, focal, center)
+        placed.append(
+            mesh.with_(
+                vertices=project(points, size, focal, center),
+                triangles=triangles,
+                unprojected=points * np.float32([1, 1, -1]),
+                opacity=opacity,
+            )
+        )
+    return draw(image, placed, light, shading=shading, antialias=antialias, threads=threads)
+
+
+def _rows(array: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
+    array = np.asarray(array, np.float64)
+    if array.size == 0:
+        return np.zeros((0, *shape))
+    if array.shape[1:] != shape:
+        raise ValueError(f"{name} must have the shape (n, {', '.join(map(str, shape))}), got {array.shape}")
+    return array
+
+
+def _intrinsics(
+    size: tuple[int, int], focal: float | None, center: Sequence[float] | None
+) -> tuple[float, NDArray[np.float64]]:
+    height, width = size
+    focal = float(width + height) if focal is None else float(focal)
+    if not (np.isfinite(focal) and focal > 0):
+        raise ValueError(f"focal must be a length in pixels above 0, got {focal}")
+    center = np.asarray((width / 2, height / 2) if center is None else center, np.float64)
+    if center.shape != (2,) or not np.isfinite(center).all():
+        raise ValueError(f"center must be (x, y) in pixels, got {center.tolist()}")
+    return focal, center
