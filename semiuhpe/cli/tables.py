@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from semiuhpe.cli import tables_synthetic
 from semiuhpe.config import make_parser, require
 from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
 from semiuhpe.evaluation.results import write_whole
@@ -49,5 +50,17 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
     print(f"written to {folder}: {names}")
 
 
-TABLES: dict[str, Callable[[Sequence[str]], int]] = {"paper": paper}
+def synthetic(argv: Sequence[str]) -> int:
+    """Supervised training, the baseline and SemiUHPE on rendered heads; see :mod:`semiuhpe.cli.tables_synthetic`."""
+    options = tables_synthetic.parse_options(argv)
+    tables = tables_synthetic.tables(options)
+    if tables is None:
+        print("stopped; run the same command again to go on")
+        return 130
+    print("\n".join(markdown(table) for table in tables))
+    write_tables(tables, options.output)
+    return 0
+
+
+TABLES: dict[str, Callable[[Sequence[str]], int]] = {"paper": paper, "synthetic": synthetic}
 """What ``semiuhpe tables`` knows."""

@@ -1,0 +1,174 @@
+"""``semiuhpe tables synthetic``: the paper's comparison in small, on rendered heads.
+
+A store of wild heads is rendered for each seed. As with 300W-LP in the paper, a share of it is labelled and the rest
+is unlabelled. Three models are trained for each share (supervised, the teacher-student baseline, SemiUHPE), and at one
+share SemiUHPE without each of its parts. What is finished is not done again.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from semiuhpe.cli.options import experiment_parser
+from semiuhpe.cli.quickstart import BASELINE, SEMIUHPE, STORE_MARGIN_FACTOR, SUPERVISED, render_once
+from semiuhpe.cli.train import check_options
+from semiuhpe.cli.variants import PLAIN, train_once, variant
+from semiuhpe.config import natural, parse, positive_int, require
+from semiuhpe.data.experiment import open_labelled
+from semiuhpe.distributed import pick_device
+from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.tables import Row, Table
+from semiuhpe.models import load_checkpoint
+from semiuhpe.synthetic.stores import SyntheticSet
+
+DEFAULT_SETTINGS = "settings/tables_synthetic.yml"
+METRIC = "geodesic_mean_deg"
+ABLATION = {
+    SEMIUHPE: {},
+    "with a fixed threshold": {"dynamic_thres": False},
+    "with the running threshold": {"running_thres": True},
+    "without cutout": {"cutout_aug": False},
+    "without cutmix": {"cutmix_aug": False},
+    "without rotation": {"rotate_aug": False},
+    BASELINE: PLAIN,
+}
+_OWN_OPTIONS = ("heads", "test_heads", "ratios", "seeds", "ablation_ratio", "data", "workers", "output")
+
+Errors = dict[str, dict[str, float]]
+"""Error by model, and by seed as text."""
+
+
+def parse_options(argv: Sequence[str]) -> argparse.Namespace:
+    """The command's options; those of training are the settings file's."""
+    parser = experiment_parser("semiuhpe tables synthetic", "Trains and compares models on rendered wild heads.")
+    group = parser.add_argument_group("comparison")
+    group.add_argument("--heads", type=positive_int, default=10000, help="rendered for training, labelled or not")
+    group.add_argument("--test_heads", type=positive_int, default=1000, help="rendered for testing")
+    group.add_argument("--ratios", type=float, nargs="+", default=[0.02, 0.05, 0.1, 0.2], help="labelled shares")
+    group.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2], help="each with heads of its own")
+    group.add_argument("--ablation_ratio", type=float, default=0.05, help="labelled share of the ablation")
+    group.add_argument("--data", type=Path, metavar="DIR", default=Path("data/tables_synthetic"), help="for stores")
+    group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
+    group.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder for tables")
+    if not any(argument.split("=")[0] == "--config" for argument in argv):
+        argv = ["--config", DEFAULT_SETTINGS, *argv]
+    options = parse(parser, argv)
+    require(
+        not options.train_labeled and not options.test_set, "--train_labeled and --test_set: the heads are rendered"
+    )
+    check_options(options)
+    for ratio in (*options.ratios, options.ablation_ratio):
+        require(0.0 < ratio < 1.0, f"--ratios, --ablation_ratio: {ratio} must lie in (0, 1)")
+    return options
+
+
+def tables(options: argparse.Namespace) -> list[Table] | None:
+    """Trains and judges what is missing; None if a signal has stopped it."""
+    results = Path(options.exps_dir) / options.exp_name / "results.json"
+    by_ratio: dict[float, Errors] = {ratio: {} for ratio in options.ratios}
+    ablation: Errors = {}
+    for seed in options.seeds:
+        of_seed = render(options, seed)
+        for ratio in options.ratios:
+            models = {BASELINE: PLAIN, SEMIUHPE: {}}
+            for name, error in judged(of_seed, ratio, models):
+                if error is None:
+                    return None
+                by_ratio[ratio].setdefault(name, {})[str(seed)] = error
+        for name, error in judged(of_seed, options.ablation_ratio, ABLATION):
+            if error is None:
+                return None
+            ablation.setdefault(name, {})[str(seed)] = error
+        results.write_text(json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1))
+    return [ratio_table(options, by_ratio), ablation_table(options, ablation)]
+
+
+def render(options: argparse.Namespace, seed: int) -> argparse.Namespace:
+    """The options of one seed's runs, with the names of its stores, which are rendered where they are missing."""
+    heads_range = "full" if options.is_full_range else "front"
+    loose = round(options.image_size * STORE_MARGIN_FACTOR)
+    sets = {
+        "train": SyntheticSet(options.heads, "wild", heads_range, 10 * seed + 5, loose, test=False),
+        "test": SyntheticSet(options.test_heads, "wild", heads_range, 10 * seed + 6, options.image_size, test=True),
+    }
+    stores = {name: str(options.data / heads_range / f"{name}{seed}.lmdb") for name in sets}
+    # Without this command's own options, so that train.py can continue the runs from their settings.
+    own = argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS})
+    own.train_labeled = own.train_unlabeled = stores["train"]
+    own.val_set = own.test_set = stores["test"]
+    own.seed = seed
+    for name, heads in sets.items():
+        render_once(heads, Path(stores[name]), options.workers)
+    return own
+
+
+def judged(
+    options: argparse.Namespace, ratio: float, models: dict[str, dict[str, bool]]
+) -> Iterator[tuple[str, float | None]]:
+    """Names and errors of the supervised model and of those that start from it; an error of None ends it."""
+    name = f"seed{options.seed}_r{ratio}"
+    supervised = variant(
+        options, f"{name}_{SUPERVISED}", ss_ratio=ratio, max_iteration=options.stage1_iteration, **PLAIN
+    )
+    folder = train_once(supervised)
+    yield SUPERVISED, folder and error_of(options, folder)
+    stage2 = {
+        "ss_ratio": ratio,
+        "stage1_iteration": 0,
+        "max_iteration": options.max_iteration - options.stage1_iteration,
+        "init_from": str(folder / "last.pth"),
+    }
+    for model, changes in models.items():
+        folder = train_once(variant(options, f"{name}_{model.replace(' ', '_')}", **stage2, **changes))
+        yield model, folder and error_of(options, folder)
+
+
+def error_of(options: argparse.Namespace, folder: Path) -> float:
+    """Mean geodesic error of a run's last teacher on the test heads, in degrees: nothing is selected on them."""
+    loaded = load_checkpoint(folder / "last.pth")
+    device = pick_device(options.gpu_ids, quiet=True)
+    store = open_labelled(options, "test_set")
+    network = loaded.model.to(device)
+    return evaluate(network, Reader(loaded.description), store, device, options.eval_batch_size).summary[METRIC]
+
+
+def ratio_table(options: argparse.Namespace, by_ratio: dict[float, Errors]) -> Table:
+    """Error of each model at each labelled share."""
+    rows = [
+        Row([model], [cell(by_ratio[ratio][model]) for ratio in options.ratios])
+        for model in (SUPERVISED, BASELINE, SEMIUHPE)
+    ]
+    columns = [f"{100 * ratio:g}% labelled" for ratio in options.ratios]
+    title = "Rendered wild heads: error of each method at few labels"
+    return Table("synthetic_ratios", title, ["method"], columns, rows, notes(options))
+
+
+def ablation_table(options: argparse.Namespace, errors: Errors) -> Table:
+    """Error without each part, and the difference to all of them."""
+    whole = errors[next(iter(ABLATION))]
+    rows = []
+    for name in ABLATION:
+        differences = [errors[name][seed] - whole[seed] for seed in whole]
+        worse = f"{statistics.mean(differences):+.2f}" if errors[name] is not whole else ""
+        rows.append(Row([name], [cell(errors[name]), worse]))
+    title = f"Rendered wild heads, {100 * options.ablation_ratio:g}% labelled: what each part of SemiUHPE does"
+    return Table("synthetic_ablation", title, ["method"], ["error", "worse by"], rows, notes(options))
+
+
+def cell(errors: dict[str, float]) -> str:
+    """Mean over the seeds, and their standard deviation."""
+    values = list(errors.values())
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def notes(options: argparse.Namespace) -> list[str]:
+    return [
+        f"Mean geodesic error in degrees, mean and standard deviation over the seeds {options.seeds}; "
+        f"{options.heads} wild heads, {options.test_heads} held-out ones, each seed with heads of its own.",
+        f"{options.network} at {options.image_size} px; the supervised model has {options.stage1_iteration} steps, the "
+        f"others start from it and have {options.max_iteration - options.stage1_iteration} more. "
+        "The last teacher is judged, nothing is selected on the test heads.",
+    ]
