@@ -259,6 +259,7 @@ def test_runs_are_found_by_name(in_folder):
     folder.mkdir(parents=True)
     save_checkpoint(folder / "best.pth", checkpoint_of(network, network))
     assert load_checkpoint("detail/Jan01_000000/best").network == "plainnet"
+    assert find_checkpoint(folder / "best") == folder / "best.pth"
     other = in_folder / "exps" / "two" / "detail" / "Jan01_000000"
     other.mkdir(parents=True)
     save_checkpoint(other / "best.pth", checkpoint_of(network, network))

@@ -69,15 +69,16 @@ def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
     """Path of a checkpoint.
 
     Args:
-        name: a file, ``<exp_detail>/<date>/<best|last>`` of a run below the experiments' folder, or one of
-            :data:`RELEASED`, which is fetched into ``weights/`` if it isn't there.
+        name: a file, its ending ``.pth`` left out or not; ``<exp_detail>/<date>/<best|last>`` of a run below the
+            experiments' folder; or one of :data:`RELEASED`, which is fetched into ``weights/`` if it isn't there.
 
     Raises:
         CheckpointError: nothing, or more than one checkpoint, has that name; or it can't be fetched.
     """
     direct, name = Path(name), str(name)
-    if direct.is_file():
-        return direct
+    for path in (direct, direct.with_name(f"{direct.name}.pth")) if direct.name else ():
+        if path.is_file():
+            return path
     if name.removesuffix(".pth") in RELEASED:
         return _released_file(name.removesuffix(".pth"))
     found = sorted(Path(exps_dir).glob(f"*/{glob.escape(name)}.pth")) if name and not direct.is_absolute() else []
