@@ -1,10 +1,14 @@
 """Small raw datasets in the layouts of the real ones."""
 
 import json
+import re
 
 import numpy as np
+import pytest
 import scipy.io
 from PIL import Image
+
+from semiuhpe.errors import DataError
 
 GREEN = (0, 200, 0)
 
@@ -69,3 +73,34 @@ def write_dad(root, split, items, rotations=None):
             labels = {"vertices": [[0.0, 0.0, 0.0]], "model_view_matrix": model_view(rotation)}
             (folder / "annotations" / f"{name}.json").write_text(json.dumps(labels))
     return folder
+
+
+def green_box(image):
+    """(4,) x, y, w, h of what is green in a picture."""
+    rows, columns = np.nonzero(image[..., 1].astype(int) - image[..., 0] > 100)
+    return np.array([columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1])
+
+
+def about(axis, degrees):
+    """A rotation about x, y or z (right-handed), written out."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = np.eye(3)
+    i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    matrix[i, i] = matrix[j, j] = c
+    matrix[i, j], matrix[j, i] = -s, s
+    return matrix
+
+
+def rotation_of(pitch, yaw, roll):
+    """Head to camera, from ``R_300wlp = Rz(roll) Ry(yaw) Rx(pitch)`` and ``R = diag(1, -1, -1) R_300wlp.T``."""
+    return np.diag([1, -1, -1]) @ (about("z", roll) @ about("y", yaw) @ about("x", pitch)).T
+
+
+def broken(summary):
+    return {head.name: head.reason for head in summary.broken}
+
+
+def assert_not_the_dataset(importer, folder, split):
+    folder.mkdir()
+    with pytest.raises(DataError, match=f"^--source {re.escape(str(folder))}: .*should be"):
+        importer.pictures(folder, split)
