@@ -9,6 +9,7 @@ which come from the same process.
 import logging
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from semiuhpe.config import require
+from semiuhpe.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -105,17 +107,22 @@ class Process:
             dist.destroy_process_group()
 
 
-def start_process(gpu_ids: str | None) -> Process:
+def start_process(gpu_ids: str | None, in_step: bool = True) -> Process:
     """Joins the other processes where ``torchrun`` has started several, and picks the device.
 
     Args:
         gpu_ids: index of the GPU to use; without a GPU the CPU is used, with a line that says so.
+        in_step: whether the processes talk all the time, as in training. Else each does its own share of the work, and
+            waits for the others at the end for as long as it takes.
     """
     count = world_size()
     rank = int(os.environ.get("RANK", "0"))
     device = pick_device(os.environ["LOCAL_RANK"] if count > 1 else gpu_ids, quiet=rank != 0)
     if count > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if in_step:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        else:
+            dist.init_process_group("gloo", timeout=timedelta(days=365))
     return Process(rank, count, device)
 
 
@@ -134,6 +141,25 @@ def pick_device(gpu_ids: str | None, quiet: bool = False) -> torch.device:
     if not quiet:
         logger.info("No CUDA GPU found: running on the CPU (%d threads).", torch.get_num_threads())
     return torch.device("cpu")
+
+
+def named_device(name: str | torch.device | None, what: str = "the device") -> torch.device:
+    """The device of a name such as ``cuda:1``; the GPU where there is one, else the CPU, if None.
+
+    Raises:
+        ConfigError: torch doesn't know it, or there is no such GPU. The message calls it ``what``.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"{what} {name} is none that torch knows") from error
+    if device.type == "cuda":
+        require(torch.cuda.is_available(), f"{what} is {name}, but there is no CUDA GPU; choose cpu")
+        count = torch.cuda.device_count()
+        require((device.index or 0) < count, f"{what} is {name}, but there are the GPUs 0 to {count - 1} only")
+    return device
 
 
 class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):

@@ -233,7 +233,7 @@ def test_command_line(checkpoint, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], "neither --onnx nor --torchscript"),
+        ([], "none of --onnx, --torchscript"),
         (["--onnx", "nowhere/a.onnx"], "--onnx nowhere/a.onnx"),
         (["--onnx", "a.onnx", "--network", "resnet5O"], "did you mean resnet50"),
         (["--onnx", "a.onnx", "--network", "resnet50"], "is a checkpoint of plainnet"),

@@ -1,4 +1,4 @@
-"""``semiuhpe export``: writes a model as an ONNX or a TorchScript file."""
+"""``semiuhpe export``: writes a model as an ONNX or a TorchScript file, or as a checkpoint of the model alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from semiuhpe.cli.options import add_checkpoint
 from semiuhpe.config import FLAG, make_parser, require
 from semiuhpe.inference.export import export_onnx, export_torchscript
 from semiuhpe.models import load_checkpoint, network_choices, network_spec
+from semiuhpe.models.checkpoint import save_weights
 
 
 def main(argv: Sequence[str]) -> int:
@@ -14,11 +15,15 @@ def main(argv: Sequence[str]) -> int:
     add_checkpoint(parser)
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="ONNX file to write")
     parser.add_argument("--torchscript", type=Path, metavar="FILE", help="TorchScript file to write")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of the model alone to write (.pth)")
     parser.add_argument("--student", help="the student instead of the teacher", **FLAG)
     parser.add_argument("--network", help=f"where the checkpoint doesn't tell it: {network_choices()}")
     parser.add_argument("--exps_dir", metavar="DIR", default="exps", help="where run folders are")
     options = parser.parse_args(argv)
-    require(options.onnx or options.torchscript, "neither --onnx nor --torchscript is given: the file to write")
+    require(
+        options.onnx or options.torchscript or options.weights,
+        "none of --onnx, --torchscript and --weights is given: the file to write",
+    )
     if options.network:
         network_spec(options.network)
     loaded = load_checkpoint(
@@ -28,6 +33,9 @@ def main(argv: Sequence[str]) -> int:
         convention=options.convention,
         exps_dir=options.exps_dir,
     )
+    if options.weights:
+        save_weights(loaded, options.weights)
+        print(f"{options.weights} written: the weights and description of {loaded.path}")
     for path, export in ((options.onnx, export_onnx), (options.torchscript, export_torchscript)):
         if path:
             print(f"writing {path}: {loaded.network}, {loaded.image_size} px ...", flush=True)

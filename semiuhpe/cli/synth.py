@@ -1,5 +1,6 @@
 """``semiuhpe synth``: renders a labelled head store."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene import DOMAINS
 from semiuhpe.synthetic.stores import SyntheticSet, write_store
 
+BOXES = "boxes.csv"
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 12, 8, 112
 
 
@@ -24,6 +26,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--test", help="tight lossless crops for evaluation, not loose ones for training", **FLAG)
     parser.add_argument("--workers", type=positive_int, default=1, help="processes")
     parser.add_argument("--overwrite", help="replace a store that is there", **FLAG)
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="also write them as PNGs, with boxes.csv for image.py"
+    )
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="also write a contact sheet of the first heads")
     parser.add_argument("--axes", help="draw the axes of the labels on the contact sheet", **FLAG)
     options = parser.parse_args(argv)
@@ -31,8 +36,11 @@ def main(argv: Sequence[str]) -> int:
     heads = SyntheticSet(options.count, options.domain, options.range, options.seed, options.size, options.test)
     write_store(heads, options.out, options.workers, options.overwrite)
     print(f"{options.count} heads written to {options.out}")
+    store = HeadStore(options.out)
+    if options.pictures:
+        write_pictures(store, options.pictures)
+        print(f"pictures and {BOXES} written to {options.pictures}")
     if options.sheet:
-        store = HeadStore(options.out)
         pictures = [store.image(i) for i in range(min(len(store), SHEET_COLUMNS * SHEET_ROWS))]
         if options.axes:
             pictures = [draw_axes(p, r) for p, r in zip(pictures, store.rotation, strict=False)]
@@ -40,3 +48,13 @@ def main(argv: Sequence[str]) -> int:
         save_picture(options.sheet, sheet)
         print(f"contact sheet written to {options.sheet}")
     return 0
+
+
+def write_pictures(store: HeadStore, folder: Path) -> None:
+    """Writes a store's pictures as PNGs, and their head boxes as a table that ``--detector boxes:FILE`` reads."""
+    rows = []
+    for number, name in enumerate(store.names):
+        save_picture(folder / f"{name}.png", store.image(number))
+        rows.append([f"{name}.png", *(f"{value:.2f}" for value in store.box[number])])
+    with open(folder / BOXES, "w", newline="") as file:
+        csv.writer(file).writerows([["image", "x", "y", "w", "h"], *rows])

@@ -46,6 +46,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from semiuhpe.distributions.ball import check_angle, exponential_ball
 from semiuhpe.distributions.bingham_sampling import sample_bingham
 from semiuhpe.distributions.contour import bingham_integrals, gaps_of
 from semiuhpe.distributions.parameters import check_parameters, in_result_dtype, inner
@@ -132,6 +133,18 @@ class MatrixFisher:
         q = sample_bingham(summary.gaps.reshape(-1, 3), count, generator).reshape(count, *self.batch_shape, 4)
         rotations = summary.u @ roma.unitquat_to_rotmat(q.roll(-1, -1)) @ summary.v.mT  # roma has the scalar last
         return in_result_dtype(rotations.reshape(*sample_shape, *self.batch_shape, 3, 3), self.parameter)
+
+    @torch.no_grad()
+    def mass_within(self, angle_deg: float) -> Tensor:
+        """Probability that a rotation lies within an angle of the mode, (...), in [0, 1]. Not differentiable.
+
+        Args:
+            angle_deg: in (0, 120], see :mod:`.ball`.
+        """
+        summary, radius = self._summary, check_angle(angle_deg)
+        mass = exponential_ball(summary.gaps.sort().values, radius)
+        mass = mass * torch.exp(summary.s.sum(-1) - summary.log_normalizer)
+        return in_result_dtype(mass.clamp(0.0, 1.0), self.parameter)
 
     @property  # not cached: a copy made under no_grad would cut the graph
     def _parameter64(self) -> Tensor:

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from semiuhpe.distributions.ball import check_angle, laplace_ball
 from semiuhpe.distributions.contour import gaps_of, laplace_integrals
 from semiuhpe.distributions.parameters import check_parameters, in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
@@ -103,6 +104,17 @@ class RotationLaplace:
     def kl_divergence(self, other: "RotationLaplace") -> Tensor:
         """Kullback-Leibler divergence E[log p - log other], (...). Differentiable in other, like the cross entropy."""
         return self.cross_entropy(other) - self.entropy().detach()
+
+    @torch.no_grad()
+    def mass_within(self, angle_deg: float) -> Tensor:
+        """Probability that a rotation lies within an angle of the mode, (...), in [0, 1]. Not differentiable.
+
+        Args:
+            angle_deg: in (0, 120], see :mod:`.ball`.
+        """
+        radius = check_angle(angle_deg)
+        mass = laplace_ball(self._summary.gaps.sort().values, radius) * torch.exp(-self._summary.log_normalizer)
+        return in_result_dtype(mass.clamp(0.0, 1.0), self.parameter)
 
     @property  # not cached: a copy made under no_grad would cut the graph
     def _parameter64(self) -> Tensor:

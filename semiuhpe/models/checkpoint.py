@@ -180,6 +180,20 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | os.Pa
         ) from error
 
 
+def save_weights(loaded: LoadedModel, path: str | os.PathLike) -> None:
+    """Writes a model alone as a checkpoint: no optimizer, clock or second network, so it can't be trained on.
+
+    Student and teacher of the file are the same tensors, stored once.
+
+    Raises:
+        CheckpointError: the file can't be written.
+    """
+    weights = loaded.model.state_dict()
+    described = describe(loaded.description)
+    content = {STUDENT: weights, TEACHER: weights, "description": described, "metrics": loaded.metrics}
+    save_checkpoint(path, content)
+
+
 def _read_description(values: Any, path: Path) -> Description:
     try:
         described = Description(**values)

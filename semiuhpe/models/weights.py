@@ -27,6 +27,8 @@ RELEASED = (
     "DAD-COCOHead-EffNetV2-S-best",
     "DAD-WildHead-EffNetV2-S-best",
 )
+SHIPPED = "synthetic-heads-plainnet"
+"""The small network that comes with the repository; it knows rendered heads only."""
 
 # What numbers of numpy's, which metrics and clocks may hold, are made of in a file: the function that makes one, under
 # its names before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
@@ -69,8 +71,9 @@ def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
     """Path of a checkpoint.
 
     Args:
-        name: a file, its ending ``.pth`` left out or not; ``<exp_detail>/<date>/<best|last>`` of a run below the
-            experiments' folder; or one of :data:`RELEASED`, which is fetched into ``weights/`` if it isn't there.
+        name: a file, its ending ``.pth`` left out or not; the name of one in ``weights/``, such as :data:`SHIPPED`;
+            ``<exp_detail>/<date>/<best|last>`` of a run below the experiments' folder; or one of :data:`RELEASED`,
+            which is fetched into ``weights/`` if it isn't there.
 
     Raises:
         CheckpointError: nothing, or more than one checkpoint, has that name; or it can't be fetched.
@@ -79,23 +82,24 @@ def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
     for path in (direct, direct.with_name(f"{direct.name}.pth")) if direct.name else ():
         if path.is_file():
             return path
-    if name.removesuffix(".pth") in RELEASED:
-        return _released_file(name.removesuffix(".pth"))
+    stem = name.removesuffix(".pth")
+    if stem and (WEIGHTS / f"{stem}.pth").is_file():
+        return WEIGHTS / f"{stem}.pth"
+    if stem in RELEASED:
+        return _fetched(stem)
     found = sorted(Path(exps_dir).glob(f"*/{glob.escape(name)}.pth")) if name and not direct.is_absolute() else []
     if len(found) == 1:
         return found[0]
     if found:
         raise CheckpointError(f"{name}: is in several experiments; pass one of the files: {', '.join(map(str, found))}")
     raise CheckpointError(
-        f"{name}: there is no such checkpoint; pass a file, EXP_DETAIL/DATE/best of a run in {exps_dir}/, or one of "
-        f"the released {', '.join(RELEASED)}"
+        f"{name}: there is no such checkpoint; pass a file, the name of one in {WEIGHTS}/, EXP_DETAIL/DATE/best of a "
+        f"run in {exps_dir}/, or one of the released {', '.join(RELEASED)}"
     )
 
 
-def _released_file(name: str) -> Path:
+def _fetched(name: str) -> Path:
     path = WEIGHTS / f"{name}.pth"
-    if path.is_file():
-        return path
     logger.info("fetching %s of https://huggingface.co/%s into %s", path.name, REPOSITORY, WEIGHTS.absolute())
     try:
         return Path(hf_hub_download(REPOSITORY, path.name, local_dir=WEIGHTS))

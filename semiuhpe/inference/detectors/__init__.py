@@ -5,6 +5,7 @@ Further kinds register themselves with :func:`register_detector`; see ``docs/det
 
 import torch
 
+from semiuhpe.distributed import named_device
 from semiuhpe.errors import ConfigError
 from semiuhpe.inference.detectors import bpjdet, given, yolo_onnx, yunet  # noqa: F401  (fills the registry)
 from semiuhpe.inference.detectors.base import (
@@ -41,17 +42,7 @@ def load_detector(
     name, _, argument = spec.partition(":")
     if min_score is not None and not 0.0 <= min_score <= 1.0:
         raise ConfigError(f"the detector's min_score is {min_score}; it must lie in [0, 1]")
-    return detector_kind(name).build(Options(argument, _device(device), min_score))
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"the detector's device {device} is none that torch knows") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"the detector's device is {device}, but there is no CUDA GPU; choose cpu")
-    return found
+    return detector_kind(name).build(Options(argument, named_device(device, "the detector's device"), min_score))
 
 
 __all__ = [

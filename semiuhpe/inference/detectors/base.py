@@ -54,9 +54,11 @@ class Detector(ABC):
     Attributes:
         protocol: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole picture
             is the crop.
+        in_file_pixels: whether boxes are in pixels of the picture in its file, even if the image was made smaller.
     """
 
     protocol: Protocol | None = HEAD_BOX
+    in_file_pixels: bool = False
 
     def __call__(self, image: np.ndarray, source: Source | None = None) -> Detections:
         """The heads on one image.
@@ -72,7 +74,7 @@ class Detector(ABC):
         Raises:
             DataError: as :meth:`__call__`, or there are not as many sources as images.
         """
-        images = [_checked(image) for image in images]
+        images = [checked_image(image) for image in images]
         if sources is not None and len(sources) != len(images):
             raise DataError(f"{len(images)} images were given with {len(sources)} sources; one is needed for each")
         return self._detect(images, [None] * len(images) if sources is None else sources)
@@ -82,12 +84,12 @@ class Detector(ABC):
         """The heads on each of the checked images."""
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
+def checked_image(image: np.ndarray) -> np.ndarray:
     """The image, contiguous for OpenCV; DataError if it is none."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(
-            f"detectors take RGB images, uint8 (H, W, 3), not {found}; convert it first, a grey one for instance with "
+            f"images have to be RGB, uint8 (H, W, 3), not {found}; convert it first, a grey one for instance with "
             "numpy.repeat(grey[..., None], 3, axis=2)"
         )
     if image.size == 0:

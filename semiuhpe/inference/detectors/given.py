@@ -39,6 +39,8 @@ class GivenBoxes(Detector):
         min_score: boxes with a lower score are left out.
     """
 
+    in_file_pixels = True
+
     def __init__(self, path: Path, rows: Iterator[Row], min_score: float) -> None:
         self.path = path
         heads: dict[tuple[str, ...], dict[int | None, list[tuple[float, ...]]]] = {}

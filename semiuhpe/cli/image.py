@@ -1,0 +1,247 @@
+"""``image.py``: the poses of all heads on pictures, drawn and as numbers, for one picture or millions."""
+
+import argparse
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_for_run, trained_parser
+from semiuhpe.config import FLAG, require
+from semiuhpe.data.importers.folder import SUFFIXES
+from semiuhpe.distributed import Process, start_process
+from semiuhpe.errors import DataError
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, Detections, Detector, Source, list_detectors, load_detector
+from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
+from semiuhpe.inference.overlay import AXES, DRAWINGS, NONE, draw_heads
+from semiuhpe.inference.pictures import MAX_PIXELS, Picture, count_pixels, find_pictures, read_picture
+from semiuhpe.inference.shards import (
+    FailedFile,
+    ResultFile,
+    Share,
+    done_pictures,
+    keep_settings,
+    mend,
+    other_files,
+    picture_line,
+    write_csv,
+    write_whole,
+)
+
+logger = logging.getLogger(__name__)
+
+DRAWN = "pictures"
+PICTURES_AT_ONCE = 32
+"""Pictures whose heads share forward passes; fewer where they have more than MAX_PIXELS together."""
+_QUALITY = 92  # of drawn JPEGs and WebPs
+JSON, CSV = "json", "csv"
+
+Decoded = list[tuple[str, Future[Picture]]]
+
+
+class Posed(NamedTuple):
+    """A picture with its heads."""
+
+    name: str
+    picture: Picture
+    poses: HeadPoses
+
+
+def main(argv: Sequence[str]) -> int:
+    options, path = parse_for_run(make_image_parser(), argv)
+    require(bool(options.input), "--input is not given: name pictures, folders or globs")
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
+    output = Path(options.output)
+    names = find_pictures(options.input, output)
+    role = STUDENT if options.student else TEACHER
+    loaded = load_models(options, path, (role,))[role]
+    process = start_process(options.gpu_ids, in_step=False)
+    try:
+        estimator = HeadPoseEstimator(loaded, process.device, "bfloat16" if options.bf16 else None)
+        detector = load_detector(options.detector, process.device, options.min_score)
+        share = Share(process.rank, process.world_size)
+        settings = common_settings(options, path)
+        if process.is_main:
+            keep_settings(output, settings)
+            mend(output, share)
+        process.wait()
+        keep_settings(output, settings)
+        with ResultFile(output / share.file("heads", ".jsonl")) as results:
+            done = done_pictures(output)
+            own = [name for name in names if share.has(name) and name not in done]
+            job = Job(options, estimator, detector, results, FailedFile(output, share))
+            heads = job.run(own, quiet=not process.is_main)
+        if options.save == CSV:
+            for path in [results.path, *(other_files(output, share) if process.is_main else ())]:
+                write_csv(path)
+        return _conclude(process, [len(own) - job.failed.count, heads, job.failed.count], len(names), output)
+    finally:
+        process.close()
+
+
+def make_image_parser():
+    parser = trained_parser("image.py", "Poses of the heads on pictures, drawn and as numbers. Goes on where it was.")
+    kinds = ", ".join(kind.usage for kind in list_detectors())
+    group = parser.add_argument_group("pictures")
+    group.add_argument("--input", nargs="+", metavar="PATH", help="pictures, folders of pictures, globs in quotes")
+    group.add_argument("--output", metavar="DIR", default="outputs/image", help="folder of results")
+    group.add_argument("--detector", default=DEFAULT_DETECTOR, metavar="KIND:FILE", help=f"of heads: {kinds}")
+    group.add_argument("--min_score", type=float, help="leave out heads below it; the detector's own if not given")
+    group.add_argument("--draw", choices=DRAWINGS, default=AXES, help="what to draw; none writes no pictures")
+    group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
+    group.add_argument("--student", help="the student instead of the teacher", **FLAG)
+    return parser
+
+
+def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object]:
+    """What all results in a folder have in common."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "checkpoint": str(path),
+        "checkpoint_sha256": digest,
+        "convention": options.convention,
+        **{name: getattr(options, name) for name in ("student", "bf16", "detector", "min_score", "draw")},
+    }
+
+
+class Job:
+    """The pictures of one process: decoded ahead and drawn in threads, their heads posed together."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        estimator: HeadPoseEstimator,
+        detector: Detector,
+        results: ResultFile,
+        failed: FailedFile,
+    ) -> None:
+        self.draw, self.drawn = options.draw, Path(options.output) / DRAWN
+        self.threads = max(options.num_workers, 1)
+        self.estimator, self.detector, self.results, self.failed = estimator, detector, results, failed
+
+    def run(self, names: Sequence[str], quiet: bool) -> int:
+        """Does all pictures and returns how many heads they have.
+
+        Raises:
+            DataError: a result can't be written.
+        """
+        heads = 0
+        bar = tqdm(total=len(names), unit="picture", disable=True if quiet else None)
+        with ThreadPoolExecutor(self.threads) as pool, bar:
+            ahead: list[Decoded] = []
+            for group in groups(names):
+                ahead.append([(name, pool.submit(read_picture, name)) for name in group])
+                if len(ahead) == 2:
+                    heads += self._finish(ahead.pop(0), pool, bar)
+            for group in ahead:
+                heads += self._finish(group, pool, bar)
+        return heads
+
+    def _finish(self, group: Decoded, pool: ThreadPoolExecutor, bar: tqdm) -> int:
+        pictures = []
+        for name, future in group:
+            try:
+                pictures.append((name, future.result()))
+            except DataError as error:
+                self._report(name, error)
+        posed = self._pose(pictures)
+        # Its drawing comes first, then its line, which says that the picture is done.
+        for done, _ in zip(posed, pool.map(self._write_drawing, posed), strict=True):
+            boxes = done.poses.boxes * done.picture.scale
+            poses = replace(done.poses, boxes=boxes)
+            self.results.add(picture_line(done.name, done.picture.width, done.picture.height, poses))
+        bar.update(len(group))
+        return sum(len(done.poses) for done in posed)
+
+    def _pose(self, pictures: Sequence[tuple[str, Picture]]) -> list[Posed]:
+        """Pictures with their heads; if one of them can't be used, each is tried alone."""
+        if not pictures:
+            return []
+        images = [picture.image for _, picture in pictures]
+        try:
+            found = detect(self.detector, images, [Source(name) for name, _ in pictures])
+            if self.detector.in_file_pixels:
+                found = [
+                    Detections(heads.boxes / picture.scale, heads.scores)
+                    for heads, (_, picture) in zip(found, pictures, strict=True)
+                ]
+            poses = self.estimator.predict_batch(images, found, protocol=self.detector.protocol)
+        except DataError as error:
+            if len(pictures) > 1:
+                return [posed for picture in pictures for posed in self._pose([picture])]
+            self._report(pictures[0][0], error)
+            return []
+        return [Posed(name, picture, heads) for (name, picture), heads in zip(pictures, poses, strict=True)]
+
+    def _write_drawing(self, posed: Posed) -> None:
+        if self.draw == NONE:
+            return
+        poses = posed.poses
+        labels = [self._label(poses, number) for number in range(len(poses))]
+        drawing = draw_heads(posed.picture.image, poses.boxes, poses.rotations, self.draw, labels=labels)
+        path = drawing_path(self.drawn, posed.name)
+        encoded = io.BytesIO()
+        Image.fromarray(drawing).save(encoded, Image.registered_extensions()[path.suffix.lower()], quality=_QUALITY)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, encoded.getvalue())
+        except OSError as error:
+            raise DataError(f"{path}: can't be written ({error})") from error
+
+    def _label(self, poses: HeadPoses, number: int) -> str:
+        full_range = self.estimator.description.full_range
+        pitch, yaw, roll = (poses.euler_full_deg if full_range else poses.euler_front_deg)[number]
+        return f"y {yaw:.0f} p {pitch:.0f} r {roll:.0f}"
+
+    def _report(self, name: str, error: DataError) -> None:
+        message = str(error) if str(error).startswith(name) else f"{name}: {error}"
+        logger.warning("%s", message)
+        self.failed.add(message)
+
+
+def groups(names: Sequence[str]) -> Iterator[list[str]]:
+    """The names in groups that fit into memory together."""
+    group, pixels = [], 0
+    for name in names:
+        more = min(count_pixels(name), MAX_PIXELS)
+        if group and (len(group) == PICTURES_AT_ONCE or pixels + more > MAX_PIXELS):
+            yield group
+            group, pixels = [], 0
+        group.append(name)
+        pixels += more
+    if group:
+        yield group
+
+
+def drawing_path(folder: Path, name: str) -> Path:
+    """Where the drawing of a picture goes: its path below the folder, with an ending that can be written."""
+    path = Path(name)
+    if ".." in path.parts:
+        path = path.resolve()
+    path = folder / path.relative_to(path.anchor)
+    return path if path.suffix.lower() in SUFFIXES else path.with_name(f"{path.name}.jpg")
+
+
+def _conclude(process: Process, counts: Sequence[int], pictures: int, output: Path) -> int:
+    """Waits for the other processes, says what was done, and returns the exit code: 1 if a picture failed.
+
+    The code is the same in all processes: torchrun would stop those that still work when one ends with another than 0.
+    """
+    done, heads, failed = process.gather(torch.tensor([counts])).sum(dim=0).tolist()
+    if process.is_main:
+        before = pictures - done - failed
+        told = f"{done} pictures done with {heads} heads" + (f", {before} were done before" if before else "")
+        print(f"{told}; results in {output}")
+        if failed:
+            print(f"{failed} failed; {output}/failed-*.txt says why")
+    return 1 if failed else 0

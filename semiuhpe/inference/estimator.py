@@ -1,0 +1,249 @@
+"""Head poses on pictures: boxes or a detector, one forward pass for all heads, rotations with their uncertainty.
+
+    from semiuhpe import HeadPoseEstimator
+    estimator = HeadPoseEstimator.from_checkpoint("DAD-COCOHead-ResNet50-best")
+    poses = estimator.predict(image, boxes=[[120, 40, 90, 110]])
+
+Images are RGB uint8 (H, W, 3), boxes (x, y, w, h) in pixels, rotations and angles as in :mod:`semiuhpe.rotation`.
+
+**Confidence** is the probability, under the predicted distribution, that the true rotation is within
+:data:`CONFIDENCE_DEG` of the prediction. Unlike the entropy it has a scale that says something by itself; for
+distributions of one shape it falls as the entropy rises. At the paper's threshold for pseudo labels, an entropy of
+-5.3, it is near one half. It is the model's own opinion: how far that can be trusted is what the calibration of an
+evaluation tells.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from semiuhpe.augment.views import normalize
+from semiuhpe.data.crop import HEAD_BOX, Protocol, crop_by_box, whole_picture
+from semiuhpe.distributed import named_device
+from semiuhpe.errors import CheckpointError, ConfigError, DataError
+from semiuhpe.evaluation.protocols import Reader
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, Detections, Detector, Source, load_detector
+from semiuhpe.inference.detectors.base import checked_image
+from semiuhpe.models import LoadedModel, load_checkpoint, reparametrize
+from semiuhpe.rotation import matrix_to_euler
+
+CONFIDENCE_DEG = 15.0
+MIN_HEAD_PX = 2
+"""What a detector finds with a shorter side is no head, and may leave no pixel to crop."""
+MAX_BATCH = 64
+"""Heads in one forward pass; more are done in several, so that a crowd needs no more memory."""
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class HeadPoses:
+    """The heads of one image, as NumPy arrays; there may be none.
+
+    Attributes:
+        boxes: (N, 4) float32 x, y, w, h in pixels.
+        scores: (N,) float32 of the detector, in [0, 1]; 1 for boxes that were given.
+        rotations: (N, 3, 3) float32, head to camera.
+        euler_front_deg: (N, 3) float32 pitch, yaw, roll with ``|yaw| <= 90``.
+        euler_full_deg: (N, 3) float32 the equivalent triple with ``|pitch| <= 90`` and yaw in (-180, 180].
+        entropy: (N,) float32, the lower, the surer.
+        confidence: (N,) float32 in [0, 1], see the top of this module.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    rotations: np.ndarray
+    euler_front_deg: np.ndarray
+    euler_full_deg: np.ndarray
+    entropy: np.ndarray
+    confidence: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class HeadPoseEstimator:
+    """A pose network that is ready for pictures.
+
+    Args:
+        loaded: the model; a copy of it is used, with its branches merged where it has some.
+        device: for instance ``cuda:1``; the GPU where there is one, else the CPU, if None.
+        dtype: of the network's arithmetic, one of :data:`DTYPES` or its name; float32 if None. The distributions are
+            computed in float64 in any case.
+
+    Raises:
+        ConfigError: there is no such device or dtype.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+    ) -> None:
+        self.device = named_device(device)
+        self.dtype = _dtype(dtype)
+        self.path = loaded.path
+        self.description = loaded.description
+        self._reader = Reader(loaded.description)
+        network = reparametrize(loaded.model)
+        self._network = network.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self._default_detector: Detector | None = None
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path_or_name: str | os.PathLike,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> "HeadPoseEstimator":
+        """The teacher of a checkpoint: a file, a run's or a released one's name; see :func:`load_checkpoint`.
+
+        Raises:
+            CheckpointError: it can't be found or read, or nothing tells its convention.
+            ConfigError: there is no such device or dtype.
+        """
+        return cls(load_checkpoint(path_or_name), device, dtype)
+
+    def predict(
+        self,
+        image: np.ndarray,
+        boxes: ArrayLike | Detections | None = None,
+        detector: Detector | None = None,
+        source: Source | None = None,
+    ) -> HeadPoses:
+        """The heads of one image; see :meth:`predict_batch`."""
+        return self.predict_batch(
+            [image], None if boxes is None else [boxes], detector, None if source is None else [source]
+        )[0]
+
+    def predict_batch(
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[ArrayLike | Detections] | None = None,
+        detector: Detector | None = None,
+        sources: Sequence[Source] | None = None,
+        protocol: Protocol | None = HEAD_BOX,
+    ) -> list[HeadPoses]:
+        """The heads of several images of any sizes, in one forward pass for each :data:`MAX_BATCH` heads.
+
+        Args:
+            images: (H, W, 3) uint8 RGB.
+            boxes: for each image (N, 4) x, y, w, h of its heads, or what a detector has found.
+            detector: finds the heads where no boxes are given; the default detector if None.
+            sources: where the images come from, for detectors that ask for it.
+            protocol: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, or None to take every
+                image whole; a detector brings its own.
+
+        Raises:
+            DataError: something is not an image, or a box is empty or outside of its image.
+            ConfigError: boxes and a detector are given.
+            CheckpointError: the default detector's file is missing, or the network's output is not finite.
+        """
+        images = [checked_image(image) for image in images]
+        if boxes is None:
+            detector = self._detector() if detector is None else detector
+            found, protocol = detect(detector, images, sources), detector.protocol
+        elif detector is not None:
+            raise ConfigError("predict: boxes and a detector were given; give one of them")
+        elif len(boxes) != len(images):
+            raise DataError(f"predict: {len(images)} images were given with {len(boxes)} lists of boxes")
+        else:
+            found = [_given(heads) for heads in boxes]
+        size = self.description.image_size
+        crops = [
+            whole_picture(image, size)[0]
+            if protocol is None
+            else crop_by_box(image, box, protocol.margin, size, protocol)
+            for image, heads in zip(images, found, strict=True)
+            for box in heads.boxes
+        ]
+        return self._poses(crops, found)
+
+    def predict_crops(self, crops: Sequence[np.ndarray] | np.ndarray) -> HeadPoses:
+        """The heads of pictures that are head crops, cropped as by :func:`semiuhpe.data.crop.crop_by_box`.
+
+        Args:
+            crops: (N, H, W, 3) uint8 RGB, or a list of images of any sizes; what isn't square is padded with black.
+
+        Returns:
+            One head for each crop; its box is all of it.
+
+        Raises:
+            DataError: something is not an image.
+            CheckpointError: the network's output is not finite.
+        """
+        images = [checked_image(crop) for crop in crops]
+        boxes = np.array([[0, 0, *image.shape[1::-1]] for image in images], np.float32).reshape(-1, 4)
+        resized = [whole_picture(image, self.description.image_size)[0] for image in images]
+        return self._poses(resized, [_given(boxes)])[0]
+
+    def _detector(self) -> Detector:
+        if self._default_detector is None:
+            self._default_detector = load_detector(DEFAULT_DETECTOR, self.device)
+        return self._default_detector
+
+    @torch.no_grad()
+    def _poses(self, crops: Sequence[np.ndarray], found: Sequence[Detections]) -> list[HeadPoses]:
+        """Poses of square crops of the network's size, which are the heads of ``found`` one after the other."""
+        outputs = [self._forward(crops[start : start + MAX_BATCH]) for start in range(0, len(crops), MAX_BATCH)]
+        output = torch.cat(outputs) if outputs else torch.zeros((0, 9), device=self.device)
+        if not torch.isfinite(output).all():
+            hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
+            raise CheckpointError(f"{self.path}: the network's output is not finite{hint}")
+        predicted = self._reader(output)
+        rotations = predicted.mode()
+        columns = (
+            rotations,
+            matrix_to_euler(rotations),
+            matrix_to_euler(rotations, full_range=True),
+            predicted.entropy(),
+            predicted.mass_within(CONFIDENCE_DEG),
+        )
+        counts = [len(heads) for heads in found]
+        rows = zip(*(column.float().cpu().split(counts) for column in columns), strict=True)
+        return [
+            HeadPoses(heads.boxes, heads.scores, *(values.numpy() for values in row))
+            for heads, row in zip(found, rows, strict=True)
+        ]
+
+    def _forward(self, crops: Sequence[np.ndarray]) -> Tensor:
+        """(B, 9) float32 outputs of the network."""
+        pixels = torch.from_numpy(np.stack(crops)).to(self.device).permute(0, 3, 1, 2)
+        return self._network(normalize(pixels.float() / 255.0).to(self.dtype)).float()
+
+
+def detect(
+    detector: Detector, images: Sequence[np.ndarray], sources: Sequence[Source] | None = None
+) -> list[Detections]:
+    """What a detector finds, without what is smaller than :data:`MIN_HEAD_PX`."""
+    found = detector.batch(images, sources)
+    large = [(heads.boxes[:, 2:] >= MIN_HEAD_PX).all(axis=1) for heads in found]
+    return [
+        Detections(heads.boxes[keep], heads.scores[keep], None if heads.bodies is None else heads.bodies[keep])
+        for heads, keep in zip(found, large, strict=True)
+    ]
+
+
+def _given(boxes: ArrayLike | Detections) -> Detections:
+    if isinstance(boxes, Detections):
+        return boxes
+    try:
+        array = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"boxes have to be numbers, (N, 4) x, y, w, h in pixels ({error})") from error
+    if array.size == 0:
+        array = array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise DataError(f"boxes have the shape {array.shape}; they have to be (N, 4) x, y, w, h in pixels")
+    return Detections(array, np.ones(len(array), np.float32))
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    for name, known in DTYPES.items():
+        if dtype in (name, known):
+            return known
+    raise ConfigError(f"the dtype {dtype} is not one that networks are run in; choose from {', '.join(DTYPES)}")
