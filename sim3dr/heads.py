@@ -56,20 +56,21 @@ def place_head(
     if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
         raise ValueError(f"box must be (x, y, w, h) with w and h above 0, got {box.tolist()}")
     focal, center = _intrinsics(size, focal, center)
-    turned = np.asarray(mesh.vertices, np.float64) @ rotation.T
-    enclosed = slice(None) if mesh.enclosed is None else np.asarray(mesh.enclosed)
-    turned -= (turned[enclosed].min(0) + turned[enclosed].max(0)) / 2
-    enclosed = turned[enclosed]
+    # Coordinates are rows here, and extents are taken along them: several times faster than down columns of three
+    turned = rotation @ np.asarray(mesh.vertices, np.float64).T
+    enclosed = turned if mesh.enclosed is None else turned[:, np.asarray(mesh.enclosed)]
+    middle = ((enclosed.min(1) + enclosed.max(1)) / 2)[:, None]
+    turned, enclosed = turned - middle, enclosed - middle
     low, high = (box[:2] - center) / focal, (box[:2] + box[2:] - center) / focal  # slopes of the four planes
     # How far the head reaches beyond a plane of that slope through its own middle
-    from_low = (enclosed[:, :2] - low * enclosed[:, 2:]).min(0)
-    from_high = (enclosed[:, :2] - high * enclosed[:, 2:]).max(0)
+    from_low = (enclosed[:2] - low[:, None] * enclosed[2]).min(1)
+    from_high = (enclosed[:2] - high[:, None] * enclosed[2]).max(1)
     distance = np.sqrt(np.prod((from_high - from_low) / (high - low)))
     if not (np.isfinite(distance) and distance > 0):
-        raise ValueError(f"mesh must have an extent to fill a box, but its vertices reach over {np.ptp(enclosed, 0)}")
+        raise ValueError(f"mesh must have an extent to fill a box, but its vertices reach over {np.ptp(enclosed, 1)}")
     # On the planes: shift - low * distance = -from_low, shift - high * distance = -from_high. Else halfway.
     shift = ((low + high) * distance - from_low - from_high) / 2
-    return (turned + np.append(shift, distance)).astype(np.float32)
+    return np.ascontiguousarray((turned + np.append(shift, distance)[:, None]).T, np.float32)
 
 
 def project(

@@ -11,6 +11,7 @@ from semiuhpe.errors import DataError
 
 AXIS_COLORS = ((220, 40, 40), (40, 170, 60), (40, 90, 240))
 """RGB of the head's left, down and front vector."""
+_WHITE = (255, 255, 255)
 _SHIFT = 4  # OpenCV draws at 1/16 px
 
 
@@ -26,6 +27,21 @@ def project_axes(rotation: np.ndarray, center: tuple[float, float], length: floa
     return np.asarray(center) + length * np.stack([left, -up, front])[:, :2]
 
 
+def project_cube(rotation: np.ndarray, center: tuple[float, float], side: float) -> np.ndarray:
+    """Corners of a cube that is turned as the head is, (2, 2, 2, 2) pixels, orthographic as :func:`project_axes`.
+
+    The first three indices are 0 or 1 on the head's left, up and front axis, from -side / 2 to side / 2; the last is x
+    and y. So ``corners[:, :, 1]`` is the side where the face is.
+
+    Args:
+        rotation: (3, 3) head to camera.
+        center: of the cube in pixels.
+        side: of the cube in pixels.
+    """
+    corners = side * np.stack(np.meshgrid(*[[-0.5, 0.5]] * 3, indexing="ij"), axis=-1)
+    return np.asarray(center) + (corners @ np.asarray(rotation, dtype=np.float64).T)[..., :2]
+
+
 def draw_axes(
     image: np.ndarray,
     rotation: np.ndarray,
@@ -35,7 +51,8 @@ def draw_axes(
 ) -> np.ndarray:
     """A copy of the picture with the head's left (red), down (green) and front (blue) vectors.
 
-    Vectors that point away from the camera are drawn first, so that nearer ones lie over them.
+    Vectors that point away from the camera are drawn first, so that nearer ones lie over them. They end in a ring,
+    those that point to the camera in a dot: lengths alone don't tell which it is.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -45,18 +62,94 @@ def draw_axes(
         thickness: in pixels; chosen by the size if None.
     """
     height, width = image.shape[:2]
-    center = center or (width / 2, height / 2)
-    length = length or 0.4 * min(height, width)
-    thickness = thickness or max(1, round(min(height, width) / 56))
     drawn = image.copy()
+    add_axes(
+        drawn,
+        rotation,
+        center or (width / 2, height / 2),
+        length or 0.4 * min(height, width),
+        thickness or max(1, round(min(height, width) / 56)),
+    )
+    return drawn
+
+
+def add_axes(
+    canvas: np.ndarray, rotation: np.ndarray, center: tuple[float, float], length: float, thickness: int
+) -> None:
+    """:func:`draw_axes` on the picture itself; what lies outside is cut off."""
     ends = project_axes(rotation, center, length)
     depth = np.asarray(rotation)[2] * (1, -1, 1)
     start = _fixed(center)
     for axis in np.argsort(-depth):
         end, color = _fixed(ends[axis]), AXIS_COLORS[axis]
-        cv2.line(drawn, start, end, color, thickness, cv2.LINE_AA, _SHIFT)
-        cv2.circle(drawn, end, thickness << _SHIFT, color, -1, cv2.LINE_AA, _SHIFT)
-    return drawn
+        cv2.line(canvas, start, end, color, thickness, cv2.LINE_AA, _SHIFT)
+        if depth[axis] > 0:
+            cv2.circle(canvas, end, round(1.5 * (thickness << _SHIFT)), _WHITE, -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(canvas, end, round(1.5 * (thickness << _SHIFT)), color, thickness, cv2.LINE_AA, _SHIFT)
+        else:
+            cv2.circle(canvas, end, round(1.5 * (thickness << _SHIFT)), color, -1, cv2.LINE_AA, _SHIFT)
+
+
+def add_cube(
+    canvas: np.ndarray,
+    rotation: np.ndarray,
+    center: tuple[float, float],
+    side: float,
+    color: tuple[int, int, int],
+    thickness: int,
+) -> None:
+    """Draws a cube on the picture itself, turned as the head is; what lies outside is cut off.
+
+    The side where the face is, is tinted and has a T on it for eyes and nose. Edges that the cube hides are thin; the
+    face's side is paler where the head looks away.
+
+    Args:
+        canvas: (H, W, 3) uint8 RGB, drawn on.
+        rotation: (3, 3) head to camera.
+        center: of the cube in pixels.
+        side: of the cube in pixels.
+        color: of the edges and of the face's side, RGB.
+        thickness: of visible edges in pixels.
+    """
+    corners = project_cube(rotation, center, side)
+    depth = np.asarray(rotation, dtype=np.float64)[2]
+    _tint(canvas, corners[[0, 1, 1, 0], [0, 0, 1, 1], 1], color, 0.45 if depth[2] < 0 else 0.15)
+    visible = np.where(depth < 0, 1, 0)  # on each axis the side that shows itself to the camera
+    edges = []
+    for axis in range(3):
+        others = [other for other in range(3) if other != axis]
+        for ends in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            corner = np.zeros(3, dtype=int)
+            corner[others] = ends
+            shown = bool((corner[others] == visible[others]).any())
+            far = corner.copy()
+            far[axis] = 1
+            edges.append((shown, corners[tuple(corner)], corners[tuple(far)]))
+    left, up, front = np.asarray(rotation, dtype=np.float64).T[:, :2] * side
+    face = np.asarray(center) + front / 2
+    sketch = [
+        (face + up * 0.2 - left * 0.28, face + up * 0.2 + left * 0.28),
+        (face + up * 0.2, face - up * 0.15),
+    ]
+    edges += [(bool(depth[2] < 0), start, end) for start, end in sketch]
+    for shown, start, end in sorted(edges, key=lambda edge: edge[0]):
+        width = thickness if shown else max(1, thickness // 3)
+        cv2.line(canvas, _fixed(start), _fixed(end), color, width, cv2.LINE_AA, _SHIFT)
+
+
+def _tint(canvas: np.ndarray, corners: np.ndarray, color: tuple[int, int, int], opacity: float) -> None:
+    """Mixes a colour into the polygon of the corners (K, 2), as far as it is on the picture."""
+    height, width = canvas.shape[:2]
+    low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, (width, height))
+    high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, 0, (width, height))
+    if (high <= low).any():
+        return
+    patch = canvas[low[1] : high[1], low[0] : high[0]]
+    mask = np.zeros(patch.shape[:2], np.uint8)
+    points = np.round((corners - low) * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillConvexPoly(mask, points, 255, cv2.LINE_AA, _SHIFT)
+    share = mask[..., None] * np.float32(opacity / 255)
+    patch[:] = np.round(patch * (1 - share) + np.float32(color) * share).astype(np.uint8)
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int, size: int, gap: int = 4) -> np.ndarray:

@@ -1,17 +1,57 @@
-"""The heads of a picture drawn over it."""
+"""The heads of a picture drawn over it: meshes, axes or cubes, in colours by person, with labels.
 
+Everything is drawn from R itself (:mod:`semiuhpe.rotation`). Axes and cubes are orthographic. Meshes are placed in
+perspective on their boxes (:mod:`sim3dr.heads`) and share one z-buffer. Nearer heads, those with larger boxes, are in
+front. Boxes may reach beyond the picture; a head whose box doesn't touch it isn't drawn.
+"""
+
+import colorsys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+import sim3dr
 from semiuhpe.errors import DataError
-from semiuhpe.inference.draw import draw_axes
+from semiuhpe.inference.draw import add_axes, add_cube
+from semiuhpe.inference.text import text_mask
 
 MESH, AXES, CUBE, NONE = "mesh", "axes", "cube", "none"
 DRAWINGS = (MESH, AXES, CUBE, NONE)
+OPACITY = 0.7
+"""Of meshes."""
+UNKNOWN_COLOR = (150, 150, 150)
+"""RGB of a head that nobody has recognised yet."""
+_GOLDEN = 0.618034  # of a turn of hue, so that the colours of any few people in a row differ
+_TINT = 0.6  # share of a person's colour in their mesh's
+_LIGHT = (-4, -5, 6)  # from the upper left in front
+_SMALLEST_PX, _LARGEST_SHARE = 11, 1 / 24  # of text: pixels, and share of the picture's shorter side
 
 Color = tuple[int, int, int]
+
+
+class _Head(NamedTuple):
+    box: np.ndarray
+    rotation: np.ndarray
+    color: Color
+    label: str
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return float(self.box[0] + self.box[2] / 2), float(self.box[1] + self.box[3] / 2)
+
+    @property
+    def side(self) -> float:
+        return float(self.box[2:].sum() / 2)
+
+
+def person_color(number: int | None) -> Color:
+    """RGB colour of a person: bright, and far from that of the next few; grey without a number."""
+    if number is None:
+        return UNKNOWN_COLOR
+    hue = (0.58 + number * _GOLDEN) % 1
+    return tuple(round(255 * channel) for channel in colorsys.hls_to_rgb(hue, 0.58, 0.85))
 
 
 def draw_heads(
@@ -21,15 +61,113 @@ def draw_heads(
     how: str,
     colors: Sequence[Color] | None = None,
     labels: Sequence[str] | None = None,
+    antialias: bool = True,
 ) -> np.ndarray:
-    """A copy of a picture with its heads drawn over it, larger boxes last."""
-    if how not in (AXES, NONE):
-        raise DataError(f"heads can't be drawn as {how!r}")
-    drawn = image.copy()
-    for i in np.argsort(np.asarray(boxes)[:, 2:].sum(1)) if len(boxes) else ():
-        x, y, w, h = map(float, boxes[i])
+    """A copy of a picture with its heads drawn over it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (N, 4) x, y, w, h of the heads in pixels.
+        rotations: (N, 3, 3) head to camera.
+        how: one of :data:`DRAWINGS`; "none" draws the labels only.
+        colors: RGB of each head; :func:`person_color` of its place in the list if None.
+        labels: one line for each head, empty for none; no labels if None.
+        antialias: smooth edges of meshes, for about four times the time.
+
+    Raises:
+        DataError: there is no such way of drawing, or not as many boxes, rotations, colours and labels.
+    """
+    if how not in DRAWINGS:
+        raise DataError(f"heads can't be drawn as {how!r}; choose from {', '.join(DRAWINGS)}")
+    heads = _visible(_collected(boxes, rotations, colors, labels), image.shape[:2])
+    drawn = _with_meshes(image, heads, antialias) if how == MESH and heads else image.copy()
+    for head in heads:
+        thickness = max(1, round(head.side / 40))
         if how == AXES:
-            drawn = draw_axes(drawn, rotations[i], (x + w / 2, y + h / 2), 0.3 * (w + h), max(1, round((w + h) / 80)))
-        if labels is not None:
-            cv2.putText(drawn, labels[i], (int(x), int(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
+            _add_outline(drawn, head, max(1, thickness // 2))
+            add_axes(drawn, head.rotation, head.center, 0.6 * head.side, thickness)
+        elif how == CUBE:
+            add_cube(drawn, head.rotation, head.center, 0.7 * head.side, head.color, thickness)
+    for head in heads:
+        if head.label:
+            _add_label(drawn, head)
     return drawn
+
+
+def _collected(
+    boxes: np.ndarray, rotations: np.ndarray, colors: Sequence[Color] | None, labels: Sequence[str] | None
+) -> list[_Head]:
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    rotations = np.asarray(rotations, np.float64).reshape(-1, 3, 3)
+    colors = [person_color(number) for number in range(len(boxes))] if colors is None else colors
+    labels = [""] * len(boxes) if labels is None else labels
+    counts = {"boxes": boxes, "rotations": rotations, "colours": colors, "labels": labels}
+    if len({len(given) for given in counts.values()}) > 1:
+        told = ", ".join(f"{len(given)} {name}" for name, given in counts.items())
+        raise DataError(f"each head needs a box, a rotation, a colour and a label; there are {told}")
+    return [_Head(*head) for head in zip(boxes, rotations, map(tuple, colors), labels, strict=True)]
+
+
+def _visible(heads: list[_Head], size: tuple[int, int]) -> list[_Head]:
+    """The heads whose boxes touch the picture, farthest first."""
+    height, width = size
+    inside = [
+        head
+        for head in heads
+        if np.isfinite(head.box).all()
+        and (head.box[2:] > 0).all()
+        and (head.box[:2] < (width, height)).all()
+        and (head.box[:2] + head.box[2:] > 0).all()
+    ]
+    return sorted(inside, key=lambda head: head.side)
+
+
+def _with_meshes(image: np.ndarray, heads: list[_Head], antialias: bool) -> np.ndarray:
+    """A copy of the picture with a head mesh over each box."""
+    size = image.shape[:2]
+    mesh = sim3dr.default_head()
+    own_colors = np.ones((len(mesh.vertices), 3), np.float32) if mesh.colors is None else mesh.colors
+    triangles = np.ascontiguousarray(mesh.triangles[:, ::-1])  # mirrored from camera axes, which turns them around
+    placed = []
+    for head in heads:
+        points = sim3dr.place_head(mesh, head.rotation, head.box, size)
+        placed.append(
+            mesh.with_(
+                vertices=sim3dr.project(points, size),
+                triangles=triangles,
+                colors=(1 - _TINT) * own_colors + np.float32(_TINT / 255) * np.float32(head.color),
+                unprojected=points * np.float32([1, 1, -1]),
+                opacity=OPACITY,
+            )
+        )
+    return sim3dr.draw(image, placed, sim3dr.RenderPipeline(light_pos=_LIGHT), cull=True, antialias=antialias)
+
+
+def _add_label(canvas: np.ndarray, head: _Head) -> None:
+    """Writes a head's label over its box; below it or in it where there is no room, always within the picture.
+
+    The text grows with head and picture but never gets too small to be read; on pictures that are too small for that
+    it is cut off at the right.
+    """
+    height, width = canvas.shape[:2]
+    x, y, w, h = head.box
+    size = round(max(_SMALLEST_PX, min(h / 6, min(height, width) * _LARGEST_SHARE)))
+    mask = text_mask(head.label, size)[:height, :width]
+    rows, columns = mask.shape
+    above, below = round(y) - rows, round(y + h)
+    top = above if above >= 0 else below if below + rows <= height else round(y)
+    top = min(max(top, 0), height - rows)
+    left = min(max(round(x + w / 2 - columns / 2), 0), width - columns)
+    patch = canvas[top : top + rows, left : left + columns]
+    ink = 0.0 if np.dot(head.color, (0.299, 0.587, 0.114)) > 110 else 255.0  # ITU-R BT.601 luma
+    plate = 0.25 * patch + 0.75 * np.float32(head.color)
+    share = mask[..., None] * np.float32(1 / 255)
+    patch[:] = np.round(plate * (1 - share) + ink * share).astype(np.uint8)
+
+
+def _add_outline(canvas: np.ndarray, head: _Head, thickness: int) -> None:
+    """Draws a head's box on the picture itself, as far as it is inside."""
+    limits = np.array([canvas.shape[1], canvas.shape[0]])
+    low = np.clip(head.box[:2], -limits, 2 * limits).round().astype(int)
+    high = np.clip(head.box[:2] + head.box[2:], -limits, 2 * limits).round().astype(int)
+    cv2.rectangle(canvas, low.tolist(), high.tolist(), head.color, thickness, cv2.LINE_AA)

@@ -1,17 +1,15 @@
 """A sheet of a store's heads with their labels drawn on them, to be looked at by a person."""
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from semiuhpe.data.inspect import label_faults, picture_fault, poses
 from semiuhpe.data.store import HeadStore
 from semiuhpe.inference.draw import AXIS_COLORS, draw_axes
+from semiuhpe.inference.text import font
 
 COLUMNS = 8
 _HEAD_PX, _LINE_PX, _GAP, _FONT_PX = 192, 16, 8, 12
@@ -49,7 +47,7 @@ def _cell(shown: HeadStore, row: int, head: int, angles: dict[str, np.ndarray], 
         lines = [*lines[: _LINES - 1], (_cut_off(fault.split(":")[0]), _FAULT)]
     for number, (line, color) in enumerate(lines):
         place = (_GAP // 2, _GAP // 2 + _HEAD_PX + 1 + number * _LINE_PX)
-        ImageDraw.Draw(canvas).text(place, line, color, _font())
+        ImageDraw.Draw(canvas).text(place, line, color, font(_FONT_PX))
     return np.asarray(canvas)
 
 
@@ -89,14 +87,14 @@ def _shortened(prefix: str, name: str) -> str:
     """The end of a long name is kept: it tells the heads of one picture or folder apart."""
     name = "".join(letter if letter.isprintable() else "?" for letter in name)
     text = prefix + name
-    while _font().getlength(text) > _HEAD_PX and name:
+    while font(_FONT_PX).getlength(text) > _HEAD_PX and name:
         name = name[1:]
         text = f"{prefix}…{name}"
     return text
 
 
 def _cut_off(text: str) -> str:
-    while _font().getlength(text) > _HEAD_PX:
+    while font(_FONT_PX).getlength(text) > _HEAD_PX:
         text = text.rstrip("…")[:-1] + "…"
     return text
 
@@ -108,18 +106,12 @@ def _legend(store: HeadStore, shown: int, width: int) -> np.ndarray:
         parts += zip(("the subject's left", "down", "front, where the head looks"), AXIS_COLORS, strict=True)
     placed, x, y = [], _GAP // 2, _GAP // 2
     for text, color in parts:
-        length = _font().getlength(text)
+        length = font(_FONT_PX).getlength(text)
         if placed and x + length > width:
             x, y = _GAP // 2, y + _LINE_PX
         placed.append((x, y, text, color))
         x += length + 3 * _GAP
     canvas = Image.new("RGB", (width, y + _LINE_PX + _GAP // 2), "white")
     for x, y, text, color in placed:
-        ImageDraw.Draw(canvas).text((x, y), text, color, _font())
+        ImageDraw.Draw(canvas).text((x, y), text, color, font(_FONT_PX))
     return np.asarray(canvas)
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu, which comes with matplotlib: names of files are not all in English."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _FONT_PX)

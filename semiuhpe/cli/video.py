@@ -1,0 +1,147 @@
+"""``video.py``: the heads of a video, a webcam or a folder of frames, drawn over it and as JSON Lines."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_for_run, trained_parser
+from semiuhpe.config import FLAG, positive_int, require
+from semiuhpe.distributed import pick_device
+from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, load_detector
+from semiuhpe.inference.estimator import HeadPoseEstimator
+from semiuhpe.inference.footage import Footage, open_footage
+from semiuhpe.inference.overlay import DRAWINGS, MESH, NONE
+from semiuhpe.inference.video import PosedFrame, frame_record, pose_video
+from semiuhpe.inference.video_writer import FORMATS, VideoWriter, check_video_name
+
+logger = logging.getLogger(__name__)
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = trained_parser("video.py", "Head poses on a video, drawn over it and as JSON Lines.")
+    add_video(parser)
+    options, path = parse_for_run(parser, argv)
+    require(options.input is not None, "--input is not given: a video, a folder of frames, or a webcam's number")
+    require(not options.smooth or options.track, "--smooth needs --track, which tells the persons apart")
+    require(options.draw != NONE or options.jsonl, "--draw none writes no video: --jsonl has to be given")
+    footage = open_footage(options.input, Fraction(options.fps))
+    output = _output(options, footage.name)
+    if options.jsonl:
+        _check_jsonl(options.jsonl)
+    device = pick_device(options.gpu_ids)
+    role = STUDENT if options.student else TEACHER
+    loaded = load_models(options, path, (role,))[role]
+    estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.bf16 else None)
+    detector = load_detector(options.detector, device, options.min_score)
+    with _stop_at_interrupt() as stop:
+        draw = None if output is None else options.draw
+        frames = pose_video(footage, detector, estimator, draw, options.track, options.smooth, stop)
+        _write(frames, footage, output, options.jsonl, stop)
+    return INTERRUPTED if stop.is_set() and not footage.live else 0
+
+
+def add_video(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("video")
+    group.add_argument("--input", metavar="SOURCE", help="a video, a folder of frames, or a webcam's number, from 0")
+    group.add_argument(
+        "--output", type=Path, metavar="FILE", help=f"NAME_heads.mp4 here if not given; ends in {', '.join(FORMATS)}"
+    )
+    group.add_argument("--jsonl", type=Path, metavar="FILE", help="also write the heads of each frame, as JSON Lines")
+    group.add_argument("--detector", default=DEFAULT_DETECTOR, metavar="KIND[:FILE]", help="what finds the heads")
+    group.add_argument("--min_score", type=float, help="leave out heads with a lower score; the detector's own limit")
+    group.add_argument("--draw", choices=DRAWINGS, default=MESH, help="over each head; none: write no video")
+    group.add_argument("--track", help="number the persons (pip install 'semiuhpe[track]')", **FLAG)
+    group.add_argument("--smooth", help="smooth each person's rotation (one-euro filter)", **FLAG)
+    group.add_argument("--student", help="the student instead of the teacher", **FLAG)
+    group.add_argument("--fps", type=positive_int, default=25, help="frames per second of a folder of frames")
+
+
+def _output(options: argparse.Namespace, name: str) -> Path | None:
+    """The video to write; ConfigError if it can't be."""
+    if options.draw == NONE:
+        require(options.output is None, "--draw none writes no video; leave --output out")
+        return None
+    output = options.output or Path(f"{name}_heads.mp4")
+    check_video_name(output)
+    if output.exists() and Path(options.input).exists():
+        require(not output.samefile(options.input), f"--output {output}: is the input; name another")
+    return output
+
+
+def _check_jsonl(path: Path) -> None:
+    writable = path.parent.is_dir() and os.access(path.parent, os.W_OK) and not path.is_dir()
+    require(writable, f"--jsonl {path}: can't be written; name another")
+
+
+def _write(
+    frames: Iterator[PosedFrame], footage: Footage, output: Path | None, jsonl: Path | None, stop: threading.Event
+) -> None:
+    """Writes what comes until there is no more; what was interrupted is finished, what failed leaves nothing."""
+    done, heads, start = 0, 0, time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(logging_redirect_tqdm())
+        lines = stack.enter_context(_whole_file(jsonl)) if jsonl else None
+        writer = stack.enter_context(VideoWriter(output, footage)) if output else None
+        bar = stack.enter_context(tqdm(total=footage.count, unit="frame", disable=None))
+        stack.enter_context(contextlib.closing(frames))
+        for posed in frames:
+            if writer:
+                writer.write(posed.drawn, posed.frame.pts)
+            if lines:
+                print(json.dumps(frame_record(posed)), file=lines)
+            done, heads = done + 1, heads + len(posed)
+            bar.update()
+        if writer:
+            writer.close(whole_sound=not stop.is_set())
+    speed = done / max(time.monotonic() - start, 1e-9)
+    written = ", ".join(str(path) for path in (output, jsonl) if path and path.exists())
+    print(f"{done} frames, {heads} heads, {speed:.1f} frames per second; written: {written or 'nothing'}")
+
+
+@contextlib.contextmanager
+def _whole_file(path: Path) -> Iterator[IO[str]]:
+    """A text file that gets its name when it is complete."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "w", encoding="utf-8", buffering=1) as file:  # line by line, for those who watch it grow
+            yield file
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(f"{path}: can't be written ({error})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _stop_at_interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second one interrupts."""
+    stop = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        logger.info("finishing what has been begun; Ctrl-C again to give it up")
+
+    try:
+        before = signal.signal(signal.SIGINT, interrupt)
+    except ValueError as error:
+        raise ConfigError("video.py has to run in the main thread, so that it can be stopped") from error
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

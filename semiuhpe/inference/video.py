@@ -1,0 +1,206 @@
+"""Poses of the heads of a video, frame by frame, drawn over it.
+
+Reading, detection, pose and drawing run at the same time, each in a thread of its own: decoders, OpenCV, PyTorch and
+sim3dr let go of Python's lock while they compute. Frames go through in groups, so that all heads of several frames
+share a forward pass. Only a few groups are on their way at any time: a video may be longer than memory.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from semiuhpe.data.crop import Protocol as CropProtocol
+from semiuhpe.inference.ahead import Ahead
+from semiuhpe.inference.detectors import Detections, Detector
+from semiuhpe.inference.footage import Footage, Frame
+from semiuhpe.inference.overlay import draw_heads, person_color
+from semiuhpe.inference.smoothing import RotationSmoother
+from semiuhpe.inference.tracking import HeadTracker
+from semiuhpe.rotation import matrix_to_euler
+
+GROUP_FRAMES = 8
+"""Frames whose heads share a forward pass, at most."""
+GROUP_BYTES = 64 * 2**20
+"""Pixels of a group at most, so that large frames need no more memory than small ones."""
+MIN_SEEN_PX = 2
+_LIVE_FRAMES = 2  # that wait at most where frames are lost anyhow: newer ones are worth more
+
+
+class Estimator(Protocol):
+    """What is needed of :class:`semiuhpe.inference.estimator.HeadPoseEstimator`."""
+
+    def predict_batch(
+        self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, protocol: CropProtocol | None
+    ) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True)
+class PosedFrame:
+    """The heads of one frame.
+
+    Attributes:
+        frame: with its picture.
+        time: when it is shown, in seconds.
+        boxes: (N, 4) x, y, w, h in pixels.
+        scores: (N,) of the detector.
+        rotations: (N, 3, 3) head to camera.
+        entropy: (N,) of the predicted distributions.
+        confidence: (N,) in [0, 1].
+        persons: who the heads are, from 1, None for one that was never seen before; None where nobody is tracked.
+        drawn: the picture with the heads drawn over it, once that is done.
+    """
+
+    frame: Frame
+    time: float
+    boxes: np.ndarray
+    scores: np.ndarray
+    rotations: np.ndarray
+    entropy: np.ndarray
+    confidence: np.ndarray
+    persons: list[int | None] | None = None
+    drawn: np.ndarray | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def pose_video(
+    footage: Footage,
+    detector: Detector,
+    estimator: Estimator,
+    how: str | None = None,
+    track: bool = False,
+    smooth: bool = False,
+    stop: threading.Event | None = None,
+) -> Iterator[PosedFrame]:
+    """The heads of each frame, in the order of the frames.
+
+    Args:
+        footage: gone through once.
+        detector: finds the heads.
+        estimator: their poses.
+        how: of :data:`semiuhpe.inference.overlay.DRAWINGS`; nothing is drawn if None.
+        track: number the persons.
+        smooth: smooth each person's rotations (:mod:`semiuhpe.inference.smoothing`); needs ``track``.
+        stop: when it is set, frames whose poses are known are finished and no others.
+
+    Raises:
+        ConfigError: the tracker's package is not installed.
+        DataError: what detector and estimator raise, after the frames before.
+    """
+    stop = threading.Event() if stop is None else stop
+    closed = threading.Event()
+    depth = _LIVE_FRAMES if footage.live else GROUP_FRAMES
+    with ExitStack() as stages:
+        frames = stages.enter_context(Ahead(footage.frames, depth, closed, lossy=footage.live))
+        found = stages.enter_context(Ahead(_found(_groups(frames, footage.live), detector), 1, closed))
+        posed = stages.enter_context(Ahead(_posed(found, estimator, detector.protocol, footage, stop), 1, closed))
+        heads = (frame for group in posed for frame in group)
+        if track:
+            heads = _followed(heads, HeadTracker(float(footage.rate)), RotationSmoother() if smooth else None)
+        if how is not None:
+            heads = stages.enter_context(Ahead(map(lambda frame: drawn(frame, how), heads), 2, closed))
+        yield from heads
+
+
+def _groups(frames: Ahead[Frame], live: bool) -> Iterator[list[Frame]]:
+    """As many frames together as there may be; of a live source no more than have come."""
+    for frame in frames:
+        group = [frame]
+        limit = max(1, min(GROUP_FRAMES, GROUP_BYTES // frame.image.nbytes))
+        while len(group) < limit and (not live or frames.has_waiting()):
+            following = next(frames, None)
+            if following is None:
+                break
+            group.append(following)
+        yield group
+
+
+def _found(groups: Iterator[list[Frame]], detector: Detector) -> Iterator[tuple[list[Frame], list[Detections]]]:
+    for group in groups:
+        found = detector.batch([frame.image for frame in group], [frame.source for frame in group])
+        yield group, [_on_picture(heads, frame.image) for frame, heads in zip(group, found, strict=True)]
+
+
+def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
+    """Without the heads that have left the picture but for less than :data:`MIN_SEEN_PX`: there is nothing to crop."""
+    corners = np.concatenate([heads.boxes[:, :2], heads.boxes[:, :2] + heads.boxes[:, 2:]], axis=1)
+    seen = np.clip(corners, 0, np.tile(image.shape[1::-1], 2))
+    keep = (seen[:, 2:] - seen[:, :2] >= MIN_SEEN_PX).all(axis=1)
+    return Detections(heads.boxes[keep], heads.scores[keep])
+
+
+def _posed(
+    found: Iterator[tuple[list[Frame], list[Detections]]],
+    estimator: Estimator,
+    protocol: CropProtocol | None,
+    footage: Footage,
+    stop: threading.Event,
+) -> Iterator[list[PosedFrame]]:
+    for group, detections in found:
+        if stop.is_set():
+            return
+        results = estimator.predict_batch([frame.image for frame in group], detections, protocol=protocol)
+        yield [
+            PosedFrame(
+                frame,
+                float(frame.pts * footage.time_base),
+                np.asarray(heads.boxes),
+                np.asarray(heads.scores),
+                np.asarray(result.rotations),
+                np.asarray(result.entropy),
+                np.asarray(result.confidence),
+            )
+            for frame, heads, result in zip(group, detections, results, strict=True)
+        ]
+
+
+def _followed(
+    frames: Iterator[PosedFrame], tracker: HeadTracker, smoother: RotationSmoother | None
+) -> Iterator[PosedFrame]:
+    for posed in frames:
+        persons = tracker(posed.boxes, posed.time)
+        rotations = smoother(posed.rotations, persons, posed.time) if smoother else posed.rotations
+        yield replace(posed, persons=persons, rotations=rotations)
+
+
+def drawn(posed: PosedFrame, how: str, antialias: bool = False) -> PosedFrame:
+    """The same with its picture drawn: in colours by person, and with their numbers, where they are known.
+
+    Without antialiasing meshes are drawn four times as fast, which hardly shows in a compressed moving picture.
+    """
+    colors = labels = None
+    if posed.persons is not None:
+        colors = [person_color(person) for person in posed.persons]
+        labels = ["" if person is None else str(person) for person in posed.persons]
+    image = draw_heads(posed.frame.image, posed.boxes, posed.rotations, how, colors, labels, antialias)
+    return replace(posed, drawn=image)
+
+
+def frame_record(posed: PosedFrame) -> dict[str, Any]:
+    """A line of JSON Lines: a frame and its heads, boxes in pixels, times in seconds, angles in degrees."""
+    rotations = torch.as_tensor(posed.rotations, dtype=torch.float64).reshape(-1, 3, 3)
+    front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
+    heads = [
+        {
+            "person": None if posed.persons is None else posed.persons[i],
+            "box": _rounded(posed.boxes[i], 2),
+            "score": _rounded(posed.scores[i], 4),
+            "rotation": _rounded(posed.rotations[i], 6),
+            "euler_front_deg": _rounded(front[i], 3),
+            "euler_full_deg": _rounded(full[i], 3),
+            "entropy": _rounded(posed.entropy[i], 4),
+            "confidence": _rounded(posed.confidence[i], 4),
+        }
+        for i in range(len(posed))
+    ]
+    return {"frame": posed.frame.number, "time": round(posed.time, 6), "heads": heads}
+
+
+def _rounded(values: np.ndarray, digits: int) -> Any:
+    return np.round(np.asarray(values, np.float64), digits).tolist()

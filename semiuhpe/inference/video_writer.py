@@ -1,0 +1,267 @@
+"""Video files from frames that come one at a time: H.264 in MP4, MOV or Matroska with the source's sound, GIF, WebP.
+
+A file is written under a temporary name and gets its own when it is complete.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+from semiuhpe.errors import ConfigError, DataError, first_line
+from semiuhpe.inference.footage import Footage
+
+logger = logging.getLogger(__name__)
+
+GIF, WEBP = "gif", "webp"
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".gif": GIF, ".webp": WEBP}
+"""Endings of file names, and FFmpeg's names of their formats."""
+H264 = {"crf": "22", "preset": "superfast"}
+"""Quality (0 is lossless, 51 worst; 22 looks like the source), and effort: about twice as fast as FFmpeg's usual."""
+_MPEG_BT709 = {"colorspace": 1, "color_range": 1, "color_primaries": 1, "color_trc": 1}  # numbers of ITU-T H.273
+_OPTIONS = {
+    "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
+    GIF: {"loop": "0"},
+    WEBP: {"loop": "0"},
+}
+
+
+def check_video_name(path: Path) -> None:
+    """Raises ConfigError unless a video can be written there."""
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--output {path}: has to end in one of {', '.join(FORMATS)}")
+    folder = path.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)) or path.is_dir():
+        raise ConfigError(f"--output {path}: can't be written; name another")
+
+
+class VideoWriter:
+    """Writes one video; a context manager, which leaves no file if there was an error within it.
+
+    Args:
+        path: whose ending says the format, one of :data:`FORMATS`.
+        footage: where the frames come from: time base, rate, shape of the pixels and sound are taken from it.
+
+    Raises:
+        ConfigError: the ending is unknown, or nothing can be written there.
+    """
+
+    def __init__(self, path: Path, footage: Footage) -> None:
+        check_video_name(path)
+        self.path = path
+        self.footage = footage
+        self.format = FORMATS[path.suffix.lower()]
+        self._partial = path.with_name(path.name + ".partial")
+        self._sound: _Sound | None = None
+        self._stream: av.VideoStream | None = None
+        self._graph: av.filter.Graph | None = None
+        self._size: tuple[int, int] | None = None
+        self._last_pts = 0
+        self._has_resized = self._closed = False
+        try:
+            self._container = av.open(
+                str(self._partial), "w", format=self.format, options=_OPTIONS.get(self.format, {})
+            )
+        except (av.FFmpegError, OSError) as error:
+            raise ConfigError(f"--output {path}: can't be written ({first_line(error)}); name another") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._discard()
+
+    def write(self, image: np.ndarray, pts: int) -> None:
+        """Appends a frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB; resized if it is not of the first frame's size.
+            pts: when it is shown, in the footage's time base; larger than that of the frame before.
+
+        Raises:
+            DataError: it can't be encoded or written.
+        """
+        try:
+            if self._stream is None:
+                self._begin(image)
+            if image.shape[:2] != self._size:
+                image = self._resized(image)
+            self._encode(self._av_frame(image, pts))
+            self._last_pts = pts
+            if self._sound:
+                self._sound.copy(self._container, until=float(pts * self.footage.time_base))
+        except (av.FFmpegError, OSError) as error:
+            raise DataError(f"{self.path}: can't be written ({first_line(error)})") from error
+
+    def close(self, whole_sound: bool = True) -> None:
+        """Ends the file and gives it its name; once is enough. A file without a frame is not written.
+
+        Args:
+            whole_sound: copy the rest of the sound, not only up to the last frame.
+
+        Raises:
+            DataError: it can't be written.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._stream is None:
+            logger.warning("%s: not written, because there is no frame", self.path)
+            return self._discard()
+        try:
+            if self._graph:
+                self._graph.vpush(None)
+                self._mux_filtered()
+            self._container.mux(self._stream.encode(None))
+            if self._sound:
+                end = float(self._last_pts * self.footage.time_base + 1 / self.footage.rate)
+                self._sound.copy(self._container, until=None if whole_sound else end)
+                self._sound.close()
+            self._container.close()
+            os.replace(self._partial, self.path)
+        except (av.FFmpegError, OSError) as error:
+            self._discard()
+            raise DataError(f"{self.path}: can't be written ({first_line(error)})") from error
+
+    def _discard(self) -> None:
+        if self._sound:
+            self._sound.close()
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError):
+            logger.debug("%s: closing it failed too", self._partial)
+        self._partial.unlink(missing_ok=True)
+
+    def _begin(self, image: np.ndarray) -> None:
+        self._size = height, width = image.shape[:2]
+        rate = self.footage.rate.limit_denominator(100_000)
+        if self.format == GIF:
+            self._stream = self._container.add_stream("gif", rate=rate)
+            self._stream.pix_fmt = "pal8"
+            self._graph = _palette_graph(width, height, self.footage.time_base)
+        elif self.format == WEBP:
+            self._stream = self._container.add_stream("libwebp_anim", rate=rate, options={"quality": "80"})
+            self._stream.pix_fmt = "yuv420p"
+        else:
+            self._stream = self._container.add_stream("libx264", rate=rate, options=H264)
+            self._stream.pix_fmt = "yuv420p"
+            for name, value in _MPEG_BT709.items():
+                setattr(self._stream.codec_context, name, value)
+            self._stream.codec_context.sample_aspect_ratio = self.footage.aspect
+            width, height = width + width % 2, height + height % 2  # yuv420p halves both
+        self._stream.width, self._stream.height = width, height
+        self._stream.codec_context.time_base = self.footage.time_base
+        if self.footage.sound and self.format not in (GIF, WEBP):
+            self._sound = _Sound.opened(self.footage.sound, self._container, self.path)
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        if not self._has_resized:
+            logger.warning("%s: frames change their size and are resized to that of the first", self.path)
+            self._has_resized = True
+        return cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
+
+    def _av_frame(self, image: np.ndarray, pts: int) -> av.VideoFrame:
+        if self._graph is None:
+            bottom, right = self._stream.height - image.shape[0], self._stream.width - image.shape[1]
+            if bottom or right:
+                image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        if self._graph is None:
+            space = Colorspace.ITU601 if self.format == WEBP else Colorspace.ITU709
+            frame = frame.reformat(format="yuv420p", dst_colorspace=space, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = pts, self.footage.time_base
+        return frame
+
+    def _encode(self, frame: av.VideoFrame) -> None:
+        if self._graph:
+            self._graph.vpush(frame)
+            self._mux_filtered()
+        else:
+            self._container.mux(self._stream.encode(frame))
+
+    def _mux_filtered(self) -> None:
+        """Encodes what the palette filters have ready."""
+        while True:
+            try:
+                frame = self._graph.vpull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            self._container.mux(self._stream.encode(frame))
+
+
+def _palette_graph(width: int, height: int, time_base: Fraction) -> av.filter.Graph:
+    """RGB frames to 256 colours, chosen for each frame by itself: a palette for all would need all frames at once."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=time_base)
+    split = graph.add("split")
+    generate = graph.add("palettegen", "stats_mode=single")
+    use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(generate, 1, 0)
+    generate.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph
+
+
+class _Sound:
+    """The first sound track of a file on its way into another, as it is, without decoding it."""
+
+    def __init__(self, source: av.container.InputContainer, stream: av.AudioStream) -> None:
+        self._source = source
+        self._stream = stream
+        self._packets: Iterator[av.Packet] = source.demux(source.streams.audio[0])
+        self._waiting: av.Packet | None = None
+
+    @classmethod
+    def opened(cls, source: Path, target: av.container.OutputContainer, name: Path) -> Self | None:
+        """None, and a warning, if the target's format can't hold such sound."""
+        container = av.open(str(source), metadata_errors="replace")
+        track = container.streams.audio[0]
+        codec = track.codec_context.name
+        if codec not in target.supported_codecs:
+            container.close()
+            hint = "" if name.suffix.lower() == ".mkv" else "; .mkv can hold more kinds"
+            logger.warning(
+                "%s: left without sound, because %s can't hold sound in %s%s", name, name.suffix, codec, hint
+            )
+            return None
+        return cls(container, target.add_stream_from_template(track))
+
+    def copy(self, target: av.container.OutputContainer, until: float | None) -> None:
+        """Copies all up to a time in seconds, or to the end."""
+        while True:
+            packet = self._next() if self._waiting is None else self._waiting
+            self._waiting = None
+            if packet is None:
+                return
+            if until is not None and packet.pts is not None and packet.pts * packet.time_base > until:
+                self._waiting = packet
+                return
+            packet.stream = self._stream
+            target.mux(packet)
+
+    def _next(self) -> av.Packet | None:
+        try:
+            # The last packet of a stream is empty and means its end
+            return next((packet for packet in self._packets if packet.dts is not None), None)
+        except av.FFmpegError as error:
+            logger.warning("the sound can't be read to its end (%s)", first_line(error))
+            self._packets = iter(())
+            return None
+
+    def close(self) -> None:
+        self._source.close()
