@@ -14,7 +14,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed.nn.functional import all_gather, all_reduce
 
 from semiuhpe.config import require
 from semiuhpe.errors import ConfigError
@@ -71,6 +71,10 @@ class Process:
         parts = [torch.empty_like(values) for _ in range(self.world_size)]
         dist.all_gather(parts, values)
         return torch.cat(parts)
+
+    def gather_with_gradient(self, values: Tensor) -> Tensor:
+        """As :meth:`gather_batch`, of (N, ...) values; the gradients of all processes come back to their owner."""
+        return values if self.world_size == 1 else torch.cat(all_gather(values))
 
     def maximum(self, value: Tensor) -> Tensor:
         """The largest value of all processes; each gives a tensor of one shape."""
@@ -192,7 +196,7 @@ def with_synced_batch_norm(network: nn.Module) -> nn.Module:
             synced = SyncedBatchNorm(module.num_features, module.eps, module.momentum)
             synced.__dict__.update(module.__dict__)
             setattr(network, name, synced)
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, SyncedBatchNorm):
             logger.warning("%s %s keeps statistics of its own in each process.", type(module).__name__, name)
         else:
             with_synced_batch_norm(module)

@@ -119,6 +119,34 @@ def mirror(rotation: Tensor) -> Tensor:
     return _negate_yz_rows(_negate_yz_columns(rotation))
 
 
+def mirror_vertical(rotation: Tensor) -> Tensor:
+    """Rotation of the head in the image mirrored top to bottom: mirrored left to right, then turned by 180 degrees.
+
+    Args:
+        rotation: (..., 3, 3) rotations, head to camera.
+    """
+    mirrored = mirror(rotation)
+    return torch.cat([-mirrored[..., :2, :], mirrored[..., 2:, :]], dim=-2)
+
+
+def aligning_turn_deg(rotation: Tensor, target: Tensor) -> Tensor:
+    """The turn of the image that brings a rotation nearest to another: rolls then agree.
+
+    What is left between ``in_plane_rotation(angle) @ rotation`` and the target is the angle between the directions that
+    the two heads are seen from, which no turn of the image changes.
+
+    Args:
+        rotation, target: (..., 3, 3) rotations, head to camera.
+
+    Returns:
+        (...,) degrees.
+    """
+    relative = rotation @ target.mT  # the trace of in_plane_rotation(angle) @ relative has to be the largest
+    return torch.rad2deg(
+        torch.atan2(relative[..., 0, 1] - relative[..., 1, 0], relative[..., 0, 0] + relative[..., 1, 1])
+    )
+
+
 def geodesic_deg(first: Tensor, second: Tensor) -> Tensor:
     """Angle of the rotation between two rotations: the length of the shortest path on SO(3).
 

@@ -173,3 +173,22 @@ def test_batches_that_can_not_be_shared_are_refused(settings, monkeypatch, capsy
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert run(train_cli.main, settings) == 2
     assert "--batch_size 4" in capsys.readouterr().err
+
+
+def test_two_processes_see_each_others_negatives(script, settings, stores):
+    """CLERF: both phases; the loss of pre-training is that of one process with the whole batch."""
+    settings = [*settings, "--network", "nodropout", "--lr", "1e-7", "--batch_size", "8", "--method", "clerf"]
+    settings += ["--pretrain_iteration", "3", "--generator", str(stores["unlabelled"]), "--positive_deg", "20"]
+    settings += ["--negative_deg", "25", "--freeze_embedding"]
+    train(script, [*settings, "--exp_detail", "one"])
+    output = train(script, [*settings, "--exp_detail", "two"], processes=2)
+    assert "statistics of its own" not in output
+    one, two = folder_of(settings, "one"), folder_of(settings, "two")
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3, abs=1e-4)
+    gradients = [mean_gradients(folder) for folder in (one, two)]
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=2e-3 * gradients[0].abs().max().item())
+    validated = [
+        {k: v for row in read_scalars(folder) for k, v in row.items() if k.startswith("val/") and row["step"] == 2}
+        for folder in (one, two)
+    ]
+    assert validated[1] == pytest.approx(validated[0], rel=1e-2, abs=5e-3) and validated[0]

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.in_plane import InPlane
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.rotation import in_plane_rotation, mirror
@@ -29,6 +30,7 @@ STRONG_SCALE = (0.6, 1.5)
 FLIP_PROBABILITY = 0.5
 BLUR_PROBABILITY = 0.05
 MAX_TURN_DEG = 30.0
+FRAMED_PROBABILITY = 0.5
 _CROP_TRIES = 10  # as torchvision's RandomResizedCrop
 
 
@@ -55,6 +57,38 @@ def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, d
     image = _picture(batch, matrix, size, _blurred(len(batch), draws))
     rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
     return View(image, rotation)
+
+
+def turned_view(
+    batch: HeadBatch, protocol: Protocol, size: int, motion: InPlane, draws: Draws, alignment_deg: Tensor | None = None
+) -> View:
+    """Weak view of labelled heads that are moved in plane, with their labels.
+
+    Half of the views are black beyond the crop that was turned, as turned test pictures are; the others show what the
+    loose crop has there.
+
+    Args:
+        motion: flips and turn of each head.
+        alignment_deg: (B,) turn of each head before the motion; none if None.
+    """
+    count, rotation = len(batch), batch.rotation
+    margin = _margin_crop(batch, protocol, size, draws)
+    moved = _flip(motion.mirrored, size, motion.upended)
+    if alignment_deg is not None:
+        rotation = in_plane_rotation(alignment_deg) @ rotation
+        moved = _compose(_turn(alignment_deg, size), moved)
+    moved = _compose(_compose(moved, _turn(motion.angle_deg, size)), _area_crop(count, WEAK_SCALE, size, draws))
+    image = _resample(batch.image, _compose(margin, moved), size)
+    beyond = _beyond(moved, size) & draws.chance(count, FRAMED_PROBABILITY)[:, None, None]
+    image.masked_fill_(beyond[:, None], 0.0)
+    return View(_normalize_(_blur_(image, *_blurred(count, draws))), motion.moved(rotation))
+
+
+def _beyond(matrix: Tensor, size: int) -> Tensor:
+    """(B, size, size) bool: pixels of a view that its matrix maps beyond a picture of the same size."""
+    columns, rows = _sampling_places(matrix, size, size)
+    place = columns + rows
+    return torch.maximum(place.real.abs(), place.imag.abs()) > 1.0
 
 
 def unlabelled_views(batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, draws: Draws) -> tuple[View, View]:
@@ -164,9 +198,13 @@ def _margin_crop(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) 
     return _margin_matrix(batch, protocol, low + (high - low) * draws.uniform(len(batch)), size)
 
 
-def _flip(flipped: Tensor, size: int) -> Tensor:
+def _flip(flipped: Tensor, size: int, upended: Tensor | None = None) -> Tensor:
+    """Mirrors pictures left to right, and top to bottom where ``upended``."""
     one, zero = torch.ones_like(flipped, dtype=torch.float32), torch.zeros_like(flipped, dtype=torch.float32)
-    return _matrix(torch.where(flipped, -one, one), zero, torch.where(flipped, size * one, zero), zero, one, zero)
+    upended = torch.zeros_like(flipped) if upended is None else upended
+    scale_x, scale_y = (torch.where(mirrored, -one, one) for mirrored in (flipped, upended))
+    x, y = (torch.where(mirrored, size * one, zero) for mirrored in (flipped, upended))
+    return _matrix(scale_x, zero, x, zero, scale_y, y)
 
 
 def _turn(angle_deg: Tensor, size: int) -> Tensor:

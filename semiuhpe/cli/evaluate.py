@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from semiuhpe.cli.trained import STUDENT, check_output, load_models, loader_workers, parse_for_run, trained_parser
+from semiuhpe.config import FLAG
 from semiuhpe.data.experiment import open_labelled
+from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
-from semiuhpe.evaluation.protocols import Reader, evaluate_all
-from semiuhpe.evaluation.results import collect, write_results
+from semiuhpe.evaluation.protocols import Evaluation, Reader, evaluate_all
+from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
+from semiuhpe.evaluation.turned import TRANSFORMS, transformed, turned_at_random
 from semiuhpe.training.run_folder import read_scalars
 
 EXACT, PAPER = "exact", "paper"
-REPORT = "report.html"
 COLUMNS = {
     "geodesic_mean_deg": "geodesic mean",
     "geodesic_median_deg": "median",
@@ -36,36 +38,48 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--protocol", choices=(EXACT, PAPER), default=EXACT, help="print the paper's arithmetic beside the exact one"
     )
+    parser.add_argument("--transform", help=f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
+    parser.add_argument("--in_plane", help="also turn each head by a random angle; draw the error against it", **FLAG)
     options, path = parse_for_run(parser, argv)
     models = load_models(options, path)
     store = open_labelled(options, "test_set")
+    if options.transform:
+        store = transformed(store, options.transform)
+    turned = turned_at_random(open_labelled(options, "test_set")) if options.in_plane else None
     output = output_path(options, path)
     device = pick_device(options.gpu_ids)
     description = models[STUDENT].description
-    evaluations = evaluate_all(
-        {role: loaded.model.to(device) for role, loaded in models.items()},
-        Reader(description),
-        store,
-        device,
-        options.eval_batch_size,
-        num_workers=loader_workers(options, device),
-        progress=True,
-    )
+
+    def evaluated(heads: HeadStore) -> dict[str, Evaluation]:
+        return evaluate_all(
+            {role: loaded.model.to(device) for role, loaded in models.items()},
+            Reader(description),
+            heads,
+            device,
+            options.eval_batch_size,
+            num_workers=loader_workers(options, device),
+            progress=True,
+        )
+
+    evaluations = evaluated(store)
+    in_plane = InPlaneErrors.of(turned, evaluated(turned)) if turned else None
     settings = {
         "test_set": options.test_set,
+        **({"transform": options.transform} if options.transform else {}),
         "protocol": options.protocol,
         "eval_batch_size": options.eval_batch_size,
         "device": device.type,
         "trained_iterations": trained_iterations(path),
     }
-    results = collect(evaluations, store, description, path, settings)
-    print(f"{path} on {store.path} ({len(store)} heads; degrees)\n")
+    results = collect(evaluations, store, description, path, settings, in_plane)
+    moved = f", {options.transform}" if options.transform else ""
+    print(f"{path} on {store.path}{moved} ({len(store)} heads; degrees)\n")
     print(means_table(results.summary))
     if options.protocol == PAPER:
         print(f"\nthe paper's arithmetic, and the exact one\n\n{paper_table(results.summary)}")
     if results.summary["checkpoint"]["selected_on_this_set"]:
         print(f"\nnote: {SELECTED}")
-    report = output.with_suffix(".html") if options.output else output.parent / REPORT
+    report = output.with_suffix(".html") if options.output else output.parent / f"report{suffix(options)}.html"
     write_results(results, output)
     write_report(report, results, store)
     print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {report.name} beside it")
@@ -74,10 +88,15 @@ def main(argv: Sequence[str]) -> int:
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
     """Where the results go; ConfigError if nothing can be written there."""
-    name = f"eval_{Path(options.test_set).stem}.json"
+    name = f"eval_{Path(options.test_set).stem}{suffix(options)}.json"
     output = Path(options.output) if options.output else checkpoint.parent / name
     check_output(output)
     return output
+
+
+def suffix(options: argparse.Namespace) -> str:
+    """What the names of files have more of where heads were moved in plane, such as ``_rotate45``."""
+    return f"_{options.transform.replace(':', '')}" if options.transform else ""
 
 
 def trained_iterations(checkpoint: Path) -> int | None:

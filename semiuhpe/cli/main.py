@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from semiuhpe.cli import compare, export, features, inspect, prepare, quickstart, synth, tables
+from semiuhpe.cli import compare, embedding, export, features, inspect, prepare, quickstart, synth, tables
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
@@ -12,6 +12,7 @@ COMMANDS = {
     "inspect": (inspect.main, "say what is in a head store, draw its labels, or verify it"),
     "synth": (synth.main, "render a head store"),
     "features": (features.main, "plot the features of unlabelled heads (t-SNE)"),
+    "embedding": (embedding.main, "is near in a model's embedding near in rotation: neighbours, rank correlation"),
     "tables": (tables.main, "the paper's tables with the numbers of finished runs"),
     "compare": (compare.main, "two evaluations on the same heads: is one better, and where"),
     "export": (export.main, "write a model as ONNX or TorchScript"),

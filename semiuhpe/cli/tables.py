@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from semiuhpe.cli import tables_synthetic
+from semiuhpe.cli import tables_clerf, tables_synthetic
 from semiuhpe.config import make_parser, require
 from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
 from semiuhpe.evaluation.results import write_whole
@@ -37,6 +37,28 @@ def paper(argv: Sequence[str]) -> int:
     return 0
 
 
+def synthetic(argv: Sequence[str]) -> int:
+    """Supervised training, the baseline and SemiUHPE on rendered heads; see :mod:`semiuhpe.cli.tables_synthetic`."""
+    options = tables_synthetic.parse_options(argv)
+    return _show(tables_synthetic.tables(options), options.output)
+
+
+def clerf(argv: Sequence[str]) -> int:
+    """CLERF against regression alone, on turned rendered heads; see :mod:`semiuhpe.cli.tables_clerf`."""
+    options = tables_clerf.parse_options(argv)
+    return _show(tables_clerf.tables(options), options.output)
+
+
+def _show(tables: Sequence[Table] | None, folder: Path) -> int:
+    """Prints and writes tables whose runs were trained for them; None says that a signal has stopped the training."""
+    if tables is None:
+        print("stopped; run the same command again to go on")
+        return 130
+    print("\n".join(markdown(table) for table in tables))
+    write_tables(tables, folder)
+    return 0
+
+
 def write_tables(tables: Sequence[Table], folder: Path) -> None:
     """Writes each table as Markdown, CSV and LaTeX. Raises DataError if a file can't be written."""
     try:
@@ -50,17 +72,5 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
     print(f"written to {folder}: {names}")
 
 
-def synthetic(argv: Sequence[str]) -> int:
-    """Supervised training, the baseline and SemiUHPE on rendered heads; see :mod:`semiuhpe.cli.tables_synthetic`."""
-    options = tables_synthetic.parse_options(argv)
-    tables = tables_synthetic.tables(options)
-    if tables is None:
-        print("stopped; run the same command again to go on")
-        return 130
-    print("\n".join(markdown(table) for table in tables))
-    write_tables(tables, options.output)
-    return 0
-
-
-TABLES: dict[str, Callable[[Sequence[str]], int]] = {"paper": paper, "synthetic": synthetic}
+TABLES: dict[str, Callable[[Sequence[str]], int]] = {"paper": paper, "synthetic": synthetic, "clerf": clerf}
 """What ``semiuhpe tables`` knows."""

@@ -38,7 +38,7 @@ def train_once(options: argparse.Namespace, again: bool = False) -> Path | None:
 
 
 def _newer_than_data(options: argparse.Namespace, checkpoint: Path) -> bool:
-    names = ("train_labeled", "train_unlabeled", "val_set")
+    names = [name for name in ("train_labeled", "train_unlabeled", "val_set") if getattr(options, name)]
     rendered = max((store_path(options, name) / "data.mdb").stat().st_mtime for name in names)
     return checkpoint.stat().st_mtime > rendered
 

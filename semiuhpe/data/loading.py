@@ -56,7 +56,7 @@ class HeadBatch:
         return HeadBatch(**{k: v if v is None else v.pin_memory() for k, v in pinned.items()})
 
 
-class _Heads(Dataset):
+class Heads(Dataset):
     """Whole batches of a store by lists of positions: one item is one batch."""
 
     def __init__(self, store: HeadStore):
@@ -68,11 +68,12 @@ class _Heads(Dataset):
     def __getitems__(self, positions: list[int]) -> "HeadBatch | StoreError":
         """An error is returned, not raised: the loader would wrap what a worker raises into its traceback."""
         try:
-            return self._batch(positions)
+            return self.batch(positions)
         except StoreError as error:
             return error
 
-    def _batch(self, positions: list[int]) -> HeadBatch:
+    def batch(self, positions: list[int]) -> HeadBatch:
+        """The heads at these positions. Raises StoreError if one can't be read."""
         store = self.store
         canvas = np.zeros((len(positions), store.size, store.size, 3), dtype=np.uint8)
         for row, position in enumerate(positions):
@@ -121,7 +122,7 @@ class ShuffledStream(Sampler[list[int]]):
             step += 1
 
 
-def _identity(batch: "HeadBatch | StoreError") -> "HeadBatch | StoreError":
+def _identity(batch):
     return batch
 
 
@@ -142,7 +143,7 @@ def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int)
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    return _load(store, num_workers, batch_sampler=stream)
+    return _load_heads(store, num_workers, batch_sampler=stream)
 
 
 def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> Iterator[HeadBatch]:
@@ -151,14 +152,23 @@ def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> 
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    return _load(store, num_workers, batch_size=batch_size)
+    return _load_heads(store, num_workers, batch_size=batch_size)
 
 
-def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
+def _load_heads(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
     if not len(store):
         raise StoreError(f"{store.path}: has no heads")
+    return load(Heads(store), num_workers, **order)
+
+
+def load(dataset: Dataset, num_workers: int, **order) -> Iterator:
+    """Batches of a dataset that makes whole batches in its ``__getitems__``, or returns a StoreError, which is raised.
+
+    Args:
+        order: the arguments of torch's ``DataLoader`` that say which items are in a batch.
+    """
     loader = DataLoader(
-        _Heads(store),
+        dataset,
         num_workers=num_workers,
         collate_fn=_identity,
         pin_memory=torch.cuda.is_available(),
@@ -171,7 +181,7 @@ def _load(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
     return _raising(batches)
 
 
-def _raising(batches: "Iterator[HeadBatch | StoreError]") -> Iterator[HeadBatch]:
+def _raising(batches: Iterator) -> Iterator:
     for batch in batches:
         if isinstance(batch, StoreError):
             raise batch

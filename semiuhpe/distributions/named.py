@@ -2,11 +2,14 @@
 
 from torch import Tensor
 
+from semiuhpe.distributions.gram_schmidt import GramSchmidt
 from semiuhpe.distributions.matrix_fisher import MatrixFisher
 from semiuhpe.distributions.rotation_laplace import RotationLaplace
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, from_300wlp
 
-DISTRIBUTIONS = {"matrixFisher": MatrixFisher, "RotationLaplace": RotationLaplace}
+DISTRIBUTIONS = {"matrixFisher": MatrixFisher, "RotationLaplace": RotationLaplace, "gramSchmidt": GramSchmidt}
+POINT_ESTIMATES = ("gramSchmidt",)
+"""Those that are a rotation only, without entropy and cross entropy."""
 
 
 def output_parameter(output: Tensor, convention: str = HEAD_TO_CAMERA) -> Tensor:

@@ -11,10 +11,11 @@ import torch
 from semiuhpe.data.store import HeadStore
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.breakdowns import FRONT_STEP_DEG, MAX_CATEGORIES, distance_to_frontal_deg
-from semiuhpe.evaluation.results import Results
+from semiuhpe.evaluation.results import IN_PLANE, IN_PLANE_ERROR, Results
 from semiuhpe.rotation import matrix_to_euler
 
 GALLERY_HEADS = 9
+IN_PLANE_STEP_DEG = 30
 MEANS = {
     "geodesic_mean_deg": "geodesic mean (°)",
     "geodesic_median_deg": "geodesic median (°)",
@@ -48,6 +49,7 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
         _means(summary),
         _paper(summary),
         _error_plots(results, store),
+        *([_in_plane(results)] if IN_PLANE in results.heads else []),
         _calibration(results),
         _galleries(results, store, shown),
         _breakdowns(summary, store),
@@ -154,6 +156,18 @@ def _error_plots(results: Results, store: HeadStore) -> str:
             ),
             sphere,
         ]
+    )
+
+
+def _in_plane(results: Results) -> str:
+    errors = {name: results.heads[f"{name}_{IN_PLANE_ERROR}"] for name in results.models}
+    bins = np.arange(0, 361, IN_PLANE_STEP_DEG)
+    label = "turned in plane by (degrees, clockwise)"
+    return report.section(
+        "Error against in-plane angle",
+        plots.plot_error_by_angle(results.heads[IN_PLANE], errors, bins, label),
+        "The same heads as they are stored, each turned by a random angle, with its label. Bands are 95 percent "
+        "intervals.",
     )
 
 

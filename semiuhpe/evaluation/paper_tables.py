@@ -114,6 +114,8 @@ def place_of(settings: Mapping[str, Any] | None) -> Place | None:
     """Where a run of these settings stands, or None if it has no place."""
     if not settings or settings.get("distribution") != "matrixFisher" or settings.get("image_size") != 224:
         return None
+    if settings.get("method", "semiuhpe") != "semiuhpe":
+        return None
     labelled, unlabelled = (Path(settings.get(f"train_{kind}") or "").stem for kind in ("labeled", "unlabeled"))
     network, full_range = settings.get("network"), bool(settings.get("is_full_range"))
     method = _method(settings, full_range)
@@ -153,6 +155,8 @@ def _incomplete(summary: Mapping[str, Any]) -> str:
         return f"has {store['heads']} of {complete} heads"
     if done is not None and done < run["max_iteration"]:
         return f"was made at iteration {done} of {run['max_iteration']}; evaluate the complete run"
+    if summary["settings"].get("transform"):
+        return f"its heads were moved in plane ({summary['settings']['transform']})"
     if ROLE not in summary["results"]:
         return f"has no {ROLE}"
     return ""

@@ -146,6 +146,28 @@ def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
         return _finish(figure, axes, "entropy against error", legend=False)
 
 
+def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    """Embedding distance of pairs of heads against their geodesic distance: means, and bands of nine tenths of them.
+
+    Args:
+        distances: model -> embedding distances and geodesic distances in degrees, of the same shape.
+    """
+    edges = np.arange(0, 181, 7.5)
+    with matplotlib.rc_context(_RC):
+        figure, axes = _figure()
+        for color, (name, (embedding, geodesic)) in zip(_colors(distances), distances.items(), strict=True):
+            group = np.clip(np.digitize(geodesic.ravel(), edges) - 1, 0, len(edges) - 2)
+            parts = [embedding.ravel()[group == number] for number in range(len(edges) - 1)]
+            centers = [(low + high) / 2 for low, high, part in zip(edges, edges[1:], parts, strict=False) if len(part)]
+            parts = [part for part in parts if len(part)]
+            low, high = np.array([np.quantile(part, (0.05, 0.95)) for part in parts]).T
+            axes.fill_between(centers, low, high, color=color, alpha=0.18, linewidth=0)
+            means = [part.mean() for part in parts]
+            axes.plot(centers, means, "o-", color=color, label=name, linewidth=2, markersize=4)
+        axes.set(xlabel="geodesic distance (degrees)", ylabel="1 - cosine similarity", xlim=(0, 180))
+        return _finish(figure, axes, "embedding distance against geodesic distance")
+
+
 def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
     """Errors of two models on the same (N,) heads against each other, in degrees on logarithmic scales."""
     with matplotlib.rc_context(_RC):

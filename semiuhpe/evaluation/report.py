@@ -156,6 +156,18 @@ def gallery(
     return f'<div class="gallery" style="{columns}">{"".join(cells)}</div>'
 
 
+def enlarged(picture: np.ndarray, size: int) -> np.ndarray:
+    """A (H, W, 3) picture of the side ``size``."""
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def grid(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int) -> str:
+    """Pictures of one size in rows, each with a text below it."""
+    cells = "".join(_picture(picture, caption) for picture, caption in zip(pictures, captions, strict=True))
+    style = f"grid-template-columns: repeat({columns}, {pictures[0].shape[1]}px)"
+    return f'<div class="gallery" style="{style}">{cells}</div>'
+
+
 def sheet(pictures: Sequence[np.ndarray], columns: int, size: int = 80) -> str:
     """Pictures in rows, as one image."""
     encoded = cv2.imencode(".png", cv2.cvtColor(contact_sheet(pictures, columns, size, gap=0), cv2.COLOR_RGB2BGR))[1]

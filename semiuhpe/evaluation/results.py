@@ -5,7 +5,8 @@
 ``intervals`` (95 percent, bootstrap), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and
 ``worst``, the hundred heads of largest geodesic error. ``eval_SET.npz`` holds, for all heads, ``names``, the true
 ``rotation``, by model, such as ``teacher_rotation``, the prediction, its ``entropy`` and its errors, and by breakdown,
-such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none.
+such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none. Where heads were
+turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_plane_error_deg`` the error then.
 """
 
 import hashlib
@@ -29,11 +30,13 @@ from semiuhpe.evaluation.calibration import calibration, credible_level
 from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.protocols import Evaluation
+from semiuhpe.evaluation.turned import TurnedStore
 from semiuhpe.models.checkpoint import Description
 
 FORMAT_VERSION = 1
 WORST_HEADS = 100
 GROUP = "group_"
+IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
 MEDIAN = "geodesic_median_deg"
 
 
@@ -52,6 +55,24 @@ class Results:
     @property
     def models(self) -> list[str]:
         return list(self.summary["results"])
+
+
+@dataclass(frozen=True)
+class InPlaneErrors:
+    """Errors of the same heads, each turned in plane by an angle of its own.
+
+    Attributes:
+        angle_deg: (N,).
+        geodesic_deg: model -> (N,).
+    """
+
+    angle_deg: np.ndarray
+    geodesic_deg: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, store: TurnedStore, evaluations: Mapping[str, Evaluation]) -> "InPlaneErrors":
+        errors = {name: found.errors["geodesic_deg"].numpy() for name, found in evaluations.items()}
+        return cls(store.motion.angle_deg.numpy(), errors)
 
 
 def sha256(path: Path) -> str:
@@ -92,6 +113,7 @@ def collect(
     description: Description,
     checkpoint: Path,
     settings: Mapping[str, Any],
+    in_plane: InPlaneErrors | None = None,
 ) -> Results:
     """All numbers of an evaluation.
 
@@ -101,6 +123,7 @@ def collect(
         description: of the models.
         checkpoint: the file that they come from.
         settings: how they were evaluated, plain values; ``test_set`` among them.
+        in_plane: errors of turned heads, where these were asked for.
     """
     divisions = breakdowns(store)
     truth = torch.from_numpy(store.rotation)
@@ -142,6 +165,9 @@ def collect(
             for key, division in divisions.items()
         }
         summary["worst"][name] = worst_heads(store, found)
+    if in_plane:
+        heads[IN_PLANE] = in_plane.angle_deg
+        heads |= {f"{name}_{IN_PLANE_ERROR}": errors for name, errors in in_plane.geodesic_deg.items()}
     return Results(summary, heads)
 
 

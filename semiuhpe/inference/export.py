@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.errors import ConfigError, SemiUHPEError, first_line
 from semiuhpe.inference.pose_graph import PoseGraph
 from semiuhpe.models import LoadedModel, reparametrize
@@ -30,7 +31,13 @@ OPSET = 18
 
 
 def pose_graph(loaded: LoadedModel) -> PoseGraph:
-    """The module that is exported: the network, re-parametrised for inference, and the reading of its output."""
+    """The module that is exported: the network, re-parametrised for inference, and the reading of its output.
+
+    Raises:
+        ConfigError: the model predicts a rotation without a distribution.
+    """
+    if loaded.distribution in POINT_ESTIMATES:
+        raise ConfigError(f"{loaded.path}: models of {loaded.distribution} can't be exported, only distributions can")
     return PoseGraph(reparametrize(loaded.model), loaded.description).eval()
 
 

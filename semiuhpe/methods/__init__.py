@@ -1,5 +1,5 @@
 """Training methods: each one is a module with ``add_options``, ``check_options`` and ``phases``."""
 
-from semiuhpe.methods import semiuhpe
+from semiuhpe.methods import clerf, semiuhpe
 
-METHODS = {"semiuhpe": semiuhpe}
+METHODS = {"semiuhpe": semiuhpe, "clerf": clerf}

@@ -12,7 +12,8 @@ The module has
   an epoch) and ``told`` (lines for the log) are the trainer's;
 - ``create_student(options, pretrained)``: the network;
 - ``create_optimizer(options, student)``: a fused one, which the guard against steps that are not finite needs;
-- ``phases(options, student, data, description, process)``: a list of :class:`Phase`.
+- ``phases(options, student, data, description, process)``: a list of :class:`Phase`;
+- perhaps ``run_name(options)``: the name of a variant in the run folders, where the paper's one doesn't fit.
 """
 
 from collections.abc import Callable, Iterator

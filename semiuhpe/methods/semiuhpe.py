@@ -27,6 +27,7 @@ from semiuhpe.augment.views import View, labelled_view, unlabelled_views, weak_v
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.distributed import Process, unwrap, world_size
+from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.evaluation.validation import POSE_METRICS
 from semiuhpe.methods.base import Batches, Phase, Preview, StepResult, forward
 from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, crop_task
@@ -99,6 +100,11 @@ def check_options(options: argparse.Namespace) -> None:
     require(
         options.stage1_iteration <= options.max_iteration,
         f"--stage1_iteration {options.stage1_iteration} is beyond --max_iteration {options.max_iteration}",
+    )
+    require(
+        options.distribution not in POINT_ESTIMATES or options.stage1_iteration == options.max_iteration,
+        f"--distribution {options.distribution}: has no entropy, which stage 2 chooses pseudo labels by; pass another, "
+        f"or --stage1_iteration {options.max_iteration}",
     )
     ratio, processes = options.ulb_batch_ratio, world_size()
     require(math.isfinite(ratio), f"--ulb_batch_ratio {ratio}: must be a number")

@@ -60,7 +60,7 @@ class Supervised:
 
     def step(self, batches: Batches, draws: Draws) -> StepResult:
         view = self._view(batches, draws)
-        predicted = predict(self.task.distribution, forward(self.student, view.image, self.task.bf16))
+        predicted = predict(self.task.distribution, self._output(view.image))
         loss = negative_log_likelihood(predicted, view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
 
@@ -75,6 +75,10 @@ class Supervised:
     def _view(self, batches: Batches, draws: Draws) -> View:
         task = self.task
         return labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)
+
+    def _output(self, image: Tensor) -> Tensor:
+        """(B, 9) of the student."""
+        return forward(self.student, image, self.task.bf16)
 
     def begin(self) -> None:
         pass

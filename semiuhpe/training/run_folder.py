@@ -18,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from semiuhpe.config import save_settings
 from semiuhpe.errors import ConfigError
+from semiuhpe.methods import METHODS
 
 SCALARS = "scalars.jsonl"
 VERSIONS = "versions.yml"
@@ -27,6 +28,8 @@ def experiment_detail(options: argparse.Namespace) -> str:
     """The paper's name of a variant, such as ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
     if options.exp_detail:
         return options.exp_detail
+    if hasattr(METHODS[options.method], "run_name"):
+        return METHODS[options.method].run_name(options)
     running = "run" if options.running_thres else ""
     threshold = f"Dyna{options.left_ratio}{running}" if options.dynamic_thres else str(options.conf_thres)
     parts = [

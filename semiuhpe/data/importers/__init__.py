@@ -8,6 +8,7 @@ from semiuhpe.data.importers import (
     cocohead,
     crowdhuman,
     dad3dheads,
+    eg3d,
     folder,
     openimages,
     w300lp,
@@ -29,6 +30,7 @@ _ALL: tuple[Importer, ...] = (
     wildhead,
     widerface,
     aflwface,
+    eg3d,
     folder,
 )
 IMPORTERS = {importer.NAME: importer for importer in _ALL}

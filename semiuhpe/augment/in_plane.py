@@ -1,0 +1,46 @@
+"""Motions of a picture in its plane that change the pose in a known way: turns by any angle, and flips.
+
+Geometric augmentation of CLERF (Wei et al., arXiv 2412.02066). Applied alike to several heads, a motion leaves the
+geodesic distances between them as they are.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semiuhpe.augment.draws import Draws
+from semiuhpe.rotation import in_plane_rotation, mirror, mirror_vertical
+
+FULL_TURN_DEG = 360.0
+FLIP_PROBABILITY = 0.5
+
+
+@dataclass
+class InPlane:
+    """A motion for each head of a batch: the flips first, then the turn.
+
+    Attributes:
+        angle_deg: (B,) clockwise, as the picture is looked at.
+        mirrored: (B,) bool, left to right.
+        upended: (B,) bool, mirrored top to bottom.
+    """
+
+    angle_deg: Tensor
+    mirrored: Tensor
+    upended: Tensor
+
+    def moved(self, rotation: Tensor) -> Tensor:
+        """(B, 3, 3) rotations of the heads in the moved pictures."""
+        rotation = torch.where(self.mirrored[:, None, None], mirror(rotation), rotation)
+        rotation = torch.where(self.upended[:, None, None], mirror_vertical(rotation), rotation)
+        return in_plane_rotation(self.angle_deg.to(rotation.dtype)) @ rotation
+
+
+def random_in_plane(count: int, draws: Draws) -> InPlane:
+    """Turns uniform in [0, 360) degrees; half of the heads mirrored, half of them upended."""
+    return InPlane(
+        angle_deg=draws.uniform(count) * FULL_TURN_DEG,
+        mirrored=draws.chance(count, FLIP_PROBABILITY),
+        upended=draws.chance(count, FLIP_PROBABILITY),
+    )

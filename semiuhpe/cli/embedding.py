@@ -1,0 +1,41 @@
+"""``semiuhpe embedding``: is near in a model's embedding near in rotation?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from semiuhpe.cli.evaluate import aligned
+from semiuhpe.cli.trained import STUDENT, load_models, parse_for_run, trained_parser
+from semiuhpe.config import require
+from semiuhpe.data.experiment import open_labelled
+from semiuhpe.distributed import pick_device
+from semiuhpe.evaluation.embedding import spread
+from semiuhpe.evaluation.embedding_page import embedded, write_embedding
+from semiuhpe.evaluation.turned import turned_at_random
+
+HEADS = 1000
+"""So many heads at most: all their pairs are looked at."""
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = trained_parser(
+        "semiuhpe embedding", "Compares distances in a model's embedding with geodesic ones on turned test heads."
+    )
+    parser.add_argument("--output", metavar="FILE", help="embedding_<test_set>.html beside the checkpoint if not given")
+    options, path = parse_for_run(parser, argv)
+    loaded = load_models(options, path, (STUDENT,))[STUDENT]
+    store = turned_at_random(spread(open_labelled(options, "test_set"), HEADS), flips=True)
+    require(len(store) > 2, f"--test_set {options.test_set}: has {len(store)} heads, which is too few to compare")
+    output = Path(options.output) if options.output else path.parent / f"embedding_{Path(options.test_set).stem}.html"
+    require(output.suffix == ".html", f"--output {output}: has to end in .html")
+    require(output.parent.is_dir(), f"--output {output}: there is no such folder")
+    device = pick_device(options.gpu_ids)
+    found = embedded(loaded.model.to(device), store, loaded.image_size, device, options.eval_batch_size)
+    write_embedding(output, {path.parent.parent.name or path.stem: found}, store)
+    rows = [
+        ["", f"{len(store)} heads"],
+        ["rank correlation of embedding and geodesic distance", f"{found.without_self().rank_correlation():.3f}"],
+        ["nearest other head is off by (degrees)", f"{found.neighbour_error_deg():.2f}"],
+        ["the nearest in rotation by", f"{found.least_error_deg():.2f}"],
+    ]
+    print(f"{aligned(rows)}\n\nwritten to {output}")
+    return 0

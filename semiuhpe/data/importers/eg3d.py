@@ -1,0 +1,78 @@
+"""Heads as EG3D (Chan et al., CVPR 2022) and PanoHead (An et al., CVPR 2023) write them: pictures, ``dataset.json``.
+
+``dataset.json`` holds ``labels``, a list of ``[FILE, [25 numbers]]``: 16 of the camera-to-world matrix row by row, then
+9 of the intrinsic matrix in units of the picture's side. Camera axes are OpenCV's: x right, y down, z into the scene.
+The world's are the head's: x to the subject's left, y up, z out of the face. So the rotation from head to camera is the
+transpose of the matrix's first three rows and columns, and a frontal camera gives ``diag(1, -1, -1)``.
+
+The pictures are head crops already and are used whole. The rotation is that of the camera; a head that lies off the
+optical axis is seen from a slightly other direction, as in every crop.
+
+Who is on a picture follows from its name, for the attribute ``identity``: ``seed0007_03.png`` and ``seed0007-04.png``
+show one head, and so do ``seed0007/03.png`` and ``seed0007/04.png``. EG3D's own ``00000/img00000012.png`` is a head of
+its own, with its mirrored twin ``img00000012_mirror.png``.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.generators import IDENTITY
+from semiuhpe.data.importers.base import Picture, RawHead, read_json
+from semiuhpe.data.importers.boxes import numbers
+from semiuhpe.errors import DataError
+
+NAME = "EG3D"
+PROTOCOL = HEAD_BOX
+SPLITS = ("train", "test")
+FULL_RANGE = True
+MIN_SIZE = 0.0
+COUNTS: dict[str, int] = {}
+LABELS = "dataset.json"
+_CAMERA_NUMBERS = 25
+_LAST_ROW = (0.0, 0.0, 0.0, 1.0)
+_TOLERANCE = 1e-3
+_VIEW = re.compile(r"(.+)[_-]\d+")
+_MIRRORED = "_mirror"
+
+
+def pictures(source: Path, split: str) -> Sequence[Picture]:
+    if not (source / LABELS).is_file():
+        raise DataError(f"--source {source}: has no {LABELS}; it should be a folder in the layout of EG3D")
+    labels = read_json(source / LABELS)
+    labels = labels.get("labels") if isinstance(labels, dict) else None
+    if not isinstance(labels, list) or not labels:
+        raise DataError(f"{source / LABELS}: has no list of labels; was it written without cameras?")
+    found = []
+    for row, label in enumerate(labels):
+        if not (isinstance(label, list) and len(label) == 2 and isinstance(label[0], str) and label[0]):
+            raise DataError(f"{source / LABELS}: label {row} is not [FILE, [{_CAMERA_NUMBERS} numbers]]")
+        found.append(Picture(label[0], source / label[0], label[1]))
+    if len({picture.name for picture in found}) < len(found):
+        raise DataError(f"{source / LABELS}: names a file twice")
+    return found
+
+
+def heads(picture: Picture) -> Iterator[RawHead]:
+    camera = numbers(picture.labels, _CAMERA_NUMBERS)
+    if camera is None:
+        raise DataError(f"{picture.name}: its label is not {_CAMERA_NUMBERS} finite numbers")
+    pose = np.array(camera[:16]).reshape(4, 4)
+    if np.abs(pose[3] - _LAST_ROW).max() > _TOLERANCE:
+        raise DataError(f"{picture.name}: the last row of its camera-to-world matrix is {pose[3].tolist()}")
+    yield RawHead(picture.name, rotation=pose[:3, :3].T, attributes={IDENTITY: identity(picture.name)})
+
+
+def identity(name: str) -> str:
+    """Who is on a picture, by its name; see the top of this module."""
+    path = PurePosixPath(name)
+    stem = path.stem.removesuffix(_MIRRORED)
+    view = _VIEW.fullmatch(stem)
+    if view:
+        return str(path.with_name(view[1]))
+    if stem.isdecimal() and path.parent.name:
+        return str(path.parent)
+    return str(path.with_name(stem))

@@ -1,0 +1,106 @@
+"""Is near in the embedding near in rotation? Nearest neighbours, and the rank correlation of the two distances."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from semiuhpe.data.loading import ordered_batches
+from semiuhpe.data.store import HeadStore
+from semiuhpe.distributed import Process
+from semiuhpe.errors import TrainingError
+from semiuhpe.evaluation.metrics import pose_errors, summarize
+from semiuhpe.evaluation.protocols import evaluation_view
+from semiuhpe.models.embedding import embed, normalized
+from semiuhpe.rotation import geodesic_deg
+
+REFERENCE_HEADS = 4000
+"""Neighbours are sought among at most so many labelled heads, spread over the store."""
+_CORRELATED_HEADS = 400
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of pairs of heads: 1 - cosine similarity in the embedding, and geodesic in degrees; (Q, K) each."""
+
+    embedding: np.ndarray
+    geodesic_deg: np.ndarray
+
+    def rank_correlation(self) -> float:
+        """Spearman's, over all pairs."""
+        return float(spearmanr(self.embedding.ravel(), self.geodesic_deg.ravel()).statistic)
+
+
+@torch.no_grad()
+def embed_store(network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int) -> Tensor:
+    """(N, D) normalised embedding of the heads of a store, on the CPU. The network is in eval mode for the while.
+
+    Raises:
+        TrainingError: it is not finite.
+    """
+    was_training = network.training
+    network.eval()
+    try:
+        parts = [
+            normalized(embed(network, evaluation_view(batch.to(device), store, size))[0]).cpu()
+            for batch in ordered_batches(store, batch_size)
+        ]
+    finally:
+        network.train(was_training)
+    embedding = torch.cat(parts)
+    if not torch.isfinite(embedding).all():
+        raise TrainingError(f"{store.path}: the embedding has values that are not finite")
+    return embedding
+
+
+def spread(store: HeadStore, count: int) -> HeadStore:
+    """At most so many heads, at equal steps through a store."""
+    return store.view(np.unique(np.linspace(0, len(store) - 1, min(len(store), count)).round().astype(int)))
+
+
+def distances(query: Tensor, query_rotation: Tensor, other: Tensor, other_rotation: Tensor) -> Distances:
+    """Between (Q, D) and (K, D) normalised embeddings, whose heads have the rotations (Q, 3, 3) and (K, 3, 3)."""
+    geodesic = geodesic_deg(query_rotation[:, None], other_rotation[None])
+    return Distances((1.0 - query @ other.mT).numpy(), geodesic.numpy())
+
+
+class NeighbourValidation:
+    """Errors of the rotation of the nearest labelled head in the embedding, the same in all processes.
+
+    Args:
+        reference: labelled heads, to be found.
+        store: labelled heads, to find the nearest for.
+        size: side of the network's input in pixels.
+        process: this process among all.
+        batch_size: heads at once.
+    """
+
+    def __init__(self, reference: HeadStore, store: HeadStore, size: int, process: Process, batch_size: int):
+        self.reference, self.store = spread(reference, REFERENCE_HEADS), store
+        self.size, self.process, self.batch_size = size, process, batch_size
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        known, known_rotation, _ = self._embedded(network, self.reference)
+        query, rotation, euler = self._embedded(network, self.store)
+        nearest = (query @ known.mT).argmax(dim=1)
+        full_range = self.store.meta["full_range"]
+        summary = summarize(pose_errors(known_rotation[nearest], rotation, euler, full_range))
+        queries, others = (slice(None, None, max(1, len(part) // _CORRELATED_HEADS)) for part in (query, known))
+        pairs = distances(query[queries], rotation[queries], known[others], known_rotation[others])
+        return summary | {"embedding_rank_correlation": pairs.rank_correlation()}
+
+    def _embedded(self, network: nn.Module, store: HeadStore) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Embedding, rotation and Euler angles of all heads of a store; each process has looked at a part of them."""
+        rank, world_size = self.process.rank, self.process.world_size
+        if len(store) < world_size:
+            rank, world_size = 0, 1
+        part = store.view(range(rank, len(store), world_size))
+        columns = [embed_store(network, part, self.size, self.process.device, self.batch_size)]
+        columns += [torch.from_numpy(part.rotation)]
+        columns += [] if part.euler_deg is None else [torch.from_numpy(part.euler_deg)]
+        if world_size > 1:
+            order = torch.cat([torch.arange(first, len(store), world_size) for first in range(world_size)]).argsort()
+            columns = [self.process.gather(column)[order] for column in columns]
+        return columns[0], columns[1], columns[2] if len(columns) == 3 else None

@@ -1,0 +1,98 @@
+"""A page on embeddings: distance in them against geodesic distance, and nearest neighbours to look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semiuhpe.data.store import HeadStore
+from semiuhpe.evaluation import plots, report
+from semiuhpe.evaluation.embedding import Distances, distances, embed_store
+from semiuhpe.inference.draw import draw_axes
+
+QUERIES, NEIGHBOURS = 6, 5
+_PICTURE_PX = 120
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """All pairs of some heads, with one model's distances; a head's distance to itself stands on the diagonal."""
+
+    pairs: Distances
+
+    def without_self(self) -> Distances:
+        """As (N, N - 1)."""
+        off = ~np.eye(len(self.pairs.embedding), dtype=bool)
+        return Distances(*(values[off].reshape(len(off), -1) for values in vars(self.pairs).values()))
+
+    def nearest(self, count: int) -> np.ndarray:
+        """(N, count) positions of each head's nearest other heads, the nearest first."""
+        embedding = self.pairs.embedding + np.diag(np.full(len(self.pairs.embedding), np.inf))
+        return np.argsort(embedding, axis=1, kind="stable")[:, :count]
+
+    def neighbour_error_deg(self) -> float:
+        """Mean geodesic distance of a head's nearest other head."""
+        rows = np.arange(len(self.pairs.embedding))
+        return float(self.pairs.geodesic_deg[rows, self.nearest(1)[:, 0]].mean())
+
+    def least_error_deg(self) -> float:
+        """What :meth:`neighbour_error_deg` would be if the head nearest in rotation were found each time."""
+        geodesic = self.pairs.geodesic_deg + np.diag(np.full(len(self.pairs.geodesic_deg), np.inf))
+        return float(geodesic.min(axis=1).mean())
+
+
+def embedded(network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int) -> Embedded:
+    """Distances between the heads of a store in a network's embedding; TrainingError if it is not finite."""
+    embedding: Tensor = embed_store(network, store, size, device, batch_size)
+    rotation = torch.from_numpy(store.rotation)
+    return Embedded(distances(embedding, rotation, embedding, rotation))
+
+
+def write_embedding(path: Path, models: Mapping[str, Embedded], store: HeadStore) -> None:
+    """Writes the page; the neighbours are the last model's.
+
+    Args:
+        models: name -> its distances between the heads of the store.
+        store: the heads.
+    """
+    rows = [
+        [name, f"{found.without_self().rank_correlation():.3f}", f"{found.neighbour_error_deg():.2f}"]
+        for name, found in models.items()
+    ]
+    least = next(iter(models.values())).least_error_deg()
+    pairs = {name: found.without_self() for name, found in models.items()}
+    drawn = plots.plot_distances({name: (found.embedding, found.geodesic_deg) for name, found in pairs.items()})
+    name, shown = list(models.items())[-1]
+    sections = [
+        report.section(
+            "Embedding distance against geodesic distance",
+            report.table_html(["", "rank correlation", "nearest other head is off by (°)"], rows) + drawn,
+            "Rank correlation (Spearman) of the two distances over all pairs of heads. Bands hold nine tenths of the "
+            f"pairs. The head that is nearest in rotation is {least:.2f} degrees away on average.",
+        ),
+        report.section(
+            f"Nearest neighbours, {name}",
+            report.axes_key() + _neighbours(shown, store),
+            "On the left the head, then those nearest to it in the embedding, with their labels drawn and the geodesic "
+            "distance to it.",
+        ),
+    ]
+    lead = f"{len(store)} heads of {store.meta['dataset']}, turned and flipped in plane at random."
+    report.write_page(path, "Is near in the embedding near in rotation?", lead, sections)
+
+
+def _neighbours(found: Embedded, store: HeadStore) -> str:
+    count = min(NEIGHBOURS, len(store) - 1)
+    nearest = found.nearest(count)
+    pictures, captions = [], []
+    for query in np.unique(np.linspace(0, len(store) - 1, min(QUERIES, len(store))).round().astype(int)):
+        for position in (query, *nearest[query]):
+            pictures.append(
+                draw_axes(report.enlarged(store.image(int(position)), _PICTURE_PX), store.rotation[position])
+            )
+            away = found.pairs.geodesic_deg[query, position]
+            captions.append("the head" if position == query else f"{away:.1f}°")
+    return report.grid(pictures, captions, count + 1)

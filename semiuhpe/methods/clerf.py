@@ -1,0 +1,283 @@
+"""CLERF: contrastive pre-training on pose, for any orientation of the head (Wei et al., arXiv 2412.02066).
+
+``pretrain``, per step:
+
+1. An anchor is a labelled head. Its positive shows another identity from the same direction (a pose-controlled
+   generator makes or finds it); it is turned in plane until the rolls agree.
+2. Both are turned by any angle and flipped alike, labels along, which leaves the distance between them as it is.
+3. Negatives are the heads of the batch, of all processes, that are farther from the anchor than ``negative_deg``.
+4. Circle Loss on the normalised embedding, where hard negatives count most.
+
+``regression``: labelled heads, turned and flipped alike, and the layers behind the embedding, which is fine-tuned or
+frozen. The loss is the negative log likelihood of ``--distribution``; for ``gramSchmidt`` that is the geodesic loss.
+
+Pre-training is judged by the rotation of the nearest labelled head in the embedding. What the embedding is, and why
+such a model is a pose network like any other, says :mod:`semiuhpe.models.embedding`.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.in_plane import random_in_plane
+from semiuhpe.augment.views import View, labelled_view, turned_view
+from semiuhpe.config import FLAG, require
+from semiuhpe.data.crop import PROTOCOLS
+from semiuhpe.data.experiment import ExperimentData, open_labelled, open_training_data
+from semiuhpe.data.generators import HeadGenerator, StoreHeads
+from semiuhpe.data.loading import ShuffledStream
+from semiuhpe.data.store import HeadStore
+from semiuhpe.distributed import Process, unwrap
+from semiuhpe.evaluation.embedding import NeighbourValidation
+from semiuhpe.evaluation.validation import POSE_METRICS
+from semiuhpe.methods.base import Batches, Phase, Preview, StepResult
+from semiuhpe.methods.circle_loss import circle_loss
+from semiuhpe.methods.crops import LABELLED, CropTask, crop_task
+from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: F401  (the network and Adam are shared)
+from semiuhpe.methods.supervised import Supervised
+from semiuhpe.methods.triplets import anchors_of, pair_batches, triplet_views
+from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.embedding import embed, normalized, regressor
+from semiuhpe.rotation import geodesic_deg
+from semiuhpe.synthetic.generator import RenderedHeads
+from semiuhpe.synthetic.scene import DOMAINS
+
+METRICS = POSE_METRICS
+POSITIVE = "positive"
+RENDERED = "rendered"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this method."""
+    group = parser.add_argument_group("contrastive pre-training (CLERF)")
+    group.add_argument("--pretrain_iteration", type=int, default=50000, help="length of contrastive pre-training")
+    group.add_argument("--regression_lr", type=float, help="learning rate of the regression; --lr if not given")
+    group.add_argument("--freeze_embedding", help="the regression leaves the embedding as it is", **FLAG)
+    group.add_argument(
+        "--turn_aug", help="the regression too sees heads turned and flipped", **{**FLAG, "default": True}
+    )
+    group.add_argument(
+        "--generator", metavar="DATASET", default=RENDERED, help=f"of positives: {RENDERED}, or a labelled store"
+    )
+    group.add_argument("--generator_domain", choices=DOMAINS, default="wild", help="of rendered positives")
+    group.add_argument("--positive_deg", type=float, default=5.0, help="a positive is at most so far from its anchor")
+    group.add_argument("--negative_deg", type=float, default=15.0, help="a negative is farther from the anchor")
+    group.add_argument("--circle_margin", type=float, default=0.25, help="margin of Circle Loss")
+    group.add_argument("--circle_scale", type=float, default=64.0, help="scale of Circle Loss, gamma in the paper")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of pre-training; see :func:`add_options`."""
+
+    negative_deg: float
+    circle_margin: float
+    circle_scale: float
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ConfigError if an option of the method has an impossible value."""
+    require(options.pretrain_iteration >= 0, f"--pretrain_iteration {options.pretrain_iteration}: must not be negative")
+    require(
+        options.pretrain_iteration <= options.max_iteration,
+        f"--pretrain_iteration {options.pretrain_iteration} is beyond --max_iteration {options.max_iteration}",
+    )
+    lr = options.regression_lr
+    require(lr is None or lr > 0, f"--regression_lr {lr}: must be positive")
+    require(0.0 < options.positive_deg <= 180.0, f"--positive_deg {options.positive_deg}: must lie in (0, 180]")
+    require(
+        options.positive_deg <= options.negative_deg < 180.0,
+        f"--negative_deg {options.negative_deg}: must lie in [--positive_deg, 180), "
+        f"that is in [{options.positive_deg:g}, 180)",
+    )
+    require(0.0 <= options.circle_margin < 1.0, f"--circle_margin {options.circle_margin}: must lie in [0, 1)")
+    require(options.circle_scale > 0.0, f"--circle_scale {options.circle_scale}: must be positive")
+    require(
+        not (options.compile and options.pretrain_iteration),
+        "--compile: the embedding lies inside the network, where a compiled one can't be read; leave it out",
+    )
+
+
+def run_name(options: argparse.Namespace) -> str:
+    """Name of a variant in the run folders."""
+    source = options.generator.rstrip("/").rpartition("/")[2].replace(".lmdb", "")
+    parts = [
+        f"CLERF{options.pretrain_iteration}_{source}_{options.network.replace(':', '-')}_{options.distribution}",
+        f"b{options.batch_size}",
+    ]
+    flags = {"frozen": options.freeze_embedding, "upright": not options.turn_aug, "full": options.is_full_range}
+    return "_".join(parts + [name for name, on in flags.items() if on])
+
+
+@dataclass(frozen=True)
+class ContrastiveData(ExperimentData):
+    """The stores of a run. For pre-training also what makes the positives, and the labelled heads that have one."""
+
+    generator: HeadGenerator | None = None
+    anchors: HeadStore | None = None
+
+    @property
+    def told(self) -> list[str]:
+        if self.anchors is None:
+            return super().told
+        return [*super().told, f"{len(self.anchors)} of the labelled heads have a positive and are anchors."]
+
+
+def open_data(options: argparse.Namespace) -> ContrastiveData:
+    """The stores of a run, and its generator.
+
+    Raises:
+        ConfigError, StoreError: a store is missing or has no labels, or no labelled head has a positive.
+    """
+    data = open_training_data(options, needs_unlabelled=False)
+    require(
+        data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
+        f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
+    )
+    if options.pretrain_iteration == 0:
+        return ContrastiveData(**vars(data))
+    generator = open_generator(options, data.labelled.size)
+    anchors = anchors_of(data.labelled, generator)
+    require(
+        len(anchors) > 0,
+        f"--generator {options.generator}: shows nobody else within --positive_deg {options.positive_deg:g} of any "
+        f"labelled head; pass a larger --positive_deg, or another generator",
+    )
+    return ContrastiveData(**vars(data), generator=generator, anchors=anchors)
+
+
+def open_generator(options: argparse.Namespace, size: int) -> HeadGenerator:
+    """What ``--generator`` names; rendered pictures have the side ``size``."""
+    if options.generator == RENDERED:
+        return RenderedHeads(options.generator_domain, size, options.seed)
+    return StoreHeads(open_labelled(options, "generator"), options.positive_deg)
+
+
+def phases(
+    options: argparse.Namespace, student: nn.Module, data: ContrastiveData, description: Description, process: Process
+) -> list[Phase]:
+    """Pre-training, unless it has no steps, and regression, unless pre-training is the whole run."""
+    task = crop_task(options, data, description, process)
+    found = []
+    if options.pretrain_iteration:
+        settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
+        learner = Pretraining(student, task, settings, data, options, process)
+        found.append(Phase("pretrain", learner, options.pretrain_iteration, options.lr))
+    if options.pretrain_iteration < options.max_iteration:
+        learner = Regression(student, task, options.turn_aug, options.freeze_embedding, process)
+        lr = options.lr if options.regression_lr is None else options.regression_lr
+        found.append(Phase("regression", learner, options.max_iteration, lr, comparable=False))
+    return found
+
+
+class Pretraining:
+    """Contrastive pre-training of the embedding."""
+
+    def __init__(
+        self, student: nn.Module, task: CropTask, settings: Settings, data: ContrastiveData,
+        options: argparse.Namespace, process: Process,
+    ):  # fmt: skip
+        self.student, self.task, self.settings, self.data = student, task, settings, data
+        self.options, self.process = options, process
+        self._protocols = PROTOCOLS[data.anchors.meta["protocol"]], data.generator.protocol
+        batch_size = options.eval_batch_size
+        self._validation = NeighbourValidation(data.labelled, data.selection, task.size, process, batch_size)
+
+    @property
+    def teacher(self) -> nn.Module:
+        return unwrap(self.student)
+
+    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+        options, data, process = self.options, self.data, self.process
+        share = (process.rank, process.world_size)
+        stream = ShuffledStream(len(data.anchors), options.batch_size, 2 * options.seed, iteration, *share)
+        pairs = pair_batches(data.anchors, data.generator, stream, options.seed, options.num_workers)
+        for anchors, positives in pairs:
+            yield {LABELLED: anchors.to(process.device), POSITIVE: positives.to(process.device)}
+
+    def step(self, batches: Batches, draws: Draws) -> StepResult:
+        settings, process = self.settings, self.process
+        anchor, positive = self._views(batches, draws)
+        image = torch.cat([anchor.image, positive.image])
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.task.bf16):
+            embedding, output = embed(self.student, image, unwrap(self.student))
+        mine = normalized(embedding)
+        mine_anchor, mine_positive = mine.chunk(2)
+        heads = process.gather_with_gradient(mine)
+        rotations = process.gather_batch(torch.cat([anchor.rotation, positive.rotation]))
+        is_negative = geodesic_deg(anchor.rotation[:, None], rotations[None]) > settings.negative_deg
+        similarity = (mine_anchor * mine_positive).sum(-1)
+        others = mine_anchor @ heads.mT
+        loss = circle_loss(similarity, others, is_negative, settings.circle_margin, settings.circle_scale).mean()
+        scalars = {
+            "train/loss": loss.detach(),
+            "clerf/positive_similarity": similarity.detach().mean(),
+            "clerf/hardest_negative": others.detach().masked_fill(~is_negative, -1.0).amax(dim=1).mean(),
+            "clerf/positive_deg": geodesic_deg(anchor.rotation, positive.rotation).mean(),
+        }
+        # The layers behind the embedding take part with no weight: several processes wait for all gradients.
+        return StepResult(loss + 0.0 * output.float().sum(), scalars)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        return self._validation(network)
+
+    @torch.no_grad()
+    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+        """The heads of the triplets with their labels: nothing is predicted yet."""
+        anchor, positive = self._views(batches, draws)
+        return {"anchor": Preview(anchor.image, anchor.rotation), POSITIVE: Preview(positive.image, positive.rotation)}
+
+    def _views(self, batches: Batches, draws: Draws) -> tuple[View, View]:
+        return triplet_views(batches[LABELLED], batches[POSITIVE], self._protocols, self.task.size, draws)
+
+    def begin(self) -> None:
+        pass
+
+    def refresh(self) -> dict[str, float]:
+        return {}
+
+    def after_step(self, step: int) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Regression(Supervised):
+    """From the embedding to a rotation.
+
+    Args:
+        turned: heads are turned by any angle and flipped; else they are mirrored at most.
+        frozen: the embedding stays as it is, batch norm's statistics included.
+    """
+
+    def __init__(self, student: nn.Module, task: CropTask, turned: bool, frozen: bool, process: Process):
+        super().__init__(student, task)
+        self.turned = turned
+        # A wrapper of its own, as that of the student waits for the gradients of all layers.
+        self._regressor = process.wrap(regressor(unwrap(student))) if frozen else None
+
+    def _view(self, batches: Batches, draws: Draws) -> View:
+        task, batch = self.task, batches[LABELLED]
+        if not self.turned:
+            return labelled_view(batch, task.labelled_protocol, task.size, True, draws)
+        return turned_view(batch, task.labelled_protocol, task.size, random_in_plane(len(batch), draws), draws)
+
+    def _output(self, image: Tensor) -> Tensor:
+        if self._regressor is None:
+            return super()._output(image)
+        network = unwrap(self.student)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.task.bf16):
+            network.eval()
+            with torch.no_grad():
+                embedding, _ = embed(network, image)
+            self._regressor.train()
+            return self._regressor(embedding).float()

@@ -1,0 +1,103 @@
+"""Anchors and their positives, in an order that is a function of the seed and the step.
+
+An anchor is a labelled head. Its positive shows another identity from the same direction; it is looked up or rendered
+in the loader's workers. Who that is depends on the seed, the step and the place in the batch only, so a resumed run and
+any number of workers or processes see the same pairs. Negatives are found in the batch.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.in_plane import random_in_plane
+from semiuhpe.augment.views import View, turned_view
+from semiuhpe.data.crop import Protocol
+from semiuhpe.data.generators import HeadGenerator, identity_names
+from semiuhpe.data.loading import HeadBatch, Heads, ShuffledStream, load
+from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import StoreError
+from semiuhpe.rotation import aligning_turn_deg
+
+_CHOICE = 1
+"""Stream of the seed that identities are chosen from."""
+
+Pair = tuple[HeadBatch, HeadBatch]
+
+
+class _PairOrder(Sampler[list[tuple[int, int]]]):
+    """Positions of a :class:`ShuffledStream`, each with its number among all anchors of the run."""
+
+    def __init__(self, stream: ShuffledStream):
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        stream = self.stream
+        for step, positions in enumerate(stream, stream.start):
+            first = step * stream.batch_size + stream.rank
+            yield [(position, first + row * stream.world_size) for row, position in enumerate(positions)]
+
+
+class _Pairs(Dataset):
+    """Whole batches of anchors and positives."""
+
+    def __init__(self, anchors: HeadStore, generator: HeadGenerator, seed: int):
+        self.anchors, self.generator, self.seed = Heads(anchors), generator, seed
+        self.names = identity_names(anchors)
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> Pair | StoreError:
+        try:
+            anchors = self.anchors.batch([position for position, _ in items])
+            return anchors, self._positives(items)
+        except StoreError as error:  # raised in the parent, see Heads
+            return error
+
+    def _positives(self, items: list[tuple[int, int]]) -> HeadBatch:
+        store, generator = self.anchors.store, self.generator
+        size = generator.size
+        canvas = np.zeros((len(items), size, size, 3), np.uint8)
+        boxes, bounds, rotations = [], [], []
+        for row, (position, number) in enumerate(items):
+            rotation = store.rotation[position]
+            people = generator.identities(rotation, self.names[position])
+            rng = np.random.default_rng([self.seed, _CHOICE, number])
+            head = generator(int(people[rng.integers(len(people))]), rotation)
+            height, width = head.image.shape[:2]
+            canvas[row, :height, :width] = head.image
+            boxes.append(head.box)
+            bounds.append(head.bounds)
+            rotations.append(head.rotation)
+        return HeadBatch(
+            image=torch.from_numpy(canvas).permute(0, 3, 1, 2),
+            box=torch.from_numpy(np.array(boxes, np.float32)),
+            bounds=torch.from_numpy(np.array(bounds, np.float32)),
+            rotation=torch.from_numpy(np.array(rotations, np.float32)),
+        )
+
+
+def anchors_of(store: HeadStore, generator: HeadGenerator) -> HeadStore:
+    """The heads of a labelled store that the generator has a positive for."""
+    return store.view(np.flatnonzero(generator.covers(store.rotation, identity_names(store))))
+
+
+def pair_batches(
+    anchors: HeadStore, generator: HeadGenerator, stream: ShuffledStream, seed: int, num_workers: int
+) -> Iterator[Pair]:
+    """Endless batches of anchors and their positives, row by row, in the stream's order.
+
+    Raises:
+        StoreError: a head can't be read.
+    """
+    return load(_Pairs(anchors, generator, seed), num_workers, batch_sampler=_PairOrder(stream))
+
+
+def triplet_views(
+    anchors: HeadBatch, positives: HeadBatch, protocols: tuple[Protocol, Protocol], size: int, draws: Draws
+) -> tuple[View, View]:
+    """Views of anchors and positives: the positives turned until the rolls agree, then both moved alike in plane."""
+    motion = random_in_plane(len(anchors), draws)
+    alignment = aligning_turn_deg(positives.rotation, anchors.rotation)
+    anchor = turned_view(anchors, protocols[0], size, motion, draws)
+    return anchor, turned_view(positives, protocols[1], size, motion, draws, alignment)

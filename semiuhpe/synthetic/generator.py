@@ -1,0 +1,37 @@
+"""Rendered heads as a pose-controlled generator: each number is a person, who can be shown from anywhere."""
+
+import numpy as np
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.generators import GeneratedHead
+from semiuhpe.synthetic.scene import render_head
+
+PEOPLE = 2**31
+_STREAM = 2  # stores draw rotations and heads from streams 0 and 1 of their seed
+
+
+class RenderedHeads:
+    """Heads rendered when they are asked for; shows exactly the rotation that was asked for.
+
+    Args:
+        domain: one of :data:`semiuhpe.synthetic.scene.DOMAINS`.
+        size: side of the pictures in pixels.
+        seed: of everybody.
+    """
+
+    protocol = HEAD_BOX
+
+    def __init__(self, domain: str, size: int, seed: int):
+        self.domain, self.size, self.seed = domain, size, seed
+
+    def identities(self, rotation: np.ndarray, other_than: str) -> range:
+        return range(PEOPLE)
+
+    def covers(self, rotation: np.ndarray, names: np.ndarray) -> np.ndarray:
+        return np.ones(len(rotation), bool)
+
+    def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
+        rng = np.random.default_rng([self.seed, _STREAM, identity])
+        head = render_head(rotation, rng, self.domain, self.size)
+        bounds = np.array([0.0, 0.0, self.size, self.size], np.float32)
+        return GeneratedHead(head.image, head.box, bounds, np.asarray(rotation, np.float32))
