@@ -85,8 +85,8 @@ def test_turned_pictures_and_their_rotation_agree(angle):
     matrix = views._compose(
         views._margin_matrix(batch, HEAD_BOX, torch.tensor([0.3]), 96), views._turn(torch.tensor([angle]), 96)
     )
-    turned = normalize(views._resample(batch.image, matrix, 96))
-    plain = normalize(views._resample(batch.image, views._margin_matrix(batch, HEAD_BOX, torch.tensor([0.3]), 96), 96))
+    turned = normalize(views.resample(batch.image, matrix, 96))
+    plain = normalize(views.resample(batch.image, views._margin_matrix(batch, HEAD_BOX, torch.tensor([0.3]), 96), 96))
     rotation = views.in_plane_rotation(torch.tensor(angle))[:2, :2]
     for channel in (0, 1):
         torch.testing.assert_close(place(turned, channel), rotation @ place(plain, channel), atol=2e-3, rtol=0)

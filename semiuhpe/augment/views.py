@@ -78,7 +78,7 @@ def turned_view(
         rotation = in_plane_rotation(alignment_deg) @ rotation
         moved = _compose(_turn(alignment_deg, size), moved)
     moved = _compose(_compose(moved, _turn(motion.angle_deg, size)), _area_crop(count, WEAK_SCALE, size, draws))
-    image = _resample(batch.image, _compose(margin, moved), size)
+    image = resample(batch.image, _compose(margin, moved), size)
     beyond = _beyond(moved, size) & draws.chance(count, FRAMED_PROBABILITY)[:, None, None]
     image.masked_fill_(beyond[:, None], 0.0)
     return View(_normalize_(_blur_(image, *_blurred(count, draws))), motion.moved(rotation))
@@ -137,7 +137,7 @@ def plain_view(batch: HeadBatch, size: int) -> Tensor:
 def weak_center_view(batch: HeadBatch, protocol: Protocol, size: int) -> Tensor:
     """Network input of stored training crops at the protocol's evaluation margin: no randomness."""
     margin = torch.full((len(batch),), protocol.margin, device=batch.image.device)
-    return _normalize_(_resample(batch.image, _margin_matrix(batch, protocol, margin, size), size))
+    return _normalize_(resample(batch.image, _margin_matrix(batch, protocol, margin, size), size))
 
 
 def normalize(image: Tensor) -> Tensor:
@@ -227,10 +227,10 @@ def _area_crop(count: int, scale: tuple[float, float], size: int, draws: Draws) 
 
 def _picture(batch: HeadBatch, matrix: Tensor, size: int, blurred: tuple[Tensor, Tensor]) -> Tensor:
     """Network input: resampled, the chosen ones blurred, normalised. In place, as large batches cost memory traffic."""
-    return _normalize_(_blur_(_resample(batch.image, matrix, size), *blurred))
+    return _normalize_(_blur_(resample(batch.image, matrix, size), *blurred))
 
 
-def _resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
+def resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
     """(B, 3, size, size) float32 in [0, 1]: the stored pictures at the places that the matrices name."""
     columns, rows = _sampling_places(matrix, size, image.shape[-1])
     view = torch.empty((len(image), 3, size, size), device=image.device)

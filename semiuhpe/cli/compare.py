@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semiuhpe.cli.evaluate import aligned
+from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import ROLES, TEACHER, check_output
 from semiuhpe.config import make_parser, require
 from semiuhpe.errors import ConfigError

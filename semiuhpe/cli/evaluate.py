@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from semiuhpe.cli.evaluate_scenes import evaluate_scenes
+from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import STUDENT, check_output, load_models, loader_workers, parse_for_run, trained_parser
 from semiuhpe.config import FLAG
 from semiuhpe.data.experiment import open_labelled
@@ -14,6 +16,7 @@ from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, 
 from semiuhpe.evaluation.protocols import Evaluation, Reader, evaluate_all
 from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
 from semiuhpe.evaluation.turned import TRANSFORMS, transformed, turned_at_random
+from semiuhpe.models import network_spec
 from semiuhpe.training.run_folder import read_scalars
 
 EXACT, PAPER = "exact", "paper"
@@ -42,6 +45,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--in_plane", help="also turn each head by a random angle; draw the error against it", **FLAG)
     options, path = parse_for_run(parser, argv)
     models = load_models(options, path)
+    if network_spec(models[STUDENT].network).detects:
+        return evaluate_scenes(options, path, models[STUDENT], output_path(options, path))
     store = open_labelled(options, "test_set")
     if options.transform:
         store = transformed(store, options.transform)
@@ -135,12 +140,3 @@ def table(results: dict[str, dict[str, float]]) -> str:
     for role, row in results.items():
         cells.append([role, *(f"{row[name]:.3f}" if name in row else "" for name in columns)])
     return aligned(cells)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Cells in columns of text, the first aligned to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from semiuhpe.cli.evaluate import EXACT, PAPER, aligned
+from semiuhpe.cli.evaluate import EXACT, PAPER
+from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import (
     ROLES,
     STUDENT,
@@ -18,6 +19,7 @@ from semiuhpe.cli.trained import (
     parse_for_run,
     trained_parser,
 )
+from semiuhpe.config import require
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.distributed import pick_device
@@ -25,6 +27,7 @@ from semiuhpe.errors import StoreError
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.protocols import Reader, predict_views
+from semiuhpe.models import network_spec
 
 VAL = "val"
 
@@ -42,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", metavar="FILE", help="dad3dheads_<split>.json beside the checkpoint if not given")
     options, path = parse_for_run(parser, argv)
     (model,) = load_models(options, path, [options.role]).values()
+    require(not network_spec(model.network).detects, f"{path}: finds heads on whole pictures; the benchmark has crops")
     output = output_path(options, path)
     items = open_items(source_path(options), options.split)
     truth = items.truth() if options.split == VAL else None  # before the work of predicting: labels may be broken

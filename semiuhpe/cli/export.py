@@ -1,12 +1,14 @@
 """``semiuhpe export``: writes a model as an ONNX or a TorchScript file, or as a checkpoint of the model alone."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.options import add_checkpoint
 from semiuhpe.config import FLAG, make_parser, require
 from semiuhpe.inference.export import export_onnx, export_torchscript
-from semiuhpe.models import load_checkpoint, network_choices, network_spec
+from semiuhpe.inference.export_onestage import export_onestage
+from semiuhpe.models import LoadedModel, load_checkpoint, network_choices, network_spec
 from semiuhpe.models.checkpoint import save_weights
 
 
@@ -36,6 +38,10 @@ def main(argv: Sequence[str]) -> int:
     if options.weights:
         save_weights(loaded, options.weights)
         print(f"{options.weights} written: the weights and description of {loaded.path}")
+    if network_spec(loaded.network).detects:
+        if options.onnx or options.torchscript:
+            _export_onestage(options, loaded)
+        return 0
     for path, export in ((options.onnx, export_onnx), (options.torchscript, export_torchscript)):
         if path:
             print(f"writing {path}: {loaded.network}, {loaded.image_size} px ...", flush=True)
@@ -43,3 +49,11 @@ def main(argv: Sequence[str]) -> int:
             told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
             print(f"{path} written; largest differences from PyTorch: {told}")
     return 0
+
+
+def _export_onestage(options: argparse.Namespace, loaded: LoadedModel) -> None:
+    require(not options.torchscript, f"--torchscript: {loaded.network} finds heads; it is exported with --onnx")
+    print(f"writing {options.onnx}: {loaded.network}, {loaded.image_size} px ...", flush=True)
+    differences = export_onestage(loaded, options.onnx)
+    told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+    print(f"{options.onnx} written; largest differences from PyTorch: {told}")

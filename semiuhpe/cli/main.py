@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from semiuhpe.cli import compare, embedding, export, features, inspect, prepare, quickstart, synth, tables
+from semiuhpe.cli import compare, embedding, export, features, inspect, prepare, quickstart, scenes, synth, tables
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
@@ -11,6 +11,7 @@ COMMANDS = {
     "prepare": (prepare.main, "write the head store of a raw dataset"),
     "inspect": (inspect.main, "say what is in a head store, draw its labels, or verify it"),
     "synth": (synth.main, "render a head store"),
+    "scenes": (scenes.main, "render a store of whole scenes with many heads"),
     "features": (features.main, "plot the features of unlabelled heads (t-SNE)"),
     "embedding": (embedding.main, "is near in a model's embedding near in rotation: neighbours, rank correlation"),
     "tables": (tables.main, "the paper's tables with the numbers of finished runs"),

@@ -60,9 +60,10 @@ class Summary:
         """The heads that should be there but can't be read."""
         return [head for head in self.dropped if head.broken]
 
-    def lines(self) -> list[str]:
+    def lines(self, what: str = "heads") -> list[str]:
+        """What to tell of it; ``what`` is counted."""
         complete = "" if self.expected is None else f"; a complete copy gives {self.expected}"
-        lines = [f"{self.kept} heads kept{complete}"]
+        lines = [f"{self.kept} {what} kept{complete}"]
         lines += [f"{count} of them: {note}" for note, count in self.notes.most_common()]
         left_out = Counter(head.reason for head in self.dropped if not head.broken)
         lines += [f"{count} left out: {reason}" for reason, count in left_out.most_common()]
@@ -188,7 +189,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
     try:
         found = list(importer.heads(picture))
     except DataError as error:
-        return [Dropped(_printable(picture.name), _printable(str(error)), broken=True)]
+        return [Dropped(printable(picture.name), printable(str(error)), broken=True)]
     image = None
     results: list[CroppedHead | Dropped] = []
     for head in found:
@@ -199,18 +200,18 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
                 image = read_image(picture) if image is None else image
                 head = _crop(importer, image, head, settings)
             except DataError as error:
-                head = Dropped(head.name, _printable(str(error)), broken=True)
-        results.append(replace(head, name=_printable(head.name)))
+                head = Dropped(head.name, printable(str(error)), broken=True)
+        results.append(replace(head, name=printable(head.name)))
     return results
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names of files need not be valid text; what can't be printed is escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSettings) -> CroppedHead:
-    rotation = _rotation(head)
+    rotation = rotation_of(head)
     quality = settings.quality if settings.loose else None
     if head.landmarks is None and head.box is None:
         size = min(settings.size, max(image.shape[:2])) if settings.loose else settings.size
@@ -228,7 +229,7 @@ def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSe
     return CroppedHead(head.name, crop, rotation, head.euler_deg, dict(head.attributes), head.notes)
 
 
-def _rotation(head: RawHead) -> np.ndarray | None:
+def rotation_of(head: RawHead) -> np.ndarray | None:
     """(3, 3) head to camera of a head's labels; DataError if they are not a rotation."""
     if head.rotation is not None:
         rotation = torch.from_numpy(np.asarray(head.rotation, dtype=np.float64))

@@ -1,6 +1,7 @@
 """Which heads of a labelled dataset are treated as labelled, and which as unlabelled."""
 
 import random
+from collections.abc import Sequence
 
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError
@@ -43,6 +44,35 @@ def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, Head
     random.Random(seed).shuffle(keys)
     held, left = ([i for key in part for i in groups[key]] for part in (keys[:count], keys[count:]))
     return store.view(sorted(left)), store.view(sorted(held))
+
+
+def split_sequences(names: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+    """A training and a test part of pictures that never share a folder, as BIWI's 70:30 protocol has it.
+
+    Pictures of one folder, such as the frames of one of BIWI's 24 sequences, stay together; without folders each
+    picture is alone. Which folders are which depends on their names and the share only.
+
+    Args:
+        names: of the pictures.
+        share: of the folders to train on, in (0, 1).
+
+    Returns:
+        Positions of the two parts, in order.
+
+    Raises:
+        ConfigError: the share leaves nothing on one of the two sides.
+    """
+    folders = [str(name).rpartition("/")[0] or str(name) for name in names]
+    order = sorted(set(folders))
+    count = round(len(order) * share)
+    if not 0 < count < len(order):
+        raise ConfigError(f"--sequence_share {share}: leaves nothing to train or to test on, of {len(order)} folders")
+    random.Random(_SEED_300WLP).shuffle(order)
+    first = set(order[:count])
+    return (
+        [i for i, folder in enumerate(folders) if folder in first],
+        [i for i, folder in enumerate(folders) if folder not in first],
+    )
 
 
 def split_store(store: HeadStore, ss_ratio: float) -> tuple[HeadStore, HeadStore]:

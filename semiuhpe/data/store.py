@@ -31,6 +31,8 @@ import numpy as np
 from semiuhpe.errors import StoreError
 
 FORMAT_VERSION = 2
+SCENES = "scenes"
+"""The ``kind`` of a store of whole scenes (:mod:`semiuhpe.data.scene_store`); head stores have none."""
 ATTRIBUTE = "attribute_"
 LABEL_SHAPES = {"rotation": (3, 3), "euler_deg": (3,), "box": (4,), "bounds": (4,), "scale": (), "names": ()}
 """What a head has of each label; attributes are as names."""
@@ -126,12 +128,7 @@ class HeadStore:
         return int(self.meta["size"])
 
     def _get(self, key: bytes) -> bytes | None:
-        environment = _environment(self.path)
-        try:
-            with environment.begin() as transaction:
-                return transaction.get(key)
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path}: is damaged ({error}); copy or make it again") from error
+        return stored_bytes(self.path, key)
 
     def _read_meta(self) -> dict[str, Any]:
         raw = self._get(b"__meta__")
@@ -139,8 +136,10 @@ class HeadStore:
             raise StoreError(f"{self.path}: is an LMDB environment, but not a head store (it has no __meta__)")
         try:
             meta = json.loads(raw)
+            if meta.get("kind") == SCENES:
+                raise StoreError(f"{self.path}: holds whole scenes, which --method onestage reads, not head crops")
             version, _ = meta["format_version"], int(meta["count"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{self.path}: its __meta__ is broken ({error}); make it again") from error
         if version != FORMAT_VERSION:
             raise StoreError(
@@ -166,6 +165,16 @@ class HeadStore:
 
     def _part(self, array: np.ndarray | None) -> np.ndarray | None:
         return None if array is None else array[self.indices]
+
+
+def stored_bytes(path: Path, key: bytes) -> bytes | None:
+    """What lies in a store under a key; StoreError if there is no store at the path, or it is damaged."""
+    environment = _environment(path)
+    try:
+        with environment.begin() as transaction:
+            return transaction.get(key)
+    except lmdb.Error as error:
+        raise StoreError(f"{path}: is damaged ({error}); copy or make it again") from error
 
 
 _environments: dict[Path, tuple[int, int, lmdb.Environment]] = {}

@@ -121,6 +121,8 @@ class StoreWriter:
         StoreError: the target exists, can't be written, or is being written by another process.
     """
 
+    _thing = "head"
+
     def __init__(self, path: str | os.PathLike, meta: Mapping[str, Any], overwrite: bool = False):
         self.path = Path(path)
         self.meta = dict(meta)
@@ -169,7 +171,11 @@ class StoreWriter:
             raise StoreError(f"{self.path}: head {name} has the labels {sorted(row)}, others {sorted(self._labels)}")
         for key, value in row.items():
             self._labels.setdefault(key, []).append(value)
-        self._waiting.append((b"%09d" % self._count, crop.encoded))
+        self._append(crop.encoded)
+
+    def _append(self, encoded: bytes) -> None:
+        """Puts the next picture under its number."""
+        self._waiting.append((b"%09d" % self._count, encoded))
         self._count += 1
         if len(self._waiting) >= _WRITE_BATCH:
             self._flush()
@@ -196,20 +202,24 @@ class StoreWriter:
 
     def _finish(self) -> None:
         if not self._count:
-            raise StoreError(f"{self.path}: no head was kept, so no store is written")
+            raise StoreError(f"{self.path}: no {self._thing} was kept, so no store is written")
+        arrays, added = self._packed()
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)
+        meta = {**added, **self.meta, "count": self._count}
+        self._waiting += [(b"__labels__", packed.getvalue()), (b"__meta__", json.dumps(meta).encode())]
+        self._flush()
+        self._environment.sync(True)
+
+    def _packed(self) -> tuple[dict[str, np.ndarray], Mapping[str, Any]]:
+        """The labels as arrays, and what follows from them about the store."""
         arrays = {
             key: np.array(values, dtype=np.str_)
             if key == "names" or key.startswith(ATTRIBUTE)
             else np.array(values, np.float32).reshape(-1, *LABEL_SHAPES[key])
             for key, values in self._labels.items()
         }
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)
-        labelled = "rotation" in self._labels
-        meta = {"format_version": FORMAT_VERSION, **self.meta, "count": self._count, "labelled": labelled}
-        self._waiting += [(b"__labels__", packed.getvalue()), (b"__meta__", json.dumps(meta).encode())]
-        self._flush()
-        self._environment.sync(True)
+        return arrays, {"format_version": FORMAT_VERSION, "labelled": "rotation" in self._labels}
 
     def _flush(self) -> None:
         try:

@@ -65,7 +65,7 @@ def export_onnx(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float
     graph = pose_graph(loaded)
 
     def write(temporary: Path) -> None:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 graph,
                 (_random_pictures(loaded, 2),),
@@ -94,12 +94,12 @@ def export_torchscript(loaded: LoadedModel, path: str | os.PathLike) -> dict[str
     graph = pose_graph(loaded)
 
     def write(temporary: Path) -> None:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             traced = torch.jit.trace(graph, _random_pictures(loaded, 2), check_trace=False)
             torch.jit.save(traced, str(temporary), _extra_files={"semiuhpe.json": json.dumps(_properties(loaded))})
 
     def run(temporary: Path, image: Tensor) -> list[np.ndarray]:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             return [output.numpy() for output in torch.jit.load(str(temporary))(image)]
 
     return _export(loaded, graph, Path(path), "--torchscript", write, run)
@@ -159,7 +159,7 @@ def _properties(loaded: LoadedModel) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporters' warnings and progress, which are of no use to who exports."""
     levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "onnx_ir")}
     for name in levels:

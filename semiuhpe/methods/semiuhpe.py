@@ -40,7 +40,7 @@ from semiuhpe.methods.supervised import (
 )
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
-from semiuhpe.models import create_model
+from semiuhpe.models import create_model, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import geodesic_deg
 
@@ -88,6 +88,10 @@ class Settings:
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ConfigError if an option of the method has an impossible value."""
+    require(
+        not network_spec(options.network).detects,
+        f"--network {options.network}: finds heads on whole pictures; it is trained with --method onestage",
+    )
     require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
     require(
         options.dynamic_thres or not options.running_thres,

@@ -21,6 +21,7 @@ class NetworkSpec:
     build: Callable[[bool], nn.Module]
     has_pretrained: bool
     image_size: int | None = None  # the one that it takes, if it takes no other
+    detects: bool = False  # finds heads on whole pictures (:mod:`semiuhpe.models.onestage`), not the pose of a crop
 
     def check_image_size(self, size: int) -> None:
         """Raises ConfigError if the network takes no pictures of this size."""

@@ -21,7 +21,7 @@ from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights
 @register_model("effinet", has_pretrained=True)
 def effinet(pretrained: bool) -> nn.Module:
     """EfficientNet-B4 (Tan and Le, ICML 2019)."""
-    network = _timm_model("effinet", "efficientnet_b4.ra2_in1k", pretrained)
+    network = timm_model("effinet", "efficientnet_b4.ra2_in1k", pretrained)
     network.classifier = pose_head(1792, (512, 128))
     return network
 
@@ -29,7 +29,7 @@ def effinet(pretrained: bool) -> nn.Module:
 @register_model("tinyvit", has_pretrained=True)
 def tinyvit(pretrained: bool) -> nn.Module:
     """TinyViT-21M (Wu et al., ECCV 2022), with its weights of ImageNet-1k alone."""
-    network = _timm_model("tinyvit", "tiny_vit_21m_224.in1k", pretrained)
+    network = timm_model("tinyvit", "tiny_vit_21m_224.in1k", pretrained)
     network.head.fc = pose_head(576, (128, 64))
     _rename_keys(network, {key: _released_tinyvit_key(key) for key in network.state_dict()})
     return network
@@ -67,7 +67,7 @@ def timm_network(model: str) -> NetworkSpec:
         raise ConfigError(f"--network {name}: timm has no weights of that tag; it has {', '.join(tags) or 'none'}")
 
     def build(pretrained: bool) -> nn.Module:
-        return TimmNet(spec, _timm_model(name, model, pretrained))
+        return TimmNet(spec, timm_model(name, model, pretrained))
 
     config = timm.models.get_pretrained_cfg(model)
     image_size = config.input_size[-1] if config and config.fixed_input_size else None
@@ -75,9 +75,18 @@ def timm_network(model: str) -> NetworkSpec:
     return spec
 
 
-def _timm_model(network: str, model: str, pretrained: bool) -> nn.Module:
-    """A model of timm without classifier; its weights are those in ``weights/`` if they are there, else fetched."""
-    options: dict[str, Any] = {}
+def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn.Module:
+    """A model of timm without classifier; its weights are those in ``weights/`` if they are there, else fetched.
+
+    Args:
+        network: its name here, for errors.
+        model: its name in timm.
+        pretrained: with weights.
+        options: further ones of ``timm.create_model``.
+
+    Raises:
+        ConfigError: the weights can't be had.
+    """
     if pretrained:
         config = timm.models.get_pretrained_cfg(model)
         hub = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"

@@ -36,16 +36,20 @@ def clean(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return jpeg(image, int(rng.integers(82, 98)))
 
 
-def wild(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random chain; every step is often absent, and strong rarely."""
+def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None, smallest: float = 0.3) -> np.ndarray:
+    """A random chain; every step is often absent, and strong rarely.
+
+    ``unit`` is the pixels in which blur counts, a 112th of the picture if None; ``smallest`` how much a picture may
+    lose of its resolution.
+    """
     size = image.shape[0]
-    unit = size / 112.0  # blur is given for pictures of 112 pixels
+    unit = size / 112.0 if unit is None else unit
     if rng.random() < 0.14:
         image = motion_blur(image, float(2.0 + 5.5 * rng.random() ** 1.5) * unit, float(rng.uniform(0, np.pi)))
     elif rng.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), float(0.5 + 1.1 * rng.random() ** 2) * unit)
     if rng.random() < 0.25:  # a small head, enlarged again
-        small = max(24, int(rng.uniform(0.3, 0.75) * size))
+        small = max(24, int(rng.uniform(smallest, 0.75) * size))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         how = int(rng.choice((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST), p=(0.5, 0.4, 0.1)))
         image = cv2.resize(image, (size, size), interpolation=how)

@@ -102,33 +102,44 @@ def _assemble(
     identity: Identity, rotation: np.ndarray, light: Light, distance: float, rng: np.random.Generator, wild: bool
 ) -> _Scene:
     """Head and everything around it, projected and lit."""
-    head, gloss, extras, enclosed = _dress(identity, _seen_from_below(rotation), rng, wild)
+    head, gloss, extras, enclosed = dress(identity, seen_from_below(rotation), rng, wild)
     if wild and rng.random() < HAND:
         hand = occluders.random_hand(rng, identity.skin, distance)
         hand.vertices[:, 2] -= np.float32(distance)
         extras.append(Mesh(hand.vertices @ rotation, hand.triangles, hand.albedo, hand.gloss))  # into head axes
-    vertices, triangles, albedo, gloss = _concatenate(head, gloss, extras)
-    normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
-    _face_the_camera(normals, len(head.vertices))
-    occlusion = np.ones(len(vertices), np.float32)
-    occlusion[: len(head.vertices)] = template().occlusion
-    colours = expose(shade(albedo, normals, occlusion, gloss, light), normals)
+    vertices, triangles, colours = lit_mesh(head, gloss, extras, rotation, light)
     camera = vertices @ rotation.T
     nearness = 1 / np.maximum(camera[:, 2:] + np.float32(distance), 0.3)  # unlike depth, linear on the image plane
     projected = np.concatenate([camera[:, :2] * nearness, nearness], 1)
     return _Scene(projected, triangles, colours, np.ascontiguousarray(projected[enclosed, :2].T))
 
 
-def _seen_from_below(rotation: np.ndarray) -> float:
+def lit_mesh(
+    head: Mesh, gloss: np.ndarray, extras: list[Mesh], rotation: np.ndarray, light: Light
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (N, 3) in head axes, triangles, and display colours (N, 3) of a head and what it wears under a light."""
+    vertices, triangles, albedo, gloss = _concatenate(head, gloss, extras)
+    normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
+    _face_the_camera(normals, len(head.vertices))
+    occlusion = np.ones(len(vertices), np.float32)
+    occlusion[: len(head.vertices)] = template().occlusion
+    colours = expose(shade(albedo, normals, occlusion, gloss, light), normals)
+    return vertices, triangles, colours
+
+
+def seen_from_below(rotation: np.ndarray) -> float:
     """1 where the camera looks up at the head so steeply that shoulders would hide it, 0 from other sides."""
     height_of_camera = -rotation[2, 1]  # of the direction to the camera, in head axes
     return float(smoothstep(height_of_camera, -0.32, -0.60))
 
 
-def _dress(
-    identity: Identity, from_below: float, rng: np.random.Generator, wild: bool
+def dress(
+    identity: Identity, from_below: float, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
 ) -> tuple[Mesh, np.ndarray, list[Mesh], np.ndarray]:
-    """The head with its highlights, what it wears, and the indices of the vertices that its box encloses."""
+    """The head with its highlights, what it wears, and the indices of the vertices that its box encloses.
+
+    ``face_mask`` is how often a wild head wears one.
+    """
     height = None
     if identity.style != "bald":
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
@@ -146,7 +157,7 @@ def _dress(
     if wild and rng.random() < GLASSES:
         worn_things += worn.random_glasses(rng, identity.coefficients)
     head, gloss = figure.build(identity, height, from_below, ears_pressed)
-    if wild and rng.random() < FACE_MASK:
+    if wild and rng.random() < face_mask:
         worn_things.append(worn.put_on_mask(head, rng, identity.coefficients))
     enclosed = _silhouette(height)
     if hanging is not None:

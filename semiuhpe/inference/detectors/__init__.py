@@ -7,7 +7,7 @@ import torch
 
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.detectors import bpjdet, given, yolo_onnx, yunet  # noqa: F401  (fills the registry)
+from semiuhpe.inference.detectors import bpjdet, given, onestage, yolo_onnx, yunet  # noqa: F401  (fills the registry)
 from semiuhpe.inference.detectors.base import (
     Detections,
     Detector,
@@ -30,7 +30,7 @@ def load_detector(
 
     Args:
         spec: ``kind:file``, one of :func:`list_detectors`: ``bpjdet:FILE.pt``, ``onnx:FILE.onnx``,
-            ``yunet:FILE.onnx``, ``boxes:FILE.json|csv`` or ``whole``.
+            ``yunet:FILE.onnx``, ``onestage:CKPT``, ``boxes:FILE.json|csv`` or ``whole``.
         device: where its network runs; those without one, and yunet, don't use it.
         min_score: heads with a lower score, in [0, 1], are left out; None for the kind's own threshold.
 

@@ -35,11 +35,15 @@ class Detections:
         scores: (N,) float32 in [0, 1].
         bodies: (N, 4) float32 box of the body that each head belongs to, NaN where none was found; None if the
             detector doesn't look for bodies.
+        rotations: (N, 3, 3) float32 head to camera, of detectors that see poses too; None of others.
+        entropy: (N,) float32 of the rotations' distributions, where there are rotations.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     bodies: np.ndarray | None = None
+    rotations: np.ndarray | None = None
+    entropy: np.ndarray | None = None
 
     def __iter__(self):
         return iter((self.boxes, self.scores))

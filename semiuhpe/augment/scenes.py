@@ -1,0 +1,101 @@
+"""Views of stored scenes for the one-stage network, batched on the device: one affine resampling each.
+
+A training view is a square piece of the picture, from half its longer side to more than all of it, mirrored in half of
+the cases, and turned by up to 45 degrees in a share of them. What lies beyond the picture is black.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.views import normalize, resample
+from semiuhpe.data.scene_labels import changed, compose, sort_out, turning
+from semiuhpe.data.scene_loading import SceneBatch
+
+FLIP_PROBABILITY = 0.5
+MAX_TURN_DEG = 45.0
+SCALE = (0.5, 1.15)
+"""Side of the piece that a view shows, in longer sides of the picture."""
+LIGHT = 0.25
+"""Contrast and brightness change by up to this, in ImageNet's deviations."""
+
+
+@dataclass
+class SceneView:
+    """Network inputs and what is to be found on them.
+
+    Attributes:
+        image: (B, 3, size, size) float32, normalised with ImageNet's mean and deviation.
+        box: (B, M, 4) corners in pixels, limited to the picture.
+        landmarks: (B, M, 5, 2) pixels, NaN where unknown.
+        rotation: (B, M, 3, 3) head to camera, as it is seen.
+        wanted: (B, M) bool, the heads that are to be found.
+        ignored: (B, M) bool, heads that may be found or not; what is neither is padding.
+    """
+
+    image: Tensor
+    box: Tensor
+    landmarks: Tensor
+    rotation: Tensor
+    wanted: Tensor
+    ignored: Tensor
+
+
+def training_view(batch: SceneBatch, size: int, turned: float, draws: Draws) -> SceneView:
+    """A random view.
+
+    Args:
+        batch: stored scenes.
+        size: side of the view in pixels.
+        turned: share of the views that are turned.
+        draws: all randomness.
+    """
+    count = len(batch)
+    mirrored = draws.chance(count, FLIP_PROBABILITY)
+    angle = (draws.uniform(count) * 2 - 1) * MAX_TURN_DEG * draws.chance(count, turned)
+    place, light = draws.uniform(count, 3), draws.uniform(count, 2) * 2 - 1
+    width, height = batch.extent.unbind(-1)
+    side = (SCALE[0] + (SCALE[1] - SCALE[0]) * place[:, 0]) * torch.maximum(width, height)
+    low = place[:, 1:] * (batch.extent - side[:, None])  # where a piece wider than the picture is, so are black rims
+    matrix = compose(_zoom(low, size / side), compose(turning(angle, width, height), _flip(mirrored, width)))
+    view = _view(batch, matrix, angle, mirrored, size)
+    contrast, brightness = (1 + LIGHT * light[:, 0]), LIGHT * light[:, 1]
+    view.image.mul_(contrast[:, None, None, None]).add_(brightness[:, None, None, None])
+    return view
+
+
+def plain_view(batch: SceneBatch, size: int) -> SceneView:
+    """The whole picture, its longer side made ``size``, in the top left corner: no randomness."""
+    zero = torch.zeros(len(batch), device=batch.image.device)
+    matrix = _zoom(zero[:, None].expand(-1, 2), size / batch.extent.amax(-1))
+    return _view(batch, matrix, zero, zero > 0, size)
+
+
+def _view(batch: SceneBatch, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor, size: int) -> SceneView:
+    """The view of matrices (B, 2, 3) from the stored picture to it."""
+    labels = changed(batch.labels, matrix, angle_deg, mirrored)
+    extent = torch.full_like(batch.extent, size)
+    box, wanted, ignored = sort_out(labels.box, batch.visible, extent)
+    image = normalize(resample(batch.image, _inverse(matrix), size))
+    return SceneView(image, box, labels.landmarks, labels.rotation, wanted, ignored)
+
+
+def _zoom(low: Tensor, scale: Tensor) -> Tensor:
+    """Takes the corner ``low`` (B, 2) to the origin and scales by (B,)."""
+    linear = torch.diag_embed(scale[:, None].expand(-1, 2))
+    return torch.cat([linear, -(low * scale[:, None])[..., None]], dim=-1)
+
+
+def _flip(mirrored: Tensor, width: Tensor) -> Tensor:
+    sign = 1.0 - 2.0 * mirrored.float()
+    zero, one = torch.zeros_like(sign), torch.ones_like(sign)
+    return torch.stack([sign, zero, mirrored * width, zero, one, zero], dim=-1).unflatten(-1, (2, 3))
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Of similarities, mirrored or not: the transpose over the squared scale."""
+    linear = matrix[..., :2]
+    inverse = linear.mT / linear.square().sum((-2, -1), keepdim=True) * 2
+    return torch.cat([inverse, -(inverse @ matrix[..., 2:])], dim=-1)

@@ -1,0 +1,143 @@
+"""Export of a one-stage model to ONNX, with decoding and non-maximum suppression.
+
+Inputs ``image`` (1, 3, S, S), float32, RGB in [0, 1], normalised with ImageNet's mean and deviation, and ``min_score``
+(), float32: heads with a lower score are left out, 0.5 is usual. Outputs for the n
+heads on it, the best first: ``boxes`` (n, 4), corners x1, y1, x2, y2 in pixels of the input; ``scores`` (n,);
+``landmarks`` (n, 5, 2) in pixels; ``rotation`` (n, 3, 3), head to camera; ``euler_deg`` (n, 3), pitch, yaw, roll;
+``entropy`` (n,).
+"""
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.ops import nms
+
+from semiuhpe.errors import ConfigError, SemiUHPEError, first_line
+from semiuhpe.inference.export import OPSET, quiet
+from semiuhpe.inference.pose_graph import PoseGraph
+from semiuhpe.models import LoadedModel
+from semiuhpe.models.onestage import anchor_boxes, decode_boxes, decode_landmarks
+from semiuhpe.models.onestage_decoding import CANDIDATES, MAX_IOU
+
+INPUTS = ("image", "min_score")
+OUTPUTS = ("boxes", "scores", "landmarks", "rotation", "euler_deg", "entropy")
+TOLERANCES = {"boxes": 0.05, "scores": 1e-4, "landmarks": 0.05, "rotation": 1e-3, "euler_deg": 0.5, "entropy": 1e-3}
+_COMPARED = 40  # anchors of a random picture that are compared, fewer after the suppression
+
+
+class SceneGraph(nn.Module):
+    """From one picture to the heads on it.
+
+    Args:
+        loaded: a one-stage model.
+    """
+
+    def __init__(self, loaded: LoadedModel):
+        super().__init__()
+        self.network = loaded.model
+        self.pose = PoseGraph(nn.Identity(), loaded.description)
+        size = loaded.image_size
+        self.register_buffer("anchors", anchor_boxes(size, size, torch.device("cpu")).clone(), persistent=False)
+
+    def forward(self, image: Tensor, min_score: Tensor) -> tuple[Tensor, ...]:
+        """The outputs named at the top of this module."""
+        outputs = self.network(image)
+        score, anchor = outputs.logit[0].sigmoid().topk(min(CANDIDATES, len(self.anchors)))
+        chosen = self.anchors[anchor]
+        box = decode_boxes(outputs.box[:, anchor], chosen)[0]
+        kept = nms(box, score, MAX_IOU)
+        # What scores low never suppresses what scores high, so the threshold may come after.
+        kept = kept[score[kept] >= min_score]
+        landmarks = decode_landmarks(outputs.landmarks[0, anchor], chosen)
+        # Poses of all candidates: their number is known to the exporter, that of the heads is not.
+        numbers = (box, score, landmarks, *self.pose(outputs.pose[0, anchor]))
+        return tuple(values[kept] for values in numbers)
+
+
+def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float]:
+    """Writes an ONNX file, and compares it with PyTorch on a few random pictures.
+
+    Args:
+        loaded: a one-stage model.
+        path: the file to write; there only when complete and compared.
+
+    Returns:
+        Largest differences from PyTorch, by output.
+
+    Raises:
+        ConfigError: packages are missing, the file can't be written, the network can't be exported, or the file doesn't
+            give what PyTorch gives.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  (torch's exporter needs it)
+    except ImportError as error:
+        raise ConfigError(f"--onnx: needs {error.name}; run pip install onnx onnxruntime onnxscript") from error
+    path = Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise ConfigError(f"--onnx {path}: is a folder, or its folder doesn't exist")
+    temporary = path.with_name(path.name + ".partial")
+    graph = SceneGraph(loaded).eval()
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                graph, (_picture(loaded, 0), torch.tensor(0.5)), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=list(INPUTS), output_names=list(OUTPUTS),
+            )  # fmt: skip
+        model = program.model_proto
+        described = {name: str(value) for name, value in asdict(loaded.description).items()}
+        onnx.helper.set_model_props(model, described | {"checkpoint": loaded.path.name})
+        onnx.save(model, str(temporary))
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+
+        def run(*inputs: Tensor) -> list[np.ndarray]:
+            return session.run(list(OUTPUTS), {name: given.numpy() for name, given in zip(INPUTS, inputs, strict=True)})
+
+        differences = compare(graph, loaded, run)
+        if not all(differences[name] <= tolerance for name, tolerance in TOLERANCES.items()):
+            raise ConfigError(f"--onnx {path}: not written, because it differs from PyTorch: {differences}")
+        temporary.replace(path)
+    except SemiUHPEError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"--onnx {path}: can't be written ({error})") from error
+    except Exception as error:  # exporters and onnxruntime fail in ways without a common base
+        reason = first_line(error.__cause__ or error)
+        raise ConfigError(f"--onnx {path}: {loaded.network} can't be exported ({reason})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return differences
+
+
+@torch.no_grad()
+def compare(
+    graph: SceneGraph, loaded: LoadedModel, run: Callable[[Tensor, Tensor], list[np.ndarray]]
+) -> dict[str, float]:
+    """Largest differences between the graph in PyTorch and ``run(image, min_score)``, infinite if they find different
+    numbers of heads.
+
+    On random pictures, with thresholds that the best anchors pass, so that there are heads to compare.
+    """
+    differences = dict.fromkeys(OUTPUTS, 0.0)
+    for seed in range(3):
+        image = _picture(loaded, seed)
+        min_score = graph.network(image).logit[0].sigmoid().topk(_COMPARED).values[-1] - 1e-6
+        expected, given = graph(image, min_score), [torch.from_numpy(part) for part in run(image, min_score)]
+        same = expected[0].shape == given[0].shape and len(expected[0]) > 0
+        partner = torch.cdist(expected[0], given[0]).argmin(1) if same else None  # equal scores have no order
+        for name, mine, theirs in zip(OUTPUTS, expected, given, strict=True):
+            worst = float((mine - theirs[partner]).abs().max()) if same else math.inf
+            differences[name] = worst if math.isnan(worst) else max(differences[name], worst)
+    return differences
+
+
+def _picture(loaded: LoadedModel, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, 3, loaded.image_size, loaded.image_size, generator=generator)

@@ -1,0 +1,55 @@
+"""Scenes with their heads drawn: boxes, landmarks, axes."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from semiuhpe.inference.draw import draw_axes
+
+FOUND, TRUE = (250, 220, 40), (255, 255, 255)
+"""RGB of the boxes that a network found, and of true ones."""
+_LANDMARK = (250, 80, 220)
+_AXIS = 0.5  # length in longer sides of the box
+
+
+def draw_heads(
+    image: np.ndarray,
+    corners: np.ndarray,
+    rotations: np.ndarray | None = None,
+    landmarks: np.ndarray | None = None,
+    scores: Sequence[float] | None = None,
+    color: tuple[int, int, int] = FOUND,
+) -> np.ndarray:
+    """A copy of a picture with heads on it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        corners: (N, 4) boxes x1, y1, x2, y2 in pixels.
+        rotations: (N, 3, 3) head to camera, drawn as axes.
+        landmarks: (N, 5, 2) pixels; NaN is not drawn.
+        scores: written above the boxes.
+        color: of the boxes.
+    """
+    drawn = image.copy()
+    for i, box in enumerate(np.asarray(corners, dtype=np.float64)):
+        left, top, right, bottom = (round(float(value)) for value in np.clip(box, -1e4, 1e4))
+        cv2.rectangle(drawn, (left, top), (right, bottom), color, 1)
+        if rotations is not None:
+            center, length = ((left + right) / 2, (top + bottom) / 2), _AXIS * max(right - left, bottom - top, 1)
+            drawn = draw_axes(drawn, rotations[i], center, length, thickness=1)
+        if landmarks is not None:
+            for x, y in landmarks[i][np.isfinite(landmarks[i]).all(-1)]:
+                cv2.circle(drawn, (round(float(x)), round(float(y))), 1, _LANDMARK, -1, cv2.LINE_AA)
+        if scores is not None:
+            text = f"{scores[i]:.2f}"
+            cv2.putText(drawn, text, (left, max(top - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.3, color, 1, cv2.LINE_AA)
+    return drawn
+
+
+def square(image: np.ndarray) -> np.ndarray:
+    """The picture in the top left corner of a square of its longer side, for a contact sheet."""
+    side = max(image.shape[:2])
+    canvas = np.full((side, side, 3), 255, np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    return canvas

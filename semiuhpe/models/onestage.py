@@ -1,0 +1,198 @@
+"""The one-stage network: heads and their rotations from a whole picture in a single pass.
+
+After RetinaFace (Deng et al., CVPR 2020) with a pose branch: three feature levels of a backbone (strides 8, 16, 32), a
+feature pyramid, a context module on each level, and four branches with two anchors per place, of 16/32, 64/128 and
+256/512 px. Anchors, box coding, feature pyramid, matching and suppression are torchvision's. Networks are named
+``onestage:<backbone>``, where the backbone is ``resnet18``, ``resnet50`` or ``timm:<name>``. The pose branch has the
+nine numbers of a rotation distribution, as all networks here.
+
+Boxes are corners x1, y1, x2, y2 in pixels of the network's input here. The five landmarks are, of the subject, right
+eye, left eye, tip of the nose, right and left corner of the mouth.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
+
+from semiuhpe.errors import ConfigError
+from semiuhpe.models.heads import OUTPUTS
+from semiuhpe.models.registry import NetworkSpec, create_model, network_spec, register_family
+from semiuhpe.models.timm_networks import timm_model
+
+STRIDES = (8, 16, 32)
+ANCHOR_SIZES = ((16, 32), (64, 128), (256, 512))
+ANCHORS_PER_PLACE = 2
+LANDMARKS = 5
+FAMILY = "onestage"
+BOX_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
+"""RetinaFace's variances of 0.1 for centres and 0.2 for sizes."""
+LANDMARK_SCALE = 0.1
+_PRIOR = 0.01  # share of heads among the anchors that training starts from (Lin et al., ICCV 2017)
+_TORCHVISION = {"resnet18": (128, 256, 512), "resnet50": (512, 1024, 2048)}
+
+
+class Outputs(NamedTuple):
+    """What the network says of each of A anchors, float32.
+
+    Attributes:
+        logit: (B, A) of a head being there.
+        box: (B, A, 4) coded against the anchor.
+        landmarks: (B, A, 10) likewise.
+        pose: (B, A, 9) parameter of a rotation distribution, row by row.
+    """
+
+    logit: Tensor
+    box: Tensor
+    landmarks: Tensor
+    pose: Tensor
+
+
+class ContextModule(nn.Module):
+    """Three receptive fields, 3x3, 5x5 and 7x7, side by side (Najibi et al., SSH, ICCV 2017)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        plain = {"activation_layer": None}
+        self.three = Conv2dNormActivation(width, width // 2, **plain)
+        self.shared = Conv2dNormActivation(width, width // 4)
+        self.five = Conv2dNormActivation(width // 4, width // 4, **plain)
+        self.seven = nn.Sequential(
+            Conv2dNormActivation(width // 4, width // 4), Conv2dNormActivation(width // 4, width // 4, **plain)
+        )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        shared = self.shared(feature)
+        return torch.relu(torch.cat([self.three(feature), self.five(shared), self.seven(shared)], dim=1))
+
+
+class OneStageNet(nn.Module):
+    """(B, 3, H, W) pictures, normalised with ImageNet's mean and deviation, to :class:`Outputs`.
+
+    H and W are multiples of 32.
+
+    Args:
+        backbone: a picture to a dictionary or list of three feature maps, at :data:`STRIDES`.
+        channels: of the three.
+    """
+
+    def __init__(self, backbone: nn.Module, channels: tuple[int, ...]):
+        super().__init__()
+        width = 256 if max(channels) >= 1024 else 64
+        self.backbone = backbone
+        self.pyramid = FeaturePyramidNetwork(list(channels), width, norm_layer=nn.BatchNorm2d)
+        self.context = nn.ModuleList(ContextModule(width) for _ in STRIDES)
+        self.pose_feature = nn.ModuleList(Conv2dNormActivation(width, width) for _ in STRIDES)
+        self.logit = _branches(width, 1)
+        self.box = _branches(width, 4)
+        self.landmarks = _branches(width, 2 * LANDMARKS)
+        self.pose = _branches(width, OUTPUTS)
+        for branch in self.logit:
+            nn.init.constant_(branch.bias, -math.log((1 - _PRIOR) / _PRIOR))
+
+    def forward(self, image: Tensor) -> Outputs:
+        features = self.backbone(image)
+        features = list(features.values()) if isinstance(features, dict) else features
+        pyramid = self.pyramid({str(level): feature for level, feature in enumerate(features)})
+        context = [module(feature) for module, feature in zip(self.context, pyramid.values(), strict=True)]
+        pose = [module(feature) for module, feature in zip(self.pose_feature, context, strict=True)]
+        return Outputs(
+            _per_anchor(self.logit, context).squeeze(-1),
+            _per_anchor(self.box, context),
+            _per_anchor(self.landmarks, context),
+            _per_anchor(self.pose, pose),
+        )
+
+
+def _branches(width: int, numbers: int) -> nn.ModuleList:
+    return nn.ModuleList(nn.Conv2d(width, ANCHORS_PER_PLACE * numbers, 1) for _ in STRIDES)
+
+
+def _per_anchor(branches: nn.ModuleList, features: list[Tensor]) -> Tensor:
+    """(B, A, numbers) float32 of all levels, in the order of :func:`anchor_boxes`."""
+    levels = []
+    for branch, feature in zip(branches, features, strict=True):
+        numbers = branch(feature).float().permute(0, 2, 3, 1)
+        levels.append(numbers.flatten(1).unflatten(1, (-1, branch.out_channels // ANCHORS_PER_PLACE)))
+    return torch.cat(levels, dim=1)
+
+
+@lru_cache(maxsize=16)
+def anchor_boxes(height: int, width: int, device: torch.device) -> Tensor:
+    """(A, 4) corners of all anchors of an input of the given size, level by level, row by row."""
+    generator = AnchorGenerator(ANCHOR_SIZES, ((1.0,),) * len(STRIDES))
+    generator.set_cell_anchors(torch.float32, device)
+    grids = [[math.ceil(height / stride), math.ceil(width / stride)] for stride in STRIDES]
+    strides = [[torch.tensor(stride, device=device)] * 2 for stride in STRIDES]
+    return torch.cat(generator.grid_anchors(grids, strides))
+
+
+def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """(B, A, 4) codes of boxes (B, A, 4) against anchors (A, 4); the inverse of :func:`decode_boxes`."""
+    flat = BOX_CODER.encode_single(boxes.flatten(0, 1), anchors.repeat(len(boxes), 1))
+    return flat.unflatten(0, boxes.shape[:2])
+
+
+def decode_boxes(codes: Tensor, anchors: Tensor) -> Tensor:
+    """(B, A, 4) corners of codes (B, A, 4)."""
+    flat = BOX_CODER.decode_single(codes.flatten(0, 1), anchors.repeat(len(codes), 1))
+    return flat.unflatten(0, codes.shape[:2])
+
+
+def encode_landmarks(points: Tensor, anchors: Tensor) -> Tensor:
+    """(B, A, 10) codes of landmarks (B, A, 5, 2): offsets from the anchor's centre, in tenths of its side."""
+    centre, side = _centre_and_side(anchors)
+    return ((points - centre) / (LANDMARK_SCALE * side)).flatten(-2)
+
+
+def decode_landmarks(codes: Tensor, anchors: Tensor) -> Tensor:
+    """(B, A, 5, 2) pixels; the inverse of :func:`encode_landmarks`."""
+    centre, side = _centre_and_side(anchors)
+    return codes.unflatten(-1, (LANDMARKS, 2)) * (LANDMARK_SCALE * side) + centre
+
+
+def _centre_and_side(anchors: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = anchors[:, None, :2], anchors[:, None, 2:]
+    return (low + high) / 2, high - low
+
+
+@register_family(FAMILY)
+def onestage(backbone: str) -> NetworkSpec:
+    """The network ``onestage:<backbone>``.
+
+    Raises:
+        ConfigError: there is no such backbone.
+    """
+    name = f"{FAMILY}:{backbone}"
+    if backbone not in _TORCHVISION and not backbone.startswith("timm:"):
+        known = ", ".join([*_TORCHVISION, "timm:<name>"])
+        raise ConfigError(f"--network {name}: unknown backbone; a one-stage network takes {known}")
+    known = network_spec(backbone)
+
+    def build(pretrained: bool) -> nn.Module:
+        features, channels = _features(name, backbone, pretrained)
+        return OneStageNet(features, channels)
+
+    return NetworkSpec(name, build, known.has_pretrained, known.image_size, detects=True)
+
+
+def _features(name: str, backbone: str, pretrained: bool) -> tuple[nn.Module, tuple[int, ...]]:
+    """The backbone without its head, and the channels of its levels at :data:`STRIDES`."""
+    if backbone in _TORCHVISION:
+        layers = {f"layer{number}": str(number) for number in (2, 3, 4)}
+        return IntermediateLayerGetter(create_model(backbone, pretrained), layers), _TORCHVISION[backbone]
+    model = backbone.removeprefix("timm:")
+    try:
+        features = timm_model(name, model, pretrained, features_only=True, out_indices=(-3, -2, -1))
+        found = tuple(features.feature_info.reduction())
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        raise ConfigError(f"--network {name}: timm gives no feature levels of this model; choose another") from error
+    if found != STRIDES:
+        raise ConfigError(f"--network {name}: has feature levels at strides {found}, not {STRIDES}; choose another")
+    return features, tuple(features.feature_info.channels())

@@ -1,0 +1,72 @@
+"""From the one-stage network's numbers to heads: decoding, thresholds, non-maximum suppression, rotations."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
+from semiuhpe.models.onestage import Outputs, decode_boxes, decode_landmarks
+
+MIN_SCORE, MAX_IOU = 0.5, 0.4
+"""What is shown to people; RetinaFace's threshold of suppression."""
+CANDIDATES, MOST_FOUND = 500, 100
+"""Anchors of a picture that enter the suppression, and heads that leave it, the best ones."""
+
+
+class FoundHeads(NamedTuple):
+    """Heads on the pictures of a batch, those of the first one first, each picture's best first.
+
+    Attributes:
+        picture: (N,) its number in the batch.
+        box: (N, 4) corners in pixels of the network's input.
+        score: (N,).
+        landmarks: (N, 5, 2) pixels.
+        rotation: (N, 3, 3) head to camera, as it is seen.
+        entropy: (N,) of the rotation's distribution.
+    """
+
+    picture: Tensor
+    box: Tensor
+    score: Tensor
+    landmarks: Tensor
+    rotation: Tensor
+    entropy: Tensor
+
+
+def find_heads(
+    outputs: Outputs, anchors: Tensor, distribution: str, min_score: float = MIN_SCORE, max_iou: float = MAX_IOU
+) -> FoundHeads:
+    """The heads that the network sees.
+
+    Args:
+        outputs: of the network.
+        anchors: (A, 4) corners.
+        distribution: name of that of the nine numbers.
+        min_score: heads with a lower score are left out.
+        max_iou: of two boxes that overlap more, the one with the lower score is left out.
+
+    Raises:
+        NonFiniteParameterError: predictions are not finite (looked at on the CPU only).
+    """
+    scores, index = outputs.logit.sigmoid().topk(min(CANDIDATES, len(anchors)), dim=1)
+    picture, rank = (scores >= min_score).nonzero(as_tuple=True)
+    anchor = index[picture, rank]
+    score = scores[picture, rank]
+    box = decode_boxes(outputs.box[picture, anchor][None], anchors[anchor])[0]
+    kept = batched_nms(box, score, picture, max_iou)
+    kept = kept[_best_of_each(picture[kept], len(scores))]
+    picture, anchor = picture[kept], anchor[kept]
+    landmarks = decode_landmarks(outputs.landmarks[picture, anchor], anchors[anchor])
+    pose = DISTRIBUTIONS[distribution](output_parameter(outputs.pose[picture, anchor]))
+    return FoundHeads(picture, box[kept], score[kept], landmarks, pose.mode(), pose.entropy())
+
+
+def _best_of_each(picture: Tensor, pictures: int) -> Tensor:
+    """Positions of the first :data:`MOST_FOUND` heads of each picture, picture after picture."""
+    order = picture.argsort(stable=True)
+    counts = picture.bincount(minlength=pictures)
+    first = (counts.cumsum(0) - counts)[picture[order]]
+    rank = torch.arange(len(order), device=order.device) - first
+    return order[rank < MOST_FOUND]

@@ -1,0 +1,237 @@
+"""Face masks drawn onto pictures: fitted to a head's landmarks (or its box) and rotation, in perspective.
+
+The mask is a piece of the mean head's skin, lifted off the face, painted and lit. The mean head is placed so that its
+landmarks meet those of the picture; it also hides the part of the mask that lies behind the face, so that a head from
+behind gets none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+import sim3dr
+
+from . import surface
+from .head import template
+from .regions import smoothstep
+from .scenes import landmark_vertices
+from .solids import Mesh, join, mirrored, tube
+
+DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks tell the size in the picture, not the distance
+LEAST_SHARE = 0.01  # of the head's box that a mask covers, else the head is not called masked
+_FINE = 3  # masks are drawn so much larger, and averaged
+_SMALLEST_PX = 10.0  # heads of less are left alone
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Where a mask lies on the mean head, and how it stands off it.
+
+    Attributes:
+        upper, lower: height of its edges in the middle and at the sides.
+        reach: how far to the back its sides go, as z.
+        tent: radii of the ellipsoid about the mouth that the cloth is stretched over; None where it follows the skin.
+    """
+
+    upper: tuple[float, float]
+    lower: tuple[float, float]
+    reach: float
+    tent: tuple[float, float, float] | None = None
+
+
+SHAPES = {
+    "surgical": _Shape((-0.20, -0.32), (-1.16, -0.61), 0.16, (0.50, 0.50, 0.575)),
+    "cup": _Shape((-0.16, -0.40), (-1.12, -0.80), 0.30, (0.46, 0.48, 0.66)),
+    "cloth": _Shape((-0.26, -0.30), (-1.18, -0.62), 0.10),
+    "bandana": _Shape((-0.14, -0.16), (-1.30, -1.00), -0.15, (0.52, 0.55, 0.56)),
+    "low": _Shape((-0.56, -0.50), (-1.20, -0.68), 0.20),  # worn below the nose
+}
+STRAPS = ("surgical", "cup", "low")
+TEXTURES = ("plain", "stripes", "dots", "checks", "patches")
+
+
+def draw_mask(
+    image: np.ndarray, rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray, rng: np.random.Generator
+) -> bool:
+    """Draws a random mask onto a head, in place.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        rotation: (3, 3) head to camera, as it is seen.
+        landmarks: (5, 2) pixels, see :mod:`semiuhpe.models.onestage`; where one is NaN the box is used instead.
+        box: (4,) x, y, w, h of the head.
+        rng: the only source of randomness.
+
+    Returns:
+        Whether the mask is seen: not on heads that are too small, or from behind.
+    """
+    name = list(SHAPES)[rng.integers(len(SHAPES))]
+    mesh = _mask_mesh(name, rng)
+    light = rng.normal(0, 1, 3) * (0.7, 0.7, 0.2) + (0, -0.4, -1)
+    if max(box[2:]) < _SMALLEST_PX:
+        return False
+    scale, shift = fit_head(rotation, landmarks, box)
+    vertices = _on_picture(mesh.vertices, rotation, scale, shift)
+    normals = sim3dr.vertex_normals(mesh.vertices, mesh.triangles) @ rotation.T
+    facing = np.abs(normals @ (light / np.linalg.norm(light))).astype(np.float32)
+    level = _brightness(image, box)
+    colours = np.clip(mesh.albedo * (0.45 + 0.6 * facing)[:, None] * level, 0, 1)
+    low = np.maximum(np.floor(vertices[:, :2].min(0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(vertices[:, :2].max(0)).astype(int) + 2, image.shape[1::-1])
+    if (high <= low).any():
+        return False
+    covered = _paint(image[low[1] : high[1], low[0] : high[0]], vertices, mesh.triangles, colours, low, rotation, scale,
+                     shift)  # fmt: skip
+    return bool(covered > LEAST_SHARE * box[2] * box[3])
+
+
+def fit_head(rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scale and shift (2,) in pixels that put the mean head, projected from :data:`DISTANCE`, where a head is.
+
+    By least squares over the landmarks if all are known, else so that the head's outline fills the box.
+    """
+    if np.isfinite(landmarks).all():
+        points = _projected(_mean_landmarks(), rotation)[:, :2]
+        target = np.asarray(landmarks, np.float64)
+        centred, wanted = points - points.mean(0), target - target.mean(0)
+        scale = max((centred * wanted).sum() / (centred**2).sum(), 0.0)
+        return float(scale), target.mean(0) - scale * points.mean(0)
+    t = template()
+    points = _projected(t.vertices[t.part["skin"]], rotation)[:, :2]
+    low, high = points.min(0), points.max(0)
+    scale = float(np.sqrt(box[2] * box[3] / (high - low).prod()))
+    return scale, np.asarray(box[:2]) + np.asarray(box[2:]) / 2 - scale * (low + high) / 2
+
+
+def _paint(
+    image: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray, corner: np.ndarray,
+    rotation: np.ndarray, scale: float, shift: np.ndarray,
+) -> float:  # fmt: skip
+    """Draws onto a part of the picture that begins at a corner, in place; how many pixels are covered."""
+    height, width = (side * _FINE for side in image.shape[:2])
+    t = template()
+    face = _on_picture(0.985 * t.vertices[t.part["skin"]], rotation, scale, shift)
+    depth = np.full((height, width), -np.inf, np.float32)
+    ones = np.ones((len(face), 1), np.float32)
+    sim3dr.rasterize(_enlarged(face, corner), t.triangles["skin"], ones, height=height, width=width, depth=depth)
+    layered = np.concatenate([colours, np.ones((len(colours), 1))], 1).astype(np.float32)
+    drawn = sim3dr.rasterize(_enlarged(vertices, corner), triangles, layered, height=height, width=width, depth=depth)
+    small = cv2.resize(drawn, image.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+    alpha = small[..., 3:] / 255
+    image[:] = np.clip(image * (1 - alpha) + small[..., :3] + 0.5, 0, 255).astype(np.uint8)
+    return float(alpha.sum())
+
+
+def _enlarged(vertices: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    moved = vertices.copy()
+    moved[:, :2] = (vertices[:, :2] - corner) * _FINE - 0.5
+    return moved
+
+
+def _on_picture(points: np.ndarray, rotation: np.ndarray, scale: float, shift: np.ndarray) -> np.ndarray:
+    projected = _projected(points, rotation)
+    projected[:, :2] = projected[:, :2] * scale + shift
+    return projected.astype(np.float32)
+
+
+def _projected(points: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """(N, 3) x, y on the plane through the head's origin, and nearness."""
+    camera = points @ np.asarray(rotation, np.float64).T
+    nearness = DISTANCE / (DISTANCE + camera[:, 2:])
+    return np.concatenate([camera[:, :2] * nearness, nearness], 1)
+
+
+@cache
+def _mean_landmarks() -> np.ndarray:
+    return np.stack([template().vertices[index].mean(0) for index in landmark_vertices()])
+
+
+def _brightness(image: np.ndarray, box: np.ndarray) -> float:
+    """How bright a mask is to be, so that it looks lit as the head is."""
+    x, y, w, h = box
+    left, top = max(int(x), 0), max(int(y), 0)
+    part = image[top : max(int(y + h), top + 1), left : max(int(x + w), left + 1)]
+    return float(np.clip(part.mean() / 110, 0.35, 1.15)) if part.size else 1.0
+
+
+def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
+    """A mask in head axes, coloured."""
+    vertices, triangles = _cover(name)
+    colour, second = (_colour(rng) for _ in range(2))
+    pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], vertices, rng)[:, None]
+    albedo = colour + pattern * (second - colour)
+    vertices = vertices.copy()
+    if name == "surgical" and rng.random() < 0.6:  # pleats
+        pleat = np.sin(55 * vertices[:, 1])
+        vertices *= (1 + 0.008 * pleat)[:, None]
+        albedo = albedo * (1 + 0.06 * pleat)[:, None]
+    mesh = Mesh(vertices, triangles, np.clip(albedo, 0, 1).astype(np.float32), 0.0)
+    if name not in STRAPS or rng.random() < 0.3:
+        return mesh
+    straps = _straps()
+    white = np.full((len(straps.vertices), 3), rng.uniform(0.5, 0.95), np.float32)
+    return join([mesh, Mesh(straps.vertices, straps.triangles, white, 0.0)])
+
+
+def _colour(rng: np.random.Generator) -> np.ndarray:
+    usual = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.08, 0.08, 0.09), (0.5, 0.75, 0.7), (0.85, 0.7, 0.75))
+    return np.array(usual[rng.integers(len(usual))]) if rng.random() < 0.6 else rng.uniform(0.05, 0.95, 3)
+
+
+def _pattern(texture: str, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) in [0, 1]: where the second colour is."""
+    around, height = np.arctan2(v[:, 0], v[:, 2]), v[:, 1]
+    angle, frequency = rng.uniform(0, np.pi), rng.uniform(8, 22)
+    first = np.sin(frequency * (np.cos(angle) * around + np.sin(angle) * height) + rng.uniform(0, 6))
+    second = np.sin(frequency * (np.cos(angle) * height - np.sin(angle) * around) + rng.uniform(0, 6))
+    if texture == "stripes":
+        return (first > 0).astype(np.float64)
+    if texture == "dots":
+        return ((first > 0.5) & (second > 0.5)).astype(np.float64)
+    if texture == "checks":
+        return ((first > 0).astype(np.float64) + (second > 0)) / 2
+    if texture == "patches":
+        return smoothstep(np.sin(0.3 * frequency * around + 5 * first) + np.sin(0.4 * frequency * height), -0.4, 0.4)
+    return np.zeros(len(v))
+
+
+@cache
+def _cover(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (n, 3) of a mask on the mean head, which are those of the skin lifted, and triangles."""
+    shape, t = SHAPES[name], template()
+    skin = t.vertices[t.part["skin"]]
+    x, y, z = np.abs(skin[:, 0]), skin[:, 1], skin[:, 2]
+    side = smoothstep(x, 0.12, 0.66)
+    upper = shape.upper[0] + (shape.upper[1] - shape.upper[0]) * side
+    lower = shape.lower[0] + (shape.lower[1] - shape.lower[0]) * side
+    inside = (y < upper) & (y > lower) & (z > shape.reach)
+    triangles = t.triangles["skin"] - t.part["skin"].start
+    triangles = triangles[inside[triangles].all(1)]
+    index, triangles = np.unique(triangles, return_inverse=True)
+    lifted = t.outwards[index] * (_cloth_radius(skin[index], t.outwards[index], shape) + 0.03)[:, None]
+    return lifted.astype(np.float64), triangles.reshape(-1, 3).astype(np.int32)
+
+
+def _cloth_radius(skin: np.ndarray, direction: np.ndarray, shape: _Shape) -> np.ndarray:
+    """(n,) how far out the cloth lies along directions from the head's origin: on the skin or on the tent."""
+    own = np.linalg.norm(skin, axis=1)
+    if shape.tent is None:
+        return own
+    radius = np.full(len(skin), 1.7, np.float32)
+    radii = np.array(shape.tent, np.float32)
+    for _ in range(40):  # sphere tracing, from outside
+        points = direction * radius[:, None]
+        tent = (np.linalg.norm((points - np.array([0, -0.62, 0.60], np.float32)) / radii, axis=1) - 1) * radii.min()
+        radius -= 0.7 * np.minimum(surface.head_distance(points), tent)
+    return np.maximum(radius, own)
+
+
+@cache
+def _straps() -> Mesh:
+    upper = tube([(0.58, -0.34, 0.58), (0.74, -0.10, 0.20), (0.82, 0.08, -0.10)], 0.016, 4)
+    lower = tube([(0.56, -0.68, 0.45), (0.74, -0.50, 0.10), (0.80, -0.36, -0.08)], 0.016, 4)
+    return join([upper, mirrored(upper), lower, mirrored(lower)])

@@ -1,0 +1,104 @@
+"""Scene stores that the project can make for itself: rendered scenes, with masked and turned copies."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from semiuhpe.data.loading import forking_workers, own_process_group
+from semiuhpe.data.scene_store import SceneHeads, SceneWriter, scene_meta
+from semiuhpe.data.store_writer import JPEG_QUALITY, encode
+from semiuhpe.synthetic.masks import draw_mask
+from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.scenes import render_scene
+
+RENDERED = "semiuhpe scenes"
+MAX_TURN_DEG = 45.0
+MASK_VISIBLE = 0.7
+"""Heads of which less is seen get no mask: it would lie on what covers them."""
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """A set of rendered scenes; each is a function of the seed and its number alone.
+
+    Attributes:
+        count: number of scenes.
+        most_heads: on a scene.
+        domain: one of :data:`semiuhpe.synthetic.scene.DOMAINS`.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        seed: of everything random.
+        size: side of the pictures in pixels.
+        masked: share of the heads that get a mask; the others are the same as without.
+        turned: share of the scenes that are turned by up to 45 degrees; the others are the same as without.
+    """
+
+    count: int
+    most_heads: int
+    domain: str
+    range: str
+    seed: int
+    size: int
+    masked: float = 0.0
+    turned: float = 0.0
+
+
+def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
+    """Renders a set of scenes into a store.
+
+    Raises:
+        StoreError: the target exists, or can't be written.
+    """
+    rng = np.random.default_rng([scenes.seed, 0])
+    rotations = random_rotations(scenes.count * scenes.most_heads, rng, scenes.range)
+    rotations = rotations.reshape(scenes.count, scenes.most_heads, 3, 3)
+    meta = scene_meta(
+        dataset=f"synthetic-{scenes.domain}",
+        split="rendered",
+        size=scenes.size,
+        full_range=scenes.range == "full",
+        source=RENDERED,
+        settings=asdict(scenes),
+    )
+    jobs = ((scenes, number, rotations[number]) for number in range(scenes.count))
+    with SceneWriter(path, meta, overwrite) as writer:
+        rendered = _rendered(jobs, workers)
+        named = tqdm(rendered, total=scenes.count, desc=f"rendering {Path(path).name}", disable=None)
+        for number, (encoded, heads, turn_deg) in enumerate(named):
+            writer.add_scene(f"{number:06d}", encoded, (scenes.size, scenes.size), heads, turn_deg)
+
+
+def mask_some(
+    image: np.ndarray, heads: SceneHeads, rng: np.random.Generator, share: float
+) -> tuple[np.ndarray, SceneHeads]:
+    """The picture with masks on a random share of the heads, and the heads, which say who wears one."""
+    image, masked = image.copy(), heads.masked.copy()
+    for i in range(len(heads)):
+        if rng.random() < share and heads.visible[i] >= MASK_VISIBLE and not masked[i]:
+            masked[i] = draw_mask(image, heads.rotation[i], heads.landmarks[i], heads.box[i], rng)
+    return image, replace(heads, masked=masked)
+
+
+def _rendered(jobs, workers: int) -> Iterator[tuple[bytes, SceneHeads, float]]:
+    if workers <= 1:
+        yield from map(_render, jobs)
+        return
+    # Forked workers touch numpy, OpenCV and the renderer only, never torch, whose threads don't survive a fork.
+    with forking_workers():
+        pool = multiprocessing.get_context("fork").Pool(workers, own_process_group, (0,))
+    with pool:
+        yield from pool.imap(_render, jobs, chunksize=8)
+
+
+def _render(job: tuple[SceneSet, int, np.ndarray]) -> tuple[bytes, SceneHeads, float]:
+    scenes, number, rotations = job
+    changes = np.random.default_rng([scenes.seed, 2, number])
+    turn_deg = changes.uniform(-MAX_TURN_DEG, MAX_TURN_DEG) if changes.random() < scenes.turned else 0.0
+    rng = np.random.default_rng([scenes.seed, 1, number])
+    scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg)
+    image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)
+    return encode(image, JPEG_QUALITY), heads, turn_deg
