@@ -18,10 +18,13 @@ from semiuhpe.cli.train import check_options
 from semiuhpe.cli.variants import PLAIN, train_once, variant
 from semiuhpe.config import FLAG, parse, positive_int, require
 from semiuhpe.data.experiment import DATASETS, open_labelled, store_path
+from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.models import load_checkpoint
+from semiuhpe.synthetic import scene_stores
+from semiuhpe.synthetic.scene_stores import SceneSet
 from semiuhpe.synthetic.stores import RENDERED, SyntheticSet, write_store
 from semiuhpe.training.run_folder import read_scalars
 
@@ -86,18 +89,20 @@ def render_stores(options: argparse.Namespace, counts: Counts) -> None:
         render_once(heads, paths[option], options.workers, options.again)
 
 
-def render_once(heads: SyntheticSet, path: Path, workers: int, again: bool = False) -> None:
-    """Renders a store unless the same heads are there already.
+def render_once(what: SyntheticSet | SceneSet, path: Path, workers: int, again: bool = False) -> None:
+    """Renders a store of heads or scenes, unless the same are there already.
 
     Raises:
-        ConfigError: there is a store of heads that were not rendered.
+        ConfigError: there is a store that was not rendered.
     """
+    scenes = isinstance(what, SceneSet)
     if path.exists():
-        meta = HeadStore(path).meta
-        require(meta.get("source") == RENDERED, f"{path}: its heads were not rendered, so it is not replaced")
-        if meta["settings"] == asdict(heads) and not again:
+        meta = (SceneStore if scenes else HeadStore)(path).meta
+        source = scene_stores.RENDERED if scenes else RENDERED
+        require(meta.get("source") == source, f"{path}: was not rendered, so it is not replaced")
+        if meta["settings"] == asdict(what) and not again:
             return
-    write_store(heads, path, workers, overwrite=True)
+    (scene_stores.write_scenes if scenes else write_store)(what, path, workers, overwrite=True)
 
 
 def check_targets(options: argparse.Namespace, paths: dict[str, Path]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from semiuhpe.cli import tables_clerf, tables_synthetic
+from semiuhpe.cli import tables_clerf, tables_onestage, tables_synthetic
 from semiuhpe.config import make_parser, require
 from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
 from semiuhpe.evaluation.results import write_whole
@@ -49,6 +49,12 @@ def clerf(argv: Sequence[str]) -> int:
     return _show(tables_clerf.tables(options), options.output)
 
 
+def onestage(argv: Sequence[str]) -> int:
+    """One-stage models and head crops on rendered scenes; see :mod:`semiuhpe.cli.tables_onestage`."""
+    options = tables_onestage.parse_options(argv)
+    return _show(tables_onestage.tables(options), options.output)
+
+
 def _show(tables: Sequence[Table] | None, folder: Path) -> int:
     """Prints and writes tables whose runs were trained for them; None says that a signal has stopped the training."""
     if tables is None:
@@ -72,5 +78,10 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
     print(f"written to {folder}: {names}")
 
 
-TABLES: dict[str, Callable[[Sequence[str]], int]] = {"paper": paper, "synthetic": synthetic, "clerf": clerf}
+TABLES: dict[str, Callable[[Sequence[str]], int]] = {
+    "paper": paper,
+    "synthetic": synthetic,
+    "clerf": clerf,
+    "onestage": onestage,
+}
 """What ``semiuhpe tables`` knows."""

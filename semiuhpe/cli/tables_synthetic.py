@@ -19,7 +19,7 @@ from semiuhpe.config import natural, parse, positive_int, require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
-from semiuhpe.evaluation.tables import Row, Table
+from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.models import load_checkpoint
 from semiuhpe.synthetic.stores import SyntheticSet
 
@@ -137,7 +137,7 @@ def error_of(options: argparse.Namespace, folder: Path) -> float:
 def ratio_table(options: argparse.Namespace, by_ratio: dict[float, Errors]) -> Table:
     """Error of each model at each labelled share."""
     rows = [
-        Row([model], [cell(by_ratio[ratio][model]) for ratio in options.ratios])
+        Row([model], [mean_and_deviation(list(by_ratio[ratio][model].values())) for ratio in options.ratios])
         for model in (SUPERVISED, BASELINE, SEMIUHPE)
     ]
     columns = [f"{100 * ratio:g}% labelled" for ratio in options.ratios]
@@ -152,16 +152,9 @@ def ablation_table(options: argparse.Namespace, errors: Errors) -> Table:
     for name in ABLATION:
         differences = [errors[name][seed] - whole[seed] for seed in whole]
         worse = f"{statistics.mean(differences):+.2f}" if errors[name] is not whole else ""
-        rows.append(Row([name], [cell(errors[name]), worse]))
+        rows.append(Row([name], [mean_and_deviation(list(errors[name].values())), worse]))
     title = f"Rendered wild heads, {100 * options.ablation_ratio:g}% labelled: what each part of SemiUHPE does"
     return Table("synthetic_ablation", title, ["method"], ["error", "worse by"], rows, notes(options))
-
-
-def cell(errors: dict[str, float]) -> str:
-    """Mean over the seeds, and their standard deviation."""
-    values = list(errors.values())
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def notes(options: argparse.Namespace) -> list[str]:

@@ -14,8 +14,9 @@ from semiuhpe.data.splits import hold_out, split_store
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError, StoreError
 
-_OWN_PICTURES = "folder"  # the importer of a user's own heads, which is no dataset's name
-DATASETS = tuple(name for name in IMPORTERS if name != _OWN_PICTURES)
+_FOLDER = "folder"
+_NO_DATASETS = (_FOLDER, "scenes")  # the importers of what a user has made
+DATASETS = tuple(name for name in IMPORTERS if name not in _NO_DATASETS)
 """Names that ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know; others are paths."""
 EVALUATION_SPLITS = {name: "val" for name in DATASETS if "val" in IMPORTERS[name].SPLITS[1:]}
 """Datasets that are trained on one split and evaluated on another."""
@@ -114,8 +115,8 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
     if path.exists():
         store = Path("data") / f"{path.stem}.lmdb"
         raise StoreError(
-            f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_OWN_PICTURES} --source {path} "
-            f"--out {store}`, or with the dataset's name in place of `{_OWN_PICTURES}`: {', '.join(DATASETS)}"
+            f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_FOLDER} --source {path} "
+            f"--out {store}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(DATASETS)}"
         )
     raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(DATASETS)}) nor a path that exists")
 

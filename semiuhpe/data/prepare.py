@@ -247,6 +247,8 @@ def read_image(picture: Picture) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a listed picture; DataError if it can't be decoded."""
     if isinstance(picture.image, np.ndarray):
         return picture.image
+    if callable(picture.image):
+        return picture.image()
     try:
         with Image.open(picture.image) as image:
             turned = ImageOps.exif_transpose(image) if picture.upright else image

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +12,12 @@ class Missing(NamedTuple):
     """A cell without a number, and the command that would fill it."""
 
     command: str
+
+
+def mean_and_deviation(values: Sequence[float], digits: int = 2) -> str:
+    """A cell: the mean over seeds, and their standard deviation if there are several."""
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 @dataclass(frozen=True)

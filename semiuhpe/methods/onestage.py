@@ -2,7 +2,8 @@
 
 Per step: a random view of whole scenes, in the worker with masks on a share of the heads, on the device mirrored, cut
 and turned with the labels; the network's numbers for all anchors; the losses of class, box, landmarks and pose
-(:mod:`semiuhpe.methods.onestage_loss`). Optimised by SGD, the learning rate divided by ten at 70 and at 90 percent.
+(:mod:`semiuhpe.methods.onestage_loss`). Optimised by SGD (or AdamW), the learning rate divided by ten at 70 and at 90
+percent.
 """
 
 import argparse
@@ -36,7 +37,8 @@ from semiuhpe.synthetic.scene_stores import mask_some
 
 METRICS = DETECTION_METRICS
 SCENES = "scenes"
-MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+SGD, ADAMW = "sgd", "adamw"
+MOMENTUM, WEIGHT_DECAY = 0.9, {SGD: 5e-4, ADAMW: 0.05}
 LR_STEPS, LR_FACTOR = (0.7, 0.9), 0.1
 _PREVIEW_PX = 96
 
@@ -45,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this method."""
     group = parser.add_argument_group("one stage")
     group.add_argument("--class_loss", choices=(MINING, FOCAL), default=MINING, help="hardest 7 negatives, or focal")
+    group.add_argument("--optimizer", choices=(SGD, ADAMW), default=SGD, help="adamw learns faster from random weights")
     group.add_argument("--masked_share", type=float, default=0.0, help="heads that get a mask in training, 0 to 1")
     group.add_argument("--turned_share", type=float, default=0.0, help="views that are turned by up to 45 degrees")
     group.add_argument(
@@ -74,6 +77,7 @@ def run_name(options: argparse.Namespace) -> str:
     """The name of a variant in the run folders, such as ``onestage-resnet50_s256_b16_M0.3_T0.5``."""
     parts = [options.network.replace(":", "-"), f"s{options.image_size}", f"b{options.batch_size}"]
     parts += [options.class_loss] if options.class_loss != MINING else []
+    parts += [options.optimizer] if options.optimizer != SGD else []
     parts += [options.distribution] if options.distribution != "matrixFisher" else []
     shares = {"M": options.masked_share, "T": options.turned_share}
     return "_".join(parts + [f"{name}{share:g}" for name, share in shares.items() if share])
@@ -132,9 +136,11 @@ def create_student(options: argparse.Namespace, pretrained: bool) -> nn.Module:
 
 
 def create_optimizer(options: argparse.Namespace, student: nn.Module) -> torch.optim.Optimizer:
-    """SGD with momentum."""
-    parameters = list(student.parameters())
-    optimizer = torch.optim.SGD(parameters, options.lr, MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True)
+    """SGD with momentum, or AdamW."""
+    parameters, decay = list(student.parameters()), WEIGHT_DECAY[options.optimizer]
+    if options.optimizer == ADAMW:
+        return torch.optim.AdamW(parameters, options.lr, weight_decay=decay, fused=True)
+    optimizer = torch.optim.SGD(parameters, options.lr, MOMENTUM, weight_decay=decay, fused=True)
     for parameter in parameters:  # torch leaves them uninitialised if the guard skips the very first step
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer

@@ -24,6 +24,8 @@ NEGATIVES = 7
 EMPTY_SCENE = 4
 """A scene without an anchor with a head has as many negatives as one with so many."""
 BOX_WEIGHT = 2.0
+LANDMARK_WEIGHT = 0.1
+"""As in RetinaFace: ten numbers for each anchor, coded in tenths of its side, would outweigh the rest."""
 POSE_ANCHORS = 48
 """At most so many anchors of a scene, the best ones, have a pose loss: a number that is known beforehand, so that
 nothing waits for the device."""
@@ -119,7 +121,7 @@ def losses(
         "landmarks": landmark_loss,
         "pose": _pose(outputs.pose, view, matches, distribution, mean),
     }
-    total = parts["class"] + BOX_WEIGHT * parts["box"] + parts["landmarks"] + parts["pose"]
+    total = parts["class"] + BOX_WEIGHT * parts["box"] + LANDMARK_WEIGHT * parts["landmarks"] + parts["pose"]
     return Losses(total, {name: part.detach() for name, part in parts.items()})
 
 

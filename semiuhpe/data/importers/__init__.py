@@ -11,6 +11,7 @@ from semiuhpe.data.importers import (
     eg3d,
     folder,
     openimages,
+    scenes,
     w300lp,
     widerface,
     wildhead,
@@ -32,6 +33,7 @@ _ALL: tuple[Importer, ...] = (
     aflwface,
     eg3d,
     folder,
+    scenes,
 )
 IMPORTERS = {importer.NAME: importer for importer in _ALL}
 

@@ -1,7 +1,7 @@
 """What an importer gives: the pictures of a raw dataset, and the heads on each with their labels."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ class Picture:
 
     Attributes:
         name: unique in the dataset, with the folders that matter for its splits.
-        image: file of the picture, or (H, W, 3) uint8 RGB where the dataset packs its pictures.
+        image: file of the picture; or, where the dataset packs its pictures, (H, W, 3) uint8 RGB or what reads it.
         labels: whatever the importer needs to find the heads.
         upright: turn the picture as its EXIF orientation says. Published datasets give boxes in the unturned picture.
     """
 
     name: str
-    image: Path | np.ndarray
+    image: Path | np.ndarray | Callable[[], np.ndarray]
     labels: Any = None
     upright: bool = False
 

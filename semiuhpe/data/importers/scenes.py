@@ -1,0 +1,59 @@
+"""The heads of a scene store, cut out by their true boxes: what a crop model sees of the scenes.
+
+So a one-stage model and a model of head crops learn from the same pictures, and are tested on the same heads. Left out
+are the heads that a one-stage model need not find either (:func:`semiuhpe.data.scene_labels.sort_out`). A head is named
+after its scene and its place among the heads of it; attributes are whether it is ``masked`` and ``turned``.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.scene_labels import corners, sort_out
+from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.errors import DataError, StoreError
+
+NAME = "scenes"
+PROTOCOL = HEAD_BOX
+SPLITS = ("train", "test")
+FULL_RANGE = True
+MIN_SIZE = 0.0
+COUNTS: dict[str, int] = {}
+
+
+def pictures(source: Path, split: str) -> Sequence[Picture]:
+    try:
+        store = SceneStore(source)
+    except StoreError as error:
+        raise DataError(f"--source {source}: is not a readable scene store ({error})") from error
+    return [
+        Picture(
+            str(name), partial(_image, store, scene), (store.heads(scene), store.extent[scene], store.turn_deg[scene])
+        )
+        for scene, name in enumerate(store.names)
+    ]
+
+
+def _image(store: SceneStore, scene: int) -> np.ndarray:
+    try:
+        return store.image(scene)
+    except StoreError as error:
+        raise DataError(str(error)) from error
+
+
+def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
+    found, extent, turn_deg = picture.labels
+    box, visible = torch.from_numpy(found.box), torch.from_numpy(found.visible)
+    _, wanted, _ = sort_out(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
+    for row, seen in enumerate(wanted[0].tolist()):
+        name = f"{picture.name}_{row}"
+        if not seen:
+            yield Dropped(name, "too small, cut off or covered")
+            continue
+        attributes = {"masked": str(int(found.masked[row])), "turned": str(int(turn_deg != 0))}
+        yield RawHead(name, box=found.box[row], rotation=found.rotation[row], attributes=attributes)
