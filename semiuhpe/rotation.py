@@ -21,6 +21,8 @@ from torch import Tensor
 HEAD_TO_CAMERA = "head_to_camera"
 R_300WLP = "300wlp"
 CONVENTIONS = (HEAD_TO_CAMERA, R_300WLP)
+FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+"""R of a head that looks into the camera."""
 
 
 def wrap_deg(angle: Tensor) -> Tensor:

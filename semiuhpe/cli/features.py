@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from semiuhpe.config import make_parser, natural, require
-from semiuhpe.rotation import euler_to_matrix, geodesic_deg
+from semiuhpe.rotation import FRONTAL, geodesic_deg
 from semiuhpe.training.features import FEATURES
 
 
@@ -45,8 +45,7 @@ def embed(path: Path, seed: int) -> np.ndarray:
 def plot(places: np.ndarray, path: Path, out: Path) -> None:
     """Scatter plots of an embedding, coloured by entropy and by the distance of the predicted pose to frontal."""
     arrays = np.load(path, allow_pickle=False)
-    frontal = euler_to_matrix(torch.zeros(3))
-    distance = geodesic_deg(torch.from_numpy(arrays["rotation"]), frontal).numpy()
+    distance = geodesic_deg(torch.from_numpy(arrays["rotation"]), FRONTAL).numpy()
     figure, axes = plt.subplots(1, 2, figsize=(13, 5.6), constrained_layout=True)
     columns = (("entropy of the prediction", arrays["entropy"]), ("predicted distance to frontal, degrees", distance))
     for axis, (title, color) in zip(axes, columns, strict=True):

@@ -12,7 +12,7 @@ from semiuhpe.data.experiment import open_labelled, store_path
 from semiuhpe.data.store import HeadStore
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.protocols import Evaluation
-from semiuhpe.rotation import euler_to_matrix, geodesic_deg
+from semiuhpe.rotation import FRONTAL, geodesic_deg
 
 GALLERY_HEADS = 10
 KEPT = {"ssl/kept_ratio": "kept_ratio", "ssl/kept_error_deg": "kept_error_deg"}
@@ -101,7 +101,7 @@ def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> str:
 def _plots(store: HeadStore, results: dict[str, ModelResult]) -> str:
     errors = {name: result.evaluation.errors["geodesic_deg"].numpy() for name, result in results.items()}
     truth = torch.from_numpy(store.rotation)
-    from_front = geodesic_deg(truth, euler_to_matrix(torch.zeros(3))).numpy()
+    from_front = geodesic_deg(truth, FRONTAL).numpy()
     limit = 180 if store.meta["full_range"] else 120
     by_angle = plots.plot_error_by_angle(
         from_front, errors, np.arange(0, limit + 1, 15), "true rotation from frontal (degrees)"

@@ -16,9 +16,8 @@ from tqdm import tqdm
 from semiuhpe.data.loading import forking_workers, own_process_group
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError
-from semiuhpe.rotation import euler_to_matrix, geodesic_deg, is_rotation, matrix_to_euler
+from semiuhpe.rotation import FRONTAL, euler_to_matrix, geodesic_deg, is_rotation, matrix_to_euler
 
-FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 EULER_TOLERANCE_DEG = 0.1
 """Euler angles beside a rotation may differ from it by rounding."""
 _CHUNK = 64  # heads that a worker decodes at a time
