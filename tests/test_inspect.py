@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,15 @@ from PIL import Image
 from semiuhpe.cli import inspect as inspect_cli
 from semiuhpe.cli import main as main_cli
 from semiuhpe.cli.entry import run
+from semiuhpe.cli.text_table import BAR
 from semiuhpe.data import HeadStore, StoreWriter
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.inspect import poses, sizes, verify
+from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store_writer import StoredCrop, encode, store_meta
 from semiuhpe.inference.sheet import label_sheet
 from semiuhpe.rotation import euler_to_matrix
+from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 PX = 32
@@ -94,7 +98,7 @@ def test_inspect_prints_and_draws(tmp_path, capsys):
     columns = printed_row(out, "   0 to   15").split()
     # Yaw of three heads, pitch and roll of six, and no more than three that look into the camera.
     assert [word for word in columns[3:] if word.isdigit()] == ["3", "6", "6", "3"]
-    assert columns[-1] == "#" * inspect_cli.BAR
+    assert columns[-1] == "#" * BAR
     with Image.open(tmp_path / "köpfe_sheet.png") as sheet:
         assert sheet.width > 6 * PX and sheet.height > PX
     assert f"drawn in {tmp_path / 'köpfe_sheet.png'}" in out
@@ -229,3 +233,29 @@ def test_a_store_from_within_and_into_a_pipe_that_closes(tmp_path):
 
 def test_the_command_is_known():
     assert main_cli.COMMANDS["inspect"][0] is inspect_cli.main
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    path = tmp_path / "scenes.lmdb"
+    write_scenes(SceneSet(5, 3, "clean", "front", 4, 64, 0.5, 0.5), path)
+    return path
+
+
+def test_inspect_scenes(scenes, capsys):
+    assert inspect_cli.main([str(scenes)]) == 0
+    printed, store = capsys.readouterr().out, SceneStore(scenes)
+    assert f"5 scenes with {store.meta['heads']} heads" in printed and "front to profile" in printed
+    assert f"{int((store.turn_deg != 0).sum())} turned" in printed
+    counts = np.array([len(store.heads(scene)) for scene in range(5)])
+    assert printed_row(printed, "heads of a scene").split()[-1] == f"{counts.max():.2f}"
+    assert (scenes.parent / "scenes_sheet.png").is_file()
+
+
+def test_verify_scenes(scenes, capsys):
+    assert inspect_cli.main([str(scenes), "--verify"]) == 0
+    assert "all scenes are sound" in capsys.readouterr().out
+    broken = shutil.copytree(scenes, scenes.with_name("broken.lmdb"))
+    put(broken, b"%09d" % 3, b"broken")
+    assert inspect_cli.main([str(broken), "--verify"]) == 1
+    assert "000003: " in capsys.readouterr().out

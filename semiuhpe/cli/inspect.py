@@ -1,27 +1,25 @@
-"""``semiuhpe inspect``: what is in a head store, and whether it is sound."""
+"""``semiuhpe inspect``: what is in a store of heads or of scenes, and whether it is sound."""
 
 import csv
 import json
 import os
-import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from semiuhpe.cli import inspect_scenes
+from semiuhpe.cli.text_table import histograms, quantiles, tell, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.inspect import poses, sizes, verify
 from semiuhpe.data.prepare import DROPPED_FILE
-from semiuhpe.data.store import FORMAT_VERSION, HeadStore
+from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.store import FORMAT_VERSION, HeadStore, holds_scenes
 from semiuhpe.errors import StoreError
 from semiuhpe.inference.draw import save_picture
 from semiuhpe.inference.sheet import label_sheet
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000
-BIN_DEG = 15
-BAR = 14  # characters
-SHOWN_VALUES = 12  # of an attribute
 MIB = 2**20
 
 
@@ -31,6 +29,8 @@ def main(argv: Sequence[str]) -> int:
         options.heads <= MOST_SHEET_HEADS,
         f"--heads {options.heads}: a sheet has at most {MOST_SHEET_HEADS}; draw others with another --seed",
     )
+    if holds_scenes(options.store):
+        return inspect_scenes.inspect(SceneStore(options.store), options.sheet, options.verify)
     store = HeadStore(options.store)
     if not len(store):
         raise StoreError(f"{store.path}: has no heads; make it again")
@@ -38,10 +38,12 @@ def main(argv: Sequence[str]) -> int:
         return _verify(store, options.workers)
     angles = poses(store)
     lines = [*_provenance(store), ""]
-    lines += _quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()})
-    lines += ["", *_histograms(angles)] if angles else []
+    lines += quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()})
+    lines += ["", *histograms(angles)] if angles else []
     lines += (
-        ["", *(f"{key}: {_counts(values)}" for key, values in store.attributes.items())] if store.attributes else []
+        ["", *(f"{key}: {value_counts(values)}" for key, values in store.attributes.items())]
+        if store.attributes
+        else []
     )
     heads = sheet_heads(len(store), options.heads, options.seed)
     if angles:
@@ -49,13 +51,13 @@ def main(argv: Sequence[str]) -> int:
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")
     save_picture(sheet, label_sheet(store, heads))
-    _tell([*lines, "", f"{len(heads)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"])
+    tell([*lines, "", f"{len(heads)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"])
     return 0
 
 
 def _parser():
-    parser = make_parser("semiuhpe inspect", "Says what is in a head store and draws some of its heads.", [])
-    parser.add_argument("store", type=Path, metavar="STORE", help="head store to look at")
+    parser = make_parser("semiuhpe inspect", "Says what is in a store and draws some of it.", [])
+    parser.add_argument("store", type=Path, metavar="STORE", help="store of heads or scenes to look at")
     parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="contact sheet to write; NAME_sheet.png beside the store if not given"
     )
@@ -80,15 +82,8 @@ def _verify(store: HeadStore, workers: int) -> int:
     faults = verify(store, workers)
     faulty = len({fault.head for fault in faults})
     verdict = f"{faulty} of {len(store)} heads are faulty; make the store again" if faulty else "all heads are sound"
-    _tell([*(f"#{fault.head} {fault.name}: {fault.what}" for fault in faults), f"{store.path}: {verdict}"])
+    tell([*(f"#{fault.head} {fault.name}: {fault.what}" for fault in faults), f"{store.path}: {verdict}"])
     return 1 if faulty else 0
-
-
-def _tell(lines: Sequence[str]) -> None:
-    try:
-        print("\n".join(lines), flush=True)
-    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _provenance(store: HeadStore) -> list[str]:
@@ -115,46 +110,3 @@ def _dropped(table: Path) -> int:
         return 0
     with open(table, encoding="utf-8", newline="") as lines:
         return sum(1 for _ in csv.DictReader(lines))
-
-
-def _quantiles(quantities: dict[str, np.ndarray]) -> list[str]:
-    shares = {"least": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "most": 1.0}
-    width = max(len(name) for name in quantities)
-    lines = [" " * width + "".join(f"{name:>10}" for name in shares)]
-    for name, values in quantities.items():
-        finite = values[np.isfinite(values)]
-        numbers = np.quantile(finite, list(shares.values())) if finite.size else []
-        missing = f"   ({len(values) - len(finite)} without; see --verify)" if len(finite) < len(values) else ""
-        lines.append(f"{name:{width}}" + "".join(f"{_number(number):>10}" for number in numbers) + missing)
-    return lines
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
-
-
-def _histograms(angles: dict[str, np.ndarray]) -> list[str]:
-    """One row for each 15 degrees that any of the angles reaches, one column for each angle."""
-    edges = np.arange(-180, 181, BIN_DEG)
-    counts = {name: np.histogram(values[np.isfinite(values)], edges)[0] for name, values in angles.items()}
-    used = np.flatnonzero(np.sum(list(counts.values()), axis=0))
-    width = BAR + 9
-    lines = [("degrees" + " " * 7 + "".join(f"{name:<{width}}" for name in counts)).rstrip()]
-    for row in range(used[0], used[-1] + 1) if used.size else []:
-        bars = [_bar(column[row], column.max()) for column in counts.values()]
-        lines.append(
-            (f"{edges[row]:>4} to {edges[row + 1]:>4}  " + "".join(f"{bar:<{width}}" for bar in bars)).rstrip()
-        )
-    return lines
-
-
-def _bar(count: int, most: int) -> str:
-    """A count and a bar of it, at least one character long unless the count is 0."""
-    return f"{count:>7} " + "#" * -(-count * BAR // max(most, 1))
-
-
-def _counts(values: np.ndarray) -> str:
-    counts = Counter(values.tolist()).most_common()
-    text = ", ".join(f"{value or '(none)'} {count}" for value, count in counts[:SHOWN_VALUES])
-    others = len(counts) - SHOWN_VALUES
-    return text + (f", and {others} other values" if others > 0 else "")

@@ -3,19 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
-from semiuhpe.data.scene_labels import LEAST_VISIBLE, corners
 from semiuhpe.data.scene_store import SceneStore
-from semiuhpe.inference.draw import contact_sheet, save_picture
-from semiuhpe.inference.scene_sheet import TRUE, draw_heads, square
+from semiuhpe.inference.draw import save_picture
+from semiuhpe.inference.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene import DOMAINS
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 
-SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 4, 3, 320
 SMALLEST_SIZE = 64
 
 
@@ -45,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     store = SceneStore(options.out)
     print(f"{len(store)} scenes with {store.meta['heads']} heads written to {options.out}")
     if options.sheet:
-        save_picture(options.sheet, label_sheet(store))
+        save_picture(options.sheet, label_sheet(store.view(range(min(len(store), SHEET_SCENES)))))
         print(f"contact sheet written to {options.sheet}")
     return 0
 
@@ -55,15 +50,3 @@ def check_shares(options) -> None:
     for name in ("masked", "turned"):
         share = getattr(options, name)
         require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")
-
-
-def label_sheet(store: SceneStore) -> np.ndarray:
-    """(H, W, 3) uint8: the first scenes of a store with boxes, landmarks and axes of the heads that are seen."""
-    pictures = []
-    for scene in range(min(len(store), SHEET_COLUMNS * SHEET_ROWS)):
-        heads = store.heads(scene)
-        seen = heads.visible >= LEAST_VISIBLE
-        boxes = corners(torch.from_numpy(heads.box[seen])).numpy()
-        drawn = draw_heads(store.image(scene), boxes, heads.rotation[seen], heads.landmarks[seen], color=TRUE)
-        pictures.append(square(drawn))
-    return contact_sheet(pictures, SHEET_COLUMNS, SHEET_PX)

@@ -177,6 +177,15 @@ def stored_bytes(path: Path, key: bytes) -> bytes | None:
         raise StoreError(f"{path}: is damaged ({error}); copy or make it again") from error
 
 
+def holds_scenes(path: Path) -> bool:
+    """Whether a store is one of whole scenes; StoreError as :func:`stored_bytes`."""
+    try:
+        meta = json.loads(stored_bytes(path, b"__meta__") or b"null")
+    except ValueError:
+        return False
+    return isinstance(meta, dict) and meta.get("kind") == SCENES
+
+
 _environments: dict[Path, tuple[int, int, lmdb.Environment]] = {}
 
 

@@ -4,18 +4,22 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import torch
 
-from semiuhpe.inference.draw import draw_axes
+from semiuhpe.data.scene_labels import LEAST_VISIBLE, corners
+from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.inference.draw import contact_sheet, draw_axes
 
 FOUND, TRUE = (250, 220, 40), (255, 255, 255)
 """RGB of the boxes that a network found, and of true ones."""
+SHEET_SCENES, SHEET_COLUMNS, SHEET_PX = 12, 4, 320
 _LANDMARK = (250, 80, 220)
 _AXIS = 0.5  # length in longer sides of the box
 
 
 def draw_heads(
     image: np.ndarray,
-    corners: np.ndarray,
+    boxes: np.ndarray,
     rotations: np.ndarray | None = None,
     landmarks: np.ndarray | None = None,
     scores: Sequence[float] | None = None,
@@ -25,14 +29,14 @@ def draw_heads(
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        corners: (N, 4) boxes x1, y1, x2, y2 in pixels.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels.
         rotations: (N, 3, 3) head to camera, drawn as axes.
         landmarks: (N, 5, 2) pixels; NaN is not drawn.
         scores: written above the boxes.
         color: of the boxes.
     """
     drawn = image.copy()
-    for i, box in enumerate(np.asarray(corners, dtype=np.float64)):
+    for i, box in enumerate(np.asarray(boxes, dtype=np.float64)):
         left, top, right, bottom = (round(float(value)) for value in np.clip(box, -1e4, 1e4))
         cv2.rectangle(drawn, (left, top), (right, bottom), color, 1)
         if rotations is not None:
@@ -45,6 +49,18 @@ def draw_heads(
             text = f"{scores[i]:.2f}"
             cv2.putText(drawn, text, (left, max(top - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.3, color, 1, cv2.LINE_AA)
     return drawn
+
+
+def label_sheet(store: SceneStore) -> np.ndarray:
+    """(H, W, 3) uint8: all scenes of a store's view with boxes, landmarks and axes of the heads that are seen."""
+    pictures = []
+    for scene in range(len(store)):
+        heads = store.heads(scene)
+        seen = heads.visible >= LEAST_VISIBLE
+        boxes = corners(torch.from_numpy(heads.box[seen])).numpy()
+        drawn = draw_heads(store.image(scene), boxes, heads.rotation[seen], heads.landmarks[seen], color=TRUE)
+        pictures.append(square(drawn))
+    return contact_sheet(pictures, SHEET_COLUMNS, SHEET_PX)
 
 
 def square(image: np.ndarray) -> np.ndarray:
