@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard sim3dr/csrc/*)
 
-.PHONY: quickstart test lint sanitize install clean
+.PHONY: quickstart test lint docs wheel-check sanitize install clean
 
 quickstart: install  ## render heads, train three models, evaluate, report: under 15 minutes on two cores
 	$(BIN)/semiuhpe quickstart
@@ -16,6 +16,12 @@ test: install  ## the tests
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: install  ## this documentation as a site in build/site; broken links and anchors fail
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel-check: install  ## the wheel works without the repository, in an empty folder
+	$(BIN)/python tests/check_wheel.py
 
 SANITIZED := build/sanitize/lib
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g

@@ -1,10 +1,15 @@
-"""Builds the one compiled part, the mesh renderer sim3dr. Everything else is in pyproject.toml."""
+"""Builds the one compiled part, the mesh renderer sim3dr, and puts settings and the small model into the package.
+
+Everything else is in pyproject.toml.
+"""
 
 import sys
 from glob import glob
+from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 # Nothing depends on the machine. The two -fno flags give up only what nobody reads, errno and floating point traps, and
 # let compilers use vector instructions for square roots and choices. MSVC optimises by default and has no such flags.
@@ -14,7 +19,33 @@ else:
     compile_args = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
     link_args = ["-pthread"]
 
+# These lie at the top of the repository, where commands name them, and inside the installed package, where
+# semiuhpe.config.settings_file and semiuhpe.models.weights look for them.
+SHIPPED = [*glob("settings/*.yml"), "weights/README.md", "weights/synthetic-heads-plainnet.pth"]
+
+
+class BuildWithFiles(build_py):
+    """Copies :data:`SHIPPED` into the package. An editable install finds them in the repository."""
+
+    def run(self) -> None:
+        super().run()
+        for source, target in self._copies().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *self._copies().values()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {**super().get_output_mapping(), **{target: source for source, target in self._copies().items()}}
+
+    def _copies(self) -> dict[str, str]:
+        paths = [] if self.editable_mode else SHIPPED
+        return {path: str(Path(self.build_lib) / "semiuhpe" / path) for path in paths}
+
+
 setup(
+    cmdclass={"build_py": BuildWithFiles},
     ext_modules=[
         Pybind11Extension(
             "sim3dr._core",
@@ -24,5 +55,5 @@ setup(
             extra_compile_args=compile_args,
             extra_link_args=link_args,
         )
-    ]
+    ],
 )

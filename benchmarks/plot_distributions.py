@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/distributions.md into docs/img.
+"""Draws the pictures of docs/distributions.md into docs/images.
 
-python benchmarks/plot_distributions.py [--out docs/img]
+python benchmarks/plot_distributions.py [--out docs/images]
 """
 
 import argparse
@@ -109,7 +109,7 @@ def save(figure: plt.Figure, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs" / "img")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs" / "images")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     draw_samples(out / "matrix_fisher_samples.png")

@@ -13,7 +13,7 @@ from semiuhpe.inference.overlay import AXES, CUBE, MESH, draw_heads, person_colo
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 
-IMAGES = Path(__file__).parent / "img"
+IMAGES = Path(__file__).parent / "images"
 COLUMNS, SIZE = 7, 112
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from semiuhpe.data import HeadStore
 from semiuhpe.evaluation.protocols import Reader, evaluate
@@ -17,17 +18,18 @@ from semiuhpe.models import load_checkpoint
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 
-IMAGES = Path(__file__).parent / "img"
+IMAGES = Path(__file__).parent / "images"
 RUNS = Path("exps/quickstart")
 TEST_STORE = Path("data/quickstart/front/test.lmdb")
 ENLARGED_PX = 192
+QUALITY = 88
 
 
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
-    heads("heads_clean.png", "clean", "front")
-    heads("heads_wild.png", "wild", "full")
-    predictions("quickstart.png")
+    heads("heads_clean.jpg", "clean", "front")
+    heads("heads_wild.jpg", "wild", "full")
+    predictions("quickstart.jpg")
 
 
 def heads(name: str, domain: str, heads_range: str, columns: int = 10, rows: int = 3) -> None:
@@ -35,7 +37,7 @@ def heads(name: str, domain: str, heads_range: str, columns: int = 10, rows: int
     rotations = random_rotations(columns * rows, np.random.default_rng(11), heads_range)
     pictures = [render_head(r, np.random.default_rng([5, i]), domain, 112).image for i, r in enumerate(rotations)]
     sheet = contact_sheet(pictures, columns, 112)
-    cv2.imwrite(str(IMAGES / name), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    Image.fromarray(sheet).save(IMAGES / name, quality=QUALITY)
 
 
 def predictions(name: str, columns: int = 8) -> None:
@@ -64,7 +66,7 @@ def predictions(name: str, columns: int = 8) -> None:
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.savefig(IMAGES / name, dpi=110)
+    figure.savefig(IMAGES / name, dpi=110, pil_kwargs={"quality": QUALITY})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 import sim3dr
 from semiuhpe.synthetic.backgrounds import wild_background
 
-IMAGES = Path(__file__).parent / "img"
+IMAGES = Path(__file__).parent / "images"
 SIZE = 200
 FRONTAL = np.diag([1.0, -1.0, -1.0])
 LIGHT = sim3dr.RenderPipeline(0.25, 1, 0.6, 1, 0.35, 12, light_pos=(-4, -5, 6))

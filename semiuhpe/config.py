@@ -2,10 +2,14 @@
 
 Defaults < settings file (``--config``) < command line. Option names are those of the paper's code. An option in a
 settings file that doesn't exist is an error with a suggestion, never ignored.
+
+The experiments' settings come with the package, so that ``settings/NAME.yml`` is found from any folder. A file of that
+path in the folder where a command is run goes first.
 """
 
 import argparse
 import difflib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,8 +18,12 @@ import yaml
 
 from semiuhpe.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+
 AddOptions = Callable[[argparse.ArgumentParser], None]
 
+SETTINGS = "settings"
+"""Folder of settings files: at the top of the repository, and inside an installed package."""
 
 _NOT_SAVED = ("config", "cont_ckpt")
 
@@ -31,6 +39,7 @@ def make_parser(prog: str, description: str, groups: Iterable[AddOptions]) -> co
         prog=prog,
         description=description,
         config_file_parser_class=configargparse.YAMLConfigFileParser,
+        config_file_open_func=_open_settings,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         add_config_file_help=False,
         add_env_var_help=False,
@@ -52,8 +61,26 @@ def parse(parser: configargparse.ArgumentParser, argv: Sequence[str] | None = No
     first.add_argument("--config")
     config, _ = first.parse_known_args(argv)
     if config.config:
-        check_settings(Path(config.config), {action.dest for action in parser._actions})
+        path = settings_file(config.config)
+        if path != Path(config.config):
+            logger.info("--config %s: it comes with the package, %s", config.config, path)
+        check_settings(path, {action.dest for action in parser._actions})
     return parser.parse_args(argv)
+
+
+def settings_file(name: str | Path) -> Path:
+    """The path itself, or, where there is no such file and it is ``settings/NAME.yml``, that of the package's own."""
+    path = Path(name)
+    if not path.exists() and path.parent == Path(SETTINGS):
+        package = Path(__file__).parent
+        for folder in (package, package.parent):  # installed; or run from a checkout
+            if (folder / SETTINGS / path.name).is_file():
+                return folder / SETTINGS / path.name
+    return path
+
+
+def _open_settings(name: str, *arguments, **named):
+    return open(settings_file(name), *arguments, **named)
 
 
 def check_settings(path: Path, known: set[str]) -> None:

@@ -39,7 +39,7 @@ def from_300wlp(matrix: Tensor) -> Tensor:
     Args:
         matrix: (..., 3, 3) rotations or parameters.
     """
-    return _negate_yz_rows(matrix.mT)
+    return negate_yz_rows(matrix.mT)
 
 
 def to_300wlp(matrix: Tensor) -> Tensor:
@@ -48,15 +48,17 @@ def to_300wlp(matrix: Tensor) -> Tensor:
     Args:
         matrix: (..., 3, 3) rotations or parameters of a matrix Fisher distribution.
     """
-    return _negate_yz_columns(matrix.mT)
+    return negate_yz_columns(matrix.mT)
 
 
-# Products with diag(1, -1, -1), written without a constant tensor that would have to travel to the device.
-def _negate_yz_rows(matrix: Tensor) -> Tensor:
+# Written without a constant tensor, which would have to travel to the device.
+def negate_yz_rows(matrix: Tensor) -> Tensor:
+    """``diag(1, -1, -1) @ matrix``."""
     return torch.cat([matrix[..., :1, :], -matrix[..., 1:, :]], dim=-2)
 
 
-def _negate_yz_columns(matrix: Tensor) -> Tensor:
+def negate_yz_columns(matrix: Tensor) -> Tensor:
+    """``matrix @ diag(1, -1, -1)``."""
     return torch.cat([matrix[..., :1], -matrix[..., 1:]], dim=-1)
 
 
@@ -118,7 +120,7 @@ def mirror(rotation: Tensor) -> Tensor:
     Args:
         rotation: (..., 3, 3) rotations, head to camera.
     """
-    return _negate_yz_rows(_negate_yz_columns(rotation))
+    return negate_yz_rows(negate_yz_columns(rotation))
 
 
 def mirror_vertical(rotation: Tensor) -> Tensor:

@@ -1,12 +1,17 @@
 """Small rendered stores, and the reference files where they lie beside the checkout."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from semiuhpe.data.importers import IMPORTERS
+from semiuhpe.methods import METHODS
+from semiuhpe.models import registry
 from semiuhpe.synthetic.stores import SyntheticSet, write_store
 
+EXTENDING = Path(__file__).resolve().parents[1] / "examples" / "extending"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -22,6 +27,20 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the reference files in ../shared/reference")
     return folder
+
+
+@pytest.fixture
+def registries():
+    """Takes back what examples/extending registers, so that other tests don't see it."""
+    before = [(table, dict(table)) for table in (IMPORTERS, METHODS, registry._NETWORKS)]
+    modules = set(sys.modules)
+    yield
+    for table, entries in before:
+        table.clear()
+        table.update(entries)
+    for name in set(sys.modules) - modules:
+        if EXTENDING in Path(getattr(sys.modules[name], "__file__", None) or "").parents:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

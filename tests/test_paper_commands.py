@@ -9,7 +9,7 @@ import yaml
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.data.experiment import DATASETS
+from semiuhpe.data.experiment import datasets
 from semiuhpe.models import load_checkpoint
 from semiuhpe.synthetic.stores import SyntheticSet, write_store
 from semiuhpe.training.run_folder import read_scalars
@@ -57,7 +57,7 @@ def data(tmp_path_factory) -> list[str]:
     for name, heads in sets.items():
         write_store(heads, folder / f"{name}.lmdb")
     full = {"DAD3DHeads", "COCOHead", "CrowdHuman", "OpenImageV6", "WildHead", "WiderFace"}
-    places = {name: "full_train" if name in full else "train" for name in DATASETS}
+    places = {name: "full_train" if name in full else "train" for name in datasets()}
     places |= {"AFLW2000": "test", "BIWItest": "test", "DAD3DHeads_val": "full_test"}
     return [part for name, store in places.items() for part in (f"--data_dir_{name}", str(folder / f"{store}.lmdb"))]
 

@@ -1,13 +1,34 @@
-"""``semiuhpe``: the commands beside training and evaluation."""
+"""``semiuhpe``: all commands; those of the scripts at the top of the repository by the scripts' names."""
 
 import sys
 from collections.abc import Sequence
 
-from semiuhpe.cli import compare, embedding, export, features, inspect, prepare, quickstart, scenes, synth, tables
+from semiuhpe.cli import (
+    compare,
+    embedding,
+    evaluate,
+    evaluate_dad3dheads,
+    export,
+    features,
+    image,
+    inspect,
+    prepare,
+    quickstart,
+    scenes,
+    synth,
+    tables,
+    train,
+    video,
+)
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
 COMMANDS = {
+    "train": (train.main, "train a pose network, as train.py"),
+    "eval": (evaluate.main, "evaluate a checkpoint on a labelled head store, as eval.py"),
+    "eval_dad3dheads": (evaluate_dad3dheads.main, "write a submission to the DAD-3DHeads benchmark, as the script"),
+    "image": (image.main, "poses of the heads on pictures, as image.py"),
+    "video": (video.main, "poses of the heads on a video, as video.py"),
     "prepare": (prepare.main, "write the head store of a raw dataset"),
     "inspect": (inspect.main, "say what is in a head store, draw its labels, or verify it"),
     "synth": (synth.main, "render a head store"),
@@ -29,7 +50,7 @@ def main() -> None:
 def _dispatch(argv: Sequence[str]) -> int | None:
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: semiuhpe COMMAND [options]; semiuhpe COMMAND --help tells more\n")
-        print("\n".join(f"  {name:12} {text}" for name, (_, text) in COMMANDS.items()))
+        print("\n".join(f"  {name:15} {text}" for name, (_, text) in COMMANDS.items()))
         return 0
     if argv[0] not in COMMANDS:
         raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}")

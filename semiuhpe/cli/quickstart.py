@@ -17,7 +17,7 @@ from semiuhpe.cli.quickstart_report import ModelResult, write_report
 from semiuhpe.cli.train import check_options
 from semiuhpe.cli.variants import PLAIN, train_once, variant
 from semiuhpe.config import FLAG, parse, positive_int, require
-from semiuhpe.data.experiment import DATASETS, open_labelled, store_path
+from semiuhpe.data.experiment import datasets, open_labelled, store_path
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
@@ -109,7 +109,7 @@ def check_targets(options: argparse.Namespace, paths: dict[str, Path]) -> None:
     """Raises ConfigError unless each option names a store of its own that may be rendered: new, or rendered before."""
     for option, path in paths.items():
         name = getattr(options, option)
-        require(name not in DATASETS, f"--{option} {name}: the quickstart renders its stores; name a new path")
+        require(name not in datasets(), f"--{option} {name}: the quickstart renders its stores; name a new path")
         foreign = path.exists() and HeadStore(path).meta.get("source") != RENDERED
         require(not foreign, f"--{option} {path}: was not rendered, so the quickstart doesn't replace it")
     require(
@@ -165,13 +165,14 @@ def _print_summary(options: argparse.Namespace, results: dict[str, ModelResult],
     programs = Path(sys.executable).parent
     if programs.is_relative_to(Path.cwd()):
         programs = programs.relative_to(Path.cwd())
+    command = programs / "semiuhpe"
     print(
         f"\nReport with pictures: {report}\n"
         f"Training curves:      {programs}/tensorboard --logdir {report.parent}\n\n"
         "What next:\n"
-        f"  real heads        {programs}/semiuhpe prepare AFLW2000 --source DIR --out data/AFLW2000.lmdb\n"
-        f"                    {programs}/python eval.py {run} --test_set AFLW2000\n"
-        f"  train on 300W-LP  {programs}/python train.py --config settings/300WLP_AFLW2000.yml\n"
-        f"  all of SO(3)      {programs}/semiuhpe quickstart --config settings/quickstart_full.yml "
+        f"  real heads        {command} prepare AFLW2000 --source DIR --out data/AFLW2000.lmdb\n"
+        f"                    {command} eval {run} --test_set AFLW2000\n"
+        f"  train on 300W-LP  {command} train --config settings/300WLP_AFLW2000.yml\n"
+        f"  all of SO(3)      {command} quickstart --config settings/quickstart_full.yml "
         "--labelled_heads 5000 --unlabelled_heads 12000"
     )

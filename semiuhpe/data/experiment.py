@@ -16,11 +16,17 @@ from semiuhpe.errors import ConfigError, StoreError
 
 _FOLDER = "folder"
 _NO_DATASETS = (_FOLDER, "scenes")  # the importers of what a user has made
-DATASETS = tuple(name for name in IMPORTERS if name not in _NO_DATASETS)
-"""Names that ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know; others are paths."""
-EVALUATION_SPLITS = {name: "val" for name in DATASETS if "val" in IMPORTERS[name].SPLITS[1:]}
-"""Datasets that are trained on one split and evaluated on another."""
 _EVALUATION_ROLES = ("test_set", "val_set")
+
+
+def datasets() -> tuple[str, ...]:
+    """What ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know by name."""
+    return tuple(name for name in IMPORTERS if name not in _NO_DATASETS)
+
+
+def _evaluation_splits() -> dict[str, str]:
+    """Datasets that are trained on one split and evaluated on another."""
+    return {name: "val" for name in datasets() if "val" in IMPORTERS[name].SPLITS[1:]}
 
 
 def default_store(dataset: str, split: str | None = None) -> str:
@@ -52,9 +58,9 @@ class ExperimentData:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that name data."""
     group = parser.add_argument_group("data")
-    for name in DATASETS:
+    for name in datasets():
         group.add_argument(f"--data_dir_{name}", metavar="STORE", default=default_store(name), help=f"store of {name}")
-    for name, split in EVALUATION_SPLITS.items():
+    for name, split in _evaluation_splits().items():
         group.add_argument(
             f"--data_dir_{name}_{split}",
             metavar="STORE",
@@ -79,8 +85,8 @@ def store_path(options: argparse.Namespace, option: str) -> Path:
     """
     name = getattr(options, option)
     if not name:
-        raise ConfigError(f"--{option} is not given: name a dataset ({', '.join(DATASETS)}) or the path of a store")
-    if name not in DATASETS:
+        raise ConfigError(f"--{option} is not given: name a dataset ({', '.join(datasets())}) or the path of a store")
+    if name not in datasets():
         return Path(name)
     split = _split(name, option)
     return Path(getattr(options, f"data_dir_{name}" + (f"_{split}" if split else "")))
@@ -88,7 +94,7 @@ def store_path(options: argparse.Namespace, option: str) -> Path:
 
 def _split(name: str, option: str) -> str | None:
     """The split of a dataset that an option means, if that is not the dataset's first one."""
-    return EVALUATION_SPLITS.get(name) if option in _EVALUATION_ROLES else None
+    return _evaluation_splits().get(name) if option in _EVALUATION_ROLES else None
 
 
 def open_named(options: argparse.Namespace, option: str) -> HeadStore:
@@ -100,7 +106,7 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
     path, name = store_path(options, option), getattr(options, option)
     if (path / "data.mdb").is_file():
         return HeadStore(path)
-    if name in DATASETS:
+    if name in datasets():
         split = _split(name, option)
         suffix = f" --split {split}" if split else ""
         if not path.exists():
@@ -116,9 +122,9 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
         store = Path("data") / f"{path.stem}.lmdb"
         raise StoreError(
             f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_FOLDER} --source {path} "
-            f"--out {store}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(DATASETS)}"
+            f"--out {store}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(datasets())}"
         )
-    raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(DATASETS)}) nor a path that exists")
+    raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists")
 
 
 def open_labelled(options: argparse.Namespace, option: str) -> HeadStore:

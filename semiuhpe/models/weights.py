@@ -1,7 +1,8 @@
 """Files of weights: where ImageNet weights and the checkpoints that the paper's authors released are, and reading them.
 
 Files lie in ``weights/`` of the folder in which a command is run; ``weights/README.md`` lists them. A file that isn't
-there is fetched where that is possible. Where it isn't, the error says which file is needed, and where.
+there is fetched where that is possible. Where it isn't, the error says which file is needed, and where. The small model
+:data:`SHIPPED` comes with the package and is found from any folder.
 """
 
 import glob
@@ -28,7 +29,7 @@ RELEASED = (
     "DAD-WildHead-EffNetV2-S-best",
 )
 SHIPPED = "synthetic-heads-plainnet"
-"""The small network that comes with the repository; it knows rendered heads only."""
+"""The small network that comes with the package; it knows rendered heads only."""
 
 # What numbers of numpy's, which metrics and clocks may hold, are made of in a file: the function that makes one, under
 # its names before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
@@ -85,6 +86,8 @@ def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
     stem = name.removesuffix(".pth")
     if stem and (WEIGHTS / f"{stem}.pth").is_file():
         return WEIGHTS / f"{stem}.pth"
+    if stem == SHIPPED and (shipped := _shipped()):
+        return shipped
     if stem in RELEASED:
         return _fetched(stem)
     found = sorted(Path(exps_dir).glob(f"*/{glob.escape(name)}.pth")) if name and not direct.is_absolute() else []
@@ -96,6 +99,13 @@ def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
         f"{name}: there is no such checkpoint; pass a file, the name of one in {WEIGHTS}/, EXP_DETAIL/DATE/best of a "
         f"run in {exps_dir}/, or one of the released {', '.join(RELEASED)}"
     )
+
+
+def _shipped() -> Path | None:
+    """The small model's file, inside an installed package or at the top of the repository."""
+    package = Path(__file__).parents[1]
+    places = (folder / WEIGHTS.name / f"{SHIPPED}.pth" for folder in (package, package.parent))
+    return next((path for path in places if path.is_file()), None)
 
 
 def _fetched(name: str) -> Path:

@@ -6,6 +6,7 @@ import logging
 import platform
 import subprocess
 import time
+from contextlib import suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from semiuhpe import __version__
 from semiuhpe.config import save_settings
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods import METHODS
@@ -72,12 +74,12 @@ def versions() -> dict[str, str]:
     """What a run was made with: this package and its commit where it is a checkout, torch, the machine."""
     root = Path(__file__).resolve().parents[2]
     git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        commit = ""
+    commit = ""
+    if (root / ".git").exists():  # an installed package may lie in a checkout of something else
+        with suppress(OSError, subprocess.TimeoutExpired):
+            commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip()
     return {
-        "semiuhpe": metadata.version("semiuhpe"),
+        "semiuhpe": __version__,
         "commit": commit or "not a git checkout",
         "python": platform.python_version(),
         "torch": str(torch.__version__),

@@ -3,9 +3,9 @@
 ``frame_XXXXX_pose.txt`` holds a 3x3 rotation and the head's centre in mm, both in the frame of the depth camera, and
 ``NN/rgb.cal`` the calibration of the camera that took the pictures. What that means here:
 
-- **Rotation.** The file's matrix R_b takes head to camera with head axes that are the camera's for a frontal face, so
-  ``R = R_b @ diag(1, -1, -1)``. It is used as it is annotated, as Hopenet and FSA-Net do, although the two cameras are
-  turned against each other by about a degree. ``euler_deg`` is R's, which is those papers' reading of the file.
+- **Rotation.** See :func:`semiuhpe.conventions.from_biwi`. It is used as it is annotated, as Hopenet and FSA-Net do,
+  although the two cameras are turned against each other by about a degree. ``euler_deg`` is R's, which is those papers'
+  reading of the file.
 - **Head box.** BIWI has none, so this is our choice: the head's centre c is brought to the colour camera, ``R c + t``
   with the rotation and translation of ``rgb.cal``, projected without lens distortion, and made the middle of a square
   of 240 mm. An adult's head is up to 240 mm from chin to crown. The box is square and does not depend on the rotation,
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from semiuhpe.conventions import from_biwi
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Picture, RawHead
 from semiuhpe.errors import DataError
@@ -69,12 +70,12 @@ def heads(picture: Picture) -> Iterator[RawHead]:
     rows = _rows(path)
     if [len(row) for row in rows] != [3] * 4:
         raise DataError(f"{path}: is not a 3x3 rotation and a position")
-    rotation = np.array(rows[:3]) @ np.diag([1.0, -1.0, -1.0])
+    rotation = from_biwi(torch.tensor(rows[:3], dtype=torch.float64))
     yield RawHead(
         picture.name,
         box=_head_box(np.array(rows[3]), picture.labels, path),
-        rotation=rotation,
-        euler_deg=matrix_to_euler(torch.from_numpy(rotation)).numpy(),
+        rotation=rotation.numpy(),
+        euler_deg=matrix_to_euler(rotation).numpy(),
     )
 
 

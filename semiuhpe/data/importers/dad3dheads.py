@@ -2,8 +2,8 @@
 
 Each split holds ``SPLIT.json``, a list of ``item_id``, ``bbox`` [x, y, w, h] and ``attributes``, the pictures
 ``images/ITEM.png``, and, but for the test split, whose labels are not published, ``annotations/ITEM.json`` with the
-``model_view_matrix``. That matrix turns and moves the head's mesh and doesn't scale it; the rotation is
-``(diag(1, -1, -1, 1) @ model_view_matrix)[:3, :3]``, as in the dataset's benchmark.
+``model_view_matrix``. That matrix turns and moves the head's mesh and doesn't scale it; see
+:func:`semiuhpe.conventions.from_dad3dheads`.
 """
 
 import json
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from semiuhpe.conventions import from_dad3dheads
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Picture, RawHead, read_json
 from semiuhpe.errors import DataError
@@ -26,7 +28,6 @@ COUNTS = {"train": 37840, "val": 4312}
 FOLDER = "DAD-3DHeadsDataset"
 UNLABELLED = "test"
 ATTRIBUTES = ("quality", "gender", "expression", "age", "occlusions", "pose", "standard light")
-OPENGL_TO_CAMERA = np.diag([1.0, -1.0, -1.0])
 
 
 def pictures(source: Path, split: str) -> Sequence[Picture]:
@@ -62,7 +63,7 @@ def _has_name(item: Any) -> bool:
 
 
 def _rotation(path: Path) -> np.ndarray:
-    return OPENGL_TO_CAMERA @ _numbers(read_json(path), "model_view_matrix", (4, 4), path)[:3, :3]
+    return from_dad3dheads(torch.from_numpy(_numbers(read_json(path), "model_view_matrix", (4, 4), path))).numpy()
 
 
 def _numbers(labels: Any, key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:

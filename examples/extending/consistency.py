@@ -1,0 +1,48 @@
+"""A method: two views of an unlabelled head have to agree (the Pi model, Laine and Aila 2017). It has no teacher."""
+
+from semiuhpe.augment.views import unlabelled_views
+from semiuhpe.config import require
+from semiuhpe.data.experiment import open_training_data
+from semiuhpe.methods.base import Phase, StepResult, forward
+from semiuhpe.methods.crops import UNLABELLED, crop_task
+from semiuhpe.methods.semiuhpe import METRICS, create_optimizer, create_student  # noqa: F401
+from semiuhpe.methods.supervised import Supervised, predict
+
+
+def add_options(parser):
+    group = parser.add_argument_group("consistency")
+    group.add_argument("--consistency", type=float, default=0.1, help="weight of the unlabelled heads' loss")
+
+
+def check_options(options):
+    require(options.consistency >= 0, f"--consistency {options.consistency}: must not be negative")
+
+
+def open_data(options):
+    return open_training_data(options, needs_unlabelled=True)
+
+
+def phases(options, student, data, description, process):
+    learner = Consistency(student, crop_task(options, data, description, process), options.consistency)
+    return [Phase("consistency", learner, options.max_iteration, options.lr)]
+
+
+class Consistency(Supervised):
+    def __init__(self, student, task, weight):
+        super().__init__(student, task)
+        self.weight = weight
+
+    def batches(self, iteration, step):
+        for labelled, unlabelled in zip(
+            super().batches(iteration, step), self.task.streams.unlabelled(step), strict=True
+        ):
+            yield {**labelled, UNLABELLED: unlabelled}
+
+    def step(self, batches, draws):
+        supervised, task = super().step(batches, draws), self.task
+        views = unlabelled_views(batches[UNLABELLED], task.unlabelled_protocol, task.size, False, draws)
+        weak, strong = (predict(task.distribution, forward(self.student, view.image, task.bf16)) for view in views)
+        loss = type(weak)(weak.parameter.detach(), validate_args=False).cross_entropy(strong).mean()
+        return StepResult(
+            supervised.loss + self.weight * loss, {**supervised.scalars, "ssl/consistency": loss.detach()}
+        )

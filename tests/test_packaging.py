@@ -1,0 +1,68 @@
+"""What commands find from any folder: settings, the small model, all scripts by the command's name."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from semiuhpe.cli.entry import run
+from semiuhpe.cli.main import COMMANDS, _dispatch
+from semiuhpe.config import make_parser, parse, settings_file
+from semiuhpe.errors import ConfigError
+from semiuhpe.models import find_checkpoint, load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def parser():
+    return make_parser("test", "A test.", [lambda group: group.add_argument("--exp_name")])
+
+
+def test_settings_are_found_from_any_folder_and_it_is_said(empty, caplog):
+    assert settings_file("settings/quickstart.yml") == ROOT / "settings" / "quickstart.yml"
+    package = empty / "site-packages" / "semiuhpe"
+    (package / "settings").mkdir(parents=True)
+    (package / "settings" / "small.yml").write_text("exp_name: installed\n")
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr("semiuhpe.config.__file__", str(package / "config.py"))
+        assert parse(parser(), ["--config", "settings/small.yml"]).exp_name == "installed"
+        assert "--config settings/small.yml: it comes with the package" in caplog.text
+        assert parse(parser(), ["--config=settings/small.yml", "--exp_name", "other"]).exp_name == "other"
+
+
+def test_ones_own_settings_go_first(empty):
+    (empty / "settings").mkdir()
+    (empty / "settings" / "quickstart.yml").write_text("exp_name: mine\n")
+    assert parse(parser(), ["--config", "settings/quickstart.yml"]).exp_name == "mine"
+
+
+@pytest.mark.parametrize("name", ["quickstart.yml", "settings/none.yml", "other/quickstart.yml"])
+def test_only_settings_of_that_folder_are_looked_up(empty, name):
+    with pytest.raises(ConfigError, match=f"--config {name}: there is no such file"):
+        parse(parser(), ["--config", name])
+
+
+def test_the_small_model_is_found_from_any_folder_and_ones_own_goes_first(empty):
+    path = find_checkpoint("synthetic-heads-plainnet")
+    assert path == ROOT / "weights" / "synthetic-heads-plainnet.pth"
+    assert load_checkpoint(path).network == "plainnet"
+    own = empty / "weights" / "synthetic-heads-plainnet.pth"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    assert find_checkpoint("synthetic-heads-plainnet") == own.relative_to(empty)
+
+
+def test_each_script_is_also_a_command(capsys):
+    scripts = {path.stem for path in ROOT.glob("*.py")} - {"setup"}
+    assert scripts <= set(COMMANDS)
+    assert run(_dispatch, ["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in scripts)
+    assert run(_dispatch, ["train", "--batch_sise", "3"]) == 2
+    assert "--batch_sise" in capsys.readouterr().err
