@@ -11,7 +11,7 @@ quickstart: install  ## render heads, train three models, evaluate, report: unde
 	$(BIN)/semiuhpe quickstart
 
 test: install  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
