@@ -186,3 +186,19 @@ def test_bad_input_is_named():
         draw_heads(grey(20, 20), [], [], "wireframe")
     with pytest.raises(DataError, match="2 boxes, 1 rotations"):
         draw_heads(grey(20, 20), np.ones((2, 4)), [FRONTAL], AXES)
+
+
+def test_labels_of_neighbours_do_not_cover_each_other():
+    boxes = [[20, 40, 60, 60], [24, 108, 50, 50]]  # the first has no room above it for 40 px, the second is below it
+    rotations = [FRONTAL, FRONTAL]
+    labels, colors = ["MMMMMMMM", "MMMMMMMM"], [(250, 0, 0), (0, 0, 250)]
+    alone = [
+        draw_heads(grey(180, 120), boxes[i : i + 1], rotations[:1], NONE, colors[i : i + 1], labels[:1])
+        for i in range(2)
+    ]
+    boxes[0][1] = 4  # now its label would be where that of the second is
+    boxes[0][3] = 88
+    both = draw_heads(grey(180, 120), boxes, rotations, NONE, colors, labels)
+    reds, blues = (both[..., 0] > both[..., 2] + 60).sum(), (both[..., 2] > both[..., 0] + 60).sum()
+    assert reds > 0.8 * (alone[0][..., 0] > alone[0][..., 2] + 60).sum()
+    assert blues > 0.8 * (alone[1][..., 2] > alone[1][..., 0] + 60).sum()

@@ -15,15 +15,18 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_for_run, trained_parser
-from semiuhpe.config import FLAG, require
+import sim3dr
+from semiuhpe.cli.heads import add_heads, drawn_mesh, load_heads, parse_heads
+from semiuhpe.cli.trained import trained_parser
+from semiuhpe.config import require
 from semiuhpe.data.importers.folder import SUFFIXES
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.errors import DataError
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, Detections, Detector, Source, list_detectors, load_detector
+from semiuhpe.inference.detectors import Detector, Source
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
-from semiuhpe.inference.overlay import AXES, DRAWINGS, NONE, draw_heads
+from semiuhpe.inference.overlay import AXES, NONE, draw_heads, head_in_crop
 from semiuhpe.inference.pictures import MAX_PIXELS, Picture, count_pixels, find_pictures, read_picture
+from semiuhpe.inference.records import picture_line
 from semiuhpe.inference.shards import (
     FailedFile,
     ResultFile,
@@ -32,7 +35,6 @@ from semiuhpe.inference.shards import (
     keep_settings,
     mend,
     other_files,
-    picture_line,
     write_csv,
     write_whole,
 )
@@ -57,17 +59,15 @@ class Posed(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> int:
-    options, path = parse_for_run(make_image_parser(), argv)
+    options, path, size = parse_heads(make_image_parser(), argv)
     require(bool(options.input), "--input is not given: name pictures, folders or globs")
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = Path(options.output)
     names = find_pictures(options.input, output)
-    role = STUDENT if options.student else TEACHER
-    loaded = load_models(options, path, (role,))[role]
+    mesh = drawn_mesh(options)
     process = start_process(options.gpu_ids, in_step=False)
     try:
-        estimator = HeadPoseEstimator(loaded, process.device, "bfloat16" if options.bf16 else None)
-        detector = load_detector(options.detector, process.device, options.min_score)
+        estimator, detector = load_heads(options, path, size, process.device)
         share = Share(process.rank, process.world_size)
         settings = common_settings(options, path)
         if process.is_main:
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         with ResultFile(output / share.file("heads", ".jsonl")) as results:
             done = done_pictures(output)
             own = [name for name in names if share.has(name) and name not in done]
-            job = Job(options, estimator, detector, results, FailedFile(output, share))
+            job = Job(options, estimator, detector, mesh, results, FailedFile(output, share))
             heads = job.run(own, quiet=not process.is_main)
         if options.save == CSV:
             for path in [results.path, *(other_files(output, share) if process.is_main else ())]:
@@ -90,15 +90,11 @@ def main(argv: Sequence[str]) -> int:
 
 def make_image_parser():
     parser = trained_parser("image.py", "Poses of the heads on pictures, drawn and as numbers. Goes on where it was.")
-    kinds = ", ".join(kind.usage for kind in list_detectors())
     group = parser.add_argument_group("pictures")
     group.add_argument("--input", nargs="+", metavar="PATH", help="pictures, folders of pictures, globs in quotes")
     group.add_argument("--output", metavar="DIR", default="outputs/image", help="folder of results")
-    group.add_argument("--detector", default=DEFAULT_DETECTOR, metavar="KIND:FILE", help=f"of heads: {kinds}")
-    group.add_argument("--min_score", type=float, help="leave out heads below it; the detector's own if not given")
-    group.add_argument("--draw", choices=DRAWINGS, default=AXES, help="what to draw; none writes no pictures")
+    add_heads(group, AXES)
     group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
-    group.add_argument("--student", help="the student instead of the teacher", **FLAG)
     return parser
 
 
@@ -110,7 +106,7 @@ def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object
         "checkpoint": str(path),
         "checkpoint_sha256": digest,
         "convention": options.convention,
-        **{name: getattr(options, name) for name in ("student", "bf16", "detector", "min_score", "draw")},
+        **{name: getattr(options, name) for name in ("student", "bf16", "detector", "min_score", "draw", "mesh")},
     }
 
 
@@ -122,12 +118,14 @@ class Job:
         options: argparse.Namespace,
         estimator: HeadPoseEstimator,
         detector: Detector,
+        mesh: sim3dr.Mesh | None,
         results: ResultFile,
         failed: FailedFile,
     ) -> None:
         self.draw, self.drawn = options.draw, Path(options.output) / DRAWN
         self.threads = max(options.num_workers, 1)
-        self.estimator, self.detector, self.results, self.failed = estimator, detector, results, failed
+        self.estimator, self.detector, self.mesh = estimator, detector, mesh
+        self.results, self.failed = results, failed
 
     def run(self, names: Sequence[str], quiet: bool) -> int:
         """Does all pictures and returns how many heads they have.
@@ -172,7 +170,7 @@ class Job:
             found = detect(self.detector, images, [Source(name) for name, _ in pictures])
             if self.detector.in_file_pixels:
                 found = [
-                    Detections(heads.boxes / picture.scale, heads.scores)
+                    replace(heads, boxes=heads.boxes / picture.scale)
                     for heads, (_, picture) in zip(found, pictures, strict=True)
                 ]
             poses = self.estimator.predict_batch(images, found, protocol=self.detector.protocol)
@@ -188,7 +186,8 @@ class Job:
             return
         poses = posed.poses
         labels = [self._label(poses, number) for number in range(len(poses))]
-        drawing = draw_heads(posed.picture.image, poses.boxes, poses.rotations, self.draw, labels=labels)
+        boxes = head_in_crop(poses.boxes) if self.detector.protocol is None else poses.boxes
+        drawing = draw_heads(posed.picture.image, boxes, poses.rotations, self.draw, labels=labels, mesh=self.mesh)
         path = drawing_path(self.drawn, posed.name)
         encoded = io.BytesIO()
         Image.fromarray(drawing).save(encoded, Image.registered_extensions()[path.suffix.lower()], quality=_QUALITY)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from semiuhpe.cli import (
     compare,
+    demo,
     embedding,
     evaluate,
     evaluate_dad3dheads,
@@ -37,6 +38,7 @@ COMMANDS = {
     "embedding": (embedding.main, "is near in a model's embedding near in rotation: neighbours, rank correlation"),
     "tables": (tables.main, "the paper's tables with the numbers of finished runs"),
     "compare": (compare.main, "two evaluations on the same heads: is one better, and where"),
+    "demo": (demo.main, "a page to try a model on pictures and the webcam"),
     "export": (export.main, "write a model as ONNX or TorchScript"),
     "quickstart": (quickstart.main, "render, train three models, evaluate, report"),
 }

@@ -37,9 +37,13 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--distribution", choices=tuple(DISTRIBUTIONS), default="matrixFisher", help="of rotations")
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """The checkpoint that a script uses, and what it may have to be told about one that was trained elsewhere."""
-    parser.add_argument("checkpoint", help="a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name")
+def add_checkpoint(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """The checkpoint that a script uses, and what it may have to be told about one that was trained elsewhere.
+
+    It may be left out where there is a default.
+    """
+    told = "a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name"
+    parser.add_argument("checkpoint", nargs="?" if default else None, default=default, help=told)
     parser.add_argument("--convention", choices=CONVENTIONS, help="of the output, where the checkpoint doesn't tell it")
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import configargparse
@@ -27,22 +27,29 @@ _OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_
 """Options of the run that say nothing about evaluating it."""
 
 
-def trained_parser(prog: str, description: str) -> configargparse.ArgumentParser:
-    """Parser of everything that a settings file may say, and a checkpoint."""
+def trained_parser(prog: str, description: str, checkpoint: str | None = None) -> configargparse.ArgumentParser:
+    """Parser of everything that a settings file may say, and a checkpoint: the one named here, if it is left out."""
     parser = experiment_parser(prog, description)
-    add_checkpoint(parser)
+    add_checkpoint(parser, checkpoint)
     parser.set_defaults(**dict.fromkeys(_DESCRIBED))  # None where neither the command line nor --config says it
     return parser
 
 
-def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
+def parse_for_run(
+    parser: configargparse.ArgumentParser, argv: Sequence[str], find: Callable[[str, str], Path] = find_checkpoint
+) -> tuple[argparse.Namespace, Path]:
     """Options and the checkpoint's file. What neither the command line nor ``--config`` says, the run's settings say.
+
+    Args:
+        parser: of :func:`trained_parser`.
+        argv: the command line.
+        find: the file from what names the checkpoint and ``--exps_dir``.
 
     Raises:
         ConfigError: an unknown option, or there is no such checkpoint.
     """
     given = parse(parser, argv)
-    path = find_checkpoint(given.checkpoint, given.exps_dir)
+    path = find(given.checkpoint, given.exps_dir)
     known = {action.dest for action in parser._actions} - {*_DESCRIBED, *_OWN}
     settings = run_settings(path) or {}
     parser.set_defaults(**{key: value for key, value in settings.items() if key in known})

@@ -16,14 +16,13 @@ from typing import IO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_for_run, trained_parser
+from semiuhpe.cli.heads import add_heads, drawn_mesh, load_heads, parse_heads
+from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import FLAG, positive_int, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, load_detector
-from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.footage import Footage, open_footage
-from semiuhpe.inference.overlay import DRAWINGS, MESH, NONE
+from semiuhpe.inference.overlay import MESH, NONE
 from semiuhpe.inference.video import PosedFrame, frame_record, pose_video
 from semiuhpe.inference.video_writer import FORMATS, VideoWriter, check_video_name
 
@@ -34,7 +33,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str]) -> int:
     parser = trained_parser("video.py", "Head poses on a video, drawn over it and as JSON Lines.")
     add_video(parser)
-    options, path = parse_for_run(parser, argv)
+    options, path, size = parse_heads(parser, argv)
     require(options.input is not None, "--input is not given: a video, a folder of frames, or a webcam's number")
     require(not options.smooth or options.track, "--smooth needs --track, which tells the persons apart")
     require(options.draw != NONE or options.jsonl, "--draw none writes no video: --jsonl has to be given")
@@ -42,14 +41,11 @@ def main(argv: Sequence[str]) -> int:
     output = _output(options, footage.name)
     if options.jsonl:
         _check_jsonl(options.jsonl)
-    device = pick_device(options.gpu_ids)
-    role = STUDENT if options.student else TEACHER
-    loaded = load_models(options, path, (role,))[role]
-    estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.bf16 else None)
-    detector = load_detector(options.detector, device, options.min_score)
+    mesh = drawn_mesh(options)
+    estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids))
     with _stop_at_interrupt() as stop:
         draw = None if output is None else options.draw
-        frames = pose_video(footage, detector, estimator, draw, options.track, options.smooth, stop)
+        frames = pose_video(footage, detector, estimator, draw, options.track, options.smooth, stop, mesh)
         _write(frames, footage, output, options.jsonl, stop)
     return INTERRUPTED if stop.is_set() and not footage.live else 0
 
@@ -61,12 +57,9 @@ def add_video(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FILE", help=f"NAME_heads.mp4 here if not given; ends in {', '.join(FORMATS)}"
     )
     group.add_argument("--jsonl", type=Path, metavar="FILE", help="also write the heads of each frame, as JSON Lines")
-    group.add_argument("--detector", default=DEFAULT_DETECTOR, metavar="KIND[:FILE]", help="what finds the heads")
-    group.add_argument("--min_score", type=float, help="leave out heads with a lower score; the detector's own limit")
-    group.add_argument("--draw", choices=DRAWINGS, default=MESH, help="over each head; none: write no video")
+    add_heads(group, MESH)
     group.add_argument("--track", help="number the persons (pip install 'semiuhpe[track]')", **FLAG)
     group.add_argument("--smooth", help="smooth each person's rotation (one-euro filter)", **FLAG)
-    group.add_argument("--student", help="the student instead of the teacher", **FLAG)
     group.add_argument("--fps", type=positive_int, default=25, help="frames per second of a folder of frames")
 
 

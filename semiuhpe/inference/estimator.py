@@ -6,11 +6,9 @@
 
 Images are RGB uint8 (H, W, 3), boxes (x, y, w, h) in pixels, rotations and angles as in :mod:`semiuhpe.rotation`.
 
-**Confidence** is the probability, under the predicted distribution, that the true rotation is within
-:data:`CONFIDENCE_DEG` of the prediction. Unlike the entropy it has a scale that says something by itself; for
-distributions of one shape it falls as the entropy rises. At the paper's threshold for pseudo labels, an entropy of
--5.3, it is near one half. It is the model's own opinion: how far that can be trusted is what the calibration of an
-evaluation tells.
+A model of head crops needs boxes or a detector. A one-stage model (:mod:`semiuhpe.models.onestage`) finds the heads
+itself, and their poses are from the same pass. What entropy and confidence are, and which models have none, is said in
+:mod:`semiuhpe.inference.uncertainty`.
 """
 
 import os
@@ -27,12 +25,20 @@ from semiuhpe.data.crop import HEAD_BOX, Protocol, crop_by_box, whole_picture
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 from semiuhpe.evaluation.protocols import Reader
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, Detections, Detector, Source, load_detector
+from semiuhpe.inference.detectors import (
+    DEFAULT_DETECTOR,
+    Detections,
+    Detector,
+    Source,
+    check_min_score,
+    load_detector,
+)
 from semiuhpe.inference.detectors.base import checked_image
-from semiuhpe.models import LoadedModel, load_checkpoint, reparametrize
-from semiuhpe.rotation import matrix_to_euler
+from semiuhpe.inference.detectors.onestage import OneStageDetector
+from semiuhpe.inference.uncertainty import entropy_and_confidence
+from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
+from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
-CONFIDENCE_DEG = 15.0
 MIN_HEAD_PX = 2
 """What a detector finds with a shorter side is no head, and may leave no pixel to crop."""
 MAX_BATCH = 64
@@ -50,8 +56,8 @@ class HeadPoses:
         rotations: (N, 3, 3) float32, head to camera.
         euler_front_deg: (N, 3) float32 pitch, yaw, roll with ``|yaw| <= 90``.
         euler_full_deg: (N, 3) float32 the equivalent triple with ``|pitch| <= 90`` and yaw in (-180, 180].
-        entropy: (N,) float32, the lower, the surer.
-        confidence: (N,) float32 in [0, 1], see the top of this module.
+        entropy: (N,) float32, the lower, the surer; NaN if the model has no uncertainty.
+        confidence: (N,) float32 in [0, 1], or NaN likewise; see :mod:`semiuhpe.inference.uncertainty`.
     """
 
     boxes: np.ndarray
@@ -75,8 +81,11 @@ class HeadPoseEstimator:
         dtype: of the network's arithmetic, one of :data:`DTYPES` or its name; float32 if None. The distributions are
             computed in float64 in any case.
 
+    Attributes:
+        finds_heads: whether the model is a one-stage one.
+
     Raises:
-        ConfigError: there is no such device or dtype.
+        ConfigError: there is no such device or dtype, or a one-stage model is to have another convention than its own.
     """
 
     def __init__(
@@ -86,6 +95,9 @@ class HeadPoseEstimator:
         self.dtype = _dtype(dtype)
         self.path = loaded.path
         self.description = loaded.description
+        self.finds_heads = network_spec(loaded.network).detects
+        if self.finds_heads and loaded.convention != HEAD_TO_CAMERA:
+            raise ConfigError(f"--convention {loaded.convention}: {loaded.path} is a one-stage model; leave it out")
         self._reader = Reader(loaded.description)
         network = reparametrize(loaded.model)
         self._network = network.to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -130,15 +142,17 @@ class HeadPoseEstimator:
 
         Args:
             images: (H, W, 3) uint8 RGB.
-            boxes: for each image (N, 4) x, y, w, h of its heads, or what a detector has found.
-            detector: finds the heads where no boxes are given; the default detector if None.
+            boxes: for each image (N, 4) x, y, w, h of its heads, or what a detector has found. A one-stage model takes
+                only what a one-stage detector has found.
+            detector: finds the heads where no boxes are given; if None, the model itself where it can, else the default
+                detector.
             sources: where the images come from, for detectors that ask for it.
             protocol: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, or None to take every
                 image whole; a detector brings its own.
 
         Raises:
             DataError: something is not an image, or a box is empty or outside of its image.
-            ConfigError: boxes and a detector are given.
+            ConfigError: boxes and a detector are given; or boxes without poses, for a one-stage model.
             CheckpointError: the default detector's file is missing, or the network's output is not finite.
         """
         images = [checked_image(image) for image in images]
@@ -151,6 +165,8 @@ class HeadPoseEstimator:
             raise DataError(f"predict: {len(images)} images were given with {len(boxes)} lists of boxes")
         else:
             found = [_given(heads) for heads in boxes]
+        if self.finds_heads:
+            return [self._found_poses(heads) for heads in found]
         size = self.description.image_size
         crops = [
             whole_picture(image, size)[0]
@@ -172,17 +188,46 @@ class HeadPoseEstimator:
 
         Raises:
             DataError: something is not an image.
+            ConfigError: it is a one-stage model.
             CheckpointError: the network's output is not finite.
         """
+        if self.finds_heads:
+            raise ConfigError(f"{self.path}: finds heads on whole pictures and takes no crops; use predict")
         images = [checked_image(crop) for crop in crops]
         boxes = np.array([[0, 0, *image.shape[1::-1]] for image in images], np.float32).reshape(-1, 4)
         resized = [whole_picture(image, self.description.image_size)[0] for image in images]
         return self._poses(resized, [_given(boxes)])[0]
 
+    def own_detector(self, min_score: float | None = None, size: int | None = None) -> Detector:
+        """The detector that a one-stage model is.
+
+        Args:
+            min_score: heads with a lower score are left out; the kind's own threshold if None.
+            size: of its input, the longer side in pixels; that of the training if None.
+
+        Raises:
+            ConfigError: it is a model of head crops, or the score is not in [0, 1].
+        """
+        if not self.finds_heads:
+            raise ConfigError(f"{self.path}: is a model of head crops, which finds no heads; it needs a detector")
+        check_min_score(min_score)
+        size = size or self.description.image_size
+        return OneStageDetector(self._network, self.description.distribution, size, min_score)
+
     def _detector(self) -> Detector:
         if self._default_detector is None:
-            self._default_detector = load_detector(DEFAULT_DETECTOR, self.device)
+            self._default_detector = (
+                self.own_detector() if self.finds_heads else load_detector(DEFAULT_DETECTOR, self.device)
+            )
         return self._default_detector
+
+    def _found_poses(self, heads: Detections) -> HeadPoses:
+        """Heads whose poses a one-stage detector has found with them."""
+        if heads.rotations is None:
+            raise ConfigError(f"{self.path}: finds the heads itself; give it neither boxes nor another detector")
+        rotations = torch.from_numpy(heads.rotations)
+        angles = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
+        return HeadPoses(heads.boxes, heads.scores, heads.rotations, *angles, heads.entropy, heads.confidence)
 
     @torch.no_grad()
     def _poses(self, crops: Sequence[np.ndarray], found: Sequence[Detections]) -> list[HeadPoses]:
@@ -198,8 +243,7 @@ class HeadPoseEstimator:
             rotations,
             matrix_to_euler(rotations),
             matrix_to_euler(rotations, full_range=True),
-            predicted.entropy(),
-            predicted.mass_within(CONFIDENCE_DEG),
+            *entropy_and_confidence(predicted),
         )
         counts = [len(heads) for heads in found]
         rows = zip(*(column.float().cpu().split(counts) for column in columns), strict=True)
@@ -220,10 +264,7 @@ def detect(
     """What a detector finds, without what is smaller than :data:`MIN_HEAD_PX`."""
     found = detector.batch(images, sources)
     large = [(heads.boxes[:, 2:] >= MIN_HEAD_PX).all(axis=1) for heads in found]
-    return [
-        Detections(heads.boxes[keep], heads.scores[keep], None if heads.bodies is None else heads.bodies[keep])
-        for heads, keep in zip(found, large, strict=True)
-    ]
+    return [heads.select(keep) for heads, keep in zip(found, large, strict=True)]
 
 
 def _given(boxes: ArrayLike | Detections) -> Detections:

@@ -7,12 +7,14 @@ front. Boxes may reach beyond the picture; a head whose box doesn't touch it isn
 
 import colorsys
 from collections.abc import Sequence
+from os import PathLike
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 import sim3dr
+from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.errors import DataError
 from semiuhpe.inference.draw import add_axes, add_cube
 from semiuhpe.inference.text import text_mask
@@ -29,6 +31,17 @@ _LIGHT = (-4, -5, 6)  # from the upper left in front
 _SMALLEST_PX, _LARGEST_SHARE = 11, 1 / 24  # of text: pixels, and share of the picture's shorter side
 
 Color = tuple[int, int, int]
+
+
+class _Area(NamedTuple):
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def touches(self, other: "_Area") -> bool:
+        apart = self.right <= other.left or other.right <= self.left
+        return not (apart or self.bottom <= other.top or other.bottom <= self.top)
 
 
 class _Head(NamedTuple):
@@ -62,6 +75,7 @@ def draw_heads(
     colors: Sequence[Color] | None = None,
     labels: Sequence[str] | None = None,
     antialias: bool = True,
+    mesh: sim3dr.Mesh | None = None,
 ) -> np.ndarray:
     """A copy of a picture with its heads drawn over it.
 
@@ -73,6 +87,7 @@ def draw_heads(
         colors: RGB of each head; :func:`person_color` of its place in the list if None.
         labels: one line for each head, empty for none; no labels if None.
         antialias: smooth edges of meshes, for about four times the time.
+        mesh: a head in head axes, of any size and origin; the one that comes with the package if None.
 
     Raises:
         DataError: there is no such way of drawing, or not as many boxes, rotations, colours and labels.
@@ -80,7 +95,8 @@ def draw_heads(
     if how not in DRAWINGS:
         raise DataError(f"heads can't be drawn as {how!r}; choose from {', '.join(DRAWINGS)}")
     heads = _visible(_collected(boxes, rotations, colors, labels), image.shape[:2])
-    drawn = _with_meshes(image, heads, antialias) if how == MESH and heads else image.copy()
+    mesh = sim3dr.default_head() if mesh is None else mesh
+    drawn = _with_meshes(image, heads, mesh, antialias) if how == MESH and heads else image.copy()
     for head in heads:
         thickness = max(1, round(head.side / 40))
         if how == AXES:
@@ -88,10 +104,37 @@ def draw_heads(
             add_axes(drawn, head.rotation, head.center, 0.6 * head.side, thickness)
         elif how == CUBE:
             add_cube(drawn, head.rotation, head.center, 0.7 * head.side, head.color, thickness)
+    taken: list[_Area] = []
     for head in heads:
         if head.label:
-            _add_label(drawn, head)
+            taken.append(_add_label(drawn, head, taken))
     return drawn
+
+
+def head_in_crop(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4) boxes of the heads on pictures that are head crops, as the head-box protocol cuts them.
+
+    Args:
+        boxes: (N, 4) x, y, w, h of the pictures.
+    """
+    side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * HEAD_BOX.margin)
+    return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side, side], axis=1)
+
+
+def load_head_mesh(path: str | PathLike[str]) -> sim3dr.Mesh:
+    """A head mesh of the user's, of BFM or FLAME for instance, that is known to be drawable.
+
+    Args:
+        path: what :func:`sim3dr.load_mesh` reads. The mesh has to be in head axes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no mesh, or one that can't be drawn.
+    """
+    mesh = sim3dr.load_mesh(path)
+    box = np.array([[8.0, 8.0, 48.0, 48.0]])
+    draw_heads(np.zeros((64, 64, 3), np.uint8), box, np.diag([1.0, -1.0, -1.0])[None], MESH, antialias=False, mesh=mesh)
+    return mesh
 
 
 def _collected(
@@ -122,10 +165,9 @@ def _visible(heads: list[_Head], size: tuple[int, int]) -> list[_Head]:
     return sorted(inside, key=lambda head: head.side)
 
 
-def _with_meshes(image: np.ndarray, heads: list[_Head], antialias: bool) -> np.ndarray:
-    """A copy of the picture with a head mesh over each box."""
+def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antialias: bool) -> np.ndarray:
+    """A copy of the picture with a head mesh over each box; a texture of the mesh's own is not tinted."""
     size = image.shape[:2]
-    mesh = sim3dr.default_head()
     own_colors = np.ones((len(mesh.vertices), 3), np.float32) if mesh.colors is None else mesh.colors
     triangles = np.ascontiguousarray(mesh.triangles[:, ::-1])  # mirrored from camera axes, which turns them around
     placed = []
@@ -143,26 +185,29 @@ def _with_meshes(image: np.ndarray, heads: list[_Head], antialias: bool) -> np.n
     return sim3dr.draw(image, placed, sim3dr.RenderPipeline(light_pos=_LIGHT), cull=True, antialias=antialias)
 
 
-def _add_label(canvas: np.ndarray, head: _Head) -> None:
+def _add_label(canvas: np.ndarray, head: _Head, taken: Sequence[_Area]) -> _Area:
     """Writes a head's label over its box; below it or in it where there is no room, always within the picture.
 
-    The text grows with head and picture but never gets too small to be read; on pictures that are too small for that
-    it is cut off at the right.
+    Room is what other labels have not taken, as far as there is any. The text grows with head and picture but never
+    gets too small to be read; on pictures that are too small for that it is cut off at the right.
     """
     height, width = canvas.shape[:2]
     x, y, w, h = head.box
     size = round(max(_SMALLEST_PX, min(h / 6, min(height, width) * _LARGEST_SHARE)))
     mask = text_mask(head.label, size)[:height, :width]
     rows, columns = mask.shape
-    above, below = round(y) - rows, round(y + h)
-    top = above if above >= 0 else below if below + rows <= height else round(y)
-    top = min(max(top, 0), height - rows)
     left = min(max(round(x + w / 2 - columns / 2), 0), width - columns)
+    inside = min(max(round(y), 0), height - rows)
+    tops = [top for top in (round(y) - rows, round(y + h)) if 0 <= top <= height - rows] + [inside]
+    areas = [_Area(left, top, left + columns, top + rows) for top in tops]
+    area = next((area for area in areas if not any(area.touches(other) for other in taken)), areas[0])
+    top = area.top
     patch = canvas[top : top + rows, left : left + columns]
     ink = 0.0 if np.dot(head.color, (0.299, 0.587, 0.114)) > 110 else 255.0  # ITU-R BT.601 luma
     plate = 0.25 * patch + 0.75 * np.float32(head.color)
     share = mask[..., None] * np.float32(1 / 255)
     patch[:] = np.round(plate * (1 - share) + ink * share).astype(np.uint8)
+    return area
 
 
 def _add_outline(canvas: np.ndarray, head: _Head, thickness: int) -> None:

@@ -20,10 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.inference.estimator import HeadPoses
 
 SETTINGS = "run.json"
 _ROTATION = [f"r{row}{column}" for row in range(3) for column in range(3)]
@@ -178,23 +175,6 @@ class ResultFile:
         self._file.truncate(end)
 
 
-def picture_line(name: str, width: int, height: int, poses: HeadPoses) -> dict[str, Any]:
-    """What stands in the result file about a picture; boxes in pixels of its file."""
-    heads = [
-        {
-            "box": _rounded(poses.boxes[i], 2),
-            "score": _rounded(poses.scores[i], 4),
-            "rotation": _rounded(poses.rotations[i], 6),
-            "euler_front_deg": _rounded(poses.euler_front_deg[i], 3),
-            "euler_full_deg": _rounded(poses.euler_full_deg[i], 3),
-            "entropy": _rounded(poses.entropy[i], 4),
-            "confidence": _rounded(poses.confidence[i], 4),
-        }
-        for i in range(len(poses))
-    ]
-    return {"image": name, "width": width, "height": height, "heads": heads}
-
-
 def write_csv(results: Path) -> Path:
     """Writes a result file as a table beside it.
 
@@ -239,7 +219,3 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                     f"{path}: line {number} is damaged; delete the line, its picture is then done again"
                 ) from error
             yield line
-
-
-def _rounded(values: np.ndarray, digits: int) -> Any:
-    return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -14,11 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+import sim3dr
 from semiuhpe.data.crop import Protocol as CropProtocol
 from semiuhpe.inference.ahead import Ahead
 from semiuhpe.inference.detectors import Detections, Detector
 from semiuhpe.inference.footage import Footage, Frame
-from semiuhpe.inference.overlay import draw_heads, person_color
+from semiuhpe.inference.overlay import draw_heads, head_in_crop, person_color
+from semiuhpe.inference.records import head_record
 from semiuhpe.inference.smoothing import RotationSmoother
 from semiuhpe.inference.tracking import HeadTracker
 from semiuhpe.rotation import matrix_to_euler
@@ -50,7 +52,7 @@ class PosedFrame:
         scores: (N,) of the detector.
         rotations: (N, 3, 3) head to camera.
         entropy: (N,) of the predicted distributions.
-        confidence: (N,) in [0, 1].
+        confidence: (N,) in [0, 1]; both are NaN if the model has no uncertainty.
         persons: who the heads are, from 1, None for one that was never seen before; None where nobody is tracked.
         drawn: the picture with the heads drawn over it, once that is done.
     """
@@ -77,6 +79,7 @@ def pose_video(
     track: bool = False,
     smooth: bool = False,
     stop: threading.Event | None = None,
+    mesh: sim3dr.Mesh | None = None,
 ) -> Iterator[PosedFrame]:
     """The heads of each frame, in the order of the frames.
 
@@ -88,6 +91,7 @@ def pose_video(
         track: number the persons.
         smooth: smooth each person's rotations (:mod:`semiuhpe.inference.smoothing`); needs ``track``.
         stop: when it is set, frames whose poses are known are finished and no others.
+        mesh: to draw, in head axes; the one that comes with the package if None.
 
     Raises:
         ConfigError: the tracker's package is not installed.
@@ -104,7 +108,9 @@ def pose_video(
         if track:
             heads = _followed(heads, HeadTracker(float(footage.rate)), RotationSmoother() if smooth else None)
         if how is not None:
-            heads = stages.enter_context(Ahead(map(lambda frame: drawn(frame, how), heads), 2, closed))
+            crops = detector.protocol is None
+            drawings = (drawn(frame, how, mesh=mesh, crops=crops) for frame in heads)
+            heads = stages.enter_context(Ahead(drawings, 2, closed))
         yield from heads
 
 
@@ -132,7 +138,7 @@ def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
     corners = np.concatenate([heads.boxes[:, :2], heads.boxes[:, :2] + heads.boxes[:, 2:]], axis=1)
     seen = np.clip(corners, 0, np.tile(image.shape[1::-1], 2))
     keep = (seen[:, 2:] - seen[:, :2] >= MIN_SEEN_PX).all(axis=1)
-    return Detections(heads.boxes[keep], heads.scores[keep])
+    return heads.select(keep)
 
 
 def _posed(
@@ -169,38 +175,40 @@ def _followed(
         yield replace(posed, persons=persons, rotations=rotations)
 
 
-def drawn(posed: PosedFrame, how: str, antialias: bool = False) -> PosedFrame:
+def drawn(
+    posed: PosedFrame, how: str, antialias: bool = False, mesh: sim3dr.Mesh | None = None, crops: bool = False
+) -> PosedFrame:
     """The same with its picture drawn: in colours by person, and with their numbers, where they are known.
 
+    ``crops`` says that pictures are head crops, whose boxes have room around the head.
     Without antialiasing meshes are drawn four times as fast, which hardly shows in a compressed moving picture.
     """
     colors = labels = None
     if posed.persons is not None:
         colors = [person_color(person) for person in posed.persons]
         labels = ["" if person is None else str(person) for person in posed.persons]
-    image = draw_heads(posed.frame.image, posed.boxes, posed.rotations, how, colors, labels, antialias)
+    boxes = head_in_crop(posed.boxes) if crops else posed.boxes
+    image = draw_heads(posed.frame.image, boxes, posed.rotations, how, colors, labels, antialias, mesh)
     return replace(posed, drawn=image)
 
 
 def frame_record(posed: PosedFrame) -> dict[str, Any]:
-    """A line of JSON Lines: a frame and its heads, boxes in pixels, times in seconds, angles in degrees."""
+    """A line of JSON Lines: a frame and its heads, as in :func:`semiuhpe.inference.records.head_record`."""
     rotations = torch.as_tensor(posed.rotations, dtype=torch.float64).reshape(-1, 3, 3)
     front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
     heads = [
         {
             "person": None if posed.persons is None else posed.persons[i],
-            "box": _rounded(posed.boxes[i], 2),
-            "score": _rounded(posed.scores[i], 4),
-            "rotation": _rounded(posed.rotations[i], 6),
-            "euler_front_deg": _rounded(front[i], 3),
-            "euler_full_deg": _rounded(full[i], 3),
-            "entropy": _rounded(posed.entropy[i], 4),
-            "confidence": _rounded(posed.confidence[i], 4),
+            **head_record(
+                posed.boxes[i],
+                posed.scores[i],
+                posed.rotations[i],
+                front[i],
+                full[i],
+                posed.entropy[i],
+                posed.confidence[i],
+            ),
         }
         for i in range(len(posed))
     ]
     return {"frame": posed.frame.number, "time": round(posed.time, 6), "heads": heads}
-
-
-def _rounded(values: np.ndarray, digits: int) -> Any:
-    return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -25,6 +25,7 @@ class FoundHeads(NamedTuple):
         landmarks: (N, 5, 2) pixels.
         rotation: (N, 3, 3) head to camera, as it is seen.
         entropy: (N,) of the rotation's distribution.
+        parameter: (N, 3, 3) of it.
     """
 
     picture: Tensor
@@ -33,6 +34,7 @@ class FoundHeads(NamedTuple):
     landmarks: Tensor
     rotation: Tensor
     entropy: Tensor
+    parameter: Tensor
 
 
 def find_heads(
@@ -60,7 +62,7 @@ def find_heads(
     picture, anchor = picture[kept], anchor[kept]
     landmarks = decode_landmarks(outputs.landmarks[picture, anchor], anchors[anchor])
     pose = DISTRIBUTIONS[distribution](output_parameter(outputs.pose[picture, anchor]))
-    return FoundHeads(picture, box[kept], score[kept], landmarks, pose.mode(), pose.entropy())
+    return FoundHeads(picture, box[kept], score[kept], landmarks, pose.mode(), pose.entropy(), pose.parameter)
 
 
 def _best_of_each(picture: Tensor, pictures: int) -> Tensor:

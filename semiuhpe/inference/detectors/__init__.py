@@ -40,18 +40,25 @@ def load_detector(
         DataError: the file of boxes is missing or broken.
     """
     name, _, argument = spec.partition(":")
+    check_min_score(min_score)
+    return detector_kind(name).build(Options(argument, named_device(device, "the detector's device"), min_score))
+
+
+def check_min_score(min_score: float | None) -> None:
+    """Raises ConfigError unless it is None or in [0, 1]."""
     if min_score is not None and not 0.0 <= min_score <= 1.0:
         raise ConfigError(f"the detector's min_score is {min_score}; it must lie in [0, 1]")
-    return detector_kind(name).build(Options(argument, named_device(device, "the detector's device"), min_score))
 
 
 __all__ = [
     "DEFAULT_DETECTOR",
+    "DEFAULT_FILE",
     "Detections",
     "Detector",
     "DetectorKind",
     "Options",
     "Source",
+    "check_min_score",
     "list_detectors",
     "load_detector",
     "register_detector",

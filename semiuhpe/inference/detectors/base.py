@@ -3,7 +3,7 @@
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,8 @@ class Detections:
         bodies: (N, 4) float32 box of the body that each head belongs to, NaN where none was found; None if the
             detector doesn't look for bodies.
         rotations: (N, 3, 3) float32 head to camera, of detectors that see poses too; None of others.
-        entropy: (N,) float32 of the rotations' distributions, where there are rotations.
+        entropy, confidence: (N,) float32 of the rotations, where there are rotations; NaN where the network has no
+            uncertainty (:mod:`semiuhpe.inference.uncertainty`).
     """
 
     boxes: np.ndarray
@@ -44,12 +45,18 @@ class Detections:
     bodies: np.ndarray | None = None
     rotations: np.ndarray | None = None
     entropy: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
     def __iter__(self):
         return iter((self.boxes, self.scores))
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def select(self, keep: np.ndarray) -> "Detections":
+        """Some of the heads, by (N,) bool or by their numbers, with all that is known of them."""
+        columns = (getattr(self, field.name) for field in fields(self))
+        return Detections(*(None if column is None else column[keep] for column in columns))
 
 
 class Detector(ABC):

@@ -5,16 +5,19 @@ the training if not given, and padded to whole strides.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from semiuhpe.augment.views import normalize
 from semiuhpe.distributions import NonFiniteParameterError
+from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, file_and_option, register_detector
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape
+from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import load_checkpoint, network_spec
 from semiuhpe.models.onestage import FAMILY, STRIDES, anchor_boxes
 from semiuhpe.models.onestage_decoding import MIN_SCORE, FoundHeads, find_heads
@@ -23,19 +26,20 @@ AT_ONCE = 8
 
 
 class OneStageDetector(Detector):
-    """Heads with rotations and entropies; see :class:`Detections`.
+    """Heads with rotations and their uncertainty; see :class:`Detections`.
 
     Args:
-        network: a one-stage network in eval mode on the device.
+        network: a one-stage network in eval mode on the device; pictures are given to it in its own dtype.
         distribution: name of that of its nine numbers.
         size: longer side of its input in pixels.
-        device: where it runs.
         min_score: heads with a lower score are left out.
     """
 
-    def __init__(self, network: nn.Module, distribution: str, size: int, device: torch.device, min_score: float):
+    def __init__(self, network: nn.Module, distribution: str, size: int, min_score: float | None = None):
         self.network, self.distribution, self.size = network, distribution, size
-        self.device, self.min_score = device, min_score
+        self.min_score = MIN_SCORE if min_score is None else min_score
+        weight = next(network.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
 
     @torch.no_grad()
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
@@ -45,39 +49,48 @@ class OneStageDetector(Detector):
             placed = np.stack([boxes[i].place(images[i]) for i in group])
             inputs = torch.from_numpy(placed).to(self.device).permute(0, 3, 1, 2).float() / 255
             anchors = anchor_boxes(*inputs.shape[2:], self.device)
+            outputs = self.network(normalize(inputs).to(self.dtype))
             try:
-                found = find_heads(self.network(normalize(inputs)), anchors, self.distribution, self.min_score)
+                found = find_heads(outputs, anchors, self.distribution, self.min_score)
             except NonFiniteParameterError as error:
                 raise CheckpointError(
                     f"--detector {FAMILY}: the network predicts values that are not finite"
                 ) from error
+            sureness = entropy_and_confidence(DISTRIBUTIONS[self.distribution](found.parameter))
             for row, i in enumerate(group):
-                results[i] = _detections(found, row, boxes[i])
+                results[i] = _detections(found, sureness, row, boxes[i])
         return results
 
 
-def _detections(found: FoundHeads, row: int, letterbox: Letterbox) -> Detections:
+def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, letterbox: Letterbox) -> Detections:
     """The heads of one picture of a batch, on that picture; none that lies wholly in the padding."""
     chosen = found.picture == row
     boxes = letterbox.to_image(found.box[chosen]).cpu()
     inside = (boxes[:, 2:] > 0).all(dim=1)
-    columns = (found.score, found.rotation, found.entropy)
-    score, rotation, entropy = (column[chosen].cpu()[inside].float().numpy() for column in columns)
-    return Detections(boxes[inside].numpy(), score, rotations=rotation, entropy=entropy)
+    columns = (found.score, found.rotation, *sureness)
+    score, *pose = (column[chosen].cpu()[inside].float().numpy() for column in columns)
+    return Detections(boxes[inside].numpy(), score, None, *pose)
+
+
+def split_spec(text: str) -> tuple[Path, int | None]:
+    """Checkpoint and input size of ``CKPT[:SIZE]``, None where it names no size.
+
+    Raises:
+        ConfigError: it names no checkpoint, or what follows the colon is no size.
+    """
+    path, option = file_and_option(text)
+    if not text:
+        raise ConfigError(f"--detector {FAMILY}: names no checkpoint; write {FAMILY}:CKPT[:SIZE]")
+    if option and not (option.isdecimal() and int(option) >= STRIDES[-1]):
+        raise ConfigError(f"{FAMILY}:{text}: the size {option} is not a number of pixels from {STRIDES[-1]}")
+    return path, int(option) if option else None
 
 
 @register_detector(FAMILY, f"{FAMILY}:CKPT[:SIZE]")
 def _build(options: Options) -> Detector:
-    path, option = file_and_option(options.argument)
-    if not options.argument:
-        raise ConfigError(f"--detector {FAMILY}: names no checkpoint; write {FAMILY}:CKPT[:SIZE]")
-    if option and not (option.isdecimal() and int(option) >= STRIDES[-1]):
-        raise ConfigError(
-            f"--detector {FAMILY}:{options.argument}: the size {option} is not a number of pixels from 32"
-        )
+    path, size = split_spec(options.argument)
     loaded = load_checkpoint(path)
     if not network_spec(loaded.network).detects:
         raise CheckpointError(f"{path}: is a model of head crops ({loaded.network}), which finds no heads")
-    size = int(option) if option else loaded.image_size
-    min_score = MIN_SCORE if options.min_score is None else options.min_score
-    return OneStageDetector(loaded.model.to(options.device), loaded.distribution, size, options.device, min_score)
+    network = loaded.model.to(options.device)
+    return OneStageDetector(network, loaded.distribution, size or loaded.image_size, options.min_score)

@@ -1,0 +1,85 @@
+"""``semiuhpe demo``: a page to try a model on pictures and the webcam."""
+
+import ipaddress
+import os
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from semiuhpe.cli.heads import add_heads, drawn_mesh, load_heads, parse_heads
+from semiuhpe.cli.trained import trained_parser
+from semiuhpe.config import require
+from semiuhpe.distributed import pick_device
+from semiuhpe.errors import ConfigError
+from semiuhpe.inference.demo import WHOLE, Demo, render_examples
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE
+from semiuhpe.inference.overlay import MESH
+from semiuhpe.models.weights import SHIPPED
+
+TITLE = "SemiUHPE: head poses"
+_SHIPPED_NOTE = (
+    "**This is the small model that comes with the project, and it can't do photographs.** It was trained on rendered "
+    "heads of one template and has never seen a real one: on photographs its angles are often wrong by tens of "
+    "degrees, up to upside down. It takes the whole picture as one head, so try the rendered heads below. For "
+    "photographs start the page with a trained checkpoint and a head detector: `semiuhpe demo CHECKPOINT --detector "
+    "KIND:FILE`."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = trained_parser("semiuhpe demo", "A page to try a model on pictures and the webcam.", SHIPPED)
+    group = parser.add_argument_group("page")
+    add_heads(group, MESH)
+    group.add_argument("--host", default="127.0.0.1", help="address to listen at; this machine only if not given")
+    group.add_argument("--port", type=int, default=7860, help="port to listen at; 0 for any that is free")
+    options, path, size = parse_heads(parser, argv)
+    with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(options.host, options.port) as place:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
+        demo_page = _import_page()
+        mesh = drawn_mesh(options)
+        shipped = path.stem == SHIPPED
+        default = WHOLE if shipped or not Path(DEFAULT_FILE).is_file() else DEFAULT_DETECTOR
+        estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids), default)
+        demo = Demo(estimator, detector, options.detector, options.min_score, mesh, Path(folder))
+        note = _SHIPPED_NOTE if shipped else _note(path, estimator.description.full_range)
+        examples = render_examples(Path(folder))
+        page = demo_page.make_page(demo, TITLE, note, options.draw, examples, _is_local(place))
+        host, port = place.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{port} is ready; Ctrl-C ends it", flush=True)
+        demo_page.serve(demo_page.make_server(page), place)
+    return 0
+
+
+def _import_page():
+    try:
+        from semiuhpe.inference import demo_page  # Gradio takes seconds to import, and is an extra
+    except ImportError as error:
+        raise ConfigError(
+            f"semiuhpe demo needs Gradio ({error.name} is not installed): pip install 'semiuhpe[demo]'"
+        ) from error
+    return demo_page
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; ConfigError if there can't be one."""
+    require(0 <= port <= 65535, f"--port {port}: has to be from 0 to 65535")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigError(f"--host {host}: is not an address of this machine") from error
+    except OSError as error:
+        reason = os.strerror(error.errno)
+        raise ConfigError(f"--host {host} --port {port}: can't be listened at ({reason}); name another") from error
+
+
+def _is_local(place: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ipaddress.ip_address(place.getsockname()[0]).is_loopback
+
+
+def _note(path: Path, full_range: bool) -> str:
+    told = "the full range of rotations" if full_range else "heads from front to profile only"
+    return f"Model: `{path.name}`, trained on {told}. Heads unlike those of its training may get wrong angles."

@@ -1,0 +1,100 @@
+"""What ``image.py``, ``video.py`` and ``semiuhpe demo`` share: the model, what finds the heads, and how they are drawn.
+
+The checkpoint may be a one-stage model, named as any other or as ``onestage:CKPT[:SIZE]``; it finds the heads itself.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import sim3dr
+from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_for_run
+from semiuhpe.config import FLAG, require
+from semiuhpe.errors import ConfigError
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, Detector, list_detectors, load_detector
+from semiuhpe.inference.detectors.onestage import split_spec
+from semiuhpe.inference.estimator import HeadPoseEstimator
+from semiuhpe.inference.overlay import DRAWINGS, MESH, load_head_mesh
+from semiuhpe.models.onestage import FAMILY
+from semiuhpe.models.weights import find_checkpoint
+
+logger = logging.getLogger(__name__)
+_PREFIX = f"{FAMILY}:"
+
+
+def add_heads(group: argparse._ArgumentGroup, draw: str) -> None:
+    """Options of finding and drawing heads; ``draw`` is the default of ``--draw``."""
+    kinds = ", ".join(kind.usage for kind in list_detectors())
+    group.add_argument("--detector", metavar="KIND[:FILE]", help=f"of heads: {kinds}; {DEFAULT_DETECTOR} if not given")
+    group.add_argument("--min_score", type=float, help="leave out heads below it; the detector's own if not given")
+    group.add_argument("--draw", choices=DRAWINGS, default=draw, help="what to draw over each head")
+    group.add_argument("--mesh", metavar="FILE", help="head to draw with --draw mesh: .npz, .obj or .ply in head axes")
+    group.add_argument("--student", help="the student instead of the teacher", **FLAG)
+
+
+def parse_heads(parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path, int | None]:
+    """Options, the checkpoint's file, and the input size that ``onestage:CKPT:SIZE`` names.
+
+    Raises:
+        ConfigError: an unknown option, or options that contradict each other.
+        CheckpointError: there is no such checkpoint.
+    """
+    size = None
+
+    def find(name: str, exps_dir: str) -> Path:
+        nonlocal size
+        if name.startswith(_PREFIX):
+            name, size = split_spec(name.removeprefix(_PREFIX))
+        return find_checkpoint(name, exps_dir)
+
+    options, path = parse_for_run(parser, argv, find)
+    require(options.mesh is None or options.draw == MESH, f"--mesh {options.mesh}: needs --draw mesh")
+    return options, path, size
+
+
+def load_heads(
+    options: argparse.Namespace,
+    path: Path,
+    size: int | None,
+    device: torch.device,
+    default_detector: str = DEFAULT_DETECTOR,
+) -> tuple[HeadPoseEstimator, Detector]:
+    """The model and what finds its heads; ``options.detector`` then says which, in full.
+
+    Raises:
+        ConfigError: an option contradicts the checkpoint, or the detector can't be used.
+        CheckpointError: the checkpoint's or the detector's file can't be read.
+        DataError: the detector's file of boxes can't be.
+    """
+    role = STUDENT if options.student else TEACHER
+    loaded = load_models(options, path, (role,))[role]
+    estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.bf16 else None)
+    if estimator.finds_heads:
+        require(
+            options.detector is None,
+            f"--detector {options.detector}: {path} is a one-stage model, which finds the heads itself; leave it out",
+        )
+        options.detector = f"{_PREFIX}{path}:{size or loaded.image_size}"
+        return estimator, estimator.own_detector(options.min_score, size)
+    require(
+        size is None and not options.checkpoint.startswith(_PREFIX),
+        f"{options.checkpoint}: is a model of head crops ({loaded.network}); leave {_PREFIX} and a size out",
+    )
+    options.detector = options.detector or default_detector
+    if options.detector.startswith(_PREFIX):
+        logger.info("boxes are of %s, poses of %s; for its own poses name it as the checkpoint", options.detector, path)
+    return estimator, load_detector(options.detector, device, options.min_score)
+
+
+def drawn_mesh(options: argparse.Namespace) -> sim3dr.Mesh | None:
+    """The user's mesh, None for the one that comes with the package; ConfigError if it can't be used."""
+    if options.mesh is None:
+        return None
+    try:
+        return load_head_mesh(options.mesh)
+    except (OSError, ValueError) as error:
+        named = options.mesh in str(error)
+        raise ConfigError(f"--mesh{'' if named else f' {options.mesh}'}: {error}") from error

@@ -1,0 +1,165 @@
+"""What the demo page computes and shows; :mod:`semiuhpe.inference.demo_page` lays it out."""
+
+import html
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+import sim3dr
+from semiuhpe.errors import SemiUHPEError
+from semiuhpe.inference.detectors import Detector, Source, load_detector
+from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
+from semiuhpe.inference.overlay import draw_heads, head_in_crop, person_color
+from semiuhpe.inference.pictures import Picture, read_picture
+from semiuhpe.inference.records import picture_line
+from semiuhpe.rotation import euler_to_matrix
+from semiuhpe.synthetic.scene import render_head
+
+WHOLE = "whole"
+SHOWN_PX = 1600
+"""Longer side of drawings on the page; larger pictures are shown smaller."""
+EXAMPLE_PX = 256
+EXAMPLES_DEG = ((0, 0, 0), (-15, 50, 5), (25, -35, -10), (5, 100, 0), (10, -150, 15), (0, 30, 120))
+"""Pitch, yaw and roll of the rendered examples."""
+
+
+class Shown(NamedTuple):
+    """What the page shows of a picture.
+
+    Attributes:
+        message: one line; why there is nothing else, if there is nothing.
+        drawing: (H, W, 3) uint8 RGB.
+        heads: of the record, for the table.
+        record: file with the line of the picture that ``image.py`` would write.
+    """
+
+    message: str
+    drawing: np.ndarray | None = None
+    heads: Sequence[dict[str, Any]] = ()
+    record: Path | None = None
+
+
+class Demo:
+    """The heads of one picture at a time, by any detector.
+
+    Args:
+        estimator: the model.
+        detector: that was asked for on the command line.
+        spec: its name.
+        min_score: of detectors that are loaded later.
+        mesh: drawn over heads; the one that comes with the package if None.
+        folder: for records; whoever made it removes it.
+    """
+
+    def __init__(
+        self,
+        estimator: HeadPoseEstimator,
+        detector: Detector,
+        spec: str,
+        min_score: float | None,
+        mesh: sim3dr.Mesh | None,
+        folder: Path,
+    ) -> None:
+        self.estimator, self.mesh, self.folder = estimator, mesh, folder
+        self.spec, self._min_score = spec, min_score
+        self._detectors = {spec: detector}
+        if not estimator.finds_heads:
+            self._detectors.setdefault(WHOLE, load_detector(WHOLE))
+        self.choices = list(self._detectors)
+        self._typed: tuple[str, Detector] | None = None
+
+    def __call__(self, path: str | None, spec: str, how: str) -> Shown:
+        """The heads of a picture's file, found by a detector of the given name, drawn in one of ``DRAWINGS``.
+
+        What is wrong with the picture or the detector is told in the message.
+        """
+        if path is None:
+            return Shown("There is no picture yet.")
+        name = Path(path).name
+        try:
+            detector = self._detector(spec)
+            picture = read_picture(path)
+            poses = self._poses(picture, detector, path)
+        except SemiUHPEError as error:
+            return Shown(str(error).replace(str(path), name))
+        in_file = replace(poses, boxes=poses.boxes * picture.scale)
+        line = picture_line(name, picture.width, picture.height, in_file)
+        record = Path(tempfile.mkdtemp(dir=self.folder)) / f"{Path(path).stem}_heads.json"
+        record.write_text(json.dumps(line) + "\n")
+        count = f"{len(poses)} head{'' if len(poses) == 1 else 's'}" if len(poses) else "No head was found"
+        message = f"{count} on {name}, {picture.width} x {picture.height} pixels."
+        boxes = head_in_crop(poses.boxes) if detector.protocol is None else poses.boxes
+        drawing = self._drawing(picture.image, boxes, poses.rotations, how)
+        return Shown(message, drawing, line["heads"], record)
+
+    def _detector(self, spec: str) -> Detector:
+        """That of a name; of those that were typed in, the last one is kept."""
+        if spec in self._detectors:
+            return self._detectors[spec]
+        if self._typed is None or self._typed[0] != spec:
+            self._typed = spec, load_detector(spec, self.estimator.device, self._min_score)
+        return self._typed[1]
+
+    def _poses(self, picture: Picture, detector: Detector, path: str) -> HeadPoses:
+        (found,) = detect(detector, [picture.image], [Source(path)])
+        if detector.in_file_pixels:
+            found = replace(found, boxes=found.boxes / picture.scale)
+        return self.estimator.predict_batch([picture.image], [found], protocol=detector.protocol)[0]
+
+    def _drawing(self, image: np.ndarray, boxes: np.ndarray, rotations: np.ndarray, how: str) -> np.ndarray:
+        """The picture, no larger than a page needs, with its heads and their numbers in the table."""
+        scale = SHOWN_PX / max(image.shape[:2])
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            boxes = boxes * np.float32(scale)
+        numbers = [str(number) for number in range(1, len(boxes) + 1)] if len(boxes) > 1 else None
+        return draw_heads(image, boxes, rotations, how, labels=numbers, mesh=self.mesh)
+
+
+def heads_table(heads: Sequence[dict[str, Any]]) -> str:
+    """HTML table of the heads of a record: angles in degrees, boxes in pixels of the file."""
+    if not heads:
+        return ""
+    angles = "<th>yaw</th><th>pitch</th><th>roll</th>"
+    rows = "".join(_table_row(number, head) for number, head in enumerate(heads))
+    return (
+        '<table class="heads"><thead>'
+        '<tr><th rowspan="2">head</th><th rowspan="2">box x, y, w, h</th><th rowspan="2">score</th>'
+        '<th colspan="3">front range</th><th colspan="3">full range</th>'
+        '<th rowspan="2">entropy</th><th rowspan="2">confidence</th></tr>'
+        f"<tr>{angles}{angles}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _table_row(number: int, head: dict[str, Any]) -> str:
+    red, green, blue = person_color(number)
+    cells = [", ".join(f"{value:.0f}" for value in head["box"]), f"{head['score']:.2f}"]
+    for pitch, yaw, roll in (head["euler_front_deg"], head["euler_full_deg"]):
+        cells += [f"{_plain_zero(angle):.1f}°" for angle in (yaw, pitch, roll)]
+    cells += ["not known" if head[key] is None else f"{head[key]:.2f}" for key in ("entropy", "confidence")]
+    chip = f'<span style="background: rgb({red} {green} {blue})"></span>'
+    return f"<tr><td>{chip}{number + 1}</td>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _plain_zero(angle: float) -> float:
+    """Rounded to what is shown, without a minus before zero."""
+    return round(angle, 1) + 0.0
+
+
+def render_examples(folder: Path) -> list[Path]:
+    """Pictures of rendered heads, one on each, with the rotations :data:`EXAMPLES_DEG`."""
+    rotations = euler_to_matrix(torch.tensor(EXAMPLES_DEG, dtype=torch.float32)).numpy()
+    paths = []
+    for number, rotation in enumerate(rotations, 1):
+        head = render_head(rotation, np.random.default_rng([number, 7]), "clean", EXAMPLE_PX)
+        paths.append(folder / f"rendered_head_{number}.png")
+        Image.fromarray(head.image).save(paths[-1])
+    return paths
