@@ -5,10 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from semiuhpe.augment.draws import Draws
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.distributed import start_process
+from semiuhpe.methods import clerf as method
+from semiuhpe.methods.circle_loss import circle_loss
+from semiuhpe.methods.triplets import triplet_views
 from semiuhpe.models import create_model, load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.models.embedding import embed, normalized
+from semiuhpe.rotation import geodesic_deg
 from semiuhpe.training import trainer as trainer_module
 from semiuhpe.training.run_folder import read_scalars
 
@@ -54,6 +62,30 @@ def test_semiuhpe_starts_from_it(clerf, settings):
     )
     weights = [state(r.folder)["model_state_dict"]["features.0.weight"] for r in (first, second)]
     torch.testing.assert_close(*weights)
+
+
+def test_each_head_of_a_pair_is_the_anchor_once_without_dropout(clerf):
+    options, _ = train_cli.parse_options([*clerf, "--batch_size", "6", "--negative_deg", "40"])
+    data, process = method.open_data(options), start_process(options.gpu_ids)
+    student = train_cli.build_student(options).train()
+    learner = method.phases(options, student, data, train_cli.description(options), process)[0].learner
+    batches = next(learner.batches(0, 0))
+    first, again = (learner.step(batches, Draws(torch.Generator().manual_seed(0))) for _ in range(2))
+    assert first.loss.item() == again.loss.item(), "dropout would have made a difference"
+
+    views = triplet_views(
+        batches["labelled"], batches["positive"], (HEAD_BOX, HEAD_BOX), 32, Draws(torch.Generator().manual_seed(0))
+    )
+    with torch.no_grad():
+        heads = normalized(embed(student, torch.cat([view.image for view in views]))[0])
+    rotation = torch.cat([view.rotation for view in views])
+    losses = []
+    for anchor in range(12):
+        far = torch.tensor([geodesic_deg(rotation[anchor], other).item() > 40 for other in rotation])
+        similarity, positive = heads @ heads[anchor], heads[(anchor + 6) % 12] @ heads[anchor]
+        assert far.any()
+        losses.append(circle_loss(positive[None], similarity[None], far[None], 0.25, options.circle_scale))
+    torch.testing.assert_close(first.loss, torch.cat(losses).mean(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

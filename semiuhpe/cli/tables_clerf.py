@@ -24,7 +24,7 @@ from semiuhpe.evaluation.embedding import spread
 from semiuhpe.evaluation.embedding_page import Embedded, embedded, write_embedding
 from semiuhpe.evaluation.protocols import Reader, evaluate
 from semiuhpe.evaluation.results import write_whole
-from semiuhpe.evaluation.tables import Row, Table
+from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.evaluation.turned import FLIP, FLIP_VERTICAL, TurnedStore, transformed, turned_at_random
 from semiuhpe.models import load_checkpoint
 from semiuhpe.synthetic.stores import SyntheticSet
@@ -71,7 +71,7 @@ def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     """The command's options; those of training are the settings file's."""
     parser = experiment_parser("semiuhpe tables clerf", "Trains and compares models on turned rendered heads.")
     group = parser.add_argument_group("comparison")
-    group.add_argument("--heads", type=positive_int, default=1500, help="labelled, rendered")
+    group.add_argument("--heads", type=positive_int, default=300, help="labelled, rendered")
     group.add_argument("--generated_heads", type=positive_int, default=8000, help="rendered, for the positives")
     group.add_argument("--test_heads", type=positive_int, default=1000, help="rendered for testing")
     group.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each with heads of its own")
@@ -156,7 +156,7 @@ def error_table(options: argparse.Namespace, found: Found) -> Table:
     for name, errors in found.errors.items():
         means = {column: statistics.mean(values) for column, values in errors.items()}
         worst = max(means[column] for column in TRANSFORMS if column != UPRIGHT) / means[UPRIGHT]
-        rows.append(Row([name], [*(cell(errors[column]) for column in TRANSFORMS), f"{worst:.2f}"]))
+        rows.append(Row([name], [*(mean_and_deviation(errors[column]) for column in TRANSFORMS), f"{worst:.2f}"]))
     title = "Rendered wild heads: error when the picture is turned"
     return Table("clerf", title, ["model"], [*TRANSFORMS, "worst / upright"], rows, notes(options))
 
@@ -164,18 +164,13 @@ def error_table(options: argparse.Namespace, found: Found) -> Table:
 def embedding_table(options: argparse.Namespace, found: Found) -> Table:
     """What the embeddings know of rotation."""
     rows = [
-        Row([name], [cell(found.correlation[name], 3), cell(found.neighbour_deg[name])]) for name in found.correlation
+        Row([name], [mean_and_deviation(found.correlation[name], 3), mean_and_deviation(found.neighbour_deg[name])])
+        for name in found.correlation
     ]
     columns = ["rank correlation", "nearest other head is off by (°)"]
     title = "Rendered wild heads, turned and flipped at random: distance in the embedding and geodesic distance"
     note = f"Over all pairs of {min(EMBEDDING_HEADS, options.test_heads)} test heads; drawn in {found.page}."
     return Table("clerf_embedding", title, ["model"], columns, rows, [note])
-
-
-def cell(values: Sequence[float], digits: int = 2) -> str:
-    """Mean over the seeds, and their standard deviation."""
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def notes(options: argparse.Namespace) -> list[str]:

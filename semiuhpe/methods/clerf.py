@@ -42,7 +42,7 @@ from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: 
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.methods.triplets import anchors_of, pair_batches, triplet_views
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.models.embedding import embed, normalized, regressor
+from semiuhpe.models.embedding import dropout, embed, normalized, regressor
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.synthetic.generator import RenderedHeads
 from semiuhpe.synthetic.scene import DOMAINS
@@ -204,15 +204,16 @@ class Pretraining:
         settings, process = self.settings, self.process
         anchor, positive = self._views(batches, draws)
         image = torch.cat([anchor.image, positive.image])
+        # Each time, as the trainer sets the mode of the whole network; regression has its dropout again.
+        dropout(unwrap(self.student)).eval()
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.task.bf16):
             embedding, output = embed(self.student, image, unwrap(self.student))
         mine = normalized(embedding)
-        mine_anchor, mine_positive = mine.chunk(2)
-        heads = process.gather_with_gradient(mine)
-        rotations = process.gather_batch(torch.cat([anchor.rotation, positive.rotation]))
-        is_negative = geodesic_deg(anchor.rotation[:, None], rotations[None]) > settings.negative_deg
-        similarity = (mine_anchor * mine_positive).sum(-1)
-        others = mine_anchor @ heads.mT
+        rotation = torch.cat([anchor.rotation, positive.rotation])
+        heads, rotations = process.gather_with_gradient(mine), process.gather_batch(rotation)
+        is_negative = geodesic_deg(rotation[:, None], rotations[None]) > settings.negative_deg
+        similarity = (mine * mine.roll(len(anchor.rotation), dims=0)).sum(-1)
+        others = mine @ heads.mT
         loss = circle_loss(similarity, others, is_negative, settings.circle_margin, settings.circle_scale).mean()
         scalars = {
             "train/loss": loss.detach(),

@@ -20,6 +20,11 @@ def regressor(network: nn.Module) -> nn.Sequential:
     return find_pose_head(network)[_PROJECTION:]
 
 
+def dropout(network: nn.Module) -> nn.Module:
+    """The dropout before the embedding."""
+    return find_pose_head(network)[0]
+
+
 def embed(network: nn.Module, image: Tensor, inner: nn.Module | None = None) -> tuple[Tensor, Tensor]:
     """The embedding of (B, 3, S, S) network inputs.
 
