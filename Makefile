@@ -16,6 +16,7 @@ test: install  ## the tests
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: install  ## this documentation as a site in build/site; broken links and anchors fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

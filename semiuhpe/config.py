@@ -17,6 +17,7 @@ import configargparse
 import yaml
 
 from semiuhpe.errors import ConfigError
+from semiuhpe.parsing import parse_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -88,18 +89,21 @@ def check_settings(path: Path, known: set[str]) -> None:
     if not path.is_file():
         raise ConfigError(f"--config {path}: there is no such file")
     try:
-        settings = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path}: is not valid YAML ({' '.join(str(error).split())})") from error
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {path}: is not valid YAML ({error})") from error
     if settings is None:
         return
     if not isinstance(settings, dict):
         raise ConfigError(f"--config {path}: has to consist of lines `option: value`")
-    for key in settings:
+    for key, value in settings.items():
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(f"--config {path}: unknown option {key}{hint}")
+        # Lists of lists can name each other: as text, which is how they are parsed, they would fill the memory.
+        if any(isinstance(part, list | tuple | set | dict) for part in (value if isinstance(value, list) else [value])):
+            raise ConfigError(f"--config {path}: {key} has to be a value, or a list of values")
 
 
 def boolean(text: str) -> bool:

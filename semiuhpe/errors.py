@@ -4,6 +4,10 @@ Every public edge of the package raises one of these. The command line prints th
 code 2, so a message says what is wrong, with which file or option, and what to do about it.
 """
 
+import errno
+
+_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
 
 class SemiUHPEError(Exception):
     """Base of all errors that the user can mend."""
@@ -27,6 +31,23 @@ class CheckpointError(SemiUHPEError):
 
 class TrainingError(SemiUHPEError):
     """Training can't go on."""
+
+
+def machine_fault(error: BaseException) -> str | None:
+    """What to tell of an error that comes from the machine and not from the program; None for any other error.
+
+    These are: a full or broken disk, no memory left, on the GPU or the CPU, and a worker process that was killed.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+        return f"{error.filename or 'a file'}: can't be written or read ({error.strerror}); is the disk full?"
+    words = first_line(error)
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, whose import would slow down every --help
+        return f"the GPU has no memory left; lower --batch_size, or stop what else uses the GPU ({words})"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in words):
+        return f"there is no memory left; lower --batch_size or --num_workers ({words})"
+    if isinstance(error, RuntimeError) and words.startswith("DataLoader worker"):
+        return f"a worker process was lost, perhaps killed for want of memory; use fewer workers ({words})"
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ def real_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be an array of real numbers, got the dtype {array.dtype}")
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, as it would by hand
-        return np.require(array, np.float32, "CA")
+        return np.require(array, np.float32, ("C", "A"))
 
 
 def color_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
@@ -43,4 +43,4 @@ def index_array(array: ArrayLike, name: str) -> NDArray[np.int32]:
     limits = np.iinfo(np.int32)
     if array.dtype != np.int32 and (array.max() > limits.max or array.min() < limits.min):
         raise ValueError(f"{name} must be the indices of vertices, got numbers beyond 32 bits")
-    return np.require(array, np.int32, "CA")
+    return np.require(array, np.int32, ("C", "A"))

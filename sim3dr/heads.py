@@ -48,20 +48,21 @@ def place_head(
     Raises:
         ValueError: the rotation is no rotation, the box or the mesh has no extent, or the focal length is not positive.
     """
-    rotation, box = np.asarray(rotation, np.float64), np.asarray(box, np.float64)
+    rotation, place = np.asarray(rotation, np.float64), np.asarray(box, np.float64)
     if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
         raise ValueError(f"rotation must be a rotation matrix (3, 3), got {rotation.tolist()}")
     if np.linalg.det(rotation) < 0:
         raise ValueError("rotation must be a rotation matrix, got a reflection (its determinant is -1)")
-    if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
-        raise ValueError(f"box must be (x, y, w, h) with w and h above 0, got {box.tolist()}")
-    focal, center = _intrinsics(size, focal, center)
+    if place.shape != (4,) or not np.isfinite(place).all() or not (place[2:] > 0).all():
+        raise ValueError(f"box must be (x, y, w, h) with w and h above 0, got {place.tolist()}")
+    length, principal = _intrinsics(size, focal, center)
     # Coordinates are rows here, and extents are taken along them: several times faster than down columns of three
     turned = rotation @ np.asarray(mesh.vertices, np.float64).T
     enclosed = turned if mesh.enclosed is None else turned[:, np.asarray(mesh.enclosed)]
     middle = ((enclosed.min(1) + enclosed.max(1)) / 2)[:, None]
     turned, enclosed = turned - middle, enclosed - middle
-    low, high = (box[:2] - center) / focal, (box[:2] + box[2:] - center) / focal  # slopes of the four planes
+    corners = place[:2], place[:2] + place[2:]
+    low, high = ((corner - principal) / length for corner in corners)  # slopes of the four planes
     # How far the head reaches beyond a plane of that slope through its own middle
     from_low = (enclosed[:2] - low[:, None] * enclosed[2]).min(1)
     from_high = (enclosed[:2] - high[:, None] * enclosed[2]).max(1)
@@ -81,11 +82,11 @@ def project(
     z becomes 1 / distance, which is linear on the screen, so that surfaces hide each other exactly. Points that are not
     in front of the camera become NaN: triangles with one are left out.
     """
-    focal, center = _intrinsics(size, focal, center)
+    length, principal = _intrinsics(size, focal, center)
     points = np.asarray(points, np.float64)
     with np.errstate(divide="ignore"):
         nearness = np.where(points[:, 2:] > 0, 1 / points[:, 2:], np.nan)
-    return np.concatenate([focal * points[:, :2] * nearness + center - 0.5, nearness], 1).astype(np.float32)
+    return np.concatenate([length * points[:, :2] * nearness + principal - 0.5, nearness], 1).astype(np.float32)
 
 
 def draw_heads(
@@ -136,7 +137,7 @@ def draw_heads(
             mesh.with_(
                 vertices=project(points, size, focal, center),
                 triangles=triangles,
-                unprojected=points * np.float32([1, 1, -1]),
+                unprojected=points * np.array([1, 1, -1], np.float32),
                 opacity=opacity,
             )
         )
@@ -156,10 +157,10 @@ def _intrinsics(
     size: tuple[int, int], focal: float | None, center: Sequence[float] | None
 ) -> tuple[float, NDArray[np.float64]]:
     height, width = size
-    focal = float(width + height) if focal is None else float(focal)
-    if not (np.isfinite(focal) and focal > 0):
-        raise ValueError(f"focal must be a length in pixels above 0, got {focal}")
-    center = np.asarray((width / 2, height / 2) if center is None else center, np.float64)
-    if center.shape != (2,) or not np.isfinite(center).all():
-        raise ValueError(f"center must be (x, y) in pixels, got {center.tolist()}")
-    return focal, center
+    length = float(width + height) if focal is None else float(focal)
+    if not (np.isfinite(length) and length > 0):
+        raise ValueError(f"focal must be a length in pixels above 0, got {length}")
+    principal = np.asarray((width / 2, height / 2) if center is None else center, np.float64)
+    if principal.shape != (2,) or not np.isfinite(principal).all():
+        raise ValueError(f"center must be (x, y) in pixels, got {principal.tolist()}")
+    return length, principal

@@ -54,10 +54,10 @@ class RenderPipeline:
         light_pos: Sequence[float] = (0, 0, 5),
         view_pos: Sequence[float] = (0, 0, 5),
     ) -> None:
-        color_directional = _triple(color_directional, "color_directional")
+        directional = _triple(color_directional, "color_directional")
         self.ambient = _amount(intensity_ambient, "intensity_ambient") * _triple(color_ambient, "color_ambient")
-        self.directional = _amount(intensity_directional, "intensity_directional") * color_directional
-        self.specular = _amount(intensity_specular, "intensity_specular") * color_directional
+        self.directional = _amount(intensity_directional, "intensity_directional") * directional
+        self.specular = _amount(intensity_specular, "intensity_specular") * directional
         self.specular_exp = _amount(specular_exp, "specular_exp")
         self.view_pos = _triple(view_pos, "view_pos")
         self.update_light_pos(light_pos)

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -54,7 +55,7 @@ class Mesh:
     unprojected: ArrayLike | None = None
     enclosed: ArrayLike | None = None
 
-    def with_(self, **changes: object) -> Mesh:
+    def with_(self, **changes: Any) -> Mesh:
         """A copy with other values of the named attributes; what is not named is shared."""
         return replace(self, **changes)
 
@@ -94,7 +95,7 @@ def default_head() -> Mesh:
 
 def _mesh_of(arrays: np.lib.npyio.NpzFile) -> Mesh:
     """Colours stored as bytes become numbers from 0 to 1, and what is computed with becomes float32 and int32."""
-    given = {name: arrays[name] for name in ("vertices", "triangles", *ARRAYS) if name in arrays}
+    given: dict[str, Any] = {name: arrays[name] for name in ("vertices", "triangles", *ARRAYS) if name in arrays}
     if "colors" in given and given["colors"].dtype == np.uint8:
         given["colors"] = given["colors"].astype(np.float32) / 255
     for name, array in given.items():
@@ -122,7 +123,7 @@ def _read_with_trimesh(path: Path) -> Mesh:
     import trimesh  # slow to import, and needed for files of others only
 
     try:
-        loaded = trimesh.load(path, force="mesh", process=False)
+        loaded: Any = trimesh.load(path, force="mesh", process=False)
         vertices, triangles = np.asarray(loaded.vertices), np.asarray(loaded.faces)
     except Exception as error:  # trimesh raises whatever its parsers do
         raise MeshError(f"{path} cannot be read as a mesh: {error}") from error
@@ -151,12 +152,12 @@ def _check(mesh: Mesh, path: Path) -> None:
         )
     for name in ("colors", "uv"):
         array = getattr(mesh, name)
-        if array is not None and (np.ndim(array) != 2 or len(array) != len(vertices)):
+        if array is not None and (np.ndim(array) != 2 or len(np.asarray(array)) != len(vertices)):
             raise MeshError(f"{path}: {name} must have a row for each of the {len(vertices)} vertices")
     if mesh.texture is not None and (np.ndim(mesh.texture) != 3 or mesh.texture.dtype != np.uint8 or mesh.uv is None):
         raise MeshError(f"{path}: texture must be bytes of the shape (height, width, channels), and needs uv")
     enclosed = mesh.enclosed
     if enclosed is not None and (
-        np.ndim(enclosed) != 1 or not len(enclosed) or not np.isin(enclosed, np.arange(len(vertices))).all()
+        np.ndim(enclosed) != 1 or not np.size(enclosed) or not np.isin(enclosed, np.arange(len(vertices))).all()
     ):
         raise MeshError(f"{path}: enclosed must be indices of vertices")

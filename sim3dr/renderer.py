@@ -180,8 +180,8 @@ def _draw(
     """Draw into `image`, which is C-contiguous, and into the buffers."""
     _require_buffer(depth, np.float32, image.shape[:2], "depth")
     _require_buffer(index, np.int32, image.shape[:2], "index")
-    shading = _core.Shading.__members__[shading]
-    _core.draw(image, depth, index, meshes, light, shading, bool(cull), bool(antialias), bool(reverse), threads)
+    kind = _core.Shading.__members__[shading]
+    _core.draw(image, depth, index, meshes, light, kind, bool(cull), bool(antialias), bool(reverse), threads)
 
 
 def _canvas(

@@ -1,5 +1,6 @@
 """Small rendered stores, and the reference files where they lie beside the checkout."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -68,3 +69,16 @@ def settings(stores, tmp_path) -> list[str]:
         *("--stage1_iteration", "3", "--max_iteration", "6", "--val_frequency", "2", "--save_frequency", "2"),
         *("--log_frequency", "1", "--lr", "1e-3", "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug"),
     ]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes an empty folder each time it is called: for tests of many examples."""
+    numbers = itertools.count()
+
+    def make() -> Path:
+        path = tmp_path / f"example{next(numbers)}"
+        path.mkdir()
+        return path
+
+    return make

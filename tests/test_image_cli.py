@@ -248,9 +248,9 @@ def test_several_processes_share_the_work_and_one_goes_on(checkpoint, photos, im
 def test_the_readmes_first_demo(tmp_path, monkeypatch, capsys):
     """Its commands as they stand, on fewer heads, in a folder that has nothing but the shipped weights."""
     text = (ROOT / "README.md").read_text()
-    block = text.split("## Try it")[1].split("```")[1].replace("\\\n", " ")
-    commands = [line for line in block.strip().splitlines() if not line.startswith("make ")]
-    assert len(commands) == 2
+    block = text.split("## Try it")[1].split("<!-- run -->\n```bash\n")[1].split("```")[0].replace("\\\n", " ")
+    commands = block.strip().splitlines()[:2]
+    assert commands[0].startswith("semiuhpe synth") and commands[1].startswith("python image.py")
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / SHIPPED.name).write_bytes(SHIPPED.read_bytes())
     monkeypatch.chdir(tmp_path)

@@ -281,7 +281,7 @@ def test_broken_head_in_a_store(settings, stores, tmp_path, capsys, workers):
         for i in range(24):
             transaction.put(b"%09d" % i, b"no picture")
     assert run(train_cli.main, [*settings, "--train_labeled", str(broken), "--num_workers", workers]) == 2
-    assert "can't be decoded" in one_error(capsys)
+    assert "was damaged after it was written" in one_error(capsys)
 
 
 def test_zero_unlabelled_heads(settings, stores, capsys):

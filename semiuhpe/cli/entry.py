@@ -4,16 +4,25 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from semiuhpe.errors import SemiUHPEError
+from semiuhpe.errors import SemiUHPEError, machine_fault
 
 
 def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0, its own, 2 for an error that the user can mend, 130 for Ctrl-C."""
+    """Runs a command and returns its exit code: 0, its own, 2 for an error that the user can mend, 130 for Ctrl-C.
+
+    Faults of the machine, such as a full disk, are errors of that kind.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return command(sys.argv[1:] if argv is None else argv) or 0
     except SemiUHPEError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError, MemoryError) as error:
+        told = machine_fault(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -9,6 +9,7 @@ import yaml
 from semiuhpe.cli.train import train
 from semiuhpe.data.experiment import store_path
 from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.training.run_folder import VERSIONS, trained_on
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def train_once(options: argparse.Namespace, again: bool = False) -> Path | None:
     candidates = [] if again else sorted(root.glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
     checkpoint = None
     for path in candidates:
-        if _newer_than_data(options, path) and _same_settings(options, path.parent / "config.yml"):
+        if _same_data(options, path) and _same_settings(options, path.parent / "config.yml"):
             checkpoint = path
     if checkpoint and read_checkpoint(checkpoint)["clock"]["iteration"] >= options.max_iteration:
         logger.info("%s is trained already: %s", options.exp_detail, checkpoint.parent)
@@ -37,7 +38,15 @@ def train_once(options: argparse.Namespace, again: bool = False) -> Path | None:
     return result.folder if result.finished else None
 
 
-def _newer_than_data(options: argparse.Namespace, checkpoint: Path) -> bool:
+def _same_data(options: argparse.Namespace, checkpoint: Path) -> bool:
+    """Whether a run was trained on the stores as they are now: by their fingerprints, not by the clock.
+
+    Runs of before have none: those are taken that are younger than the stores.
+    """
+    versions = checkpoint.parent / VERSIONS
+    stores = (yaml.safe_load(versions.read_text()) or {}).get("stores") if versions.is_file() else None
+    if stores is not None:
+        return stores == trained_on(options)
     names = [name for name in ("train_labeled", "train_unlabeled", "val_set") if getattr(options, name)]
     rendered = max((store_path(options, name) / "data.mdb").stat().st_mtime for name in names)
     return checkpoint.stat().st_mtime > rendered

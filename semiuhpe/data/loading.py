@@ -6,7 +6,7 @@ seen, with any number of workers, and several processes share one stream without
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -186,6 +186,39 @@ def _raising(batches: Iterator) -> Iterator:
         if isinstance(batch, StoreError):
             raise batch
         yield batch
+
+
+def in_workers(function: Callable, jobs: Sequence, workers: int) -> Iterator:
+    """What a function makes of each job, in order, in so many forked processes; in this one with 0 or 1.
+
+    A worker that is killed ends the work with an error, and workers end when this process is killed: a pool of
+    ``multiprocessing`` would wait for what the lost worker had, forever.
+    """
+    if workers <= 1:
+        yield from map(function, jobs)
+        return
+    loader = DataLoader(
+        _Jobs(function, jobs),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_identity,
+        worker_init_fn=own_process_group,
+        multiprocessing_context="fork",
+    )
+    with forking_workers():
+        results = iter(loader)
+    yield from results
+
+
+class _Jobs(Dataset):
+    def __init__(self, function: Callable, jobs: Sequence):
+        self.function, self.jobs = function, jobs
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __getitem__(self, index: int):
+        return self.function(self.jobs[index])
 
 
 @contextmanager

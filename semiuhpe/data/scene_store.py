@@ -7,7 +7,8 @@ key                     value
                         full range, source, and the settings that it was made with
 ``__labels__``          npz without pickles. Per scene: ``extent`` int32 (N, 2), width and height of the stored picture;
                         ``first`` int64 (N + 1,), scene i has the heads ``first[i]`` to ``first[i + 1]``; ``turn_deg``
-                        float32 (N,), by how much the picture was turned; ``names``. Per head: ``box`` float32 (H, 4)
+                        float32 (N,), by how much the picture was turned; ``names``; ``crc32`` uint32 (N,) of the
+                        encoded pictures, which stores made before it don't have. Per head: ``box`` float32 (H, 4)
                         x, y, w, h in pixels, which may reach beyond the picture; ``landmarks`` float32 (H, 5, 2), NaN
                         where the source has none; ``rotation`` float32 (H, 3, 3) head to camera; ``visible`` float32
                         (H,), the share of the head that nothing covers; ``masked`` bool (H,)
@@ -19,19 +20,19 @@ doesn't change them.
 """
 
 import io
-import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from semiuhpe.data.store import SCENES, stored_bytes
+from semiuhpe.data.store import CHECKSUM, SCENES, stored_bytes, stored_picture
 from semiuhpe.data.store_writer import StoreWriter
 from semiuhpe.errors import StoreError
+from semiuhpe.parsing import parse_json
 
 FORMAT_VERSION = 1
 HEAD_SHAPES = {"box": (4,), "landmarks": (5, 2), "rotation": (3, 3), "visible": (), "masked": ()}
@@ -86,6 +87,7 @@ class SceneStore:
         self.extent, self.turn_deg, self.names = (labels[name][self.indices] for name in _SCENE_SHAPES)
         self._first = labels["first"]
         self._heads = {name: labels[name] for name in HEAD_SHAPES}
+        self._checksum = labels.get(CHECKSUM)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -99,11 +101,7 @@ class SceneStore:
     def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB picture of a scene; StoreError if it can't be decoded or has another size."""
         stored = int(self.indices[index])
-        encoded = stored_bytes(self.path, b"%09d" % stored)
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded or b"", np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # for no bytes at all, or a header with an absurd size
-            image = None
+        image = stored_picture(self.path, stored, None if self._checksum is None else self._checksum[stored])
         if image is None or tuple(image.shape[1::-1]) != tuple(self.extent[index]):
             raise StoreError(f"{self.path}: scene {stored} can't be decoded; make the store again")
         return image
@@ -125,7 +123,7 @@ class SceneStore:
     def _read_meta(self) -> dict[str, Any]:
         raw = stored_bytes(self.path, b"__meta__")
         try:
-            meta = json.loads(raw or b"null")
+            meta = parse_json(raw or b"null")
             kind, version = meta.get("kind"), meta["format_version"]
             missing = [key for key in ("count", *_META_KEYS) if key not in meta]
         except (ValueError, KeyError, AttributeError) as error:
@@ -151,6 +149,8 @@ class SceneStore:
         try:
             with np.load(io.BytesIO(raw or b""), allow_pickle=False) as arrays:
                 labels = {name: arrays[name] for name in arrays.files}
+            if CHECKSUM in labels:
+                expected[CHECKSUM] = (scenes,)
             for name, shape in expected.items():
                 if labels[name].shape != shape:
                     raise ValueError(f"{name} has the shape {labels[name].shape}, not {shape}")
@@ -187,7 +187,12 @@ class SceneWriter(StoreWriter):
             if values.shape != (len(heads), *shape) or (key != "landmarks" and not np.isfinite(values).all()):
                 raise StoreError(f"{self.path}: scene {name} has a {key} that is not finite or of the wrong shape")
         self._labels.setdefault("heads", []).append(heads)
-        for key, value in (("extent", extent), ("turn_deg", turn_deg), ("names", name)):
+        for key, value in (
+            ("extent", extent),
+            ("turn_deg", turn_deg),
+            ("names", name),
+            (CHECKSUM, zlib.crc32(encoded)),
+        ):
             self._labels.setdefault(key, []).append(value)
         self._append(encoded)
 
@@ -198,6 +203,7 @@ class SceneWriter(StoreWriter):
             "extent": np.array(self._labels["extent"], np.int32),
             "turn_deg": np.array(self._labels["turn_deg"], np.float32),
             "names": np.array(self._labels["names"], np.str_),
+            CHECKSUM: np.array(self._labels[CHECKSUM], np.uint32),
             "first": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         }
         for name in HEAD_SHAPES:

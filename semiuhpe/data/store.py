@@ -10,7 +10,8 @@ key                     value
                         ``bounds`` float32 (N, 4), the source's picture inside the stored crop, to which the crop
                         protocol limits a crop; ``scale`` float32 (N,), pixels of the stored crop per pixel of the
                         source; ``names``, what the source calls each head; ``attribute_KEY``, what else the source says
-                        of each head, as text
+                        of each head, as text; ``crc32`` uint32 (N,) of the encoded crops, which stores made before it
+                        don't have
 ``000000000`` ...       the encoded crop, JPEG in training stores and PNG in test stores
 ======================  ================================================================================================
 
@@ -18,8 +19,8 @@ key                     value
 """
 
 import io
-import json
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,22 @@ import lmdb
 import numpy as np
 
 from semiuhpe.errors import StoreError
+from semiuhpe.parsing import parse_json
 
 FORMAT_VERSION = 2
 SCENES = "scenes"
 """The ``kind`` of a store of whole scenes (:mod:`semiuhpe.data.scene_store`); head stores have none."""
 ATTRIBUTE = "attribute_"
-LABEL_SHAPES = {"rotation": (3, 3), "euler_deg": (3,), "box": (4,), "bounds": (4,), "scale": (), "names": ()}
+CHECKSUM = "crc32"
+LABEL_SHAPES = {
+    "rotation": (3, 3),
+    "euler_deg": (3,),
+    "box": (4,),
+    "bounds": (4,),
+    "scale": (),
+    "names": (),
+    CHECKSUM: (),
+}
 """What a head has of each label; attributes are as names."""
 _META_KEYS = ("size", "dataset", "split", "protocol", "loose", "full_range", "labelled", "source", "settings")
 
@@ -81,6 +92,7 @@ class HeadStore:
             if key.startswith(ATTRIBUTE)
         }
         self.names = self._part(labels["names"])
+        self._checksum = self._part(labels.get(CHECKSUM))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -101,11 +113,8 @@ class HeadStore:
     def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB crop of one head."""
         stored = int(self.indices[index])
-        encoded = self._get(b"%09d" % stored)
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded or b"", np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # for no bytes at all, or a header with an absurd size
-            image = None
+        checksum = None if self._checksum is None else self._checksum[index]
+        image = stored_picture(self.path, stored, checksum)
         if image is None:
             raise StoreError(f"{self.path}: head {stored} can't be decoded; make the store again")
         return image
@@ -135,7 +144,7 @@ class HeadStore:
         if raw is None:
             raise StoreError(f"{self.path}: is an LMDB environment, but not a head store (it has no __meta__)")
         try:
-            meta = json.loads(raw)
+            meta = parse_json(raw)
             if meta.get("kind") == SCENES:
                 raise StoreError(f"{self.path}: holds whole scenes, which --method onestage reads, not head crops")
             version, _ = meta["format_version"], int(meta["count"])
@@ -177,10 +186,34 @@ def stored_bytes(path: Path, key: bytes) -> bytes | None:
         raise StoreError(f"{path}: is damaged ({error}); copy or make it again") from error
 
 
+def fingerprint(path: Path) -> str:
+    """Eight digits that are others for other heads: of a store's labels, with its pictures' checksums, and its meta."""
+    checksum = 0
+    for key in (b"__meta__", b"__labels__"):
+        checksum = zlib.crc32(stored_bytes(path, key) or b"", checksum)
+    return f"{checksum:08x}"
+
+
+def stored_picture(path: Path, number: int, checksum: int | None) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB picture of a store by its number, None if it is missing or can't be decoded.
+
+    Raises:
+        StoreError: its bytes are not those that were written, by their CRC-32 where that is known: a JPEG with changed
+            bytes is often another picture.
+    """
+    encoded = stored_bytes(path, b"%09d" % number) or b""
+    if checksum is not None and encoded and zlib.crc32(encoded) != checksum:
+        raise StoreError(f"{path}: picture {number} was damaged after it was written; copy or make the store again")
+    try:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:  # for no bytes at all, or a header with an absurd size
+        return None
+
+
 def holds_scenes(path: Path) -> bool:
     """Whether a store is one of whole scenes; StoreError as :func:`stored_bytes`."""
     try:
-        meta = json.loads(stored_bytes(path, b"__meta__") or b"null")
+        meta = parse_json(stored_bytes(path, b"__meta__") or b"null")
     except ValueError:
         return False
     return isinstance(meta, dict) and meta.get("kind") == SCENES

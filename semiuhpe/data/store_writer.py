@@ -4,21 +4,22 @@ A store is written under a temporary name, ``NAME.partial``, and renamed when it
 half a store under the final name. A lock keeps two processes from writing the same store.
 """
 
-import fcntl
 import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import lmdb
 import numpy as np
 
+from semiuhpe import locks
 from semiuhpe.data.crop import Protocol, Rectangle, box_in_crop, cut, whole_picture
-from semiuhpe.data.store import ATTRIBUTE, FORMAT_VERSION, LABEL_SHAPES
+from semiuhpe.data.store import ATTRIBUTE, CHECKSUM, FORMAT_VERSION, LABEL_SHAPES
 from semiuhpe.errors import StoreError
 
 JPEG_QUALITY = 92
@@ -96,19 +97,6 @@ def store_meta(
     }
 
 
-_locks: set[IO] = set()
-
-
-def _close_locks() -> None:
-    """A lock is held until its last copy is closed: forked workers that outlive a killed parent must not keep it."""
-    for lock in _locks:
-        lock.close()
-    _locks.clear()
-
-
-os.register_at_fork(after_in_child=_close_locks)
-
-
 class StoreWriter:
     """Writes a head store; a context manager that finishes the store, or removes what it has begun on an error.
 
@@ -128,6 +116,7 @@ class StoreWriter:
         self.meta = dict(meta)
         self.overwrite = overwrite
         self.partial = self.path.with_name(self.path.name + ".partial")
+        self._replaced = self.path.with_name(self.path.name + ".replaced")
         self._labels: dict[str, list] = {}
         self._waiting: list[tuple[bytes, bytes]] = []
         self._count = 0
@@ -136,6 +125,8 @@ class StoreWriter:
         check_target(self.path, self.overwrite)
         self._take_lock()
         shutil.rmtree(self.partial, ignore_errors=True)  # what an earlier, killed process left
+        if self._replaced.exists() and not self.path.exists():  # killed between the two renames of _publish
+            self._replaced.rename(self.path)
         try:
             self._environment = lmdb.open(str(self.partial), map_size=_MAP_SIZE, map_async=True, sync=False)
         except (lmdb.Error, OSError) as error:
@@ -165,6 +156,7 @@ class StoreWriter:
             StoreError: this head has other labels than those before, or the disk is full.
         """
         row: dict[str, Any] = {"box": crop.box, "bounds": crop.bounds, "scale": crop.scale, "names": name}
+        row[CHECKSUM] = zlib.crc32(crop.encoded)
         row |= {key: value for key, value in (("rotation", rotation), ("euler_deg", euler_deg)) if value is not None}
         row |= {ATTRIBUTE + key: value for key, value in (attributes or {}).items()}
         if self._count and row.keys() != self._labels.keys():
@@ -216,7 +208,7 @@ class StoreWriter:
         arrays = {
             key: np.array(values, dtype=np.str_)
             if key == "names" or key.startswith(ATTRIBUTE)
-            else np.array(values, np.float32).reshape(-1, *LABEL_SHAPES[key])
+            else np.array(values, np.uint32 if key == CHECKSUM else np.float32).reshape(-1, *LABEL_SHAPES[key])
             for key, values in self._labels.items()
         }
         return arrays, {"format_version": FORMAT_VERSION, "labelled": "rotation" in self._labels}
@@ -238,28 +230,25 @@ class StoreWriter:
         except OSError as error:
             raise StoreError(f"{self.path}: can't be written ({error.strerror}); choose another --out") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.take(self._lock)
             # Between our open and our lock another process may have finished and removed the file.
             if not lock.exists() or lock.stat().st_ino != os.fstat(self._lock.fileno()).st_ino:
                 raise BlockingIOError
         except OSError as error:
-            self._lock.close()
+            locks.release(self._lock)
             raise StoreError(f"{self.path}: another process is writing this store; wait for it to end") from error
-        _locks.add(self._lock)
 
     def _release_lock(self) -> None:
-        _locks.discard(self._lock)
         Path(self._lock.name).unlink(missing_ok=True)
-        self._lock.close()
+        locks.release(self._lock)
 
     def _publish(self) -> None:
         (self.partial / "lock.mdb").unlink()  # readers of a finished store don't lock
-        replaced = self.path.with_name(self.path.name + ".replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(self._replaced, ignore_errors=True)
         if self.path.exists():
-            self.path.rename(replaced)
+            self.path.rename(self._replaced)
         self.partial.rename(self.path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(self._replaced, ignore_errors=True)
 
 
 def check_target(path: Path, overwrite: bool) -> None:

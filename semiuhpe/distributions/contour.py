@@ -93,7 +93,8 @@ def laplace_rule(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _to_device(z: np.ndarray, weights: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    return tuple(torch.from_numpy(array.astype(np.complex128)).to(device) for array in (z, weights))
+    places, factors = (torch.from_numpy(array.astype(np.complex128)).to(device) for array in (z, weights))
+    return places, factors
 
 
 def gaps_of(singular_values: Tensor) -> Tensor:

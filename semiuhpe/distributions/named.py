@@ -7,7 +7,12 @@ from semiuhpe.distributions.matrix_fisher import MatrixFisher
 from semiuhpe.distributions.rotation_laplace import RotationLaplace
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, from_300wlp
 
-DISTRIBUTIONS = {"matrixFisher": MatrixFisher, "RotationLaplace": RotationLaplace, "gramSchmidt": GramSchmidt}
+Named = type[MatrixFisher] | type[RotationLaplace] | type[GramSchmidt]
+DISTRIBUTIONS: dict[str, Named] = {
+    "matrixFisher": MatrixFisher,
+    "RotationLaplace": RotationLaplace,
+    "gramSchmidt": GramSchmidt,
+}
 POINT_ESTIMATES = ("gramSchmidt",)
 """Those that are a rotation only, without entropy and cross entropy."""
 

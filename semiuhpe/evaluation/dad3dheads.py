@@ -33,6 +33,7 @@ from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.protocols import LABEL_TOLERANCE, check_labels, evaluation_view
 from semiuhpe.evaluation.results import write_whole
+from semiuhpe.parsing import parse_json
 from semiuhpe.rotation import is_rotation
 
 SPLITS = ("test", "val")
@@ -202,7 +203,7 @@ def write_submission(path: Path, names: Sequence[str], rotation: Tensor) -> None
 def check_submission(path: Path, names: Sequence[str]) -> None:
     """Raises DataError unless a file is a submission of exactly these items, each matrix a rotation to 1e-5."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not readable JSON ({error})") from error
     if not isinstance(found, dict):

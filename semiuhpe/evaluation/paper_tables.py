@@ -112,7 +112,12 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
 
 def place_of(settings: Mapping[str, Any] | None) -> Place | None:
     """Where a run of these settings stands, or None if it has no place."""
-    if not settings or settings.get("distribution") != "matrixFisher" or settings.get("image_size") != 224:
+    if (
+        not settings
+        or not _has_place(settings)
+        or settings.get("distribution") != "matrixFisher"
+        or settings.get("image_size") != 224
+    ):
         return None
     if settings.get("method", "semiuhpe") != "semiuhpe":
         return None
@@ -132,8 +137,21 @@ def place_of(settings: Mapping[str, Any] | None) -> Place | None:
     return None
 
 
+def _has_place(settings: Mapping[str, Any]) -> bool:
+    """Whether the settings that tell a run's place are of the kinds that training writes."""
+    kinds = {
+        "train_labeled": str,
+        "train_unlabeled": str,
+        "network": str,
+        "stage1_iteration": int,
+        "max_iteration": int,
+    }
+    required = isinstance(settings.get("max_iteration"), int)
+    return required and all(isinstance(settings[name], kind) for name, kind in kinds.items() if settings.get(name))
+
+
 def _method(settings: Mapping[str, Any], full_range: bool) -> str | None:
-    if settings.get("stage1_iteration", 0) >= settings.get("max_iteration", 1):
+    if (settings.get("stage1_iteration") or 0) >= settings["max_iteration"]:
         return SUPERVISED
     names = ("dynamic_thres", "cutout_aug", "cutmix_aug", "rotate_aug")
     if settings.get("running_thres"):
@@ -153,11 +171,11 @@ def _incomplete(summary: Mapping[str, Any]) -> str:
     complete = IMPORTERS[store["dataset"]].COUNTS[store["split"]]
     if store["heads"] != complete:
         return f"has {store['heads']} of {complete} heads"
-    if done is not None and done < run["max_iteration"]:
+    if done is not None and not (isinstance(done, int) and done >= run["max_iteration"]):
         return f"was made at iteration {done} of {run['max_iteration']}; evaluate the complete run"
     if summary["settings"].get("transform"):
         return f"its heads were moved in plane ({summary['settings']['transform']})"
-    if ROLE not in summary["results"]:
+    if any(ROLE not in summary[part] for part in OURS):
         return f"has no {ROLE}"
     return ""
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError, DataError
@@ -32,10 +31,12 @@ from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.protocols import Evaluation
 from semiuhpe.evaluation.turned import TurnedStore
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.parsing import parse_json, parse_yaml
 
 FORMAT_VERSION = 1
 WORST_HEADS = 100
 GROUP = "group_"
+_ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # that every evaluation has
 IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
 MEDIAN = "geodesic_median_deg"
 
@@ -91,9 +92,9 @@ def run_settings(checkpoint: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        settings = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: is not a readable settings file ({' '.join(str(error).split())})") from error
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: is not a readable settings file ({error})") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: has to consist of lines `option: value`; restore it, or move the checkpoint away")
     return settings
@@ -233,7 +234,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         DataError: it is missing, broken, or of another version of this program.
     """
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = parse_json(path.read_text(encoding="utf-8"))
         version = summary["format_version"]
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing; eval.py writes it") from error
@@ -241,7 +242,63 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: is not a result of eval.py; run eval.py again") from error
     if version != FORMAT_VERSION:
         raise DataError(f"{path}: has format {version}, this program reads {FORMAT_VERSION}; run eval.py again")
+    if fault := _fault(summary):
+        raise DataError(f"{path}: is damaged ({fault}); run eval.py again")
     return summary
+
+
+def _fault(summary: Mapping[str, Any]) -> str:
+    """What is wrong with a summary: a part that tables read and that isn't there, or not of its kind; or empty."""
+    for part in ("store", "settings", "results", "paper"):
+        if not isinstance(summary.get(part), dict):
+            return f"it has no {part}"
+    store, run = summary["store"], summary.get("run")
+    if not (
+        isinstance(store.get("dataset"), str) and isinstance(store.get("split"), str) and _is_number(store, "heads")
+    ):
+        return "its store has no dataset, split or number of heads"
+    if run is not None and not isinstance(run, dict):
+        return "its run is no settings"
+    for part in ("results", "paper"):
+        for role, means in summary[part].items():
+            if not (isinstance(means, dict) and all(_is_number(means, name) for name in means)):
+                return f"{part} of the {role} are not numbers"
+    return ""
+
+
+def _is_number(values: Mapping[str, Any], name: str) -> bool:
+    return isinstance(values.get(name), int | float) and -1e30 < values[name] < 1e30
+
+
+def _comparable_fault(results: Results) -> str:
+    """What is missing for a comparison of heads, beyond what tables read; empty if nothing."""
+    summary, heads = results.summary, results.heads
+    path, divisions = summary.get("checkpoint"), summary.get("divisions")
+    if not (
+        isinstance(path, dict) and isinstance(path.get("path"), str) and isinstance(summary["store"].get("path"), str)
+    ):
+        return "it names no checkpoint or store"
+    if not (
+        isinstance(divisions, dict) and all(isinstance(d, dict) and _texts(d.get("labels")) for d in divisions.values())
+    ):
+        return "it has no divisions"
+    wanted = {"names": "U", "rotation": "f", **dict.fromkeys((f"{GROUP}{key}" for key in divisions), "iu")}
+    for role in results.models:
+        wanted |= {f"{role}_{error}": "f" for error in _ERRORS}
+        wanted |= {name: "f" for name in heads if name == f"{role}_euler_abs_deg"}
+    for name, kinds in wanted.items():
+        if name not in heads or heads[name].dtype.kind not in kinds:
+            return f"its heads have no {name}"
+    count = len(np.atleast_1d(heads["names"]))
+    if not count or any(values.shape[:1] != (count,) for values in heads.values()):
+        return "its heads are not of one number"
+    if not all(np.isfinite(heads[name]).all() for name, kinds in wanted.items() if kinds == "f"):
+        return "its heads have numbers that are not finite"
+    return ""
+
+
+def _texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def read_results(path: Path) -> Results:
@@ -250,8 +307,11 @@ def read_results(path: Path) -> Results:
     arrays = path.with_suffix(".npz")
     try:
         with np.load(arrays, allow_pickle=False) as heads:
-            return Results(summary, {name: heads[name] for name in heads.files})
+            results = Results(summary, {name: heads[name] for name in heads.files})
     except FileNotFoundError as error:
         raise DataError(f"{arrays}: is missing; eval.py writes it beside {path.name}") from error
     except Exception as error:  # numpy and zipfile raise many types on broken files
         raise DataError(f"{arrays}: is broken ({error}); run eval.py again") from error
+    if fault := _comparable_fault(results):
+        raise DataError(f"{path}: can't be compared ({fault}); run eval.py again")
+    return results

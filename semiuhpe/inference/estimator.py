@@ -100,7 +100,7 @@ class HeadPoseEstimator:
             raise ConfigError(f"--convention {loaded.convention}: {loaded.path} is a one-stage model; leave it out")
         self._reader = Reader(loaded.description)
         network = reparametrize(loaded.model)
-        self._network = network.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self._network = network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self._default_detector: Detector | None = None
 
     @classmethod
@@ -223,11 +223,11 @@ class HeadPoseEstimator:
 
     def _found_poses(self, heads: Detections) -> HeadPoses:
         """Heads whose poses a one-stage detector has found with them."""
-        if heads.rotations is None:
+        if heads.rotations is None or heads.entropy is None or heads.confidence is None:
             raise ConfigError(f"{self.path}: finds the heads itself; give it neither boxes nor another detector")
         rotations = torch.from_numpy(heads.rotations)
-        angles = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
-        return HeadPoses(heads.boxes, heads.scores, heads.rotations, *angles, heads.entropy, heads.confidence)
+        front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
+        return HeadPoses(heads.boxes, heads.scores, heads.rotations, front, full, heads.entropy, heads.confidence)
 
     @torch.no_grad()
     def _poses(self, crops: Sequence[np.ndarray], found: Sequence[Detections]) -> list[HeadPoses]:
@@ -263,7 +263,7 @@ def detect(
 ) -> list[Detections]:
     """What a detector finds, without what is smaller than :data:`MIN_HEAD_PX`."""
     found = detector.batch(images, sources)
-    large = [(heads.boxes[:, 2:] >= MIN_HEAD_PX).all(axis=1) for heads in found]
+    large = [np.all(heads.boxes[:, 2:] >= MIN_HEAD_PX, axis=1) for heads in found]
     return [heads.select(keep) for heads, keep in zip(found, large, strict=True)]
 
 

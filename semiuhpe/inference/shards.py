@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.parsing import parse_json
 
 SETTINGS = "run.json"
 _ROTATION = [f"r{row}{column}" for row in range(3) for column in range(3)]
@@ -61,7 +62,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             write_whole(path, json.dumps(settings, indent=1) + "\n")
-        kept = json.loads(path.read_text())
+        kept = parse_json(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"--output {folder}: can't be used ({error}); name another folder") from error
     changed = [key for key in settings if not isinstance(kept, dict) or kept.get(key) != settings[key]]
@@ -188,7 +189,10 @@ def write_csv(results: Path) -> Path:
             writer = csv.writer(file)
             writer.writerow(CSV_COLUMNS)
             for line in _lines(results):
-                writer.writerows(_csv_rows(line))
+                try:
+                    writer.writerows(list(_csv_rows(line)))
+                except (ValueError, TypeError, KeyError) as error:  # ValueError for a name that is no valid text
+                    raise DataError(f"{results}: the line of {line['image']!a} is damaged; delete it") from error
         temporary.replace(path)
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error})") from error
@@ -212,8 +216,9 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             if not text.endswith(b"\n"):
                 return
             try:
-                line = json.loads(text)
-                line["image"], line["heads"]
+                line = parse_json(text)
+                if not isinstance(line["image"], str) or not isinstance(line["heads"], list):
+                    raise TypeError("image is text and heads a list")
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(
                     f"{path}: line {number} is damaged; delete the line, its picture is then done again"

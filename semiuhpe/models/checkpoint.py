@@ -9,11 +9,12 @@ import os
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
+from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError
 from semiuhpe.models.registry import create_model, list_models, network_spec
 from semiuhpe.models.weights import find_checkpoint, read_weights_file
@@ -69,6 +70,8 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     temporary = path.with_name(path.name + ".partial")
     try:
         torch.save(checkpoint, temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         temporary.unlink(missing_ok=True)
@@ -199,10 +202,14 @@ def _read_description(values: Any, path: Path) -> Description:
         described = Description(**values)
     except TypeError as error:
         raise CheckpointError(f"{path}: doesn't say which network it is (no valid description)") from error
+    kinds = get_type_hints(Description)
     for field in fields(described):
         value = getattr(described, field.name)
-        if not isinstance(value, field.type):
+        if not isinstance(value, kinds[field.name]):
             raise CheckpointError(f"{path}: its description is not valid: {field.name} is {value!r}")
+    if described.distribution not in DISTRIBUTIONS or described.image_size < 1:
+        found = f"{described.distribution!r} on pictures of {described.image_size} px"
+        raise CheckpointError(f"{path}: its description is not valid: its output is a {found}")
     return described
 
 
@@ -217,7 +224,7 @@ def _describe_released(path: Path, network: str, convention: str | None) -> Desc
     """
     image_size = network_spec(network).image_size or 224
     name = re.match(r"(DAD|DAD3DHeads|300WLP|300W-LP)-(\w+)-", path.name)
-    from_300wlp = bool(name) and name[1].startswith("300W")
+    from_300wlp = name is not None and name[1].startswith("300W")
     if convention is None and name is None:
         raise CheckpointError(
             f"{path}: neither the file nor its name tells the rotation convention of its output; pass --convention "

@@ -12,7 +12,7 @@ eye, left eye, tip of the nose, right and left corner of the mouth.
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ class OneStageNet(nn.Module):
         self.landmarks = _branches(width, 2 * LANDMARKS)
         self.pose = _branches(width, OUTPUTS)
         for branch in self.logit:
-            nn.init.constant_(branch.bias, -math.log((1 - _PRIOR) / _PRIOR))
+            nn.init.constant_(branch.get_parameter("bias"), -math.log((1 - _PRIOR) / _PRIOR))
 
     def forward(self, image: Tensor) -> Outputs:
         features = self.backbone(image)
@@ -117,6 +117,7 @@ def _branches(width: int, numbers: int) -> nn.ModuleList:
 def _per_anchor(branches: nn.ModuleList, features: list[Tensor]) -> Tensor:
     """(B, A, numbers) float32 of all levels, in the order of :func:`anchor_boxes`."""
     levels = []
+    branch: Any  # a convolution, which nn.ModuleList doesn't tell
     for branch, feature in zip(branches, features, strict=True):
         numbers = branch(feature).float().permute(0, 2, 3, 1)
         levels.append(numbers.flatten(1).unflatten(1, (-1, branch.out_channels // ANCHORS_PER_PLACE)))
@@ -173,13 +174,13 @@ def onestage(backbone: str) -> NetworkSpec:
     if backbone not in _TORCHVISION and not backbone.startswith("timm:"):
         known = ", ".join([*_TORCHVISION, "timm:<name>"])
         raise ConfigError(f"--network {name}: unknown backbone; a one-stage network takes {known}")
-    known = network_spec(backbone)
+    spec = network_spec(backbone)
 
     def build(pretrained: bool) -> nn.Module:
         features, channels = _features(name, backbone, pretrained)
         return OneStageNet(features, channels)
 
-    return NetworkSpec(name, build, known.has_pretrained, known.image_size, detects=True)
+    return NetworkSpec(name, build, spec.has_pretrained, spec.image_size, detects=True)
 
 
 def _features(name: str, backbone: str, pretrained: bool) -> tuple[nn.Module, tuple[int, ...]]:
@@ -189,7 +190,7 @@ def _features(name: str, backbone: str, pretrained: bool) -> tuple[nn.Module, tu
         return IntermediateLayerGetter(create_model(backbone, pretrained), layers), _TORCHVISION[backbone]
     model = backbone.removeprefix("timm:")
     try:
-        features = timm_model(name, model, pretrained, features_only=True, out_indices=(-3, -2, -1))
+        features: Any = timm_model(name, model, pretrained, features_only=True, out_indices=(-3, -2, -1))
         found = tuple(features.feature_info.reduction())
     except (RuntimeError, AttributeError, AssertionError) as error:
         raise ConfigError(f"--network {name}: timm gives no feature levels of this model; choose another") from error

@@ -9,6 +9,7 @@ import glob
 import logging
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ SHIPPED = "synthetic-heads-plainnet"
 
 # What numbers of numpy's, which metrics and clocks may hold, are made of in a file: the function that makes one, under
 # its names before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
-_NUMPY_SCALARS = [
+_NUMPY_SCALARS: list[Any] = [
     (np.dtype, "numpy.dtype"),
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
@@ -49,6 +50,7 @@ def read_weights_file(path: str | os.PathLike) -> Any:
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: there is no such file")
     try:
+        _check_archive(path)
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -57,7 +59,20 @@ def read_weights_file(path: str | os.PathLike) -> Any:
             "loaded"
         ) from error
     except Exception as error:  # damaged bytes make torch and the unpickler fail in ways without a common base
-        raise CheckpointError(f"{path}: is truncated or not a file of weights ({first_line(error)})") from error
+        raise CheckpointError(
+            f"{path}: is truncated, damaged or not a file of weights ({first_line(error)})"
+        ) from error
+
+
+def _check_archive(path: str | os.PathLike) -> None:
+    """Raises BadZipFile if bytes of a zip archive have changed: it has their checksums, which torch doesn't look at."""
+    if not zipfile.is_zipfile(path):
+        return  # written before torch 1.6; truncated archives are found by torch
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise zipfile.BadZipFile("it is compressed, which torch.save never does")
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong: it was damaged after it was written")
 
 
 def no_imagenet_weights(network: str, error: Exception, source: str, place: Path) -> ConfigError:
@@ -68,7 +83,7 @@ def no_imagenet_weights(network: str, error: Exception, source: str, place: Path
     )
 
 
-def find_checkpoint(name: str | Path, exps_dir: str | Path = "exps") -> Path:
+def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps") -> Path:
     """Path of a checkpoint.
 
     Args:

@@ -1,15 +1,13 @@
 """Scene stores that the project can make for itself: rendered scenes, with masked and turned copies."""
 
-import multiprocessing
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from semiuhpe.data.loading import forking_workers, own_process_group
+from semiuhpe.data.loading import in_workers
 from semiuhpe.data.scene_store import SceneHeads, SceneWriter, scene_meta
 from semiuhpe.data.store_writer import JPEG_QUALITY, encode
 from semiuhpe.synthetic.masks import draw_mask
@@ -64,9 +62,9 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         source=RENDERED,
         settings=asdict(scenes),
     )
-    jobs = ((scenes, number, rotations[number]) for number in range(scenes.count))
+    jobs = [(scenes, number, rotations[number]) for number in range(scenes.count)]
     with SceneWriter(path, meta, overwrite) as writer:
-        rendered = _rendered(jobs, workers)
+        rendered = in_workers(_render, jobs, workers)
         named = tqdm(rendered, total=scenes.count, desc=f"rendering {Path(path).name}", disable=None)
         for number, (encoded, heads, turn_deg) in enumerate(named):
             writer.add_scene(f"{number:06d}", encoded, (scenes.size, scenes.size), heads, turn_deg)
@@ -81,17 +79,6 @@ def mask_some(
         if rng.random() < share and heads.visible[i] >= MASK_VISIBLE and not masked[i]:
             masked[i] = draw_mask(image, heads.rotation[i], heads.landmarks[i], heads.box[i], rng)
     return image, replace(heads, masked=masked)
-
-
-def _rendered(jobs, workers: int) -> Iterator[tuple[bytes, SceneHeads, float]]:
-    if workers <= 1:
-        yield from map(_render, jobs)
-        return
-    # Forked workers touch numpy, OpenCV and the renderer only, never torch, whose threads don't survive a fork.
-    with forking_workers():
-        pool = multiprocessing.get_context("fork").Pool(workers, own_process_group, (0,))
-    with pool:
-        yield from pool.imap(_render, jobs, chunksize=8)
 
 
 def _render(job: tuple[SceneSet, int, np.ndarray]) -> tuple[bytes, SceneHeads, float]:

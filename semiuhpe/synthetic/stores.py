@@ -1,8 +1,6 @@
 """Head stores of rendered heads: the data that the project can make for itself."""
 
-import multiprocessing
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from semiuhpe.data.crop import HEAD_BOX, box_rectangle
-from semiuhpe.data.loading import forking_workers, own_process_group
+from semiuhpe.data.loading import in_workers
 from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.rotations import random_rotations
@@ -60,22 +58,13 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         source=RENDERED,
         settings=asdict(heads),
     )
-    jobs = ((heads, number, rotations[number]) for number in range(heads.count))
+    jobs = [(heads, number, rotations[number]) for number in range(heads.count)]
     with StoreWriter(path, meta, overwrite) as writer:
-        rendered = tqdm(_rendered(jobs, workers), total=heads.count, desc=f"rendering {Path(path).name}", disable=None)
+        rendered = tqdm(
+            in_workers(_render, jobs, workers), total=heads.count, desc=f"rendering {Path(path).name}", disable=None
+        )
         for number, crop in enumerate(rendered):
             writer.add(f"{number:06d}", crop, rotations[number], euler[number])
-
-
-def _rendered(jobs, workers: int) -> Iterator[StoredCrop]:
-    if workers <= 1:
-        yield from map(_render, jobs)
-        return
-    # Forked workers touch numpy, OpenCV and the renderer only, never torch, whose threads don't survive a fork.
-    with forking_workers():
-        pool = multiprocessing.get_context("fork").Pool(workers, own_process_group, (0,))
-    with pool:
-        yield from pool.imap(_render, jobs, chunksize=32)
 
 
 def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> StoredCrop:

@@ -6,23 +6,28 @@ import logging
 import platform
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from semiuhpe import __version__
+from semiuhpe import __version__, locks
 from semiuhpe.config import save_settings
+from semiuhpe.data.experiment import store_path
+from semiuhpe.data.store import fingerprint
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods import METHODS
 
+logger = logging.getLogger(__name__)
+
 SCALARS = "scalars.jsonl"
+LOG = "log.txt"
 VERSIONS = "versions.yml"
 
 
@@ -90,21 +95,34 @@ def versions() -> dict[str, str]:
     }
 
 
+def trained_on(options: argparse.Namespace) -> dict[str, str]:
+    """Fingerprints of the stores that a run learns from and selects on, by option."""
+    given = [name for name in ("train_labeled", "train_unlabeled", "val_set") if getattr(options, name)]
+    paths = {name: store_path(options, name) for name in given}
+    return {name: fingerprint(path) for name, path in paths.items() if path.exists()}  # a method need not use them all
+
+
 class RunLog:
     """Scalars to TensorBoard and to a JSON Lines file, messages to ``log.txt``. Only the main process writes."""
 
     def __init__(self, folder: Path, options: argparse.Namespace, first_step: int):
         self.folder = folder
-        save_settings(options, folder / "config.yml")
-        (folder / VERSIONS).write_text(yaml.safe_dump(versions()))
-        self._handler = logging.FileHandler(folder / "log.txt")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        package = logging.getLogger("semiuhpe")
-        package.addHandler(self._handler)
-        package.setLevel(logging.INFO)
-        _drop_scalars_from(folder / SCALARS, first_step)
-        self._scalars = open(folder / SCALARS, "a")  # noqa: SIM115  (closed by close)
-        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        with ExitStack() as opened:
+            opened.callback(locks.release, _lock_folder(folder))
+            save_settings(options, folder / "config.yml")
+            (folder / VERSIONS).write_text(yaml.safe_dump(versions() | {"stores": trained_on(options)}))
+            handler = _LogFile(folder / LOG)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            opened.callback(handler.close)
+            package = logging.getLogger("semiuhpe")
+            package.addHandler(handler)
+            opened.callback(package.removeHandler, handler)
+            package.setLevel(logging.INFO)
+            _drop_scalars_from(folder / SCALARS, first_step)
+            self._scalars = opened.enter_context(open(folder / SCALARS, "a"))
+            self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+            opened.callback(self._board.close)
+            self._opened = opened.pop_all()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Records scalars of one step."""
@@ -118,10 +136,27 @@ class RunLog:
         self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
-        self._scalars.close()
-        self._board.close()
-        logging.getLogger("semiuhpe").removeHandler(self._handler)
-        self._handler.close()
+        self._opened.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that says when it can't be written; logging itself would print a traceback and go on without."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
+
+
+def _lock_folder(folder: Path) -> IO:
+    """The run's lock, on its log file, which is never replaced; ConfigError if another process trains in the folder."""
+    file = open(folder / LOG, "a")  # noqa: SIM115  (held until the log is closed)
+    try:
+        locks.take(file)
+    except BlockingIOError as error:
+        file.close()
+        raise ConfigError(f"{folder}: another process trains in this run folder; wait for it to end") from error
+    except OSError as error:  # some network file systems have no locks
+        logger.warning("%s: can't be locked (%s): take care that no other process trains there.", folder, error)
+    return file
 
 
 def read_scalars(folder: Path) -> list[dict[str, Any]]:

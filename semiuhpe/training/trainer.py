@@ -12,7 +12,7 @@ from tqdm import tqdm
 from semiuhpe.augment.draws import Draws
 from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.distributed import Process
-from semiuhpe.errors import TrainingError
+from semiuhpe.errors import CheckpointError, TrainingError, first_line, machine_fault
 from semiuhpe.methods.base import Batches, Phase
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
 from semiuhpe.training.guard import LIMIT, NonFiniteGuard
@@ -71,6 +71,17 @@ class Trainer:
         """Continues exactly where a checkpoint was written."""
         checkpoint = read_checkpoint(path)
         load_weights(self.student, checkpoint["model_state_dict"], path, self.description.network)
+        try:
+            self._restore(checkpoint, path)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            if machine_fault(error):
+                raise
+            raise CheckpointError(
+                f"{path}: a run can't go on from it, it is not a whole checkpoint of this project's training "
+                f"({type(error).__name__}: {first_line(error)}); pass another of the run's, such as its best"
+            ) from error
+
+    def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         self.optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
         self.iteration = checkpoint["clock"]["iteration"]
         self.best, self.metrics = checkpoint["best"], checkpoint["metrics"]
@@ -93,13 +104,14 @@ class Trainer:
                     if self.iteration < phase.end and not self._run_phase(index, phase):
                         return False
             return True
-        except RuntimeError as error:
-            if not self.process.has_lost_another(error):
+        except (RuntimeError, OSError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and self.process.has_lost_another(error):
+                told = f"another process was lost ({first_line(error)}); start all of them again"
+            elif fault := machine_fault(error):
+                told = f"{fault}. Then go on"
+            else:
                 raise
-            raise TrainingError(
-                f"iteration {self.iteration}: another process was lost ({str(error).splitlines()[0]}); "
-                f"start all of them again with --cont_ckpt {self._name}"
-            ) from error
+            raise TrainingError(f"iteration {self.iteration}: {told} with --cont_ckpt {self._name}") from error
         finally:
             if self.log:
                 self.log.close()

@@ -1,6 +1,5 @@
 """What an importer gives: the pictures of a raw dataset, and the heads on each with their labels."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import scipy.io
 
 from semiuhpe.data.crop import Protocol
 from semiuhpe.errors import DataError
+from semiuhpe.parsing import parse_json
 
 MAX_ANGLE_DEG = 89.99
 """The paper's code limits the Euler angles of 300W-LP and BIWI to this."""
@@ -116,7 +116,7 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: is missing")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not readable JSON ({error})") from error
 

@@ -53,20 +53,20 @@ def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dr
     if place is None or not any(isinstance(head, RawHead) for head in heads):
         return heads
     try:
-        width, height = _picture_size(picture.image)
+        width, height = picture_size(picture.image)
     except DataError as error:
         return [Dropped(head.name, str(error), broken=True) if isinstance(head, RawHead) else head for head in heads]
     return [place(head, width, height) if isinstance(head, RawHead) else head for head in heads]
 
 
-def _picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path) -> tuple[int, int]:
     """Width and height from a picture's header, not turned by EXIF."""
     try:
         with Image.open(path) as image:
             return image.size
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
         raise DataError(f"{path}: can't be decoded ({error})") from error
 
 

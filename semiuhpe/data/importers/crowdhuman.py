@@ -8,7 +8,6 @@
 As in the paper's code both parts make one set, val first, and heads wholly outside the picture are left out.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, label_lines, numbers, require_folder
 from semiuhpe.errors import DataError
+from semiuhpe.parsing import parse_json
 
 NAME = "CrowdHuman"
 PROTOCOL = HEAD_BOX
@@ -73,7 +73,7 @@ def _odgt_pictures(path: Path, images: Path, part: str) -> list[Picture]:
     found = []
     for number, line in label_lines(path):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             name, boxes = entry["ID"], entry["gtboxes"]
             if not isinstance(name, str) or not isinstance(boxes, list):
                 raise TypeError("ID is text and gtboxes a list")

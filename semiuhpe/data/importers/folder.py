@@ -12,7 +12,6 @@ for: ``train`` keeps loose crops, ``val`` and ``test`` the protocol's own.
 """
 
 import csv
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
 from semiuhpe.data.importers.boxes import label_lines, numbers
 from semiuhpe.errors import DataError
+from semiuhpe.parsing import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ def _json_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
 
 def _json_row(line: str) -> Row:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         return f"is not JSON ({error})"
     return row if isinstance(row, dict) else "is not a JSON object"

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.importers.base import Picture, RawHead, limit_front, mat_array, pose_para_euler, read_mat
+from semiuhpe.data.importers.boxes import picture_size
 from semiuhpe.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -54,9 +54,5 @@ def _landmarks(picture: Picture) -> np.ndarray:
     path = picture.labels / folder.removesuffix("_Flip") / f"{picture.image.stem}_pts.mat"
     points = mat_array(read_mat(path), "pts_2d", path).copy()
     if folder.endswith("_Flip"):
-        try:
-            with Image.open(picture.image) as image:
-                points[:, 0] = image.width - points[:, 0]
-        except OSError as error:
-            raise DataError(f"{picture.image}: can't be decoded ({error})") from error
+        points[:, 0] = picture_size(picture.image)[0] - points[:, 0]
     return points
