@@ -144,7 +144,8 @@ def full_disk_in_training(world: World, work: Path, rng: random.Random) -> None:
     limit = rng.choice([0, rng.randrange(2_000), rng.randrange(200_000), rng.randrange(size)])
     child = world.train(work, fault=full_disk(limit))
     child.expect_one_error("can't be written")
-    expect(not list(world.run_folder(work).glob("*.partial")), "a half written file is left")
+    left = [path.name for path in world.run_folder(work).glob("*.partial")]
+    expect(not left, f"half written files are left: {left}")
     world.expect_run(work)
 
 

@@ -17,6 +17,7 @@ import configargparse
 import yaml
 
 from semiuhpe.errors import ConfigError
+from semiuhpe.files import write_whole
 from semiuhpe.parsing import parse_yaml
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,4 @@ def require(condition: bool, message: str) -> None:
 def save_settings(options: argparse.Namespace, path: Path) -> None:
     """Writes all options as a settings file that ``--config`` reads again."""
     settings = {key: value for key, value in vars(options).items() if key not in _NOT_SAVED and value is not None}
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(yaml.safe_dump(settings, sort_keys=True))
-    temporary.replace(path)
+    write_whole(path, yaml.safe_dump(settings, sort_keys=True))

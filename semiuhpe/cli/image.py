@@ -22,6 +22,7 @@ from semiuhpe.config import require
 from semiuhpe.data.importers.folder import SUFFIXES
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.errors import DataError
+from semiuhpe.files import write_whole
 from semiuhpe.inference.detectors import Detector, Source
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
 from semiuhpe.inference.overlay import AXES, NONE, draw_heads, head_in_crop
@@ -36,7 +37,6 @@ from semiuhpe.inference.shards import (
     mend,
     other_files,
     write_csv,
-    write_whole,
 )
 
 logger = logging.getLogger(__name__)

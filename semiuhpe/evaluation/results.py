@@ -12,7 +12,6 @@ turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from semiuhpe import files
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
@@ -217,13 +217,10 @@ def write_results(results: Results, path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it. Raises DataError if that can't be done."""
-    temporary = path.with_name(path.name + ".partial")
+    """As :func:`semiuhpe.files.write_whole`; raises DataError if that can't be done."""
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        files.write_whole(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DataError(f"{path}: can't be written ({error.strerror})") from error
 
 

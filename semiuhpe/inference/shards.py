@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.files import write_whole
 from semiuhpe.parsing import parse_json
 
 SETTINGS = "run.json"
@@ -72,14 +73,6 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
             f"--output {folder}: has results of a run with {changed[0]} {before}, now it is {settings[changed[0]]}; "
             "name another folder, or delete this one"
         )
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file under a temporary name and renames it, so that it is never there in part."""
-    temporary = path.with_name(f".{path.name}.partial")
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def done_pictures(folder: Path) -> set[str]:
