@@ -122,6 +122,19 @@ class ShuffledStream(Sampler[list[int]]):
             step += 1
 
 
+class NumberedStream(Sampler[list[tuple[int, int]]]):
+    """A stream of positions, each with its number in the stream over all processes."""
+
+    def __init__(self, stream: ShuffledStream):
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        stream = self.stream
+        for step, positions in enumerate(stream, stream.start):
+            first = step * stream.batch_size + stream.rank
+            yield [(position, first + row * stream.world_size) for row, position in enumerate(positions)]
+
+
 def _identity(batch):
     return batch
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from semiuhpe.data.loading import ShuffledStream, load
+from semiuhpe.data.loading import NumberedStream, ShuffledStream, load
 from semiuhpe.data.scene_labels import Labels, corners
 from semiuhpe.data.scene_store import HEAD_SHAPES, SceneHeads, SceneStore
 from semiuhpe.errors import StoreError
@@ -58,19 +58,6 @@ class SceneBatch:
 
     def pin_memory(self) -> "SceneBatch":
         return SceneBatch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
-
-
-class NumberedStream(Sampler[list[tuple[int, int]]]):
-    """A stream of positions, each with the number of its scene in the stream over all processes."""
-
-    def __init__(self, stream: ShuffledStream):
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        stream = self.stream
-        for step, positions in enumerate(stream, stream.start):
-            first = step * stream.batch_size + stream.rank
-            yield [(position, first + row * stream.world_size) for row, position in enumerate(positions)]
 
 
 def training_scenes(

@@ -113,12 +113,9 @@ def _export(
     write: Callable[[Path], None],
     run: Callable[[Path, Tensor], list[np.ndarray]],
 ) -> dict[str, float]:
-    if not path.parent.is_dir() or path.is_dir():
-        raise ConfigError(f"{option} {path}: is a folder, or its folder doesn't exist")
-    temporary = path.with_name(path.name + ".partial")
-    try:
+    differences = dict.fromkeys(OUTPUTS, 0.0)
+    with exporting(path, option, loaded.network, differences, TOLERANCES) as temporary:
         write(temporary)
-        differences = dict.fromkeys(OUTPUTS, 0.0)
         for batch in (1, 3):
             image = _random_pictures(loaded, batch)
             with torch.no_grad():
@@ -126,7 +123,30 @@ def _export(
             for name, value, given in zip(OUTPUTS, expected, run(temporary, image), strict=True):
                 worst = float(_difference(name, value, torch.from_numpy(given)).max())
                 differences[name] = worst if math.isnan(worst) else max(differences[name], worst)
-        if not all(differences[name] <= tolerance for name, tolerance in TOLERANCES.items()):
+    return differences
+
+
+@contextlib.contextmanager
+def exporting(
+    path: Path, option: str, network: str, differences: dict[str, float], tolerances: dict[str, float]
+) -> Iterator[Path]:
+    """Gives the temporary name to export to, and renames it at the end if the file does what PyTorch does.
+
+    Args:
+        path, option: the file, and the option that names it.
+        network: its name.
+        differences: from PyTorch by output, which the block fills.
+        tolerances: of the differences.
+
+    Raises:
+        ConfigError: the file can't be written, the network can't be exported, or a difference is too large.
+    """
+    if not path.parent.is_dir() or path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder, or its folder doesn't exist")
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        yield temporary
+        if not all(differences[name] <= tolerance for name, tolerance in tolerances.items()):
             raise ConfigError(f"{option} {path}: not written, because it differs from PyTorch: {differences}")
         temporary.replace(path)
     except SemiUHPEError:
@@ -135,10 +155,9 @@ def _export(
         raise ConfigError(f"{option} {path}: can't be written ({error})") from error
     except Exception as error:  # exporters and onnxruntime fail in ways without a common base
         reason = first_line(error.__cause__ or error)
-        raise ConfigError(f"{option} {path}: {loaded.network} can't be exported ({reason})") from error
+        raise ConfigError(f"{option} {path}: {network} can't be exported ({reason})") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return differences
 
 
 def _difference(name: str, first: Tensor, second: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-from semiuhpe.errors import ConfigError, SemiUHPEError, first_line
-from semiuhpe.inference.export import OPSET, quiet
+from semiuhpe.errors import ConfigError
+from semiuhpe.inference.export import OPSET, exporting, quiet
 from semiuhpe.inference.pose_graph import PoseGraph
 from semiuhpe.models import LoadedModel
 from semiuhpe.models.onestage import anchor_boxes, decode_boxes, decode_landmarks
@@ -81,11 +81,9 @@ def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, f
     except ImportError as error:
         raise ConfigError(f"--onnx: needs {error.name}; run pip install onnx onnxruntime onnxscript") from error
     path = Path(path)
-    if not path.parent.is_dir() or path.is_dir():
-        raise ConfigError(f"--onnx {path}: is a folder, or its folder doesn't exist")
-    temporary = path.with_name(path.name + ".partial")
     graph = SceneGraph(loaded).eval()
-    try:
+    differences: dict[str, float] = {}
+    with exporting(path, "--onnx", loaded.network, differences, TOLERANCES) as temporary:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 graph, (_picture(loaded, 0), torch.tensor(0.5)), dynamo=True, verbose=False, opset_version=OPSET,
@@ -100,19 +98,7 @@ def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, f
         def run(*inputs: Tensor) -> list[np.ndarray]:
             return session.run(list(OUTPUTS), {name: given.numpy() for name, given in zip(INPUTS, inputs, strict=True)})
 
-        differences = compare(graph, loaded, run)
-        if not all(differences[name] <= tolerance for name, tolerance in TOLERANCES.items()):
-            raise ConfigError(f"--onnx {path}: not written, because it differs from PyTorch: {differences}")
-        temporary.replace(path)
-    except SemiUHPEError:
-        raise
-    except OSError as error:
-        raise ConfigError(f"--onnx {path}: can't be written ({error})") from error
-    except Exception as error:  # exporters and onnxruntime fail in ways without a common base
-        reason = first_line(error.__cause__ or error)
-        raise ConfigError(f"--onnx {path}: {loaded.network} can't be exported ({reason})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        differences |= compare(graph, loaded, run)
     return differences
 
 

@@ -101,6 +101,25 @@ class Learner(Protocol):
         """Restores what :meth:`state_dict` gave."""
 
 
+class Stateless:
+    """The hooks of a :class:`Learner` that keeps nothing beside its student: they do nothing."""
+
+    def begin(self) -> None:
+        pass
+
+    def refresh(self) -> dict[str, float]:
+        return {}
+
+    def after_step(self, step: int) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
 def forward(network: nn.Module, image: Tensor, bf16: bool) -> Tensor:
     """(B, 9) float32 output of a network, whose own arithmetic is in bfloat16 where ``bf16``."""
     with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):

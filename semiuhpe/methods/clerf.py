@@ -18,7 +18,6 @@ such a model is a pose network like any other, says :mod:`semiuhpe.models.embedd
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +34,7 @@ from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.evaluation.embedding import NeighbourValidation
 from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods.base import Batches, Phase, Preview, StepResult
+from semiuhpe.methods.base import Batches, Phase, Preview, Stateless, StepResult
 from semiuhpe.methods.circle_loss import circle_loss
 from semiuhpe.methods.crops import LABELLED, CropTask, crop_task
 from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: F401  (the network and Adam are shared)
@@ -175,7 +174,7 @@ def phases(
     return found
 
 
-class Pretraining:
+class Pretraining(Stateless):
     """Contrastive pre-training of the embedding."""
 
     def __init__(
@@ -235,21 +234,6 @@ class Pretraining:
 
     def _views(self, batches: Batches, draws: Draws) -> tuple[View, View]:
         return triplet_views(batches[LABELLED], batches[POSITIVE], self._protocols, self.task.size, draws)
-
-    def begin(self) -> None:
-        pass
-
-    def refresh(self) -> dict[str, float]:
-        return {}
-
-    def after_step(self, step: int) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 class Regression(Supervised):

@@ -10,7 +10,6 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ from semiuhpe.data.splits import split_sequences
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.evaluation.detection import DETECTION_METRICS, DetectionValidation, require_pycocotools
-from semiuhpe.methods.base import Batches, Phase, Preview, StepResult
+from semiuhpe.methods.base import Batches, Phase, Preview, Stateless, StepResult
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses
 from semiuhpe.methods.supervised import predict
 from semiuhpe.models import create_model, network_spec
@@ -159,7 +158,7 @@ def stepped_lr(lr: float, length: int, step: int) -> float:
     return lr * LR_FACTOR ** sum(step >= part * length for part in LR_STEPS)
 
 
-class OneStage:
+class OneStage(Stateless):
     """See the top of this module."""
 
     def __init__(
@@ -209,18 +208,3 @@ class OneStage:
     def _view(self, batches: Batches, draws: Draws) -> SceneView:
         batch: SceneBatch = batches[SCENES]
         return training_view(batch, self.options.image_size, self.options.turned_share, draws)
-
-    def begin(self) -> None:
-        pass
-
-    def refresh(self) -> dict[str, float]:
-        return {}
-
-    def after_step(self, step: int) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass

@@ -1,7 +1,6 @@
 """Supervised training on labelled heads: the negative log likelihood of a rotation distribution."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from semiuhpe.augment.views import View, labelled_view
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.distributions.named import output_parameter
-from semiuhpe.methods.base import Batches, Preview, StepResult, forward
+from semiuhpe.methods.base import Batches, Preview, Stateless, StepResult, forward
 from semiuhpe.methods.crops import LABELLED, CropTask
 from semiuhpe.rotation import geodesic_deg
 
@@ -44,7 +43,7 @@ def preview_rotation(network: nn.Module, distribution: type, image: Tensor) -> T
         network.train(was_training)
 
 
-class Supervised:
+class Supervised(Stateless):
     """One step: a weak view of labelled heads, the student's distribution, its negative log likelihood."""
 
     def __init__(self, student: nn.Module, task: CropTask):
@@ -79,21 +78,6 @@ class Supervised:
     def _output(self, image: Tensor) -> Tensor:
         """(B, 9) of the student."""
         return forward(self.student, image, self.task.bf16)
-
-    def begin(self) -> None:
-        pass
-
-    def refresh(self) -> dict[str, float]:
-        return {}
-
-    def after_step(self, step: int) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 @torch.no_grad()

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
 from semiuhpe.augment.views import View, turned_view
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.generators import HeadGenerator, identity_names
-from semiuhpe.data.loading import HeadBatch, Heads, ShuffledStream, load
+from semiuhpe.data.loading import HeadBatch, Heads, NumberedStream, ShuffledStream, load
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError
 from semiuhpe.rotation import aligning_turn_deg
@@ -25,19 +25,6 @@ _CHOICE = 1
 """Stream of the seed that identities are chosen from."""
 
 Pair = tuple[HeadBatch, HeadBatch]
-
-
-class _PairOrder(Sampler[list[tuple[int, int]]]):
-    """Positions of a :class:`ShuffledStream`, each with its number among all anchors of the run."""
-
-    def __init__(self, stream: ShuffledStream):
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        stream = self.stream
-        for step, positions in enumerate(stream, stream.start):
-            first = step * stream.batch_size + stream.rank
-            yield [(position, first + row * stream.world_size) for row, position in enumerate(positions)]
 
 
 class _Pairs(Dataset):
@@ -90,7 +77,7 @@ def pair_batches(
     Raises:
         StoreError: a head can't be read.
     """
-    return load(_Pairs(anchors, generator, seed), num_workers, batch_sampler=_PairOrder(stream))
+    return load(_Pairs(anchors, generator, seed), num_workers, batch_sampler=NumberedStream(stream))
 
 
 def triplet_views(
