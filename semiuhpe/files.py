@@ -1,6 +1,25 @@
 """Files that are never there in part."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``, for a block that writes the file; ``path`` is there once the block is done.
+
+    After an error nothing new is left, and what was there before stays.
+
+    Raises:
+        OSError: the file can't be renamed.
+    """
+    temporary = path.with_name(f"{path.name}.partial")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -10,10 +29,5 @@ def write_whole(path: Path, content: str | bytes) -> None:
         OSError: it can't be written; nothing new is left then.
     """
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-    temporary = path.with_name(f"{path.name}.partial")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

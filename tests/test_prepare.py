@@ -17,7 +17,8 @@ from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import HEAD_BOX, crop_by_box, crop_by_landmarks
 from semiuhpe.data.importers import IMPORTERS, Dropped, Picture, RawHead
-from semiuhpe.data.prepare import DROPPED_FILE, prepare
+from semiuhpe.data.prepare import prepare
+from semiuhpe.data.raw import DROPPED_FILE
 from semiuhpe.errors import StoreError
 
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"

@@ -12,7 +12,7 @@ from semiuhpe.cli import inspect_scenes
 from semiuhpe.cli.text_table import histograms, quantiles, tell, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.inspect import poses, sizes, verify
-from semiuhpe.data.prepare import DROPPED_FILE
+from semiuhpe.data.raw import DROPPED_FILE
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import FORMAT_VERSION, HeadStore, holds_scenes
 from semiuhpe.errors import StoreError

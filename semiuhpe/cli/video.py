@@ -21,6 +21,7 @@ from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import FLAG, positive_int, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.files import whole_file
 from semiuhpe.inference.footage import Footage, open_footage
 from semiuhpe.inference.overlay import MESH, NONE
 from semiuhpe.inference.video import PosedFrame, frame_record, pose_video
@@ -108,15 +109,14 @@ def _write(
 @contextlib.contextmanager
 def _whole_file(path: Path) -> Iterator[IO[str]]:
     """A text file that gets its name when it is complete."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        with open(partial, "w", encoding="utf-8", buffering=1) as file:  # line by line, for those who watch it grow
+        with (
+            whole_file(path) as partial,
+            open(partial, "w", encoding="utf-8", buffering=1) as file,  # line by line, for those who watch it grow
+        ):
             yield file
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -4,25 +4,22 @@ For datasets whose heads have rotations. A picture on which a head was dropped o
 that head would count as background.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from semiuhpe.data.crop import LANDMARK_MARGIN, LANDMARKS, landmark_box
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
-from semiuhpe.data.loading import forking_workers, own_process_group
-from semiuhpe.data.prepare import DROPPED_FILE, Summary, printable, read_image, rotation_of
+from semiuhpe.data.raw import Summary, each_picture, fill_store, listed_pictures, printable, read_image, rotation_of
 from semiuhpe.data.scene_labels import Labels, changed, corners, turning
 from semiuhpe.data.scene_loading import Change
 from semiuhpe.data.scene_store import SceneHeads, SceneWriter, scene_meta
 from semiuhpe.data.store_writer import encode
-from semiuhpe.errors import ConfigError, DataError, StoreError
+from semiuhpe.errors import ConfigError, DataError
 
 SCENE_SIZE = 640
 MAX_TURN_DEG = 45.0
@@ -77,8 +74,6 @@ def prepare_scenes(
     if importer.NAME not in SCENE_DATASETS:
         known = ", ".join(SCENE_DATASETS)
         raise ConfigError(f"--scenes: {importer.NAME} has no rotations for whole pictures; there are {known}")
-    if not source.exists():
-        raise DataError(f"--source {source}: there is no such file or folder")
     meta = scene_meta(
         dataset=importer.NAME,
         split=split,
@@ -89,64 +84,29 @@ def prepare_scenes(
     )
     summary = Summary()
     with SceneWriter(out, meta, overwrite) as writer:
-        for result in _results(importer, importer.pictures(source, split), settings, workers):
-            if isinstance(result, Dropped):
-                summary.dropped.append(result)
-                continue
-            writer.add_scene(result.name, result.encoded, result.extent, result.heads, result.turn_deg)
-            summary.kept += 1
-            summary.notes.update(result.notes)
-            if summary.kept == limit:
-                break
-        if not summary.kept:
-            raise StoreError("\n".join([f"{out}: no picture was kept, so no store is written", *summary.lines()[1:]]))
-        writer.add_file(DROPPED_FILE, summary.table())
+
+        def scene(picture: Picture, index: int) -> PreparedScene | Dropped:
+            return scene_of(importer, picture, settings, np.random.default_rng([0, index]))
+
+        def add(scene: PreparedScene) -> None:
+            writer.add_scene(scene.name, scene.encoded, scene.extent, scene.heads, scene.turn_deg)
+
+        pictures = listed_pictures(importer, source, split)
+        fill_store(writer, each_picture(importer.NAME, pictures, scene, workers), add, summary, limit, "picture")
     return summary
-
-
-class _Pictures(Dataset):
-    """One picture is one item."""
-
-    def __init__(self, importer: Importer, pictures: Sequence[Picture], settings: SceneSettings):
-        self.importer, self.pictures, self.settings = importer, pictures, settings
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> "PreparedScene | Dropped":
-        return scene_of(self.importer, self.pictures[index], self.settings, np.random.default_rng([0, index]))
-
-
-def _results(
-    importer: Importer, pictures: Sequence[Picture], settings: SceneSettings, workers: int
-) -> Iterator["PreparedScene | Dropped"]:
-    loader = DataLoader(
-        _Pictures(importer, pictures, settings),
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_identity,
-        worker_init_fn=own_process_group,
-        multiprocessing_context="fork" if workers else None,  # an importer is a module, which can't be pickled
-    )
-    with forking_workers():
-        results = iter(loader)  # the workers are forked here
-    yield from tqdm(results, desc=f"preparing {importer.NAME}", unit="picture", disable=None)
-
-
-def _identity(scene: "PreparedScene | Dropped") -> "PreparedScene | Dropped":
-    return scene
 
 
 def scene_of(
     importer: Importer, picture: Picture, settings: SceneSettings, rng: np.random.Generator
-) -> "PreparedScene | Dropped":
+) -> PreparedScene | Dropped:
     """One picture as it goes into a store, or why it does not."""
     name = printable(picture.name)
     try:
-        found = list(importer.heads(picture))
-        for head in found:
+        found: list[RawHead] = []
+        for head in importer.heads(picture):
             if isinstance(head, Dropped):
                 return Dropped(name, f"has a head that was left out: {printable(head.reason)}", head.broken)
+            found.append(head)
         image = read_image(picture)
         heads = _labels(found)
     except DataError as error:
@@ -190,8 +150,8 @@ def _labels(found: Sequence[RawHead]) -> SceneHeads:
     """Labels of the heads on a picture; DataError if one has no rotation or neither box nor landmarks."""
     if not found:
         return SceneHeads.none()
-    rotations = [rotation_of(head) for head in found]
-    if any(rotation is None for rotation in rotations):
+    rotations = [rotation for head in found if (rotation := rotation_of(head)) is not None]
+    if len(rotations) < len(found):
         raise DataError("a head has no rotation")
     return SceneHeads(
         box=np.stack([_box(head) for head in found]).astype(np.float32),

@@ -11,7 +11,7 @@ import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import cv2
 import lmdb
@@ -121,7 +121,7 @@ class StoreWriter:
         self._waiting: list[tuple[bytes, bytes]] = []
         self._count = 0
 
-    def __enter__(self) -> "StoreWriter":
+    def __enter__(self) -> Self:
         check_target(self.path, self.overwrite)
         self._take_lock()
         shutil.rmtree(self.partial, ignore_errors=True)  # what an earlier, killed process left

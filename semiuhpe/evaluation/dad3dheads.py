@@ -26,7 +26,8 @@ from semiuhpe.data.crop import crop_by_box
 from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.data.importers.base import Picture, RawHead
 from semiuhpe.data.loading import HeadBatch, forking_workers, ordered_batches, own_process_group
-from semiuhpe.data.prepare import DROPPED_FILE, TEST_SIZE, read_image
+from semiuhpe.data.prepare import TEST_SIZE
+from semiuhpe.data.raw import DROPPED_FILE, read_image
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.evaluation.metrics import pose_errors, summarize

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.errors import ConfigError, SemiUHPEError, first_line
+from semiuhpe.files import whole_file
 from semiuhpe.inference.pose_graph import PoseGraph
 from semiuhpe.models import LoadedModel, reparametrize
 from semiuhpe.rotation import euler_to_matrix, geodesic_deg
@@ -143,12 +144,11 @@ def exporting(
     """
     if not path.parent.is_dir() or path.is_dir():
         raise ConfigError(f"{option} {path}: is a folder, or its folder doesn't exist")
-    temporary = path.with_name(path.name + ".partial")
     try:
-        yield temporary
-        if not all(differences[name] <= tolerance for name, tolerance in tolerances.items()):
-            raise ConfigError(f"{option} {path}: not written, because it differs from PyTorch: {differences}")
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            yield temporary
+            if not all(differences[name] <= tolerance for name, tolerance in tolerances.items()):
+                raise ConfigError(f"{option} {path}: not written, because it differs from PyTorch: {differences}")
     except SemiUHPEError:
         raise
     except OSError as error:
@@ -156,8 +156,6 @@ def exporting(
     except Exception as error:  # exporters and onnxruntime fail in ways without a common base
         reason = first_line(error.__cause__ or error)
         raise ConfigError(f"{option} {path}: {network} can't be exported ({reason})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _difference(name: str, first: Tensor, second: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.files import write_whole
+from semiuhpe.files import whole_file, write_whole
 from semiuhpe.parsing import parse_json
 
 SETTINGS = "run.json"
@@ -176,9 +176,11 @@ def write_csv(results: Path) -> Path:
         DataError: it is damaged, or the table can't be written.
     """
     path = results.with_suffix(".csv")
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with (
+            whole_file(path) as temporary,
+            open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(CSV_COLUMNS)
             for line in _lines(results):
@@ -186,7 +188,6 @@ def write_csv(results: Path) -> Path:
                     writer.writerows(list(_csv_rows(line)))
                 except (ValueError, TypeError, KeyError) as error:  # ValueError for a name that is no valid text
                     raise DataError(f"{results}: the line of {line['image']!a} is damaged; delete it") from error
-        temporary.replace(path)
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error})") from error
     return path

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError
+from semiuhpe.files import whole_file
 from semiuhpe.models.registry import create_model, list_models, network_spec
 from semiuhpe.models.weights import find_checkpoint, read_weights_file
 from semiuhpe.rotation import CONVENTIONS, HEAD_TO_CAMERA, R_300WLP
@@ -67,14 +68,12 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
         CheckpointError: the file can't be written.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".partial")
     try:
-        torch.save(checkpoint, temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            torch.save(checkpoint, temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: can't be written ({error}); the checkpoint before it is kept") from error
 
 

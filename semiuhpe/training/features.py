@@ -11,6 +11,7 @@ from tqdm import tqdm
 from semiuhpe.data.loading import ordered_batches
 from semiuhpe.data.store import HeadStore
 from semiuhpe.evaluation.protocols import Reader, evaluation_view
+from semiuhpe.files import whole_file
 from semiuhpe.models.heads import find_pose_head
 
 FEATURES = "features.npz"
@@ -41,7 +42,5 @@ def save_features(
     finally:
         hook.remove()
     arrays = {"feature": torch.cat(features), "rotation": torch.cat(rotations), "entropy": torch.cat(entropies)}
-    temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})
-    temporary.replace(path)
