@@ -33,6 +33,10 @@ class TrainingError(SemiUHPEError):
     """Training can't go on."""
 
 
+class Stopped(Exception):
+    """A signal has stopped a training run among others, with its state saved: the same command goes on with it."""
+
+
 def machine_fault(error: BaseException) -> str | None:
     """What to tell of an error that comes from the machine and not from the program; None for any other error.
 

@@ -12,7 +12,7 @@ from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.compare_page import COLUMNS, cells, write_comparison
 from semiuhpe.evaluation.evaluation_page import MEANS
-from semiuhpe.evaluation.results import Results, read_results, write_whole
+from semiuhpe.evaluation.results import Results, read_results, write_result
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"A  {paths[0]}\nB  {paths[1]}\n{options.role}s on {found['heads']} heads\n")
     print(aligned([["", *COLUMNS], *(cells(key, found["means"][key]) for key in MEANS if key in found["means"])]))
     write_comparison(output.with_suffix(".html"), found, first, second)
-    write_whole(output, (json.dumps(_described(found, first, second), indent=1, allow_nan=False) + "\n").encode())
+    write_result(output, (json.dumps(_described(found, first, second), indent=1, allow_nan=False) + "\n").encode())
     print(f"\nwritten to {output} and {output.with_suffix('.html').name} beside it")
     return 0
 

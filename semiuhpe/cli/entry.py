@@ -4,11 +4,12 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from semiuhpe.errors import SemiUHPEError, machine_fault
+from semiuhpe.errors import SemiUHPEError, Stopped, machine_fault
 
 
 def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0, its own, 2 for an error that the user can mend, 130 for Ctrl-C.
+    """Runs a command and returns its exit code: 0, its own, 2 for an error that the user can mend, 130 for
+    Ctrl-C and when a signal has stopped training among other work.
 
     Faults of the machine, such as a full disk, are errors of that kind.
     """
@@ -24,6 +25,9 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
             raise
         print(f"error: {told}", file=sys.stderr)
         return 2
+    except Stopped:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

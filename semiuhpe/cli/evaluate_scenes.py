@@ -14,7 +14,7 @@ from semiuhpe.cli.trained import loader_workers
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads
-from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.inference.draw import contact_sheet, save_picture
 from semiuhpe.inference.scene_sheet import TRUE, draw_heads, square
 from semiuhpe.methods.onestage import open_test_set
@@ -54,7 +54,7 @@ def evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedModel
     for name, kind in groups(truth).items():
         rows[name] = evaluate_detection(detected, truth, len(store), full_range, kind).summary
     sheet = output.with_name(f"{output.stem}_scenes.png")
-    write_whole(output, _json(options, path, loaded, store, rows))
+    write_result(output, _json(options, path, loaded, store, rows))
     save_picture(sheet, scene_sheet(store, detected, truth))
     print(f"{path} on {store.path} ({len(store)} scenes; angles in degrees, over the heads that were found)\n")
     print(aligned([["", *COLUMNS.values()], *([name, *map(_cell, _values(row))] for name, row in rows.items())]))

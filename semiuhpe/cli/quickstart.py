@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from semiuhpe.cli.comparison import parse_with, training_options
 from semiuhpe.cli.evaluate import table
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.cli.quickstart_report import ModelResult, write_report
 from semiuhpe.cli.train import check_options
 from semiuhpe.cli.variants import PLAIN, train_once, variant
-from semiuhpe.config import FLAG, parse, positive_int, require
+from semiuhpe.config import FLAG, positive_int, require
 from semiuhpe.data.experiment import datasets, open_labelled, store_path
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import HeadStore
@@ -55,17 +56,11 @@ def main(argv: Sequence[str]) -> int:
     group.add_argument("--test_heads", type=positive_int, default=1000, help="wild, held out")
     group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
     group.add_argument("--again", help="render and train anew, over what is there", **FLAG)
-    if not any(argument.split("=")[0] == "--config" for argument in argv):
-        argv = ["--config", DEFAULT_SETTINGS, *argv]
-    options = parse(parser, argv)
+    options = parse_with(parser, argv, DEFAULT_SETTINGS)
     check_options(options)
     counts = Counts(options.labelled_heads, options.unlabelled_heads, options.val_heads, options.test_heads)
     render_stores(options, counts)
-    runs = train_all(options)
-    if runs is None:
-        print("stopped; run the same command again to go on")
-        return 130
-    results = judge(options, runs)
+    results = judge(options, train_all(options))
     folder = Path(options.exps_dir) / options.exp_name
     _print_summary(options, results, write_report(options, results, folder / "report.html"))
     return 0
@@ -118,17 +113,14 @@ def check_targets(options: argparse.Namespace, paths: dict[str, Path]) -> None:
     )
 
 
-def train_all(options: argparse.Namespace) -> dict[str, Path] | None:
-    """Run folders of the three models, or None if a signal has stopped one.
+def train_all(options: argparse.Namespace) -> dict[str, Path]:
+    """Run folders of the three models.
 
     The supervised model is stage 1 of the other two, so it is trained once and they start from it.
     """
-    # Without the quickstart's own options, so that train.py can continue the runs from their settings.
-    own = argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS})
+    own = training_options(options, _OWN_OPTIONS)
     supervised = variant(own, SUPERVISED, max_iteration=options.stage1_iteration, **PLAIN)
     folder = train_once(supervised, options.again)
-    if folder is None:
-        return None
     stage2 = {
         "stage1_iteration": 0,
         "max_iteration": options.max_iteration - options.stage1_iteration,
@@ -137,8 +129,6 @@ def train_all(options: argparse.Namespace) -> dict[str, Path] | None:
     runs = {SUPERVISED: folder}
     for name, changes in ((BASELINE, PLAIN), (SEMIUHPE, {})):
         runs[name] = train_once(variant(own, name, **stage2, **changes), options.again)
-        if runs[name] is None:
-            return None
     return runs
 
 

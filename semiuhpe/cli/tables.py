@@ -6,7 +6,7 @@ from pathlib import Path
 from semiuhpe.cli import tables_clerf, tables_onestage, tables_synthetic
 from semiuhpe.config import make_parser, require
 from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
-from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
 
 FORMATS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated, ".tex": latex}
@@ -55,11 +55,8 @@ def onestage(argv: Sequence[str]) -> int:
     return _show(tables_onestage.tables(options), options.output)
 
 
-def _show(tables: Sequence[Table] | None, folder: Path) -> int:
-    """Prints and writes tables whose runs were trained for them; None says that a signal has stopped the training."""
-    if tables is None:
-        print("stopped; run the same command again to go on")
-        return 130
+def _show(tables: Sequence[Table], folder: Path) -> int:
+    """Prints and writes tables whose runs were trained for them."""
     print("\n".join(markdown(table) for table in tables))
     write_tables(tables, folder)
     return 0
@@ -73,7 +70,7 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
         require(False, f"--output {folder}: can't be made ({error.strerror})")
     for table in tables:
         for suffix, render in FORMATS.items():
-            write_whole(folder / f"{table.name}{suffix}", render(table).encode())
+            write_result(folder / f"{table.name}{suffix}", render(table).encode())
     names = ", ".join(f"{table.name}{suffix}" for table in tables for suffix in FORMATS)
     print(f"written to {folder}: {names}")
 

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from semiuhpe.cli.comparison import add_comparison, check_rendered, parse_with, training_options
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.cli.quickstart import STORE_MARGIN_FACTOR, render_once
 from semiuhpe.cli.train import check_options
 from semiuhpe.cli.variants import train_once, variant
-from semiuhpe.config import parse, positive_int, require
+from semiuhpe.config import positive_int, require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.embedding import spread
 from semiuhpe.evaluation.embedding_page import Embedded, embedded, write_embedding
 from semiuhpe.evaluation.protocols import Reader, evaluate
-from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.evaluation.turned import FLIP, FLIP_VERTICAL, TurnedStore, transformed, turned_at_random
 from semiuhpe.models import load_checkpoint
@@ -70,41 +71,31 @@ class Found:
 def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     """The command's options; those of training are the settings file's."""
     parser = experiment_parser("semiuhpe tables clerf", "Trains and compares models on turned rendered heads.")
-    group = parser.add_argument_group("comparison")
+    group = add_comparison(parser, "data/tables_clerf", "heads")
     group.add_argument("--heads", type=positive_int, default=300, help="labelled, rendered")
     group.add_argument("--generated_heads", type=positive_int, default=8000, help="rendered, for the positives")
     group.add_argument("--test_heads", type=positive_int, default=1000, help="rendered for testing")
-    group.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each with heads of its own")
-    group.add_argument("--data", type=Path, metavar="DIR", default=Path("data/tables_clerf"), help="for stores")
-    group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
-    group.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder to write to")
-    if not any(argument.split("=")[0] == "--config" for argument in argv):
-        argv = ["--config", DEFAULT_SETTINGS, *argv]
-    options = parse(parser, argv)
-    require(
-        not options.train_labeled and not options.test_set, "--train_labeled and --test_set: the heads are rendered"
-    )
+    options = parse_with(parser, argv, DEFAULT_SETTINGS)
+    check_rendered(options, "heads")
     require(options.method == "clerf", f"--method {options.method}: this table is of the method clerf")
     require(0 < options.pretrain_iteration < options.max_iteration, "--pretrain_iteration: both phases need steps")
-    require(all(seed >= 0 for seed in options.seeds), f"--seeds {options.seeds}: must not be negative")
     check_options(options)
     return options
 
 
-def tables(options: argparse.Namespace) -> list[Table] | None:
-    """Trains and judges what is missing; None if a signal has stopped it."""
+def tables(options: argparse.Namespace) -> list[Table]:
+    """Trains and judges what is missing."""
     found = Found()
     folder = Path(options.exps_dir) / options.exp_name
     for seed in options.seeds:
         of_seed = render(options, seed)
-        runs = {}
-        for name, changes in MODELS.items():
-            runs[name] = train_once(variant(of_seed, f"seed{seed}_{name.replace(' ', '_')}", **changes))
-            if runs[name] is None:
-                return None
+        runs = {
+            name: train_once(variant(of_seed, f"seed{seed}_{name.replace(' ', '_')}", **changes))
+            for name, changes in MODELS.items()
+        }
         judge(of_seed, runs, found, folder / EMBEDDING_PAGE)
         numbers = {key: getattr(found, key) for key in ("errors", "correlation", "neighbour_deg")}
-        write_whole(folder / "results.json", json.dumps({"seeds": options.seeds, **numbers}, indent=1).encode())
+        write_result(folder / "results.json", json.dumps({"seeds": options.seeds, **numbers}, indent=1).encode())
     return [error_table(options, found), embedding_table(options, found)]
 
 
@@ -119,8 +110,7 @@ def render(options: argparse.Namespace, seed: int) -> argparse.Namespace:
         "val_set": SyntheticSet(VAL_HEADS, "wild", "front", first_seed + 3, options.image_size, test=True),
         "test_set": SyntheticSet(options.test_heads, "wild", "front", first_seed + 2, options.image_size, test=True),
     }
-    # Without this command's own options, so that train.py can continue the runs from their settings.
-    own = argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS})
+    own = training_options(options, _OWN_OPTIONS)
     own.seed, own.train_unlabeled = seed, None
     for name, heads in sets.items():
         path = options.data / f"{name}{seed}.lmdb"

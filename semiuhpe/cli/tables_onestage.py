@@ -11,14 +11,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from semiuhpe.cli.comparison import add_comparison, check_rendered, parse_with, training_options
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.cli.quickstart import render_once
 from semiuhpe.cli.train import check_options
 from semiuhpe.cli.variants import PLAIN, train_once, variant
-from semiuhpe.config import natural, parse, positive_int, require
+from semiuhpe.config import positive_int, require
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.prepare import prepare
 from semiuhpe.data.scene_store import SceneStore
@@ -26,7 +28,7 @@ from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.detection import DetectionResult, detect, evaluate_detection, true_heads
 from semiuhpe.evaluation.protocols import Reader, evaluate
-from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.onestage import FAMILY
@@ -35,7 +37,7 @@ from semiuhpe.synthetic.scene_stores import SceneSet
 DEFAULT_SETTINGS = "settings/tables_onestage.yml"
 ONE_STAGE, WITHOUT, TWO_STAGE = "one stage", "one stage, trained without masks and turns", "head crops by true boxes"
 MODELS = {ONE_STAGE: {}, WITHOUT: {"masked_share": 0.0, "turned_share": 0.0}}
-TESTS = {"clean": {}, "masked": {"masked": 1.0}, "turned": {"turned": 1.0}}
+TESTS: dict[str, dict[str, Any]] = {"clean": {}, "masked": {"masked": 1.0}, "turned": {"turned": 1.0}}
 SCENE_MARGIN = 1.2
 """Stored training scenes are this much larger than the network's input, because a view is a part of them."""
 ERROR = "geodesic_mean_deg"
@@ -73,7 +75,7 @@ class Found:
 def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     """The command's options; those of training are the settings file's."""
     parser = experiment_parser("semiuhpe tables onestage", "Trains and compares models on rendered scenes.")
-    group = parser.add_argument_group("comparison")
+    group = add_comparison(parser, "data/tables_onestage", "scenes")
     group.add_argument("--scenes", type=positive_int, default=4000, help="rendered for training")
     group.add_argument("--test_scenes", type=positive_int, default=500, help="rendered for testing, three times")
     group.add_argument("--most_heads", type=positive_int, default=4, help="on a scene")
@@ -82,38 +84,26 @@ def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     group.add_argument("--crop_lr", type=float, default=1e-3, help="its learning rate")
     group.add_argument("--crop_batch_size", type=positive_int, default=32, help="its batch size")
     group.add_argument("--crop_iteration", type=positive_int, default=3000, help="its steps")
-    group.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2], help="each with scenes of its own")
-    group.add_argument("--data", type=Path, metavar="DIR", default=Path("data/tables_onestage"), help="for stores")
-    group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
-    group.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder to write to")
-    if not any(argument.split("=")[0] == "--config" for argument in argv):
-        argv = ["--config", DEFAULT_SETTINGS, *argv]
-    options = parse(parser, argv)
-    require(
-        not options.train_labeled and not options.test_set, "--train_labeled and --test_set: the scenes are rendered"
-    )
+    options = parse_with(parser, argv, DEFAULT_SETTINGS)
+    check_rendered(options, "scenes")
     require(options.method == "onestage", f"--method {options.method}: this table is of the method onestage")
     check_options(options)
     check_options(crop_variant(options))
     return options
 
 
-def tables(options: argparse.Namespace) -> list[Table] | None:
-    """Trains and judges what is missing; None if a signal has stopped it."""
+def tables(options: argparse.Namespace) -> list[Table]:
+    """Trains and judges what is missing."""
     found = Found()
     results = Path(options.exps_dir) / options.exp_name / "results.json"
     for seed in options.seeds:
         of_seed = render(options, seed)
         runs = {name: variant(of_seed, f"seed{seed}_{name}".replace(" ", "_"), **MODELS[name]) for name in MODELS}
         runs[TWO_STAGE] = crop_variant(of_seed)
-        folders = {}
-        for name, run in runs.items():
-            folders[name] = train_once(_of_training(run))
-            if folders[name] is None:
-                return None
+        folders = {name: train_once(training_options(run, _OWN_OPTIONS)) for name, run in runs.items()}
         for test in TESTS:
             judge(of_seed, folders, test, found)
-        write_whole(results, json.dumps({"seeds": options.seeds, **vars(found)}, indent=1).encode())
+        write_result(results, json.dumps({"seeds": options.seeds, **vars(found)}, indent=1).encode())
     return [robustness_table(options, found), two_stage_table(options, found)]
 
 
@@ -173,11 +163,6 @@ def crop_variant(options: argparse.Namespace) -> argparse.Namespace:
         scenes = getattr(options, name)
         changes[name] = scenes and str(heads_path(Path(scenes)))
     return variant(options, f"seed{options.seed}_{TWO_STAGE}".replace(" ", "_"), **changes)
-
-
-def _of_training(options: argparse.Namespace) -> argparse.Namespace:
-    """Without this command's own options, so that train.py can continue the run from its settings."""
-    return argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS})
 
 
 def judge(options: argparse.Namespace, folders: dict[str, Path], test: str, found: Found) -> None:

@@ -11,14 +11,16 @@ import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from semiuhpe.cli.comparison import add_comparison, check_rendered, parse_with, training_options
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.cli.quickstart import BASELINE, SEMIUHPE, STORE_MARGIN_FACTOR, SUPERVISED, render_once
 from semiuhpe.cli.train import check_options
 from semiuhpe.cli.variants import PLAIN, train_once, variant
-from semiuhpe.config import natural, parse, positive_int, require
+from semiuhpe.config import positive_int, require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.models import load_checkpoint
 from semiuhpe.synthetic.stores import SyntheticSet
@@ -43,29 +45,21 @@ Errors = dict[str, dict[str, float]]
 def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     """The command's options; those of training are the settings file's."""
     parser = experiment_parser("semiuhpe tables synthetic", "Trains and compares models on rendered wild heads.")
-    group = parser.add_argument_group("comparison")
+    group = add_comparison(parser, "data/tables_synthetic", "heads")
     group.add_argument("--heads", type=positive_int, default=10000, help="rendered for training, labelled or not")
     group.add_argument("--test_heads", type=positive_int, default=1000, help="rendered for testing")
     group.add_argument("--ratios", type=float, nargs="+", default=[0.02, 0.05, 0.1, 0.2], help="labelled shares")
-    group.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2], help="each with heads of its own")
     group.add_argument("--ablation_ratio", type=float, default=0.05, help="labelled share of the ablation")
-    group.add_argument("--data", type=Path, metavar="DIR", default=Path("data/tables_synthetic"), help="for stores")
-    group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
-    group.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder for tables")
-    if not any(argument.split("=")[0] == "--config" for argument in argv):
-        argv = ["--config", DEFAULT_SETTINGS, *argv]
-    options = parse(parser, argv)
-    require(
-        not options.train_labeled and not options.test_set, "--train_labeled and --test_set: the heads are rendered"
-    )
+    options = parse_with(parser, argv, DEFAULT_SETTINGS)
+    check_rendered(options, "heads")
     check_options(options)
     for ratio in (*options.ratios, options.ablation_ratio):
         require(0.0 < ratio < 1.0, f"--ratios, --ablation_ratio: {ratio} must lie in (0, 1)")
     return options
 
 
-def tables(options: argparse.Namespace) -> list[Table] | None:
-    """Trains and judges what is missing; None if a signal has stopped it."""
+def tables(options: argparse.Namespace) -> list[Table]:
+    """Trains and judges what is missing."""
     results = Path(options.exps_dir) / options.exp_name / "results.json"
     by_ratio: dict[float, Errors] = {ratio: {} for ratio in options.ratios}
     ablation: Errors = {}
@@ -74,14 +68,10 @@ def tables(options: argparse.Namespace) -> list[Table] | None:
         for ratio in options.ratios:
             models = {BASELINE: PLAIN, SEMIUHPE: {}}
             for name, error in judged(of_seed, ratio, models):
-                if error is None:
-                    return None
                 by_ratio[ratio].setdefault(name, {})[str(seed)] = error
         for name, error in judged(of_seed, options.ablation_ratio, ABLATION):
-            if error is None:
-                return None
             ablation.setdefault(name, {})[str(seed)] = error
-        results.write_text(json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1))
+        write_result(results, json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1))
     return [ratio_table(options, by_ratio), ablation_table(options, ablation)]
 
 
@@ -94,8 +84,7 @@ def render(options: argparse.Namespace, seed: int) -> argparse.Namespace:
         "test": SyntheticSet(options.test_heads, "wild", heads_range, 10 * seed + 6, options.image_size, test=True),
     }
     stores = {name: str(options.data / heads_range / f"{name}{seed}.lmdb") for name in sets}
-    # Without this command's own options, so that train.py can continue the runs from their settings.
-    own = argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in _OWN_OPTIONS})
+    own = training_options(options, _OWN_OPTIONS)
     own.train_labeled = own.train_unlabeled = stores["train"]
     own.val_set = own.test_set = stores["test"]
     own.seed = seed
@@ -106,14 +95,14 @@ def render(options: argparse.Namespace, seed: int) -> argparse.Namespace:
 
 def judged(
     options: argparse.Namespace, ratio: float, models: dict[str, dict[str, bool]]
-) -> Iterator[tuple[str, float | None]]:
-    """Names and errors of the supervised model and of those that start from it; an error of None ends it."""
+) -> Iterator[tuple[str, float]]:
+    """Names and errors of the supervised model and of those that start from it."""
     name = f"seed{options.seed}_r{ratio}"
     supervised = variant(
         options, f"{name}_{SUPERVISED}", ss_ratio=ratio, max_iteration=options.stage1_iteration, **PLAIN
     )
     folder = train_once(supervised)
-    yield SUPERVISED, folder and error_of(options, folder)
+    yield SUPERVISED, error_of(options, folder)
     stage2 = {
         "ss_ratio": ratio,
         "stage1_iteration": 0,
@@ -122,7 +111,7 @@ def judged(
     }
     for model, changes in models.items():
         folder = train_once(variant(options, f"{name}_{model.replace(' ', '_')}", **stage2, **changes))
-        yield model, folder and error_of(options, folder)
+        yield model, error_of(options, folder)
 
 
 def error_of(options: argparse.Namespace, folder: Path) -> float:

@@ -8,6 +8,7 @@ import yaml
 
 from semiuhpe.cli.train import train
 from semiuhpe.data.experiment import store_path
+from semiuhpe.errors import Stopped
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.training.run_folder import VERSIONS, trained_on
 
@@ -22,8 +23,8 @@ def variant(options: argparse.Namespace, name: str, **changes) -> argparse.Names
     return argparse.Namespace(**{**vars(options), "exp_detail": name, "cont_ckpt": None, **changes})
 
 
-def train_once(options: argparse.Namespace, again: bool = False) -> Path | None:
-    """The folder of a finished run with these options: found, continued, or trained. None if stopped by a signal."""
+def train_once(options: argparse.Namespace, again: bool = False) -> Path:
+    """The folder of a finished run with these options: found, continued, or trained. Stopped if a signal came."""
     root = Path(options.exps_dir) / options.exp_name / options.exp_detail
     candidates = [] if again else sorted(root.glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
     checkpoint = None
@@ -35,7 +36,9 @@ def train_once(options: argparse.Namespace, again: bool = False) -> Path | None:
         return checkpoint.parent
     logger.info("\n== %s ==", options.exp_detail)
     result = train(options, checkpoint)
-    return result.folder if result.finished else None
+    if not result.finished:
+        raise Stopped
+    return result.folder
 
 
 def _same_data(options: argparse.Namespace, checkpoint: Path) -> bool:

@@ -33,7 +33,7 @@ from semiuhpe.errors import DataError, StoreError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.protocols import LABEL_TOLERANCE, check_labels, evaluation_view
-from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.parsing import parse_json
 from semiuhpe.rotation import is_rotation
 
@@ -197,7 +197,7 @@ def write_submission(path: Path, names: Sequence[str], rotation: Tensor) -> None
     Raises:
         DataError: it can't be written, or what was written is not valid.
     """
-    write_whole(path, json.dumps(submission(names, rotation), allow_nan=False).encode())
+    write_result(path, json.dumps(submission(names, rotation), allow_nan=False).encode())
     check_submission(path, names)
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from semiuhpe.evaluation.plots import PALETTE
-from semiuhpe.evaluation.results import write_whole
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.inference.draw import contact_sheet, draw_axes
 
 PICTURE_PX, PAIR_PX = 190, 150
@@ -65,7 +65,7 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[str]) -> No
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{html.escape(title)}</h1>\n"
         f"<p>{html.escape(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n"
     )
-    write_whole(path, text.encode())
+    write_result(path, text.encode())
 
 
 def section(title: str, content: str, text: str = "") -> str:

@@ -212,11 +212,11 @@ def write_results(results: Results, path: Path) -> None:
     """
     packed = io.BytesIO()
     np.savez_compressed(packed, **results.heads)
-    write_whole(path.with_suffix(".npz"), packed.getvalue())
-    write_whole(path, (json.dumps(results.summary, indent=1, allow_nan=False) + "\n").encode())
+    write_result(path.with_suffix(".npz"), packed.getvalue())
+    write_result(path, (json.dumps(results.summary, indent=1, allow_nan=False) + "\n").encode())
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_result(path: Path, content: bytes) -> None:
     """As :func:`semiuhpe.files.write_whole`; raises DataError if that can't be done."""
     try:
         files.write_whole(path, content)
