@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from semiuhpe.cli import inspect as inspect_cli
-from semiuhpe.cli import main as main_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.cli.text_table import BAR
 from semiuhpe.data import HeadStore, StoreWriter
@@ -229,10 +228,6 @@ def test_a_store_from_within_and_into_a_pipe_that_closes(tmp_path):
     )
     assert done.returncode == 0 and done.stderr == ""
     assert (tmp_path / "a_sheet.png").is_file()
-
-
-def test_the_command_is_known():
-    assert main_cli.COMMANDS["inspect"][0] is inspect_cli.main
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 """What commands find from any folder: settings, the small model, all scripts by the command's name."""
 
 import logging
+import re
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -56,6 +60,18 @@ def test_the_small_model_is_found_from_any_folder_and_ones_own_goes_first(empty)
     own.parent.mkdir()
     own.write_bytes(b"mine")
     assert find_checkpoint("synthetic-heads-plainnet") == own.relative_to(empty)
+
+
+@pytest.mark.parametrize("module", sorted(module for module, _ in COMMANDS.values()))
+def test_each_command_is_there(module):
+    assert callable(import_module(f"semiuhpe.cli.{module}").main)
+
+
+def test_help_does_not_wait_for_pytorch():
+    command = [sys.executable, "-X", "importtime", "-m", "semiuhpe.cli.main", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "quickstart" in told.stdout
+    assert not re.search(r"\b(torch|numpy)\b", told.stderr)
 
 
 def test_each_script_is_also_a_command(capsys):

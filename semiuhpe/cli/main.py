@@ -2,46 +2,30 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from semiuhpe.cli import (
-    compare,
-    demo,
-    embedding,
-    evaluate,
-    evaluate_dad3dheads,
-    export,
-    features,
-    image,
-    inspect,
-    prepare,
-    quickstart,
-    scenes,
-    synth,
-    tables,
-    train,
-    video,
-)
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import ConfigError
 
 COMMANDS = {
-    "train": (train.main, "train a pose network, as train.py"),
-    "eval": (evaluate.main, "evaluate a checkpoint on a labelled head store, as eval.py"),
-    "eval_dad3dheads": (evaluate_dad3dheads.main, "write a submission to the DAD-3DHeads benchmark, as the script"),
-    "image": (image.main, "poses of the heads on pictures, as image.py"),
-    "video": (video.main, "poses of the heads on a video, as video.py"),
-    "prepare": (prepare.main, "write the head store of a raw dataset"),
-    "inspect": (inspect.main, "say what is in a head store, draw its labels, or verify it"),
-    "synth": (synth.main, "render a head store"),
-    "scenes": (scenes.main, "render a store of whole scenes with many heads"),
-    "features": (features.main, "plot the features of unlabelled heads (t-SNE)"),
-    "embedding": (embedding.main, "is near in a model's embedding near in rotation: neighbours, rank correlation"),
-    "tables": (tables.main, "the paper's tables with the numbers of finished runs"),
-    "compare": (compare.main, "two evaluations on the same heads: is one better, and where"),
-    "demo": (demo.main, "a page to try a model on pictures and the webcam"),
-    "export": (export.main, "write a model as ONNX or TorchScript"),
-    "quickstart": (quickstart.main, "render, train three models, evaluate, report"),
+    "train": ("train", "train a pose network, as train.py"),
+    "eval": ("evaluate", "evaluate a checkpoint on a labelled head store, as eval.py"),
+    "eval_dad3dheads": ("evaluate_dad3dheads", "write a submission to the DAD-3DHeads benchmark, as the script"),
+    "image": ("image", "poses of the heads on pictures, as image.py"),
+    "video": ("video", "poses of the heads on a video, as video.py"),
+    "prepare": ("prepare", "write the head store of a raw dataset"),
+    "inspect": ("inspect", "say what is in a head store, draw its labels, or verify it"),
+    "synth": ("synth", "render a head store"),
+    "scenes": ("scenes", "render a store of whole scenes with many heads"),
+    "features": ("features", "plot the features of unlabelled heads (t-SNE)"),
+    "embedding": ("embedding", "is near in a model's embedding near in rotation: neighbours, rank correlation"),
+    "tables": ("tables", "the paper's tables with the numbers of finished runs"),
+    "compare": ("compare", "two evaluations on the same heads: is one better, and where"),
+    "demo": ("demo", "a page to try a model on pictures and the webcam"),
+    "export": ("export", "write a model as ONNX or TorchScript"),
+    "quickstart": ("quickstart", "render, train three models, evaluate, report"),
 }
+"""Modules of this package with a ``main``, and what it does. Only the one that is asked for is imported."""
 
 
 def main() -> None:
@@ -56,7 +40,8 @@ def _dispatch(argv: Sequence[str]) -> int | None:
         return 0
     if argv[0] not in COMMANDS:
         raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}")
-    return COMMANDS[argv[0]][0](argv[1:])
+    module, _ = COMMANDS[argv[0]]
+    return import_module(f"semiuhpe.cli.{module}").main(argv[1:])
 
 
 if __name__ == "__main__":

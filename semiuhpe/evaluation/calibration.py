@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from semiuhpe.distributions.named import DISTRIBUTIONS
@@ -56,6 +55,8 @@ def rank_correlation(entropy: np.ndarray, error: np.ndarray) -> float | None:
     """Spearman's rank correlation; None where either has one value only, which leaves nothing to rank."""
     if len(error) < 2 or np.ptp(entropy) == 0 or np.ptp(error) == 0:
         return None
+    from scipy.stats import spearmanr  # takes as long to import as half of PyTorch
+
     return float(spearmanr(entropy, error).statistic)
 
 

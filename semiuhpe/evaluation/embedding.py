@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from semiuhpe.data.loading import ordered_batches
@@ -30,6 +29,8 @@ class Distances:
 
     def rank_correlation(self) -> float:
         """Spearman's, over all pairs."""
+        from scipy.stats import spearmanr  # takes as long to import as half of PyTorch
+
         return float(spearmanr(self.embedding.ravel(), self.geodesic_deg.ravel()).statistic)
 
 
