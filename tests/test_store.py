@@ -1,7 +1,9 @@
 import io
+import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -252,8 +254,23 @@ def test_meta_without_all_that_is_known(tmp_path):
     path = write(tmp_path / "a.lmdb")
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
         transaction.put(b"__meta__", b'{"format_version": 2, "count": 5, "size": 16}')
-    with pytest.raises(StoreError, match="it has no dataset, split, protocol"):
+    with pytest.raises(StoreError, match="it has no dataset, split, full_range"):
         HeadStore(path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("count", "5"), ("size", [16]), ("size", -1), ("loose", 1), ("source", 3)])
+def test_meta_of_another_kind(tmp_path, key, value):
+    path = write(tmp_path / "a.lmdb")
+    meta = HeadStore(path).meta | {key: value}
+    with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"__meta__", json.dumps(meta).encode())
+    with pytest.raises(StoreError, match=re.escape(f"its {key} is {value!r}")):
+        HeadStore(path)
+
+
+def test_an_unknown_protocol(tmp_path):
+    with pytest.raises(StoreError, match="of the protocol 'mine'; known are"):
+        HeadStore(write(tmp_path / "a.lmdb", protocol="mine"))
 
 
 def test_labels_of_the_wrong_shape(tmp_path):

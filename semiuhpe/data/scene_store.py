@@ -19,7 +19,6 @@ Rotations are those that are seen: in the camera turned to look at the head, so 
 doesn't change them.
 """
 
-import io
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from semiuhpe.data.store import CHECKSUM, SCENES, stored_bytes, stored_picture
+from semiuhpe.data.store import (
+    CHECKSUM,
+    META_TYPES,
+    SCENES,
+    check_label,
+    check_meta,
+    stored_bytes,
+    stored_labels,
+    stored_picture,
+)
 from semiuhpe.data.store_writer import StoreWriter
 from semiuhpe.errors import StoreError
 from semiuhpe.parsing import parse_json
@@ -37,7 +45,6 @@ from semiuhpe.parsing import parse_json
 FORMAT_VERSION = 1
 HEAD_SHAPES = {"box": (4,), "landmarks": (5, 2), "rotation": (3, 3), "visible": (), "masked": ()}
 _SCENE_SHAPES = {"extent": (2,), "turn_deg": (), "names": ()}
-_META_KEYS = ("size", "heads", "dataset", "split", "full_range", "labelled", "source", "settings")
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,6 @@ class SceneStore:
         try:
             meta = parse_json(raw or b"null")
             kind, version = meta.get("kind"), meta["format_version"]
-            missing = [key for key in ("count", *_META_KEYS) if key not in meta]
         except (ValueError, KeyError, AttributeError) as error:
             raise StoreError(f"{self.path}: has no valid __meta__; make it again") from error
         if kind != SCENES:
@@ -133,32 +139,26 @@ class SceneStore:
                 f"{self.path}: is a store of head crops, not of whole scenes; make one with `semiuhpe scenes`, or with "
                 "`semiuhpe prepare DATASET --scenes`"
             )
-        if version != FORMAT_VERSION or missing:
-            raise StoreError(
-                f"{self.path}: has format version {version} of scenes, this program reads {FORMAT_VERSION}"
-                + (f"; its __meta__ has no {', '.join(missing)}" if missing else "")
-                + "; make it again"
-            )
+        if version != FORMAT_VERSION:
+            known = f"this program reads {FORMAT_VERSION}"
+            raise StoreError(f"{self.path}: has format version {version} of scenes, {known}; make it again")
+        check_meta(self.path, meta, {**META_TYPES, "heads": int})
         return meta
 
     def _read_labels(self) -> dict[str, np.ndarray]:
-        raw = stored_bytes(self.path, b"__labels__")
+        labels = stored_labels(self.path)
         scenes, heads = self.meta["count"], self.meta["heads"]
-        expected = {name: (scenes, *shape) for name, shape in _SCENE_SHAPES.items()} | {"first": (scenes + 1,)}
-        expected |= {name: (heads, *shape) for name, shape in HEAD_SHAPES.items()}
-        try:
-            with np.load(io.BytesIO(raw or b""), allow_pickle=False) as arrays:
-                labels = {name: arrays[name] for name in arrays.files}
-            if CHECKSUM in labels:
-                expected[CHECKSUM] = (scenes,)
-            for name, shape in expected.items():
-                if labels[name].shape != shape:
-                    raise ValueError(f"{name} has the shape {labels[name].shape}, not {shape}")
-            first = labels["first"]
-            if first[0] != 0 or first[-1] != heads or (np.diff(first) < 0).any():
-                raise ValueError("its heads are not in the order of its scenes")
-        except Exception as error:  # numpy and zipfile raise many types on broken bytes
-            raise StoreError(f"{self.path}: its labels are broken ({error}); make it again") from error
+        shapes = {name: (scenes, *shape) for name, shape in _SCENE_SHAPES.items()} | {"first": (scenes + 1,)}
+        shapes |= {name: (heads, *shape) for name, shape in HEAD_SHAPES.items()}
+        if CHECKSUM in labels:
+            shapes[CHECKSUM] = (scenes,)
+        for name, shape in shapes.items():
+            check_label(self.path, labels, name, shape)
+        first = labels["first"]
+        if first[0] != 0 or first[-1] != heads or (np.diff(first) < 0).any():
+            raise StoreError(
+                f"{self.path}: its labels are broken (its heads are not in the order of its scenes); make it again"
+            )
         return labels
 
 

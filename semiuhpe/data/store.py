@@ -21,7 +21,7 @@ key                     value
 import io
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import cv2
 import lmdb
 import numpy as np
 
+from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.errors import StoreError
 from semiuhpe.parsing import parse_json
 
@@ -47,7 +48,13 @@ LABEL_SHAPES = {
     CHECKSUM: (),
 }
 """What a head has of each label; attributes are as names."""
-_META_KEYS = ("size", "dataset", "split", "protocol", "loose", "full_range", "labelled", "source", "settings")
+_KINDS = {"names": "U", CHECKSUM: "u", "extent": "i", "first": "i", "masked": "b"}
+"""NumPy's letters for what a label is made of; others are floating point, attributes are text."""
+META_TYPES = {
+    "count": int, "size": int, "dataset": str, "split": str, "full_range": bool, "labelled": bool, "source": str,
+    "settings": dict,
+}  # fmt: skip
+"""What every store's meta has; stores of heads have ``protocol`` and ``loose`` beside."""
 
 
 class HeadStore:
@@ -147,33 +154,38 @@ class HeadStore:
             meta = parse_json(raw)
             if meta.get("kind") == SCENES:
                 raise StoreError(f"{self.path}: holds whole scenes, which --method onestage reads, not head crops")
-            version, _ = meta["format_version"], int(meta["count"])
+            version = meta["format_version"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{self.path}: its __meta__ is broken ({error}); make it again") from error
         if version != FORMAT_VERSION:
             raise StoreError(
                 f"{self.path}: has format version {version}, this program reads {FORMAT_VERSION}; make it again"
             )
-        missing = [key for key in _META_KEYS if key not in meta]
-        if missing:
-            raise StoreError(f"{self.path}: its __meta__ is broken (it has no {', '.join(missing)}); make it again")
+        check_meta(self.path, meta, {**META_TYPES, "protocol": str, "loose": bool})
+        if meta["protocol"] not in PROTOCOLS:
+            known = ", ".join(PROTOCOLS)
+            raise StoreError(f"{self.path}: its crops are of the protocol {meta['protocol']!r}; known are {known}")
         return meta
 
     def _read_labels(self) -> dict[str, np.ndarray]:
-        raw = self._get(b"__labels__")
-        try:
-            with np.load(io.BytesIO(raw or b""), allow_pickle=False) as arrays:
-                labels = {name: arrays[name] for name in arrays.files}
-            for name in ("box", "bounds", "scale", "names", *labels):
-                expected = (self.meta["count"], *LABEL_SHAPES.get(name, ()))
-                if labels[name].shape != expected:
-                    raise ValueError(f"{name} has the shape {labels[name].shape}, not {expected}")
-        except Exception as error:  # numpy and zipfile raise many types on broken bytes
-            raise StoreError(f"{self.path}: its labels are broken ({error}); make it again") from error
+        labels = stored_labels(self.path)
+        for name in ("box", "bounds", "scale", "names", *labels):
+            check_label(self.path, labels, name, (self.meta["count"], *LABEL_SHAPES.get(name, ())))
         return labels
 
     def _part(self, array: np.ndarray | None) -> np.ndarray | None:
         return None if array is None else array[self.indices]
+
+
+def check_meta(path: Path, meta: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    """Raises StoreError unless a store's meta has a value of each type, and none of its numbers is negative."""
+    missing = [key for key in types if key not in meta]
+    if missing:
+        raise StoreError(f"{path}: its __meta__ is broken (it has no {', '.join(missing)}); make it again")
+    for key, kind in types.items():
+        value = meta[key]
+        if type(value) is not kind or (isinstance(value, int) and value < 0):
+            raise StoreError(f"{path}: its __meta__ is broken (its {key} is {value!r}); make it again")
 
 
 def stored_bytes(path: Path, key: bytes) -> bytes | None:
@@ -184,6 +196,31 @@ def stored_bytes(path: Path, key: bytes) -> bytes | None:
             return transaction.get(key)
     except lmdb.Error as error:
         raise StoreError(f"{path}: is damaged ({error}); copy or make it again") from error
+
+
+def stored_labels(path: Path) -> dict[str, np.ndarray]:
+    """All label arrays of a store; StoreError if they can't be read."""
+    raw = stored_bytes(path, b"__labels__") or b""
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # numpy and zipfile raise many types on broken bytes
+        raise StoreError(f"{path}: its labels are broken ({error}); make it again") from error
+
+
+def check_label(path: Path, labels: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> None:
+    """Raises StoreError unless an array is there, and of a shape and a kind of numbers, or text."""
+    kind = "U" if name.startswith(ATTRIBUTE) else _KINDS.get(name, "f")
+    found = labels.get(name)
+    if found is None:
+        fault = "is missing"
+    elif found.shape != shape:
+        fault = f"has the shape {found.shape}, not {shape}"
+    elif found.dtype.kind != kind:
+        fault = f"has the type {found.dtype}"
+    else:
+        return
+    raise StoreError(f"{path}: its labels are broken ({name} {fault}); make it again")
 
 
 def fingerprint(path: Path) -> str:
