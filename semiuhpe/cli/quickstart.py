@@ -23,6 +23,7 @@ from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.results import write_result
 from semiuhpe.models import load_checkpoint
 from semiuhpe.synthetic import scene_stores
 from semiuhpe.synthetic.scene_stores import SceneSet
@@ -60,9 +61,10 @@ def main(argv: Sequence[str]) -> int:
     check_options(options)
     counts = Counts(options.labelled_heads, options.unlabelled_heads, options.val_heads, options.test_heads)
     render_stores(options, counts)
-    results = judge(options, train_all(options))
-    folder = Path(options.exps_dir) / options.exp_name
-    _print_summary(options, results, write_report(options, results, folder / "report.html"))
+    runs = train_all(options)
+    results = judge(options, runs)
+    report = write_report(options, results, Path(options.exps_dir) / options.exp_name / "report.html")
+    _print_summary(results, report, runs[SEMIUHPE] / "last.pth")
     return 0
 
 
@@ -145,13 +147,12 @@ def judge(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, Model
     return results
 
 
-def _print_summary(options: argparse.Namespace, results: dict[str, ModelResult], report: Path) -> None:
+def _print_summary(results: dict[str, ModelResult], report: Path, checkpoint: Path) -> None:
     rows = {name: result.row() for name, result in results.items()}
     count = len(next(iter(results.values())).evaluation.entropy)
-    (report.parent / "results.json").write_text(json.dumps(rows, indent=1))
+    write_result(report.parent / "results.json", json.dumps(rows, indent=1).encode())
     print(f"\n{count} held-out wild heads, degrees; the last teacher of each run, nothing selected on the test heads\n")
     print(table(rows))
-    run = max((report.parent / SEMIUHPE).glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
     programs = Path(sys.executable).parent
     if programs.is_relative_to(Path.cwd()):
         programs = programs.relative_to(Path.cwd())
@@ -161,7 +162,7 @@ def _print_summary(options: argparse.Namespace, results: dict[str, ModelResult],
         f"Training curves:      {programs}/tensorboard --logdir {report.parent}\n\n"
         "What next:\n"
         f"  real heads        {command} prepare AFLW2000 --source DIR --out data/AFLW2000.lmdb\n"
-        f"                    {command} eval {run} --test_set AFLW2000\n"
+        f"                    {command} eval {checkpoint} --test_set AFLW2000\n"
         f"  train on 300W-LP  {command} train --config settings/300WLP_AFLW2000.yml\n"
         f"  all of SO(3)      {command} quickstart --config settings/quickstart_full.yml "
         "--labelled_heads 5000 --unlabelled_heads 12000"
