@@ -109,7 +109,7 @@ def one_by_one(footage: Footage, detector: object, estimator: HeadPoseEstimator)
 def write(frames, footage: Footage, folder: Path) -> None:
     with VideoWriter(folder / "out.mp4", footage) as writer, open(folder / "out.jsonl", "w") as lines:
         for posed in frames:
-            writer.write(posed.drawn, posed.frame.pts)
+            writer.write(posed.picture, posed.frame.pts)
             print(json.dumps(frame_record(posed)), file=lines)
 
 

@@ -12,6 +12,7 @@ import difflib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import configargparse
 import yaml
@@ -117,7 +118,7 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
-FLAG = {"type": boolean, "nargs": "?", "const": True, "default": False}
+FLAG: dict[str, Any] = {"type": boolean, "nargs": "?", "const": True, "default": False}
 """Keyword arguments of an on/off option that is off by default."""
 
 

@@ -169,6 +169,11 @@ def named_device(name: str | torch.device | None, what: str = "the device") -> t
 class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the heads of all processes on the CPU, where torch's ``SyncBatchNorm`` does not run."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
@@ -192,12 +197,12 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
 def with_synced_batch_norm(network: nn.Module) -> nn.Module:
     """The network with its batch norm layers replaced; weights, statistics and their names stay."""
     for name, module in network.named_children():
-        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm):
+            with_synced_batch_norm(module)
+        elif type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
             synced = SyncedBatchNorm(module.num_features, module.eps, module.momentum)
             synced.__dict__.update(module.__dict__)
             setattr(network, name, synced)
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, SyncedBatchNorm):
+        elif not isinstance(module, SyncedBatchNorm):
             logger.warning("%s %s keeps statistics of its own in each process.", type(module).__name__, name)
-        else:
-            with_synced_batch_norm(module)
     return network

@@ -22,7 +22,7 @@ from sim3dr.renderer import draw
 def place_head(
     mesh: Mesh,
     rotation: ArrayLike,
-    box: Sequence[float],
+    box: Sequence[float] | NDArray[np.floating],
     size: tuple[int, int],
     focal: float | None = None,
     center: Sequence[float] | None = None,

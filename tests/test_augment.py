@@ -19,6 +19,7 @@ from semiuhpe.data.crop import (
 )
 from semiuhpe.data.loading import HeadBatch
 from semiuhpe.data.store_writer import store_crop
+from semiuhpe.errors import StoreError
 from semiuhpe.rotation import geodesic_deg, matrix_to_euler, mirror
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
@@ -145,6 +146,13 @@ def test_flipped_labels_are_those_of_the_mirrored_picture(monkeypatch):
     assert 3 <= flipped <= 17
     euler = matrix_to_euler(view.rotation)
     assert set(euler[:, 1].abs().round().tolist()) == {round(euler[0, 1].abs().item())}
+
+
+def test_heads_without_labels_have_no_labelled_view():
+    batch = heads()
+    batch.rotation = None
+    with pytest.raises(StoreError, match="have no labels"):
+        labelled_view(batch, HEAD_BOX, 64, False, draws())
 
 
 def test_labels_stay_without_flips():

@@ -16,10 +16,11 @@ from scipy.spatial.transform import Rotation
 from semiuhpe.cli import evaluate_dad3dheads
 from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli.entry import run
+from semiuhpe.data.importers import RawHead
 from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.data.prepare import prepare
 from semiuhpe.errors import DataError
-from semiuhpe.evaluation.dad3dheads import check_submission, pose_error, write_submission
+from semiuhpe.evaluation.dad3dheads import RawItems, check_submission, pose_error, write_submission
 from semiuhpe.models import create_model, save_checkpoint
 from semiuhpe.models.checkpoint import Description, describe
 
@@ -178,6 +179,12 @@ def test_broken_annotations_and_items_listed_twice(raw, checkpoint, capsys):
     (folder / "val.json").write_text(json.dumps([*entries, entries[0]]))
     assert run(evaluate_dad3dheads.main, [str(checkpoint), "--source", str(raw), "--split", "val"]) == 2
     assert "more than once (item_0)" in error_line(capsys)
+
+
+def test_items_without_labels_have_no_truth():
+    heads = [RawHead("a", rotation=ROTATIONS[0]), RawHead("b")]
+    with pytest.raises(DataError, match="1 of 2 items have no labels"):
+        RawItems([], heads).truth()
 
 
 def test_the_written_file_is_checked(tmp_path):

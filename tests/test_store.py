@@ -68,6 +68,8 @@ def test_unlabelled_store_has_no_rotation(tmp_path):
     store = HeadStore(write(tmp_path / "a.lmdb", labels=False))
     assert store.rotation is None and store.euler_deg is None
     assert set(store[0][1]) == {"name", "box"}
+    with pytest.raises(StoreError, match=r"a\.lmdb: has no labels"):
+        store.truth  # noqa: B018
 
 
 def test_views_are_parts_in_order(tmp_path):

@@ -11,6 +11,8 @@ of that area at a random place; where ten draws give no square that fits, the wh
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -49,19 +51,25 @@ class View:
     turn: Tensor | None = None
 
 
-def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, draws: Draws) -> View:
+@dataclass
+class LabelledView(View):
+    """A view of heads that all have labels."""
+
+    rotation: Tensor
+
+
+def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, draws: Draws) -> LabelledView:
     """Weak view of labelled heads; half of them mirrored, with their labels, where ``flip``."""
     flipped = draws.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
     matrix = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
     matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, draws))
     image = _picture(batch, matrix, size, _blurred(len(batch), draws))
-    rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
-    return View(image, rotation)
+    return LabelledView(image, _flipped_rotation(batch.truth, flipped))
 
 
 def turned_view(
     batch: HeadBatch, protocol: Protocol, size: int, motion: InPlane, draws: Draws, alignment_deg: Tensor | None = None
-) -> View:
+) -> LabelledView:
     """Weak view of labelled heads that are moved in plane, with their labels.
 
     Half of the views are black beyond the crop that was turned, as turned test pictures are; the others show what the
@@ -71,7 +79,7 @@ def turned_view(
         motion: flips and turn of each head.
         alignment_deg: (B,) turn of each head before the motion; none if None.
     """
-    count, rotation = len(batch), batch.rotation
+    count, rotation = len(batch), batch.truth
     margin = _margin_crop(batch, protocol, size, draws)
     moved = _flip(motion.mirrored, size, motion.upended)
     if alignment_deg is not None:
@@ -81,7 +89,7 @@ def turned_view(
     image = resample(batch.image, _compose(margin, moved), size)
     beyond = _beyond(moved, size) & draws.chance(count, FRAMED_PROBABILITY)[:, None, None]
     image.masked_fill_(beyond[:, None], 0.0)
-    return View(_normalize_(_blur_(image, *_blurred(count, draws))), motion.moved(rotation))
+    return LabelledView(_normalize_(_blur_(image, *_blurred(count, draws))), motion.moved(rotation))
 
 
 def _beyond(matrix: Tensor, size: int) -> Tensor:
@@ -120,10 +128,12 @@ def _weak(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> tupl
     blurred = _blurred(count, draws)
     base = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
     matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, draws))
-    rotation = None
-    if batch.rotation is not None:
-        rotation = torch.where(flipped[:, None, None], mirror(batch.rotation), batch.rotation)
+    rotation = None if batch.rotation is None else _flipped_rotation(batch.rotation, flipped)
     return View(_picture(batch, matrix, size, blurred), rotation), base, blurred
+
+
+def _flipped_rotation(rotation: Tensor, flipped: Tensor) -> Tensor:
+    return torch.where(flipped[:, None, None], mirror(rotation), rotation)
 
 
 def plain_view(batch: HeadBatch, size: int) -> Tensor:
@@ -282,5 +292,5 @@ def _blur_(image: Tensor, chosen: Tensor, blurred: Tensor) -> Tensor:
 def _square_sum(image: Tensor, side: int) -> Tensor:
     """Sums over the squares that lie in (..., H, W): (..., H - side + 1, W - side + 1)."""
     height, width = image.shape[-2] - side + 1, image.shape[-1] - side + 1
-    across = sum(image[..., shift : shift + width] for shift in range(side))
-    return sum(across[..., shift : shift + height, :] for shift in range(side))
+    across = reduce(add, (image[..., shift : shift + width] for shift in range(side)))
+    return reduce(add, (across[..., shift : shift + height, :] for shift in range(side)))

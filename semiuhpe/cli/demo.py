@@ -71,7 +71,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (socket.gaierror, UnicodeError) as error:
         raise ConfigError(f"--host {host}: is not an address of this machine") from error
     except OSError as error:
-        reason = os.strerror(error.errno)
+        reason = os.strerror(error.errno) if error.errno else error
         raise ConfigError(f"--host {host} --port {port}: can't be listened at ({reason}); name another") from error
 
 

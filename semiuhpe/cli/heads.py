@@ -47,7 +47,8 @@ def parse_heads(parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path, 
     def find(name: str, exps_dir: str) -> Path:
         nonlocal size
         if name.startswith(_PREFIX):
-            name, size = split_spec(name.removeprefix(_PREFIX))
+            path, size = split_spec(name.removeprefix(_PREFIX))
+            return find_checkpoint(path, exps_dir)
         return find_checkpoint(name, exps_dir)
 
     options, path = parse_for_run(parser, argv, find)

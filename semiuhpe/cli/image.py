@@ -141,8 +141,8 @@ class Job:
                 ahead.append([(name, pool.submit(read_picture, name)) for name in group])
                 if len(ahead) == 2:
                     heads += self._finish(ahead.pop(0), pool, bar)
-            for group in ahead:
-                heads += self._finish(group, pool, bar)
+            for decoded in ahead:
+                heads += self._finish(decoded, pool, bar)
         return heads
 
     def _finish(self, group: Decoded, pool: ThreadPoolExecutor, bar: tqdm) -> int:
@@ -210,7 +210,8 @@ class Job:
 
 def groups(names: Sequence[str]) -> Iterator[list[str]]:
     """The names in groups that fit into memory together."""
-    group, pixels = [], 0
+    group: list[str] = []
+    pixels = 0
     for name in names:
         more = min(count_pixels(name), MAX_PIXELS)
         if group and (len(group) == PICTURES_AT_ONCE or pixels + more > MAX_PIXELS):

@@ -92,14 +92,17 @@ def render_once(what: SyntheticSet | SceneSet, path: Path, workers: int, again: 
     Raises:
         ConfigError: there is a store that was not rendered.
     """
-    scenes = isinstance(what, SceneSet)
     if path.exists():
+        scenes = isinstance(what, SceneSet)
         meta = (SceneStore if scenes else HeadStore)(path).meta
         source = scene_stores.RENDERED if scenes else RENDERED
         require(meta.get("source") == source, f"{path}: was not rendered, so it is not replaced")
         if meta["settings"] == asdict(what) and not again:
             return
-    (scene_stores.write_scenes if scenes else write_store)(what, path, workers, overwrite=True)
+    if isinstance(what, SceneSet):
+        scene_stores.write_scenes(what, path, workers, overwrite=True)
+    else:
+        write_store(what, path, workers, overwrite=True)
 
 
 def check_targets(options: argparse.Namespace, paths: dict[str, Path]) -> None:

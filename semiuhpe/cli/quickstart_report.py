@@ -89,7 +89,7 @@ def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> str:
     chosen = order[np.linspace(0, len(order) - 1, GALLERY_HEADS).round().astype(int)]
     content = report.axes_key() + report.gallery(
         [store.image(i) for i in chosen],
-        store.rotation[chosen],
+        store.truth[chosen],
         {name: result.evaluation.rotation.numpy()[chosen] for name, result in results.items()},
         {name: result.evaluation.errors["geodesic_deg"].numpy()[chosen] for name, result in results.items()},
         [f"head {store.names[i]}" for i in chosen],
@@ -100,7 +100,7 @@ def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> str:
 
 def _plots(store: HeadStore, results: dict[str, ModelResult]) -> str:
     errors = {name: result.evaluation.errors["geodesic_deg"].numpy() for name, result in results.items()}
-    truth = torch.from_numpy(store.rotation)
+    truth = torch.from_numpy(store.truth)
     from_front = geodesic_deg(truth, FRONTAL).numpy()
     limit = 180 if store.meta["full_range"] else 120
     by_angle = plots.plot_error_by_angle(

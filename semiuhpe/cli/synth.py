@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     if options.sheet:
         pictures = [store.image(i) for i in range(min(len(store), SHEET_COLUMNS * SHEET_ROWS))]
         if options.axes:
-            pictures = [draw_axes(p, r) for p, r in zip(pictures, store.rotation, strict=False)]
+            pictures = [draw_axes(p, r) for p, r in zip(pictures, store.truth, strict=False)]
         sheet = contact_sheet(pictures, SHEET_COLUMNS, SHEET_PX)
         save_picture(options.sheet, sheet)
         print(f"contact sheet written to {options.sheet}")

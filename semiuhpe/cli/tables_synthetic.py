@@ -71,7 +71,7 @@ def tables(options: argparse.Namespace) -> list[Table]:
                 by_ratio[ratio].setdefault(name, {})[str(seed)] = error
         for name, error in judged(of_seed, options.ablation_ratio, ABLATION):
             ablation.setdefault(name, {})[str(seed)] = error
-        write_result(results, json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1))
+        write_result(results, json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1).encode())
     return [ratio_table(options, by_ratio), ablation_table(options, ablation)]
 
 

@@ -83,9 +83,8 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
     process = start_process(options.gpu_ids)
     try:
         torch.manual_seed(options.seed)
-        student = build_student(options, resumed=checkpoint is not None).to(
-            process.device, memory_format=torch.channels_last
-        )
+        student = build_student(options, resumed=checkpoint is not None)
+        student = student.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if process.rank:
             torch.manual_seed(options.seed + process.rank)  # the same weights, but dropout of its own
         learner_student, described = process.wrap(student), description(options)

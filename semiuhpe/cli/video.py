@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -82,7 +82,11 @@ def _check_jsonl(path: Path) -> None:
 
 
 def _write(
-    frames: Iterator[PosedFrame], footage: Footage, output: Path | None, jsonl: Path | None, stop: threading.Event
+    frames: Generator[PosedFrame, None, None],
+    footage: Footage,
+    output: Path | None,
+    jsonl: Path | None,
+    stop: threading.Event,
 ) -> None:
     """Writes what comes until there is no more; what was interrupted is finished, what failed leaves nothing."""
     done, heads, start = 0, 0, time.monotonic()
@@ -94,7 +98,7 @@ def _write(
         stack.enter_context(contextlib.closing(frames))
         for posed in frames:
             if writer:
-                writer.write(posed.drawn, posed.frame.pts)
+                writer.write(posed.picture, posed.frame.pts)
             if lines:
                 print(json.dumps(frame_record(posed)), file=lines)
             done, heads = done + 1, heads + len(posed)

@@ -48,6 +48,13 @@ class ExperimentData:
     selected_on: str
 
     @property
+    def pool(self) -> HeadStore:
+        """``unlabelled``, for a stage that needs it; ConfigError if it was not opened."""
+        if self.unlabelled is None:
+            raise ConfigError("--train_unlabeled: there are no unlabelled heads; name some")
+        return self.unlabelled
+
+    @property
     def told(self) -> list[str]:
         """Lines for the log."""
         unlabelled = f", {len(self.unlabelled)} unlabelled" if self.unlabelled else ""
@@ -119,10 +126,10 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
             f"`semiuhpe prepare {name} --source {path} --out {store}{suffix}` and pass --{key} {store}"
         )
     if path.exists():
-        store = Path("data") / f"{path.stem}.lmdb"
+        out = Path("data") / f"{path.stem}.lmdb"
         raise StoreError(
             f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_FOLDER} --source {path} "
-            f"--out {store}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(datasets())}"
+            f"--out {out}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(datasets())}"
         )
     raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists")
 

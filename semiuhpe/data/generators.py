@@ -50,7 +50,7 @@ class HeadGenerator(TypingProtocol):
     size: int
     protocol: Protocol
 
-    def identities(self, rotation: np.ndarray, other_than: str) -> Sequence[int]:
+    def identities(self, rotation: np.ndarray, other_than: str) -> Sequence[int] | np.ndarray:
         """Who can be shown as seen from where the (3, 3) rotation says, without the identity of that name."""
 
     def covers(self, rotation: np.ndarray, names: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class StoreHeads:
     def __init__(self, store: HeadStore, tolerance_deg: float):
         self.store, self.size, self.protocol = store, store.size, PROTOCOLS[store.meta["protocol"]]
         self.names, self.person = np.unique(identity_names(store), return_inverse=True)
-        self._view = store.rotation[:, 2].astype(np.float64)
+        self._view = store.truth[:, 2].astype(np.float64)
         self._tree = KDTree(self._view)
         self._chord = 2.0 * np.sin(np.radians(tolerance_deg) / 2.0)
 
@@ -106,6 +106,4 @@ class StoreHeads:
     def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
         store, heads = self.store, np.flatnonzero(self.person == identity)
         position = heads[np.argmax(self._view[heads] @ np.asarray(rotation, np.float64)[2])]
-        return GeneratedHead(
-            store.image(position), store.box[position], store.bounds[position], store.rotation[position]
-        )
+        return GeneratedHead(store.image(position), store.box[position], store.bounds[position], store.truth[position])

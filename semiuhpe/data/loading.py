@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -42,18 +42,26 @@ class HeadBatch:
     def __len__(self) -> int:
         return len(self.image)
 
+    @property
+    def truth(self) -> Tensor:
+        """``rotation``, where heads have to be labelled; StoreError if they are not."""
+        if self.rotation is None:
+            raise StoreError("these heads have no labels; name a store of labelled heads")
+        return self.rotation
+
     def first(self, count: int) -> "HeadBatch":
         """The first heads of the batch."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return HeadBatch(**{k: v if v is None else v[:count] for k, v in parts.items()})
+        return self._each(lambda part: part[:count])
 
     def to(self, device: torch.device) -> "HeadBatch":
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return HeadBatch(**{k: v if v is None else v.to(device, non_blocking=True) for k, v in moved.items()})
+        return self._each(lambda part: part.to(device, non_blocking=True))
 
     def pin_memory(self) -> "HeadBatch":
-        pinned = {f.name: getattr(self, f.name) for f in fields(self)}
-        return HeadBatch(**{k: v if v is None else v.pin_memory() for k, v in pinned.items()})
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "HeadBatch":
+        rotation = None if self.rotation is None else change(self.rotation)
+        return HeadBatch(change(self.image), change(self.box), change(self.bounds), rotation)
 
 
 class Heads(Dataset):

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Sequence
 
+import numpy as np
+
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError
 
@@ -46,7 +48,7 @@ def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, Head
     return store.view(sorted(left)), store.view(sorted(held))
 
 
-def split_sequences(names: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+def split_sequences(names: Sequence[str] | np.ndarray, share: float) -> tuple[list[int], list[int]]:
     """A training and a test part of pictures that never share a folder, as BIWI's 70:30 protocol has it.
 
     Pictures of one folder, such as the frames of one of BIWI's 24 sequences, stay together; without folders each

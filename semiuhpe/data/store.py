@@ -88,18 +88,17 @@ class HeadStore:
         self.indices = np.arange(count) if indices is None else np.asarray(indices, dtype=np.int64)
         if self.indices.size and (self.indices.min() < 0 or self.indices.max() >= count):
             raise StoreError(f"{self.path}: has {count} heads; index {int(self.indices.max())} is out of range")
-        self.rotation = self._part(labels.get("rotation"))
-        self.euler_deg = self._part(labels.get("euler_deg"))
-        self.box = self._part(labels["box"])
-        self.bounds = self._part(labels["bounds"])
-        self.scale = self._part(labels["scale"])
+        parts = {key: values[self.indices] for key, values in labels.items()}
+        self.rotation = parts.get("rotation")
+        self.euler_deg = parts.get("euler_deg")
+        self.box = parts["box"]
+        self.bounds = parts["bounds"]
+        self.scale = parts["scale"]
         self.attributes = {
-            key.removeprefix(ATTRIBUTE): values[self.indices]
-            for key, values in labels.items()
-            if key.startswith(ATTRIBUTE)
+            key.removeprefix(ATTRIBUTE): values for key, values in parts.items() if key.startswith(ATTRIBUTE)
         }
-        self.names = self._part(labels["names"])
-        self._checksum = self._part(labels.get(CHECKSUM))
+        self.names = parts["names"]
+        self._checksum = parts.get(CHECKSUM)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -139,6 +138,17 @@ class HeadStore:
         return HeadStore(self.path, self.indices[np.asarray(indices, dtype=np.int64)])
 
     @property
+    def truth(self) -> np.ndarray:
+        """``rotation``, where heads have to be labelled.
+
+        Raises:
+            StoreError: the store has no labels.
+        """
+        if self.rotation is None:
+            raise StoreError(f"{self.path}: has no labels; name a store of labelled heads")
+        return self.rotation
+
+    @property
     def size(self) -> int:
         """The largest side of a stored crop in pixels."""
         return int(self.meta["size"])
@@ -172,9 +182,6 @@ class HeadStore:
         for name in ("box", "bounds", "scale", "names", *labels):
             check_label(self.path, labels, name, (self.meta["count"], *LABEL_SHAPES.get(name, ())))
         return labels
-
-    def _part(self, array: np.ndarray | None) -> np.ndarray | None:
-        return None if array is None else array[self.indices]
 
 
 def check_meta(path: Path, meta: Mapping[str, Any], types: Mapping[str, type]) -> None:

@@ -197,7 +197,7 @@ class StoreWriter:
             raise StoreError(f"{self.path}: no {self._thing} was kept, so no store is written")
         arrays, added = self._packed()
         packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # none is named allow_pickle
         meta = {**added, **self.meta, "count": self._count}
         self._waiting += [(b"__labels__", packed.getvalue()), (b"__meta__", json.dumps(meta).encode())]
         self._flush()

@@ -27,7 +27,7 @@ def resample_counts(heads: int, resamples: int = RESAMPLES, seed: int = SEED) ->
         yield np.bincount(drawn.ravel(), minlength=count * heads).reshape(count, heads).astype(np.float32)
 
 
-def bootstrap(values: np.ndarray, median_of: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def bootstrap(values: np.ndarray, median_of: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Means of columns on each resample, and the median of one column.
 
     Args:
@@ -35,16 +35,16 @@ def bootstrap(values: np.ndarray, median_of: np.ndarray | None = None) -> tuple[
         median_of: (N,).
 
     Returns:
-        (RESAMPLES, K) means, and (RESAMPLES,) medians.
+        (RESAMPLES, K) means, and (RESAMPLES,) medians, none of them without ``median_of``.
     """
     heads = len(values)
-    order = None if median_of is None else np.argsort(median_of)
+    order = np.empty(0, int) if median_of is None else np.argsort(median_of)
     means, medians = [], []
     for counts in resample_counts(heads):
         means.append(counts @ values.astype(np.float64) / heads)
-        if order is not None:
+        if median_of is not None:
             medians.append(_medians(counts[:, order], median_of[order]))
-    return np.concatenate(means), np.concatenate(medians) if medians else None
+    return np.concatenate(means), np.concatenate(medians) if medians else np.empty(0)
 
 
 def _medians(counts: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -55,15 +55,15 @@ class Breakdown:
 
 def breakdowns(store: HeadStore) -> dict[str, Breakdown]:
     """All divisions that a labelled store knows of, by their names in the results."""
-    truth, full_range = torch.from_numpy(store.rotation).double(), store.meta["full_range"]
+    truth, full_range = torch.from_numpy(store.truth).double(), store.meta["full_range"]
     pitch, yaw, roll = matrix_to_euler(truth, full_range).numpy().T
     limits = {"yaw": 180, "pitch": 90, "roll": 180} if full_range else {"yaw": 90, "pitch": 90, "roll": 90}
     found = {}
     for name, angle in (("yaw", yaw), ("pitch", pitch), ("roll", roll)):
         step = FULL_STEP_DEG if limits[name] > 90 else FRONT_STEP_DEG
         found[name] = by_angle(f"true {name}", angle, np.arange(-limits[name], limits[name] + 1, step))
-    found["distance_to_frontal"] = _sides("distance to frontal", distance_to_frontal_deg(store.rotation))
-    found["facing"] = _sides("facing", facing_deg(store.rotation))
+    found["distance_to_frontal"] = _sides("distance to frontal", distance_to_frontal_deg(store.truth))
+    found["facing"] = _sides("facing", facing_deg(store.truth))
     found["head_size"] = _by_size(store)
     for name, values in store.attributes.items():
         categories, group = np.unique(values, return_inverse=True)

@@ -38,7 +38,7 @@ def credible_level(distribution: str, parameter: Tensor, truth: Tensor) -> Tenso
     Returns:
         None for a distribution that can't be sampled from: RotationLaplace.
     """
-    kind = DISTRIBUTIONS[distribution]
+    kind: Any = DISTRIBUTIONS[distribution]
     if not hasattr(kind, "sample"):
         return None
     generator = torch.Generator(parameter.device).manual_seed(SEED)

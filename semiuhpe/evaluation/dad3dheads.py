@@ -57,7 +57,7 @@ class StoredItems:
     def truth(self) -> Tensor:
         """(N, 3, 3) rotations; StoreError if there are none."""
         check_labels(self.store)
-        return torch.from_numpy(self.store.rotation)
+        return torch.from_numpy(self.store.truth)
 
     def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
         """Network inputs (B, 3, size, size), in the order of the names."""
@@ -78,7 +78,10 @@ class RawItems:
 
     def truth(self) -> Tensor:
         """(N, 3, 3) rotations; DataError if a label is none."""
-        rotation = torch.from_numpy(np.stack([head.rotation for head in self.heads]))
+        rotations = [head.rotation for head in self.heads if head.rotation is not None]
+        if len(rotations) < len(self.heads):
+            raise DataError(f"{len(self.heads) - len(rotations)} of {len(self.heads)} items have no labels")
+        rotation = torch.from_numpy(np.stack(rotations))
         wrong = (~is_rotation(rotation, LABEL_TOLERANCE)).nonzero()[:, 0].tolist()
         if wrong:
             raise DataError(
@@ -119,9 +122,11 @@ class _Crops(Dataset):
         return len(self.items.heads)
 
     def __getitem__(self, index: int) -> np.ndarray | DataError:
-        picture = self.items.pictures[index]
+        picture, box = self.items.pictures[index], self.items.heads[index].box
+        if box is None:
+            return DataError(f"{picture.image}: has no head box")
         try:
-            return crop_by_box(read_image(picture), self.items.heads[index].box, size=TEST_SIZE)
+            return crop_by_box(read_image(picture), box, size=TEST_SIZE)
         except DataError as error:
             return error if str(picture.image) in str(error) else DataError(f"{picture.image}: {error}")
 
@@ -134,8 +139,9 @@ def open_items(source: Path, split: str) -> Items:
         StoreError: the store is of something else, or not of all items.
     """
     if (source / "data.mdb").is_file():
-        items: Items = StoredItems(HeadStore(source))
-        _check_store(items.store, split)
+        store = HeadStore(source)
+        _check_store(store, split)
+        items: Items = StoredItems(store)
     else:
         items = _raw_items(source, split)
     names = items.names
@@ -149,7 +155,7 @@ def open_items(source: Path, split: str) -> Items:
 
 def _raw_items(source: Path, split: str) -> RawItems:
     pictures = importer.pictures(source, split)
-    missing = [str(picture.image) for picture in pictures if not picture.image.is_file()]
+    missing = [str(picture.file) for picture in pictures if not picture.file.is_file()]
     if missing:
         raise DataError(f"{source}: pictures of {len(missing)} items are missing ({_named(missing)})")
     heads = [

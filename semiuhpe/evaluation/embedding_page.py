@@ -47,7 +47,7 @@ class Embedded:
 def embedded(network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int) -> Embedded:
     """Distances between the heads of a store in a network's embedding; TrainingError if it is not finite."""
     embedding: Tensor = embed_store(network, store, size, device, batch_size)
-    rotation = torch.from_numpy(store.rotation)
+    rotation = torch.from_numpy(store.truth)
     return Embedded(distances(embedding, rotation, embedding, rotation))
 
 
@@ -90,9 +90,7 @@ def _neighbours(found: Embedded, store: HeadStore) -> str:
     pictures, captions = [], []
     for query in np.unique(np.linspace(0, len(store) - 1, min(QUERIES, len(store))).round().astype(int)):
         for position in (query, *nearest[query]):
-            pictures.append(
-                draw_axes(report.enlarged(store.image(int(position)), _PICTURE_PX), store.rotation[position])
-            )
+            pictures.append(draw_axes(report.enlarged(store.image(int(position)), _PICTURE_PX), store.truth[position]))
             away = found.pairs.geodesic_deg[query, position]
             captions.append("the head" if position == query else f"{away:.1f}°")
     return report.grid(pictures, captions, count + 1)

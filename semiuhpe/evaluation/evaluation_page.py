@@ -127,10 +127,10 @@ def _paper(summary: Mapping[str, Any]) -> str:
 def _error_plots(results: Results, store: HeadStore) -> str:
     full_range = store.meta["full_range"]
     errors = {name: results.heads[f"{name}_geodesic_deg"] for name in results.models}
-    yaw = matrix_to_euler(torch.from_numpy(store.rotation).double(), full_range)[:, 1].numpy()
+    yaw = matrix_to_euler(torch.from_numpy(store.truth).double(), full_range)[:, 1].numpy()
     span = 180 if full_range else 90
     by_yaw = plots.plot_error_by_angle(yaw, errors, np.arange(-span, span + 1, FRONT_STEP_DEG), "true yaw (degrees)")
-    distance = distance_to_frontal_deg(store.rotation)
+    distance = distance_to_frontal_deg(store.truth)
     farthest = max(90, 15 * math.ceil(distance.max() / 15))
     by_distance = plots.plot_error_by_angle(
         distance, errors, np.arange(0, farthest + 1, 15), "true rotation from frontal (degrees)"
@@ -140,7 +140,7 @@ def _error_plots(results: Results, store: HeadStore) -> str:
     shown = results.models[-1]
     sphere = report.section(
         "Error over the sphere of view directions",
-        plots.plot_sphere(store.rotation, errors[shown]),
+        plots.plot_sphere(store.truth, errors[shown]),
         f"Where the camera is as seen from the head, equal areas for equal solid angles. Errors of the {shown}; empty "
         "cells have no head.",
     )
@@ -215,7 +215,7 @@ def _galleries(results: Results, store: HeadStore, model: str) -> str:
 
 
 def _pairs(results: Results, store: HeadStore, model: str, positions: np.ndarray) -> str:
-    truth, predicted = store.rotation[positions], results.heads[f"{model}_rotation"][positions]
+    truth, predicted = store.truth[positions], results.heads[f"{model}_rotation"][positions]
     angles = [
         matrix_to_euler(torch.from_numpy(rotation).double(), store.meta["full_range"]).numpy()
         for rotation in (truth, predicted)

@@ -94,9 +94,11 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
             left_out.append(str(error))
             continue
         place, table = place_of(summary["run"]), _table_of(summary["store"])
-        if table is not None and place is None:
+        if table is None:
+            continue
+        if place is None:
             left_out.append(f"{path}: is of no run that the tables have a place for")
-        elif table is not None and table == place.table:
+        elif table == place.table:
             reason = _incomplete(summary) or ("the run is in already" if path.parent in evaluated else "")
             if reason:
                 left_out.append(f"{path}: {reason}")
@@ -122,7 +124,7 @@ def place_of(settings: Mapping[str, Any] | None) -> Place | None:
     if settings.get("method", "semiuhpe") != "semiuhpe":
         return None
     labelled, unlabelled = (Path(settings.get(f"train_{kind}") or "").stem for kind in ("labeled", "unlabeled"))
-    network, full_range = settings.get("network"), bool(settings.get("is_full_range"))
+    network, full_range = settings.get("network", ""), bool(settings.get("is_full_range"))
     method = _method(settings, full_range)
     if labelled == "300WLP" and not full_range and (unlabelled == labelled or method == SUPERVISED):
         share = settings.get("ss_ratio") if unlabelled == labelled else 1.0
@@ -157,7 +159,8 @@ def _method(settings: Mapping[str, Any], full_range: bool) -> str | None:
     if settings.get("running_thres"):
         return None
     flags = tuple(bool(settings.get(name)) for name in names)
-    return {(False,) * 4: BASELINE, (True, True, True, full_range): SEMIUHPE}.get(flags)
+    methods: dict[tuple[bool, ...], str] = {(False,) * 4: BASELINE, (True, True, True, full_range): SEMIUHPE}
+    return methods.get(flags)
 
 
 def _table_of(store: Mapping[str, Any]) -> int | None:

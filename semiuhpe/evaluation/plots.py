@@ -29,7 +29,7 @@ PALETTE = dict(
 )
 """Variable of the page's style -> its colour on a light page, which plots are drawn in, and on a dark one."""
 SIZE = (5.4, 3.4)
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.color": INK,
     "axes.edgecolor": SOFT,
@@ -46,7 +46,7 @@ _LOG_TICKS_DEG = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 180)
 
 
 def plot_error_by_angle(
-    angle_deg: np.ndarray, errors: Mapping[str, np.ndarray], bins: Sequence[float], label: str
+    angle_deg: np.ndarray, errors: Mapping[str, np.ndarray], bins: Sequence[float] | np.ndarray, label: str
 ) -> str:
     """Mean error per bin of an angle with its 95 percent interval, a line for each model, and the bins' counts below.
 
@@ -56,8 +56,9 @@ def plot_error_by_angle(
         bins: edges; bins without heads are left out.
         label: of the angle.
     """
-    division = by_angle(label, angle_deg, np.asarray(bins, dtype=float))
-    centers = (division.edges[:-1] + division.edges[1:]) / 2
+    edges = np.asarray(bins, dtype=float)
+    division = by_angle(label, angle_deg, edges)
+    centers = (edges[:-1] + edges[1:]) / 2
     with matplotlib.rc_context(_RC):
         figure = Figure(figsize=(SIZE[0], 3.7), layout="constrained")
         axes, counts = figure.subplots(2, height_ratios=(4, 1), sharex=True)
@@ -70,11 +71,11 @@ def plot_error_by_angle(
                     low[number], high[number] = interval(bootstrap(error[members, None])[0][:, 0])
             axes.fill_between(centers, low, high, color=color, alpha=0.18, linewidth=0)
             axes.plot(centers, means, "o-", color=color, label=name, linewidth=2, markersize=4)
-        axes.set(ylabel="mean geodesic error (degrees)", ylim=(0, None), xlim=division.edges[[0, -1]])
+        axes.set(ylabel="mean geodesic error (degrees)", ylim=(0, None), xlim=edges[[0, -1]])
         axes.legend()
         found = np.bincount(division.group[division.group >= 0], minlength=len(centers))
-        counts.bar(centers, found, width=0.9 * np.diff(division.edges), color=SOFT, alpha=0.6)
-        counts.set(xlabel=label, ylabel="heads", xticks=division.edges[:: max(1, len(centers) // 12)])
+        counts.bar(centers, found, width=0.9 * np.diff(edges), color=SOFT, alpha=0.6)
+        counts.set(xlabel=label, ylabel="heads", xticks=edges[:: max(1, len(centers) // 12)])
         axes.grid(alpha=0.7)
         return _svg(figure, f"error by {label}")
 
@@ -222,7 +223,7 @@ def plot_sphere(rotation: np.ndarray, error_deg: np.ndarray) -> str:
         return _svg(figure, "error over the sphere of view directions")
 
 
-_OUTLINED = {
+_OUTLINED: dict[str, Any] = {
     "fontsize": 9,
     "bbox": {"boxstyle": "round,pad=0.25", "facecolor": LINE, "edgecolor": "none", "alpha": 0.85},
 }

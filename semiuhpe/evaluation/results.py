@@ -127,7 +127,7 @@ def collect(
         in_plane: errors of turned heads, where these were asked for.
     """
     divisions = breakdowns(store)
-    truth = torch.from_numpy(store.rotation)
+    truth = torch.from_numpy(store.truth)
     euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
     full_range = store.meta["full_range"]
     run = run_settings(checkpoint)
@@ -146,7 +146,7 @@ def collect(
     summary["divisions"] = {key: {"title": found.title, "labels": found.labels} for key, found in divisions.items()}
     parts = ("results", "intervals", "paper", "calibration", "breakdowns", "worst")
     summary |= {part: {} for part in parts}
-    heads = {"names": store.names, "rotation": store.rotation}
+    heads: dict[str, np.ndarray] = {"names": store.names, "rotation": store.truth}
     heads |= {f"{GROUP}{key}": division.group for key, division in divisions.items()}
     for name, found in evaluations.items():
         geodesic = found.errors["geodesic_deg"].numpy()
@@ -211,7 +211,7 @@ def write_results(results: Results, path: Path) -> None:
         DataError: they can't be written.
     """
     packed = io.BytesIO()
-    np.savez_compressed(packed, **results.heads)
+    np.savez_compressed(packed, **results.heads)  # type: ignore[arg-type]  # none is named allow_pickle
     write_result(path.with_suffix(".npz"), packed.getvalue())
     write_result(path, (json.dumps(results.summary, indent=1, allow_nan=False) + "\n").encode())
 

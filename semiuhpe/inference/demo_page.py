@@ -9,7 +9,7 @@ import html
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def make_server(page: gr.Blocks) -> Callable[..., Awaitable[None]]:
     )
 
     async def guarded(scope: dict, receive: Callable, send: Callable) -> None:
-        async def send_guarded(message: dict) -> None:
+        async def send_guarded(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message.get("headers", ()), (b"content-security-policy", _POLICY)]
                 message = {**message, "headers": headers}

@@ -149,7 +149,7 @@ def _tint(canvas: np.ndarray, corners: np.ndarray, color: tuple[int, int, int], 
     points = np.round((corners - low) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillConvexPoly(mask, points, 255, cv2.LINE_AA, _SHIFT)
     share = mask[..., None] * np.float32(opacity / 255)
-    patch[:] = np.round(patch * (1 - share) + np.float32(color) * share).astype(np.uint8)
+    patch[:] = np.round(patch * (1 - share) + np.array(color, np.float32) * share).astype(np.uint8)
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int, size: int, gap: int = 4) -> np.ndarray:

@@ -11,13 +11,14 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.errors import ConfigError, SemiUHPEError, first_line
@@ -66,18 +67,8 @@ def export_onnx(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float
     graph = pose_graph(loaded)
 
     def write(temporary: Path) -> None:
-        with quiet():
-            program = torch.onnx.export(
-                graph,
-                (_random_pictures(loaded, 2),),
-                dynamo=True,
-                verbose=False,
-                opset_version=OPSET,
-                input_names=["image"],
-                output_names=list(OUTPUTS),
-                dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
-            )
-        model = program.model_proto
+        batch = {"image": {0: torch.export.Dim("batch")}}
+        model = onnx_model(graph, (_random_pictures(loaded, 2),), ["image"], OUTPUTS, dynamic_shapes=batch)
         onnx.helper.set_model_props(model, _properties(loaded))
         onnx.save(model, str(temporary))
 
@@ -173,6 +164,32 @@ def _properties(loaded: LoadedModel) -> dict[str, str]:
     """What the file says about itself."""
     described = {name: str(value) for name, value in asdict(loaded.description).items() if name != "convention"}
     return described | {"convention": "head_to_camera", "checkpoint": loaded.path.name}
+
+
+def onnx_model(
+    graph: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str], **options: Any
+) -> Any:
+    """A network as an ``onnx.ModelProto``.
+
+    Args:
+        graph: in eval mode.
+        example: what to trace it with.
+        inputs, outputs: their names.
+        options: further ones of ``torch.onnx.export``.
+    """
+    with quiet():
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            **options,
+        )
+    assert program is not None, "only the exporter without dynamo returns none"
+    return program.model_proto
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.export import OPSET, exporting, quiet
+from semiuhpe.inference.export import exporting, onnx_model
 from semiuhpe.inference.pose_graph import PoseGraph
 from semiuhpe.models import LoadedModel
 from semiuhpe.models.onestage import anchor_boxes, decode_boxes, decode_landmarks
@@ -37,6 +37,8 @@ class SceneGraph(nn.Module):
     Args:
         loaded: a one-stage model.
     """
+
+    anchors: Tensor
 
     def __init__(self, loaded: LoadedModel):
         super().__init__()
@@ -84,12 +86,8 @@ def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, f
     graph = SceneGraph(loaded).eval()
     differences: dict[str, float] = {}
     with exporting(path, "--onnx", loaded.network, differences, TOLERANCES) as temporary:
-        with quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                graph, (_picture(loaded, 0), torch.tensor(0.5)), dynamo=True, verbose=False, opset_version=OPSET,
-                input_names=list(INPUTS), output_names=list(OUTPUTS),
-            )  # fmt: skip
-        model = program.model_proto
+        with torch.no_grad():
+            model = onnx_model(graph, (_picture(loaded, 0), torch.tensor(0.5)), INPUTS, OUTPUTS)
         described = {name: str(value) for name, value in asdict(loaded.description).items()}
         onnx.helper.set_model_props(model, described | {"checkpoint": loaded.path.name})
         onnx.save(model, str(temporary))

@@ -97,10 +97,10 @@ def _file(path: Path) -> Footage:
         container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{path}: can't be read as a video ({first_line(error)}); is the file complete?") from error
-    if not container.streams.video:
+    stream = container.streams.best("video")
+    if not isinstance(stream, av.VideoStream) or stream.time_base is None:
         container.close()
         raise DataError(f"{path}: has no pictures in it")
-    stream = container.streams.best("video")
     stream.thread_type = "SLICE"  # decoding whole frames in threads loses those around a broken one, without a word
     rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
     count = stream.frames
@@ -211,8 +211,8 @@ def _webcam(number: int) -> Footage:
     camera = cv2.VideoCapture(number)
     if not camera.isOpened():
         raise DataError(f"--input {number}: there is no webcam of this number, or another program uses it")
-    rate = camera.get(cv2.CAP_PROP_FPS)
-    rate = Fraction(rate).limit_denominator(1001) if np.isfinite(rate) and rate > 0 else Fraction(WEBCAM_RATE)
+    says = camera.get(cv2.CAP_PROP_FPS)
+    rate = Fraction(says).limit_denominator(1001) if np.isfinite(says) and says > 0 else Fraction(WEBCAM_RATE)
     return Footage(f"webcam{number}", _grabbed(camera, number), rate, _WEBCAM_CLOCK, live=True)
 
 

@@ -64,7 +64,8 @@ def person_color(number: int | None) -> Color:
     if number is None:
         return UNKNOWN_COLOR
     hue = (0.58 + number * _GOLDEN) % 1
-    return tuple(round(255 * channel) for channel in colorsys.hls_to_rgb(hue, 0.58, 0.85))
+    red, green, blue = (round(255 * channel) for channel in colorsys.hls_to_rgb(hue, 0.58, 0.85))
+    return red, green, blue
 
 
 def draw_heads(
@@ -148,7 +149,10 @@ def _collected(
     if len({len(given) for given in counts.values()}) > 1:
         told = ", ".join(f"{len(given)} {name}" for name, given in counts.items())
         raise DataError(f"each head needs a box, a rotation, a colour and a label; there are {told}")
-    return [_Head(*head) for head in zip(boxes, rotations, map(tuple, colors), labels, strict=True)]
+    return [
+        _Head(box, rotation, (red, green, blue), label)
+        for box, rotation, (red, green, blue), label in zip(boxes, rotations, colors, labels, strict=True)
+    ]
 
 
 def _visible(heads: list[_Head], size: tuple[int, int]) -> list[_Head]:
@@ -168,8 +172,10 @@ def _visible(heads: list[_Head], size: tuple[int, int]) -> list[_Head]:
 def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antialias: bool) -> np.ndarray:
     """A copy of the picture with a head mesh over each box; a texture of the mesh's own is not tinted."""
     size = image.shape[:2]
-    own_colors = np.ones((len(mesh.vertices), 3), np.float32) if mesh.colors is None else mesh.colors
-    triangles = np.ascontiguousarray(mesh.triangles[:, ::-1])  # mirrored from camera axes, which turns them around
+    white = np.ones((len(np.asarray(mesh.vertices)), 3), np.float32)
+    own_colors = white if mesh.colors is None else np.asarray(mesh.colors)
+    # Mirrored from camera axes, which turns them around.
+    triangles = np.ascontiguousarray(np.asarray(mesh.triangles)[:, ::-1])
     placed = []
     for head in heads:
         points = sim3dr.place_head(mesh, head.rotation, head.box, size)
@@ -177,8 +183,8 @@ def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antia
             mesh.with_(
                 vertices=sim3dr.project(points, size),
                 triangles=triangles,
-                colors=(1 - _TINT) * own_colors + np.float32(_TINT / 255) * np.float32(head.color),
-                unprojected=points * np.float32([1, 1, -1]),
+                colors=(1 - _TINT) * own_colors + np.float32(_TINT / 255) * np.array(head.color, np.float32),
+                unprojected=points * np.array([1, 1, -1], np.float32),
                 opacity=OPACITY,
             )
         )
@@ -204,7 +210,7 @@ def _add_label(canvas: np.ndarray, head: _Head, taken: Sequence[_Area]) -> _Area
     top = area.top
     patch = canvas[top : top + rows, left : left + columns]
     ink = 0.0 if np.dot(head.color, (0.299, 0.587, 0.114)) > 110 else 255.0  # ITU-R BT.601 luma
-    plate = 0.25 * patch + 0.75 * np.float32(head.color)
+    plate = 0.25 * patch + 0.75 * np.array(head.color, np.float32)
     share = mask[..., None] * np.float32(1 / 255)
     patch[:] = np.round(plate * (1 - share) + ink * share).astype(np.uint8)
     return area

@@ -85,7 +85,8 @@ def read_picture(path: str | Path) -> Picture:
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from error
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(f"{path}: has more than {most:,} pixels; make it smaller") from error
     except DataError:
         raise
     except Exception as error:  # Pillow's readers fail on broken files in ways without a common base

@@ -29,6 +29,9 @@ class PoseGraph(nn.Module):
         description: what its nine numbers mean.
     """
 
+    points: Tensor
+    weights: Tensor
+
     def __init__(self, network: nn.Module, description: Description):
         super().__init__()
         self.network = network

@@ -17,7 +17,7 @@ _LINES = 3
 _INK, _FAULT, _BOX, _MISSING = (20, 20, 20), (200, 0, 0), (255, 210, 0), (128, 128, 128)
 
 
-def label_sheet(store: HeadStore, heads: Sequence[int]) -> np.ndarray:
+def label_sheet(store: HeadStore, heads: Sequence[int] | np.ndarray) -> np.ndarray:
     """The given heads of a store side by side, each with its box, its axes if it has a label, and a caption.
 
     Args:
@@ -57,7 +57,7 @@ def _caption(shown: HeadStore, row: int, angles: dict[str, np.ndarray]) -> list[
             w, h = shown.box[row, 2:] / shown.scale[row]
         return [f"head {w:.0f} x {h:.0f} px in the source"]
     yaw, pitch, roll, to_frontal = (angles[name][row] for name in ("yaw", "pitch", "roll", "to frontal"))
-    away = ", looks away" if shown.rotation[row, 2, 2] > 0 else ""  # axes don't show which end of them is nearer
+    away = ", looks away" if shown.truth[row, 2, 2] > 0 else ""  # axes don't show which end of them is nearer
     return [f"yaw {yaw:.0f}  pitch {pitch:.0f}  roll {roll:.0f}", f"{to_frontal:.0f}° from frontal{away}"]
 
 
@@ -104,11 +104,12 @@ def _legend(store: HeadStore, shown: int, width: int) -> np.ndarray:
     parts = [(f"{store.path.name}: {shown} of {len(store)} heads", _INK), ("head box", tuple(c * 3 // 4 for c in _BOX))]
     if store.rotation is not None:
         parts += zip(("the subject's left", "down", "front, where the head looks"), AXIS_COLORS, strict=True)
-    placed, x, y = [], _GAP // 2, _GAP // 2
+    placed: list[tuple[float, int, str, tuple[int, ...]]] = []
+    x, y = float(_GAP // 2), _GAP // 2
     for text, color in parts:
         length = font(_FONT_PX).getlength(text)
         if placed and x + length > width:
-            x, y = _GAP // 2, y + _LINE_PX
+            x, y = float(_GAP // 2), y + _LINE_PX
         placed.append((x, y, text, color))
         x += length + 3 * _GAP
     canvas = Image.new("RGB", (width, y + _LINE_PX + _GAP // 2), "white")

@@ -55,7 +55,7 @@ class HeadTracker:
         )
         tracked = self._tracker.update(heads, timestamp=time)
         persons: list[int | None] = [None] * len(boxes)
-        if len(tracked):
+        if len(tracked) and tracked.tracker_id is not None:
             for row, person in zip(tracked.data["row"], tracked.tracker_id, strict=True):
                 persons[int(row)] = int(person) + 1 if person >= 0 else None
         return persons

@@ -6,7 +6,7 @@ share a forward pass. Only a few groups are on their way at any time: a video ma
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -70,6 +70,11 @@ class PosedFrame:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def picture(self) -> np.ndarray:
+        """What there is to see: ``drawn``, or the frame as it is where nothing is drawn."""
+        return self.frame.image if self.drawn is None else self.drawn
+
 
 def pose_video(
     footage: Footage,
@@ -80,7 +85,7 @@ def pose_video(
     smooth: bool = False,
     stop: threading.Event | None = None,
     mesh: sim3dr.Mesh | None = None,
-) -> Iterator[PosedFrame]:
+) -> Generator[PosedFrame, None, None]:
     """The heads of each frame, in the order of the frames.
 
     Args:
@@ -104,7 +109,7 @@ def pose_video(
         frames = stages.enter_context(Ahead(footage.frames, depth, closed, lossy=footage.live))
         found = stages.enter_context(Ahead(_found(_groups(frames, footage.live), detector), 1, closed))
         posed = stages.enter_context(Ahead(_posed(found, estimator, detector.protocol, footage, stop), 1, closed))
-        heads = (frame for group in posed for frame in group)
+        heads: Iterator[PosedFrame] = (frame for group in posed for frame in group)
         if track:
             heads = _followed(heads, HeadTracker(float(footage.rate)), RotationSmoother() if smooth else None)
         if how is not None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import av
 import cv2
@@ -43,6 +43,14 @@ def check_video_name(path: Path) -> None:
         raise ConfigError(f"--output {path}: can't be written; name another")
 
 
+class _Track(NamedTuple):
+    """What is known once the first frame has come: the encoder, height and width of the frames, and a GIF's filters."""
+
+    stream: av.VideoStream
+    size: tuple[int, int]
+    palette: av.filter.Graph | None
+
+
 class VideoWriter:
     """Writes one video; a context manager, which leaves no file if there was an error within it.
 
@@ -61,9 +69,7 @@ class VideoWriter:
         self.format = FORMATS[path.suffix.lower()]
         self._partial = path.with_name(path.name + ".partial")
         self._sound: _Sound | None = None
-        self._stream: av.VideoStream | None = None
-        self._graph: av.filter.Graph | None = None
-        self._size: tuple[int, int] | None = None
+        self._track: _Track | None = None
         self._last_pts = 0
         self._has_resized = self._closed = False
         try:
@@ -93,11 +99,11 @@ class VideoWriter:
             DataError: it can't be encoded or written.
         """
         try:
-            if self._stream is None:
-                self._begin(image)
-            if image.shape[:2] != self._size:
-                image = self._resized(image)
-            self._encode(self._av_frame(image, pts))
+            if self._track is None:
+                self._track = self._begin(image)
+            if image.shape[:2] != self._track.size:
+                image = self._resized(image, self._track.size)
+            self._encode(self._av_frame(image, pts, self._track), self._track)
             self._last_pts = pts
             if self._sound:
                 self._sound.copy(self._container, until=float(pts * self.footage.time_base))
@@ -116,14 +122,14 @@ class VideoWriter:
         if self._closed:
             return
         self._closed = True
-        if self._stream is None:
+        if self._track is None:
             logger.warning("%s: not written, because there is no frame", self.path)
             return self._discard()
         try:
-            if self._graph:
-                self._graph.vpush(None)
-                self._mux_filtered()
-            self._container.mux(self._stream.encode(None))
+            if self._track.palette:
+                self._track.palette.vpush(None)
+                self._mux_filtered(self._track.palette, self._track.stream)
+            self._container.mux(self._track.stream.encode(None))
             if self._sound:
                 end = float(self._last_pts * self.footage.time_base + 1 / self.footage.rate)
                 self._sound.copy(self._container, until=None if whole_sound else end)
@@ -143,67 +149,69 @@ class VideoWriter:
             logger.debug("%s: closing it failed too", self._partial)
         self._partial.unlink(missing_ok=True)
 
-    def _begin(self, image: np.ndarray) -> None:
-        self._size = height, width = image.shape[:2]
+    def _begin(self, image: np.ndarray) -> "_Track":
+        height, width = image.shape[:2]
+        palette = None
         rate = self.footage.rate.limit_denominator(100_000)
         if self.format == GIF:
-            self._stream = self._container.add_stream("gif", rate=rate)
-            self._stream.pix_fmt = "pal8"
-            self._graph = _palette_graph(width, height, self.footage.time_base)
+            stream = self._container.add_stream("gif", rate=rate)
+            stream.pix_fmt = "pal8"
+            palette = _palette_graph(width, height, self.footage.time_base)
         elif self.format == WEBP:
-            self._stream = self._container.add_stream("libwebp_anim", rate=rate, options={"quality": "80"})
-            self._stream.pix_fmt = "yuv420p"
+            stream = self._container.add_stream("libwebp_anim", rate=rate, options={"quality": "80"})
+            stream.pix_fmt = "yuv420p"
         else:
-            self._stream = self._container.add_stream("libx264", rate=rate, options=H264)
-            self._stream.pix_fmt = "yuv420p"
+            stream = self._container.add_stream("libx264", rate=rate, options=H264)
+            stream.pix_fmt = "yuv420p"
             for name, value in _MPEG_BT709.items():
-                setattr(self._stream.codec_context, name, value)
-            self._stream.codec_context.sample_aspect_ratio = self.footage.aspect
+                setattr(stream.codec_context, name, value)
+            stream.codec_context.sample_aspect_ratio = self.footage.aspect
             width, height = width + width % 2, height + height % 2  # yuv420p halves both
-        self._stream.width, self._stream.height = width, height
-        self._stream.codec_context.time_base = self.footage.time_base
+        stream.width, stream.height = width, height
+        stream.codec_context.time_base = self.footage.time_base
         if self.footage.sound and self.format not in (GIF, WEBP):
             self._sound = _Sound.opened(self.footage.sound, self._container, self.path)
+        return _Track(stream, image.shape[:2], palette)
 
-    def _resized(self, image: np.ndarray) -> np.ndarray:
+    def _resized(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if not self._has_resized:
             logger.warning("%s: frames change their size and are resized to that of the first", self.path)
             self._has_resized = True
-        return cv2.resize(image, self._size[::-1], interpolation=cv2.INTER_AREA)
+        return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
 
-    def _av_frame(self, image: np.ndarray, pts: int) -> av.VideoFrame:
-        if self._graph is None:
-            bottom, right = self._stream.height - image.shape[0], self._stream.width - image.shape[1]
+    def _av_frame(self, image: np.ndarray, pts: int, track: "_Track") -> av.VideoFrame:
+        if track.palette is None:
+            bottom, right = track.stream.height - image.shape[0], track.stream.width - image.shape[1]
             if bottom or right:
                 image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        if self._graph is None:
+        if track.palette is None:
             space = Colorspace.ITU601 if self.format == WEBP else Colorspace.ITU709
             frame = frame.reformat(format="yuv420p", dst_colorspace=space, dst_color_range=ColorRange.MPEG)
         frame.pts, frame.time_base = pts, self.footage.time_base
         return frame
 
-    def _encode(self, frame: av.VideoFrame) -> None:
-        if self._graph:
-            self._graph.vpush(frame)
-            self._mux_filtered()
+    def _encode(self, frame: av.VideoFrame, track: "_Track") -> None:
+        if track.palette:
+            track.palette.vpush(frame)
+            self._mux_filtered(track.palette, track.stream)
         else:
-            self._container.mux(self._stream.encode(frame))
+            self._container.mux(track.stream.encode(frame))
 
-    def _mux_filtered(self) -> None:
+    def _mux_filtered(self, palette: av.filter.Graph, stream: av.VideoStream) -> None:
         """Encodes what the palette filters have ready."""
         while True:
             try:
-                frame = self._graph.vpull()
+                frame = palette.vpull()
             except (av.BlockingIOError, av.EOFError):
                 return
-            self._container.mux(self._stream.encode(frame))
+            self._container.mux(stream.encode(frame))
 
 
 def _palette_graph(width: int, height: int, time_base: Fraction) -> av.filter.Graph:
     """RGB frames to 256 colours, chosen for each frame by itself: a palette for all would need all frames at once."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=time_base)
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=time_base)
     split = graph.add("split")
     generate = graph.add("palettegen", "stats_mode=single")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")

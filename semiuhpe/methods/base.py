@@ -18,7 +18,7 @@ The module has
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class Preview:
 
 
 class Batch(Protocol):
-    """What a learner takes a step on is one or several of these, by name."""
+    """A few heads, or scenes, as a method's data come."""
 
     def __len__(self) -> int: ...
 
@@ -60,11 +60,13 @@ class Batch(Protocol):
         """The first items of the batch."""
 
 
-Batches = dict[str, Batch]
+B = TypeVar("B", bound=Batch)
+Batches = dict[str, B]
+"""What a learner takes a step on: one or several batches of a kind, by name."""
 
 
-class Learner(Protocol):
-    """What happens in one phase."""
+class Learner(Protocol[B]):
+    """What happens in one phase, with batches of one kind."""
 
     student: nn.Module
 
@@ -72,7 +74,7 @@ class Learner(Protocol):
     def teacher(self) -> nn.Module:
         """The network to be evaluated beside the student; the student itself where there is no teacher."""
 
-    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+    def batches(self, iteration: int, step: int) -> Iterator[Batches[B]]:
         """This process's batches on the device, without end, from an iteration of the run on, which is ``step`` of
         the phase. What they are is a function of the seed and these two."""
 
@@ -82,7 +84,7 @@ class Learner(Protocol):
     def refresh(self) -> dict[str, float]:
         """Called every ``save_frequency`` steps; returns scalars to be logged."""
 
-    def step(self, batches: Batches, draws: Draws) -> StepResult:
+    def step(self, batches: Batches[B], draws: Draws) -> StepResult:
         """The loss of one step."""
 
     def after_step(self, step: int) -> None:
@@ -91,7 +93,7 @@ class Learner(Protocol):
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The method's ``METRICS``, and whatever else is to be logged, of the student or the teacher."""
 
-    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: Batches[B], draws: Draws) -> dict[str, Preview]:
         """The heads of a small batch as the networks see them, by the name of the view."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -139,7 +141,7 @@ class Phase:
     """
 
     name: str
-    learner: Learner
+    learner: Learner[Any]
     end: int
     lr: float | Callable[[int], float]
     comparable: bool = True

@@ -18,13 +18,14 @@ such a model is a pose network like any other, says :mod:`semiuhpe.models.embedd
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
-from semiuhpe.augment.views import View, labelled_view, turned_view
+from semiuhpe.augment.views import LabelledView, labelled_view, turned_view
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.experiment import ExperimentData, open_labelled, open_training_data
@@ -34,9 +35,9 @@ from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.evaluation.embedding import NeighbourValidation
 from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods.base import Batches, Phase, Preview, Stateless, StepResult
+from semiuhpe.methods.base import Phase, Preview, Stateless, StepResult
 from semiuhpe.methods.circle_loss import circle_loss
-from semiuhpe.methods.crops import LABELLED, CropTask, crop_task
+from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches, crop_task
 from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: F401  (the network and Adam are shared)
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.methods.triplets import anchors_of, pair_batches, triplet_views
@@ -113,18 +114,24 @@ def run_name(options: argparse.Namespace) -> str:
     return "_".join(parts + [name for name, on in flags.items() if on])
 
 
+class Pairing(NamedTuple):
+    """What makes the positives, and the labelled heads that have one."""
+
+    generator: HeadGenerator
+    anchors: HeadStore
+
+
 @dataclass(frozen=True)
 class ContrastiveData(ExperimentData):
-    """The stores of a run. For pre-training also what makes the positives, and the labelled heads that have one."""
+    """The stores of a run, and for pre-training where its pairs come from."""
 
-    generator: HeadGenerator | None = None
-    anchors: HeadStore | None = None
+    pairing: Pairing | None = None
 
     @property
     def told(self) -> list[str]:
-        if self.anchors is None:
+        if self.pairing is None:
             return super().told
-        return [*super().told, f"{len(self.anchors)} of the labelled heads have a positive and are anchors."]
+        return [*super().told, f"{len(self.pairing.anchors)} of the labelled heads have a positive and are anchors."]
 
 
 def open_data(options: argparse.Namespace) -> ContrastiveData:
@@ -147,7 +154,7 @@ def open_data(options: argparse.Namespace) -> ContrastiveData:
         f"--generator {options.generator}: shows nobody else within --positive_deg {options.positive_deg:g} of any "
         f"labelled head; pass a larger --positive_deg, or another generator",
     )
-    return ContrastiveData(**vars(data), generator=generator, anchors=anchors)
+    return ContrastiveData(**vars(data), pairing=Pairing(generator, anchors))
 
 
 def open_generator(options: argparse.Namespace, size: int) -> HeadGenerator:
@@ -163,14 +170,14 @@ def phases(
     """Pre-training, unless it has no steps, and regression, unless pre-training is the whole run."""
     task = crop_task(options, data, description, process)
     found = []
-    if options.pretrain_iteration:
+    if data.pairing is not None:
         settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
-        learner = Pretraining(student, task, settings, data, options, process)
-        found.append(Phase("pretrain", learner, options.pretrain_iteration, options.lr))
+        pretraining = Pretraining(student, task, settings, data, data.pairing, options, process)
+        found.append(Phase("pretrain", pretraining, options.pretrain_iteration, options.lr))
     if options.pretrain_iteration < options.max_iteration:
-        learner = Regression(student, task, options.turn_aug, options.freeze_embedding, process)
+        regression = Regression(student, task, options.turn_aug, options.freeze_embedding, process)
         lr = options.lr if options.regression_lr is None else options.regression_lr
-        found.append(Phase("regression", learner, options.max_iteration, lr, comparable=False))
+        found.append(Phase("regression", regression, options.max_iteration, lr, comparable=False))
     return found
 
 
@@ -178,12 +185,12 @@ class Pretraining(Stateless):
     """Contrastive pre-training of the embedding."""
 
     def __init__(
-        self, student: nn.Module, task: CropTask, settings: Settings, data: ContrastiveData,
-        options: argparse.Namespace, process: Process,
+        self, student: nn.Module, task: CropTask, settings: Settings, data: ExperimentData,
+        pairing: Pairing, options: argparse.Namespace, process: Process,
     ):  # fmt: skip
-        self.student, self.task, self.settings, self.data = student, task, settings, data
+        self.student, self.task, self.settings, self.pairing = student, task, settings, pairing
         self.options, self.process = options, process
-        self._protocols = PROTOCOLS[data.anchors.meta["protocol"]], data.generator.protocol
+        self._protocols = PROTOCOLS[pairing.anchors.meta["protocol"]], pairing.generator.protocol
         batch_size = options.eval_batch_size
         self._validation = NeighbourValidation(data.labelled, data.selection, task.size, process, batch_size)
 
@@ -191,15 +198,16 @@ class Pretraining(Stateless):
     def teacher(self) -> nn.Module:
         return unwrap(self.student)
 
-    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
-        options, data, process = self.options, self.data, self.process
+    def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
+        options, process = self.options, self.process
+        generator, anchors = self.pairing
         share = (process.rank, process.world_size)
-        stream = ShuffledStream(len(data.anchors), options.batch_size, 2 * options.seed, iteration, *share)
-        pairs = pair_batches(data.anchors, data.generator, stream, options.seed, options.num_workers)
-        for anchors, positives in pairs:
-            yield {LABELLED: anchors.to(process.device), POSITIVE: positives.to(process.device)}
+        stream = ShuffledStream(len(anchors), options.batch_size, 2 * options.seed, iteration, *share)
+        pairs = pair_batches(anchors, generator, stream, options.seed, options.num_workers)
+        for heads, positives in pairs:
+            yield {LABELLED: heads.to(process.device), POSITIVE: positives.to(process.device)}
 
-    def step(self, batches: Batches, draws: Draws) -> StepResult:
+    def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
         settings, process = self.settings, self.process
         anchor, positive = self._views(batches, draws)
         image = torch.cat([anchor.image, positive.image])
@@ -227,12 +235,12 @@ class Pretraining(Stateless):
         return self._validation(network)
 
     @torch.no_grad()
-    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
         """The heads of the triplets with their labels: nothing is predicted yet."""
         anchor, positive = self._views(batches, draws)
         return {"anchor": Preview(anchor.image, anchor.rotation), POSITIVE: Preview(positive.image, positive.rotation)}
 
-    def _views(self, batches: Batches, draws: Draws) -> tuple[View, View]:
+    def _views(self, batches: HeadBatches, draws: Draws) -> tuple[LabelledView, LabelledView]:
         return triplet_views(batches[LABELLED], batches[POSITIVE], self._protocols, self.task.size, draws)
 
 
@@ -250,7 +258,7 @@ class Regression(Supervised):
         # A wrapper of its own, as that of the student waits for the gradients of all layers.
         self._regressor = process.wrap(regressor(unwrap(student))) if frozen else None
 
-    def _view(self, batches: Batches, draws: Draws) -> View:
+    def _view(self, batches: HeadBatches, draws: Draws) -> LabelledView:
         task, batch = self.task, batches[LABELLED]
         if not self.turned:
             return labelled_view(batch, task.labelled_protocol, task.size, True, draws)

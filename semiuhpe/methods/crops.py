@@ -11,12 +11,15 @@ from tqdm import tqdm
 from semiuhpe.data.crop import PROTOCOLS, Protocol
 from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
+from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.evaluation.validation import PoseValidation
+from semiuhpe.methods.base import Batches
 from semiuhpe.models.checkpoint import Description
 
 LABELLED, UNLABELLED = "labelled", "unlabelled"
+HeadBatches = Batches[HeadBatch]
 _LABELLED_SEED, _UNLABELLED_SEED = 0, 1
 
 
@@ -39,9 +42,9 @@ class HeadStreams:
     def unlabelled(self, step: int) -> Iterator[HeadBatch]:
         """Endless batches, from that of a step of the phase on."""
         size = round(self.options.batch_size * self.options.ulb_batch_ratio)
-        return self._stream(self.data.unlabelled, size, _UNLABELLED_SEED, step)
+        return self._stream(self.data.pool, size, _UNLABELLED_SEED, step)
 
-    def _stream(self, store, size: int, seed: int, start: int) -> Iterator[HeadBatch]:
+    def _stream(self, store: HeadStore, size: int, seed: int, start: int) -> Iterator[HeadBatch]:
         share = (self.process.rank, self.process.world_size)
         stream = ShuffledStream(len(store), size, 2 * self.options.seed + seed, start, *share)
         for batch in training_batches(store, stream, self.options.num_workers):
@@ -49,8 +52,9 @@ class HeadStreams:
 
     def pool(self) -> Iterator[HeadBatch]:
         """This process's share of the unlabelled heads once, in order."""
-        share = range(self.process.rank, len(self.data.unlabelled), self.process.world_size)
-        batches = ordered_batches(self.data.unlabelled.view(share), self.options.eval_batch_size)
+        heads = self.data.pool
+        share = range(self.process.rank, len(heads), self.process.world_size)
+        batches = ordered_batches(heads.view(share), self.options.eval_batch_size)
         total = math.ceil(len(share) / self.options.eval_batch_size)
         quiet = None if self.process.is_main else True
         for batch in tqdm(batches, total=total, desc="threshold", leave=False, disable=quiet):

@@ -173,7 +173,7 @@ class OneStage(Stateless):
     def teacher(self) -> nn.Module:
         return unwrap(self.student)
 
-    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+    def batches(self, iteration: int, step: int) -> Iterator[Batches[SceneBatch]]:
         options, process = self.options, self.process
         share = (process.rank, process.world_size)
         stream = ShuffledStream(len(self.data.labelled), options.batch_size, options.seed, iteration, *share)
@@ -181,7 +181,7 @@ class OneStage(Stateless):
         for batch in training_scenes(self.data.labelled, stream, options.num_workers, change):
             yield {SCENES: batch.to(process.device)}
 
-    def step(self, batches: Batches, draws: Draws) -> StepResult:
+    def step(self, batches: Batches[SceneBatch], draws: Draws) -> StepResult:
         options = self.options
         view = self._view(batches, draws)
         with torch.autocast(view.image.device.type, torch.bfloat16, enabled=options.bf16):
@@ -191,7 +191,7 @@ class OneStage(Stateless):
         return StepResult(result.total, {"train/loss": result.total.detach(), **parts})
 
     @torch.no_grad()
-    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: Batches[SceneBatch], draws: Draws) -> dict[str, Preview]:
         """The most certain head of each view, cut out by its predicted box."""
         view, network = self._view(batches, draws), self.teacher
         was_training = network.training
@@ -205,6 +205,5 @@ class OneStage(Stateless):
         rotation = predict(DISTRIBUTIONS[self.options.distribution], outputs.pose[rows, best]).mode()
         return {SCENES: Preview(image, rotation)}
 
-    def _view(self, batches: Batches, draws: Draws) -> SceneView:
-        batch: SceneBatch = batches[SCENES]
-        return training_view(batch, self.options.image_size, self.options.turned_share, draws)
+    def _view(self, batches: Batches[SceneBatch], draws: Draws) -> SceneView:
+        return training_view(batches[SCENES], self.options.image_size, self.options.turned_share, draws)

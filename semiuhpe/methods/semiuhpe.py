@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.occlusion import cutmix, cutout
-from semiuhpe.augment.views import View, labelled_view, unlabelled_views, weak_view
+from semiuhpe.augment.views import LabelledView, View, labelled_view, unlabelled_views, weak_view
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.distributed import Process, unwrap, world_size
 from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods.base import Batches, Phase, Preview, StepResult, forward
-from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, crop_task
+from semiuhpe.methods.base import Phase, Preview, StepResult, forward
+from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, HeadBatches, crop_task
 from semiuhpe.methods.supervised import (
     Supervised,
     labelled_scalars,
@@ -169,7 +169,7 @@ class SemiUHPE:
     def teacher(self) -> nn.Module:
         return self._averaged.network
 
-    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+    def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
         streams = self.task.streams
         for labelled, unlabelled in zip(streams.labelled(iteration), streams.unlabelled(step), strict=True):
             yield {LABELLED: labelled, UNLABELLED: unlabelled}
@@ -184,7 +184,7 @@ class SemiUHPE:
             self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
         return {"settings/conf_thres": float(self.threshold)}
 
-    def step(self, batches: Batches, draws: Draws) -> StepResult:
+    def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
         settings, distribution, bf16 = self.settings, self.task.distribution, self.task.bf16
         view, weak, strong = self._views(batches, draws)
         with torch.no_grad():
@@ -213,7 +213,7 @@ class SemiUHPE:
         return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
 
     @torch.no_grad()
-    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
         distribution = self.task.distribution
         _, weak, strong = self._views(batches, draws)
         pseudo = predict(distribution, self.teacher(weak.image).float())
@@ -224,7 +224,7 @@ class SemiUHPE:
     def validate(self, network: nn.Module) -> dict[str, float]:
         return self.task.validate(network)
 
-    def _views(self, batches: Batches, draws: Draws) -> tuple[View, View, View]:
+    def _views(self, batches: HeadBatches, draws: Draws) -> tuple[LabelledView, View, View]:
         """The labelled heads' view, and the weak and the strong one of the unlabelled heads."""
         task, settings = self.task, self.settings
         view = labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
-from semiuhpe.augment.views import View, labelled_view
+from semiuhpe.augment.views import LabelledView, labelled_view
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.distributions.named import output_parameter
-from semiuhpe.methods.base import Batches, Preview, Stateless, StepResult, forward
-from semiuhpe.methods.crops import LABELLED, CropTask
+from semiuhpe.methods.base import Preview, Stateless, StepResult, forward
+from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches
 from semiuhpe.rotation import geodesic_deg
 
 OVERREGULARIZATION = 1.025
@@ -53,11 +53,11 @@ class Supervised(Stateless):
     def teacher(self) -> nn.Module:
         return unwrap(self.student)
 
-    def batches(self, iteration: int, step: int) -> Iterator[Batches]:
+    def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
         for batch in self.task.streams.labelled(iteration):
             yield {LABELLED: batch}
 
-    def step(self, batches: Batches, draws: Draws) -> StepResult:
+    def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
         view = self._view(batches, draws)
         predicted = predict(self.task.distribution, self._output(view.image))
         loss = negative_log_likelihood(predicted, view.rotation).mean()
@@ -67,11 +67,11 @@ class Supervised(Stateless):
         return self.task.validate(network)
 
     @torch.no_grad()
-    def preview(self, batches: Batches, draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
         view = self._view(batches, draws)
         return {LABELLED: Preview(view.image, preview_rotation(self.teacher, self.task.distribution, view.image))}
 
-    def _view(self, batches: Batches, draws: Draws) -> View:
+    def _view(self, batches: HeadBatches, draws: Draws) -> LabelledView:
         task = self.task
         return labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)
 

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Teacher:
@@ -33,7 +33,7 @@ class Teacher:
         The decay warms up as ``min(1 - 1 / (step + 1), decay)``: the true mean until the moving one is more correct.
         """
         decay = min(1.0 - 1.0 / (step + 1), self.decay) if self.is_ema else 0.0
-        averaged = list(zip(self.network.parameters(), student.parameters(), strict=True))
+        averaged: list[tuple[Tensor, Tensor]] = list(zip(self.network.parameters(), student.parameters(), strict=True))
         for pair in zip(self.network.buffers(), student.buffers(), strict=True):
             if self.eman and pair[0].is_floating_point():
                 averaged.append(pair)

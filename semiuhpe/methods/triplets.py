@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
-from semiuhpe.augment.views import View, turned_view
+from semiuhpe.augment.views import LabelledView, turned_view
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.generators import HeadGenerator, identity_names
 from semiuhpe.data.loading import HeadBatch, Heads, NumberedStream, ShuffledStream, load
@@ -47,10 +47,10 @@ class _Pairs(Dataset):
         canvas = np.zeros((len(items), size, size, 3), np.uint8)
         boxes, bounds, rotations = [], [], []
         for row, (position, number) in enumerate(items):
-            rotation = store.rotation[position]
+            rotation = store.truth[position]
             people = generator.identities(rotation, self.names[position])
             rng = np.random.default_rng([self.seed, _CHOICE, number])
-            head = generator(int(people[rng.integers(len(people))]), rotation)
+            head = generator(int(people[int(rng.integers(len(people)))]), rotation)
             height, width = head.image.shape[:2]
             canvas[row, :height, :width] = head.image
             boxes.append(head.box)
@@ -66,7 +66,7 @@ class _Pairs(Dataset):
 
 def anchors_of(store: HeadStore, generator: HeadGenerator) -> HeadStore:
     """The heads of a labelled store that the generator has a positive for."""
-    return store.view(np.flatnonzero(generator.covers(store.rotation, identity_names(store))))
+    return store.view(np.flatnonzero(generator.covers(store.truth, identity_names(store))))
 
 
 def pair_batches(
@@ -82,9 +82,9 @@ def pair_batches(
 
 def triplet_views(
     anchors: HeadBatch, positives: HeadBatch, protocols: tuple[Protocol, Protocol], size: int, draws: Draws
-) -> tuple[View, View]:
+) -> tuple[LabelledView, LabelledView]:
     """Views of anchors and positives: the positives turned until the rolls agree, then both moved alike in plane."""
     motion = random_in_plane(len(anchors), draws)
-    alignment = aligning_turn_deg(positives.rotation, anchors.rotation)
+    alignment = aligning_turn_deg(positives.truth, anchors.truth)
     anchor = turned_view(anchors, protocols[0], size, motion, draws)
     return anchor, turned_view(positives, protocols[1], size, motion, draws, alignment)

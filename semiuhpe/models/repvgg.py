@@ -18,6 +18,15 @@ from semiuhpe.models.heads import pose_head
 STAGES = ((128, 4), (256, 6), (512, 16), (2048, 1))  # width and number of blocks after the stem
 
 
+class _ConvBN(nn.Sequential):
+    """A convolution without bias, and batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+
 class RepVGGBlock(nn.Module):
     """ReLU of a sum of branches: 3x3 and 1x1 convolution and, where shapes allow, the input; each with batch norm."""
 
@@ -25,8 +34,8 @@ class RepVGGBlock(nn.Module):
         super().__init__()
         self.inputs, self.stride, self.groups = inputs, stride, groups
         self.rbr_identity = nn.BatchNorm2d(inputs) if inputs == outputs and stride == 1 else None
-        self.rbr_dense = _conv_bn(inputs, outputs, 3, stride, groups)
-        self.rbr_1x1 = _conv_bn(inputs, outputs, 1, stride, groups)
+        self.rbr_dense = _ConvBN(inputs, outputs, 3, stride, groups)
+        self.rbr_1x1 = _ConvBN(inputs, outputs, 1, stride, groups)
         self.merged: nn.Conv2d | None = None
 
     def forward(self, feature: Tensor) -> Tensor:
@@ -41,7 +50,6 @@ class RepVGGBlock(nn.Module):
     def reparameterize(self) -> None:
         """Replaces the branches by the one convolution that equals their sum in eval mode."""
         dense = self.rbr_dense.conv
-        merged = nn.Conv2d(self.inputs, dense.out_channels, 3, self.stride, 1, groups=self.groups).to(dense.weight)
         weight, bias = _fused(dense.weight, self.rbr_dense.bn)
         branches = [_fused(self.rbr_1x1.conv.weight, self.rbr_1x1.bn)]
         if self.rbr_identity is not None:
@@ -49,14 +57,19 @@ class RepVGGBlock(nn.Module):
             branches.append(_fused(identity, self.rbr_identity))
         for pointwise, shift in branches:
             weight, bias = weight + F.pad(pointwise, (1, 1, 1, 1)), bias + shift
-        merged.weight.copy_(weight)
-        merged.bias.copy_(bias)
+        merged = nn.Conv2d(self.inputs, dense.out_channels, 3, self.stride, 1, groups=self.groups).to(weight)
+        merged.load_state_dict({"weight": weight, "bias": bias})
         self.merged = merged
-        self.rbr_dense = self.rbr_1x1 = self.rbr_identity = None
+        del self.rbr_dense, self.rbr_1x1, self.rbr_identity
 
 
 class RepVGG(nn.Module):
     """RepVGG-B1g2 with the pose head; every second block has two groups."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self):
         super().__init__()
@@ -99,13 +112,8 @@ def reparametrize(network: nn.Module) -> nn.Module:
     return reparameterize_model(copy.deepcopy(network).eval(), inplace=True)
 
 
-def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
-    branch = nn.Sequential()
-    branch.add_module("conv", nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False))
-    branch.add_module("bn", nn.BatchNorm2d(outputs))
-    return branch
-
-
 def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution that equals a convolution without bias and the batch norm after it."""
-    return fuse_conv_bn_weights(weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None, "a norm in eval mode has statistics"
+    return fuse_conv_bn_weights(weight, None, mean, variance, norm.eps, norm.weight, norm.bias)

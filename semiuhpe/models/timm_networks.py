@@ -30,7 +30,7 @@ def effinet(pretrained: bool) -> nn.Module:
 def tinyvit(pretrained: bool) -> nn.Module:
     """TinyViT-21M (Wu et al., ECCV 2022), with its weights of ImageNet-1k alone."""
     network = timm_model("tinyvit", "tiny_vit_21m_224.in1k", pretrained)
-    network.head.fc = pose_head(576, (128, 64))
+    network.get_submodule("head").fc = pose_head(576, (128, 64))
     _rename_keys(network, {key: _released_tinyvit_key(key) for key in network.state_dict()})
     return network
 
@@ -42,7 +42,8 @@ class TimmNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = backbone
-        self.head = pose_head(getattr(backbone, "head_hidden_size", backbone.num_features), (512, 128))
+        width = getattr(backbone, "head_hidden_size" if hasattr(backbone, "head_hidden_size") else "num_features")
+        self.head = pose_head(width, (512, 128))
 
     def forward(self, image: Tensor) -> Tensor:
         self.spec.check_image_size(image.shape[-1])
@@ -89,8 +90,10 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
     """
     if pretrained:
         config = timm.models.get_pretrained_cfg(model)
+        if config is None or not (config.hf_hub_id or config.url):
+            raise ConfigError(f"--network {network}: timm has no weights for it; pass --pretrained false")
         hub = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
-        source = hub if config.hf_hub_id else config.url
+        source = hub if config.hf_hub_id else str(config.url)
         place = WEIGHTS / f"{config.architecture}.{config.tag}{source[source.rindex('.') :]}"
         if place.is_file():
             options["pretrained_cfg_overlay"] = {"file": str(place)}
@@ -107,8 +110,8 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
 def _forget_attention_biases(network: nn.Module, _: Any, __: Any) -> None:
     """Some models keep attention biases from call to call in eval mode: a teacher's would never follow its weights."""
     for module in network.modules():
-        if getattr(module, "attention_bias_cache", None):
-            module.attention_bias_cache = {}
+        if cache := getattr(module, "attention_bias_cache", None):
+            cache.clear()
 
 
 def _released_tinyvit_key(key: str) -> str:

@@ -39,9 +39,9 @@ def _clean_texture(index: int) -> np.ndarray:
         centre, extent = rng.uniform(0, TEXTURE_SIZE, 2), rng.uniform(12, 60, 2)
         corners = cv2.boxPoints((tuple(centre), tuple(extent), float(rng.choice((0, 0, rng.uniform(0, 90))))))
         cv2.fillConvexPoly(image, corners.astype(np.int32), _colour(rng), cv2.LINE_AA)
-    image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(1.5, 6.5)))
-    image += 0.16 * (_noise(rng, 6) - 0.5) + 0.07 * (_noise(rng, 24) - 0.5)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(1.5, 6.5)))
+    noisy = blurred + (0.16 * (_noise(rng, 6) - 0.5) + 0.07 * (_noise(rng, 24) - 0.5))
+    return (np.clip(noisy, 0, 1) * 255).astype(np.uint8)
 
 
 def _write(image: np.ndarray, x: int, y: int, reach: int, colour: tuple, rng: np.random.Generator) -> None:
@@ -111,7 +111,7 @@ def _draw_clutter(image: np.ndarray, rng: np.random.Generator, n: int) -> None:
 def _wild_texture(index: int) -> np.ndarray:
     rng = np.random.default_rng((7500, index))
     roughness = rng.uniform(0.35, 0.75)
-    image = np.full((TEXTURE_SIZE, TEXTURE_SIZE, 3), 0.5, np.float32)
+    image: np.ndarray = np.full((TEXTURE_SIZE, TEXTURE_SIZE, 3), 0.5, np.float32)
     image[:] = _colour(rng)
     for octave, cells in enumerate((3, 6, 12, 24, 48, 96)):
         image += roughness ** (octave + 1) * rng.uniform(0.3, 1.3) * (_noise(rng, cells) - 0.5)

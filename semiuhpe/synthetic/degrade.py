@@ -10,7 +10,9 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Through JPEG and back."""
     # The channel order only decides which colours are kept finer; swapping it twice would cost more than it shows.
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None, "OpenCV reads what it has just written"
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def motion_blur(image: np.ndarray, length: float, angle: float) -> np.ndarray:

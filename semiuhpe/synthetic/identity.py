@@ -85,9 +85,9 @@ def _skin_tone(rng: np.random.Generator) -> np.ndarray:
 
 def _hair_colour(rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
     """Any colour on light skin; on darker skin mostly the dark ones, and grey."""
-    kind = rng.choice(len(HAIR_COLOURS), p=HAIR_FREQUENCY)
+    kind = int(rng.choice(len(HAIR_COLOURS), p=HAIR_FREQUENCY))
     if skin.mean() < DARK_SKIN and kind not in GREYS and rng.random() < 0.85:
-        kind = rng.integers(3)
+        kind = int(rng.integers(3))
     colour = HAIR_COLOURS[kind]
     if rng.random() < 0.03:
         colour = DYES[rng.integers(len(DYES))]

@@ -28,10 +28,10 @@ def _ellipsoid(p: np.ndarray, centre: tuple, radii: tuple) -> np.ndarray:
 
 def _capsule(p: np.ndarray, a: tuple, b: tuple, ra: float, rb: float) -> np.ndarray:
     """Signed distance to a segment whose radius goes from ``ra`` at ``a`` to ``rb`` at ``b``."""
-    a = np.asarray(a, np.float32)
-    ab = np.asarray(b, np.float32) - a
-    h = np.clip((p - a) @ ab / (ab @ ab), 0.0, 1.0)
-    return np.linalg.norm(p - a - h[..., None] * ab, axis=-1) - (ra + (rb - ra) * h)
+    start = np.asarray(a, np.float32)
+    ab = np.asarray(b, np.float32) - start
+    h = np.clip((p - start) @ ab / (ab @ ab), 0.0, 1.0)
+    return np.linalg.norm(p - start - h[..., None] * ab, axis=-1) - (ra + (rb - ra) * h)
 
 
 def _union(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:

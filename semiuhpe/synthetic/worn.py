@@ -105,9 +105,9 @@ def put_on_mask(head: Mesh, rng: np.random.Generator, coefficients: np.ndarray) 
     v += outwards * (inside * (lift + pleats))[:, None]
     palette = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.06, 0.06, 0.07), (0.5, 0.75, 0.7))
     colour = palette[rng.integers(len(palette))] if rng.random() < 0.8 else rng.uniform(0.1, 0.9, 3)
-    colour = np.asarray(colour, np.float32) ** 2
-    head.albedo[skin] += inside[:, None] * (colour - head.albedo[skin])
-    return _mask_straps().on(coefficients, np.maximum(colour, 0.02))
+    linear = np.asarray(colour, np.float32) ** 2
+    head.albedo[skin] += inside[:, None] * (linear - head.albedo[skin])
+    return _mask_straps().on(coefficients, np.maximum(linear, 0.02))
 
 
 # ---- things on the head ----

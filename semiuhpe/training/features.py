@@ -43,4 +43,4 @@ def save_features(
         hook.remove()
     arrays = {"feature": torch.cat(features), "rotation": torch.cat(rotations), "entropy": torch.cat(entropies)}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})
+        np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})  # type: ignore[arg-type]  # none is named allow_pickle

@@ -36,7 +36,7 @@ class NonFiniteGuard:
     def after_backward(self, loss: Tensor) -> None:
         """Decides about this step; to be called between the backward pass and the optimizer's step."""
         bad = self.process.maximum((~torch.isfinite(loss)).float())
-        self.optimizer.found_inf = bad
+        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # which fused optimizers look for
         for buffer, before in zip(self._buffers, self._before, strict=True):
             buffer.copy_(torch.where(bad > 0, before, buffer))
         self._in_a_row = (self._in_a_row + bad) * bad

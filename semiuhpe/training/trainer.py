@@ -213,7 +213,7 @@ class Trainer:
         networks = {"student": self.student}
         if phase.learner.teacher is not self.student:
             networks["teacher"] = phase.learner.teacher
-        metrics = {}
+        metrics: dict[str, float] = {}
         for role, network in networks.items():
             try:
                 summary = phase.learner.validate(network)

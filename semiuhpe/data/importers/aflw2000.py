@@ -29,7 +29,7 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
 
 
 def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
-    path = picture.image.with_suffix(".mat")
+    path = picture.file.with_suffix(".mat")
     mat = read_mat(path)
     euler = pose_para_euler(mat, path)
     if (np.abs(euler) > LIMIT_DEG).any():

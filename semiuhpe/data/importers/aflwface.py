@@ -62,7 +62,7 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
 def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
     faces: Faces = picture.labels
     for row, landmarks in zip(faces.rows, faces.landmarks, strict=True):
-        name = f"{picture.image.stem}_{row}"
+        name = f"{picture.file.stem}_{row}"
         if faces.left_out:
             yield Dropped(name, "its picture is in AFLW2000")
         elif np.isinf(landmarks).any():

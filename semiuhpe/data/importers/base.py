@@ -34,6 +34,13 @@ class Picture:
     labels: Any = None
     upright: bool = False
 
+    @property
+    def file(self) -> Path:
+        """Its file, in a dataset of one file a picture; DataError if it is packed with others."""
+        if not isinstance(self.image, Path):
+            raise DataError(f"{self.name}: has no file of its own")
+        return self.image
+
 
 @dataclass(frozen=True)
 class RawHead:
@@ -79,12 +86,23 @@ class Importer(TypingProtocol):
         COUNTS: heads of a complete copy, by split, where they are known.
     """
 
-    NAME: str
-    PROTOCOL: Protocol
-    SPLITS: tuple[str, ...]
-    FULL_RANGE: bool
-    MIN_SIZE: float
-    COUNTS: Mapping[str, int]
+    @property
+    def NAME(self) -> str: ...
+
+    @property
+    def PROTOCOL(self) -> Protocol: ...
+
+    @property
+    def SPLITS(self) -> tuple[str, ...]: ...
+
+    @property
+    def FULL_RANGE(self) -> bool: ...
+
+    @property
+    def MIN_SIZE(self) -> float: ...
+
+    @property
+    def COUNTS(self) -> Mapping[str, int]: ...
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
         """All pictures in a fixed order. Raises DataError if the source is not that dataset."""

@@ -66,7 +66,7 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
 
 
 def heads(picture: Picture) -> Iterator[RawHead]:
-    path = picture.image.with_name(picture.image.name.removesuffix(IMAGE) + POSE)
+    path = picture.file.with_name(picture.file.name.removesuffix(IMAGE) + POSE)
     rows = _rows(path)
     if [len(row) for row in rows] != [3] * 4:
         raise DataError(f"{path}: is not a 3x3 rotation and a position")

@@ -32,7 +32,7 @@ class BoxLabel(NamedTuple):
     broken: bool = False
 
 
-Place = Callable[[RawHead, int, int], RawHead | Dropped]
+Place = Callable[[np.ndarray, int, int], np.ndarray | str]
 
 
 def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dropped]:
@@ -40,23 +40,26 @@ def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dr
 
     Args:
         picture: with :class:`BoxLabel` as labels.
-        place: given a head and the picture's width and height, the head to keep, or why not. Only pictures with a
-            head are opened for their size; heads on one that can't be opened are broken.
+        place: given a head's box and the picture's width and height, the box to keep in pixels, or why to leave the
+            head out. Only pictures with a head are opened for their size; heads on one that can't be opened are broken.
     """
+    size, fault = None, ""
+    if place is not None and any(label.box for label in picture.labels):
+        try:
+            size = picture_size(picture.file)
+        except DataError as error:
+            fault = str(error)
     heads: list[RawHead | Dropped] = []
     for number, label in enumerate(picture.labels):
-        name = f"{picture.name}_{number}"
-        if label.box:
-            heads.append(RawHead(name, box=np.array(label.box)))
-        else:
+        name, box = f"{picture.name}_{number}", np.array(label.box)
+        if not label.box:
             heads.append(Dropped(name, label.reason, label.broken))
-    if place is None or not any(isinstance(head, RawHead) for head in heads):
-        return heads
-    try:
-        width, height = picture_size(picture.image)
-    except DataError as error:
-        return [Dropped(head.name, str(error), broken=True) if isinstance(head, RawHead) else head for head in heads]
-    return [place(head, width, height) if isinstance(head, RawHead) else head for head in heads]
+        elif fault:
+            heads.append(Dropped(name, fault, broken=True))
+        else:
+            placed = place(box, *size) if place and size else box
+            heads.append(Dropped(name, placed) if isinstance(placed, str) else RawHead(name, box=placed))
+    return heads
 
 
 def picture_size(path: Path) -> tuple[int, int]:

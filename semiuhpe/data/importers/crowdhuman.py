@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, label_lines, numbers, require_folder
@@ -49,20 +51,20 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
             f"--source {source}: has neither the folder {BFJDET} nor annotation_val.odgt and annotation_train.odgt; it "
             f"should be the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}, or with those files and Images"
         )
-    images = require_folder(source, "Images", "the folder of CrowdHuman with annotation_{val,train}.odgt and Images")
-    return [picture for part, path in files.items() for picture in _odgt_pictures(path, images, part)]
+    folder = require_folder(source, "Images", "the folder of CrowdHuman with annotation_{val,train}.odgt and Images")
+    return [picture for part, path in files.items() for picture in _odgt_pictures(path, folder, part)]
 
 
 def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
     return box_heads(picture, _inside)
 
 
-def _inside(head: RawHead, width: int, height: int) -> RawHead | Dropped:
-    x, y, w, h = head.box
+def _inside(box: np.ndarray, width: int, height: int) -> np.ndarray | str:
+    x, y, w, h = box
     if min(w, h) < MIN_SIZE:  # is counted as such, wherever it lies
-        return head
+        return box
     outside = x + w <= 0 or y + h <= 0 or x >= width or y >= height
-    return Dropped(head.name, OUTSIDE) if outside else head
+    return OUTSIDE if outside else box
 
 
 def _bfjdet_label(annotation: dict) -> BoxLabel:

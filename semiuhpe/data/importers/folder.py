@@ -136,10 +136,12 @@ def _line(number: int, row: Row, groups: tuple[tuple[str, ...], ...]) -> tuple[s
     if others or missing:
         what = f"has no {', '.join(missing)}" if missing else f"has {', '.join(others)}"
         return image, Line(number, groups, fault=f"{what}, unlike the first row")
+    values: tuple[float, ...] = ()
     for column in columns:
-        if numbers([row[column]], 1) is None:
+        value = numbers([row[column]], 1)
+        if value is None:
             return image, Line(number, groups, fault=f"{column} is {row[column]!r}, not a finite number")
-    values = numbers([row[column] for column in columns], len(columns))
+        values += value
     if BOX in groups and min(values[2:4]) <= 0:
         return image, Line(number, groups, fault=f"w and h are {values[2]:g} and {values[3]:g}; they must be positive")
     return image, Line(number, groups, values)

@@ -11,7 +11,6 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +58,11 @@ def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
     return box_heads(picture, _in_pixels)
 
 
-def _in_pixels(head: RawHead, width: int, height: int) -> RawHead:
+def _in_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
     scale, last = np.array([width, height]), np.array([width - 1, height - 1])
-    low = np.maximum(head.box[:2] * scale, 0)
-    high = np.minimum(head.box[2:] * scale, last)
-    return replace(head, box=np.concatenate([low, high - low]))
+    low = np.maximum(corners[:2] * scale, 0)
+    high = np.minimum(corners[2:] * scale, last)
+    return np.concatenate([low, high - low])
 
 
 def _part_pictures(folder: Path) -> list[Picture]:

@@ -30,10 +30,9 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
     folders = [source / (name + suffix) for name in FOLDERS for suffix in ("", "_Flip")]
     if not any(folder.is_dir() for folder in folders):
         raise DataError(f"--source {source}: has none of the folders {', '.join(FOLDERS)}; it should be 300W_LP itself")
-    landmarks = source / "landmarks"
-    if not landmarks.is_dir():
+    landmarks = source / "landmarks" if (source / "landmarks").is_dir() else None
+    if landmarks is None:
         logger.warning("%s has no landmarks folder: pt2d of the .mat files is used for cropping instead.", source)
-        landmarks = None
     return [
         Picture(f"{folder.name}/{image.stem}", image, landmarks)
         for folder in folders
@@ -42,7 +41,7 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
 
 
 def heads(picture: Picture) -> Iterator[RawHead]:
-    path = picture.image.with_suffix(".mat")
+    path = picture.file.with_suffix(".mat")
     mat = read_mat(path)
     euler, notes = limit_front(pose_para_euler(mat, path))
     landmarks = _landmarks(picture) if picture.labels else mat_array(mat, "pt2d", path).T
@@ -50,9 +49,9 @@ def heads(picture: Picture) -> Iterator[RawHead]:
 
 
 def _landmarks(picture: Picture) -> np.ndarray:
-    folder = picture.image.parent.name
-    path = picture.labels / folder.removesuffix("_Flip") / f"{picture.image.stem}_pts.mat"
+    folder = picture.file.parent.name
+    path = picture.labels / folder.removesuffix("_Flip") / f"{picture.file.stem}_pts.mat"
     points = mat_array(read_mat(path), "pts_2d", path).copy()
     if folder.endswith("_Flip"):
-        points[:, 0] = picture_size(picture.image)[0] - points[:, 0]
+        points[:, 0] = picture_size(picture.file)[0] - points[:, 0]
     return points

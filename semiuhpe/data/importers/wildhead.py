@@ -38,16 +38,16 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
         for name in present or [""]
         for image in (source / name).glob("*.jpg")
     ]
-    if not any(BOX.fullmatch(picture.image.stem) for picture in images):
+    if not any(BOX.fullmatch(picture.file.stem) for picture in images):
         raise DataError(
             f"--source {source}: has no picture named {PATTERN}, neither in {', '.join(FOLDERS)} nor in itself; it "
             "should be the folder of WildHead"
         )
-    return sorted(images, key=lambda picture: (picture.image.name, picture.name))
+    return sorted(images, key=lambda picture: (picture.file.name, picture.name))
 
 
 def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
-    match = BOX.fullmatch(picture.image.stem)
+    match = BOX.fullmatch(picture.file.stem)
     if match:
         yield RawHead(picture.name, box=np.array(match.groups(), dtype=np.float64))
     else:

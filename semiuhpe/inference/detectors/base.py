@@ -3,7 +3,7 @@
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +55,8 @@ class Detections:
 
     def select(self, keep: np.ndarray) -> "Detections":
         """Some of the heads, by (N,) bool or by their numbers, with all that is known of them."""
-        columns = (getattr(self, field.name) for field in fields(self))
-        return Detections(*(None if column is None else column[keep] for column in columns))
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: column[keep] for name, column in columns.items() if column is not None})
 
 
 class Detector(ABC):

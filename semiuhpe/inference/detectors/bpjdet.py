@@ -54,7 +54,7 @@ class BodyHeadDetector(Detector):
 
     @torch.inference_mode()
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
-        boxes = [fit_size(*image.shape[:2], IMAGE_SIZE, self.network.stride) for image in images]
+        boxes = [fit_size(image.shape[0], image.shape[1], IMAGE_SIZE, self.network.stride) for image in images]
         found: dict[int, Detections] = {}
         for indices in same_shape(boxes, BATCH):
             inputs = torch.from_numpy(np.stack([boxes[i].place(images[i]) for i in indices]))

@@ -43,8 +43,8 @@ class OneStageDetector(Detector):
 
     @torch.no_grad()
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
-        boxes = [fit_size(*image.shape[:2], self.size, STRIDES[-1]) for image in images]
-        results: list[Detections | None] = [None] * len(images)
+        boxes = [fit_size(image.shape[0], image.shape[1], self.size, STRIDES[-1]) for image in images]
+        results: dict[int, Detections] = {}
         for group in same_shape(boxes, AT_ONCE):
             placed = np.stack([boxes[i].place(images[i]) for i in group])
             inputs = torch.from_numpy(placed).to(self.device).permute(0, 3, 1, 2).float() / 255
@@ -59,7 +59,7 @@ class OneStageDetector(Detector):
             sureness = entropy_and_confidence(DISTRIBUTIONS[self.distribution](found.parameter))
             for row, i in enumerate(group):
                 results[i] = _detections(found, sureness, row, boxes[i])
-        return results
+        return [results[i] for i in range(len(images))]
 
 
 def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, letterbox: Letterbox) -> Detections:

@@ -94,7 +94,7 @@ class OnnxDetector(Detector):
     def __init__(self, session: Any, metadata: Metadata, wanted: str, min_score: float, path: Path) -> None:
         self.session, self.metadata, self.min_score, self.path = session, metadata, min_score, path
         self.input = _the_input(session, path)
-        self.dtype = np.float16 if "16" in self.input.type else np.float32
+        self.dtype: type[np.floating] = np.float16 if "16" in self.input.type else np.float32
         sides = self.input.shape[2:]
         self.sides = tuple(sides) if all(isinstance(side, int) for side in sides) else None
         height, width = self.sides or (metadata.image_size, metadata.image_size)
@@ -119,7 +119,7 @@ class OnnxDetector(Detector):
 
     def _run(self, inputs: np.ndarray) -> Tensor:
         """The network's (B, ..., ...) output for (B, H, W, 3) uint8."""
-        normalised = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / self.dtype(255)
+        normalised = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / 255
         try:
             output = self.session.run(None, {self.input.name: normalised})[0]
         except Exception as error:  # onnxruntime has no common base of its errors
@@ -225,16 +225,17 @@ def read_metadata(entries: dict[str, str], path: Path) -> Metadata:
 
 def _the_input(session: Any, path: Path) -> Any:
     inputs = session.get_inputs()
-    first = inputs[0] if len(inputs) == 1 else None
-    floating = first is not None and first.type in ("tensor(float)", "tensor(float16)")
-    if not floating or len(first.shape) != 4 or (isinstance(first.shape[1], int) and first.shape[1] != 3):
+    shape: Sequence[Any] = ()
+    if len(inputs) == 1 and inputs[0].type in ("tensor(float)", "tensor(float16)"):
+        shape = inputs[0].shape
+    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
         found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "none"
         raise CheckpointError(f"{path}: its inputs are {found}; a YOLO has one, float (B, 3, H, W)")
-    if isinstance(first.shape[0], int) and first.shape[0] != 1:
+    if isinstance(shape[0], int) and shape[0] != 1:
         raise CheckpointError(
-            f"{path}: was exported for batches of {first.shape[0]}; export it for one image or a dynamic batch"
+            f"{path}: was exported for batches of {shape[0]}; export it for one image or a dynamic batch"
         )
-    return first
+    return inputs[0]
 
 
 def _first_line(error: Exception) -> str:
@@ -250,7 +251,7 @@ def _open(path: Path, device: torch.device) -> Any:
             f"--detector onnx:{path}: onnxruntime is not installed; install it with pip install 'semiuhpe[onnx]' or "
             "pip install onnxruntime (onnxruntime-gpu for CUDA)"
         ) from error
-    providers = ["CPUExecutionProvider"]
+    providers: list[str | tuple[str, dict[str, int]]] = ["CPUExecutionProvider"]
     if device.type == "cuda":
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))

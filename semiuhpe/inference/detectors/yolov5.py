@@ -113,6 +113,8 @@ class Detect(nn.Module):
     corner and scaled by the box's anchor: it reaches two anchors far.
     """
 
+    anchors: Tensor
+
     def __init__(self, inputs: Sequence[int], strides: Sequence[int], anchors: int, classes: int, offsets: int) -> None:
         super().__init__()
         self.classes, self.outputs, self.strides = classes, 5 + classes + offsets, tuple(strides)
@@ -152,9 +154,10 @@ class YOLOv5(nn.Module):
         builder = _Builder(architecture, classes, offsets)
         layers = [*architecture["backbone"], *architecture["head"]]
         self.model = nn.ModuleList(builder.layer(*layer) for layer in layers)
-        if [isinstance(layer, Detect) for layer in self.model].index(True) != len(self.model) - 1:
+        *others, last = self.model
+        if not isinstance(last, Detect) or any(isinstance(layer, Detect) for layer in others):
             raise ValueError("Detect is not its last layer")
-        self.stride = max(self.model[-1].strides)
+        self.stride = max(last.strides)
         self._inputs = builder.inputs
         self._last_use = {i: index for index, inputs in enumerate(builder.inputs) for i in inputs}
 

@@ -3,6 +3,8 @@
 Its boxes are faces, without the hair and the back of the head, and are cropped as such. It sees no head from behind.
 """
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,12 @@ MAX_SIDE = 1280
 """Larger images are shrunk: YuNet was trained on faces of about 10 to 300 px."""
 MIN_SCORE, MAX_IOU, CANDIDATES = 0.9, 0.3, 5000
 """OpenCV's own defaults."""
+
+
+_TRIAL = """
+import sys, cv2, numpy
+cv2.FaceDetectorYN.create(sys.argv[1], "", (64, 64)).detect(numpy.zeros((64, 64, 3), numpy.uint8))
+"""
 
 
 class FaceDetector(Detector):
@@ -47,9 +55,17 @@ class FaceDetector(Detector):
         return Detections(boxes, faces[inside, 14].clip(0, 1))
 
 
+def _survive(path: Path) -> None:
+    """Raises CheckpointError if OpenCV crashes on a file, which can't be caught; so another process tries it first."""
+    command = [sys.executable, "-c", _TRIAL, str(path)]
+    if subprocess.run(command, capture_output=True).returncode < 0:
+        raise CheckpointError(f"{path}: OpenCV {cv2.__version__} crashes on it, so it is damaged; get it again")
+
+
 @register_detector("yunet", "yunet:FILE.onnx")
 def _build(options: Options) -> Detector:
     path = require_file(Path(options.argument), "yunet")
+    _survive(path)
     min_score = MIN_SCORE if options.min_score is None else options.min_score
     try:
         detector = FaceDetector(cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, MAX_IOU, CANDIDATES))
