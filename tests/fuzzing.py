@@ -147,7 +147,7 @@ def forged_arrays(packed, changes):
 def as_bytes(content):
     if isinstance(content, bytes):
         return content
-    return content.encode() if isinstance(content, str) else json.dumps(content).encode()
+    return content.encode("utf-8", "surrogatepass") if isinstance(content, str) else json.dumps(content).encode()
 
 
 def npz(**entries):
