@@ -16,8 +16,9 @@ from collections import Counter
 from pathlib import Path
 
 RATE = 50
+STARTING = "starting Python, importing libraries"
 PARTS = {
-    "importing libraries": ("importlib._bootstrap",),
+    STARTING: ("importlib._bootstrap",),
     "rendering": ("semiuhpe/synthetic/", "sim3dr/"),
     "views: crops, colours, cutout, cutmix": ("semiuhpe/augment/", "semiuhpe/methods/unlabelled"),
     "losses and distributions": ("semiuhpe/distributions/",),
@@ -72,6 +73,11 @@ def parts_of(seen: Counter[str]) -> Counter[str]:
     """Samples by part of the work."""
     samples: Counter[str] = Counter()
     for stack, count in seen.items():
+        if "Condition.wait (threading.py" in stack.rpartition(";")[2]:
+            continue
+        if ";" not in stack:  # no Python frame yet, or no longer
+            samples[STARTING] += count
+            continue
         owners = (part for part, places in PARTS.items() if any(place in stack for place in places))
         samples[next(owners, OTHER)] += count
     return samples

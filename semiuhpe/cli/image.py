@@ -24,6 +24,7 @@ from semiuhpe.distributed import Process, start_process
 from semiuhpe.errors import DataError
 from semiuhpe.files import write_whole
 from semiuhpe.inference.detectors import Detector, Source
+from semiuhpe.inference.draw import PNG_LEVEL
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
 from semiuhpe.inference.overlay import AXES, NONE, draw_heads, head_in_crop
 from semiuhpe.inference.pictures import MAX_PIXELS, Picture, count_pixels, find_pictures, read_picture
@@ -190,7 +191,8 @@ class Job:
         drawing = draw_heads(posed.picture.image, boxes, poses.rotations, self.draw, labels=labels, mesh=self.mesh)
         path = drawing_path(self.drawn, posed.name)
         encoded = io.BytesIO()
-        Image.fromarray(drawing).save(encoded, Image.registered_extensions()[path.suffix.lower()], quality=_QUALITY)
+        kind = Image.registered_extensions()[path.suffix.lower()]
+        Image.fromarray(drawing).save(encoded, kind, quality=_QUALITY, compress_level=PNG_LEVEL)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, encoded.getvalue())

@@ -11,6 +11,8 @@ from semiuhpe.errors import DataError
 
 AXIS_COLORS = ((220, 40, 40), (40, 170, 60), (40, 90, 240))
 """RGB of the head's left, down and front vector."""
+PNG_LEVEL = 3
+"""Effort of compression: a third of the time of Pillow's usual 6, for files a tenth larger."""
 _WHITE = (255, 255, 255)
 _SHIFT = 4  # OpenCV draws at 1/16 px
 
@@ -173,7 +175,7 @@ def save_picture(path: Path, image: np.ndarray) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
+        Image.fromarray(image).save(path, compress_level=PNG_LEVEL)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: can't be written ({error})") from error
 
