@@ -93,6 +93,15 @@ def test_turned_pictures_and_their_rotation_agree(angle):
         torch.testing.assert_close(place(turned, channel), rotation @ place(plain, channel), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("stored", "size"), [(320, 64), (64, 32), (96, 32)])
+def test_a_much_smaller_view_averages_all_stored_pixels(stored, size):
+    noise = np.random.default_rng(0).integers(0, 256, (stored, stored, 3), dtype=np.uint8)
+    whole = torch.tensor([[[stored / size, 0.0, 0.0], [0.0, stored / size, 0.0]]])
+    view = views.resample(torch.from_numpy(noise).permute(2, 0, 1)[None], whole, size)
+    expected = cv2.resize(noise.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) / 255
+    np.testing.assert_allclose(view[0].permute(1, 2, 0), expected, atol=1e-4)
+
+
 def test_strong_view_reports_its_turn(monkeypatch):
     for name in ("WEAK_SCALE", "STRONG_SCALE"):
         monkeypatch.setattr(views, name, (1.0, 1.0))

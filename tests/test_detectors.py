@@ -43,7 +43,7 @@ def test_letterbox_is_of_whole_strides_and_keeps_the_aspect_ratio():
     box = fit_size(720, 1280, 1536, 64)
     assert (box.height, box.width) == (896, 1536)  # 864 px high, 16 px of grey above and below
     assert (box.inner_height, box.top, box.left) == (864, 16, 0)
-    assert (box.place(black(720, 1280))[:16] == 114).all()
+    assert (box.place(black(720, 1280))[:16] == 114).all() and not box.place(black(720, 1280), padding=0).any()
 
 
 def test_boxes_are_limited_to_the_image():

@@ -241,8 +241,15 @@ def _picture(batch: HeadBatch, matrix: Tensor, size: int, blurred: tuple[Tensor,
 
 
 def resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
-    """(B, 3, size, size) float32 in [0, 1]: the stored pictures at the places that the matrices name."""
-    columns, rows = _sampling_places(matrix, size, image.shape[-1])
+    """(B, 3, size, size) float32 in [0, 1]: the stored pictures at the places that the matrices name.
+
+    Where a view can have only half as many pixels a side as the stored picture, or fewer, several places to a pixel are
+    looked at and averaged: bilinear interpolation at one place would leave most of the stored pixels out.
+    """
+    finer = max(image.shape[-1] // size, 1)
+    if finer > 1:
+        matrix = torch.cat([matrix[..., :2] / finer, matrix[..., 2:]], dim=-1)
+    columns, rows = _sampling_places(matrix, size * finer, image.shape[-1])
     view = torch.empty((len(image), 3, size, size), device=image.device)
     # On the CPU one head per thread at a time: its floats stay in the cache, where those of a batch don't.
     at_a_time = torch.get_num_threads() if image.device.type == "cpu" else len(image)
@@ -250,7 +257,7 @@ def resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
         part = slice(first, first + at_a_time)
         grid = torch.view_as_real(rows[part] + columns[part])
         sampled = F.grid_sample(image[part].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        torch.mul(sampled, 1 / 255, out=view[part])
+        torch.mul(F.avg_pool2d(sampled, finer) if finer > 1 else sampled, 1 / 255, out=view[part])
     return view
 
 

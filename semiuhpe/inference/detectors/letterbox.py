@@ -1,7 +1,7 @@
 """From images to the square-ish input of a YOLO and back.
 
-An image is scaled, keeping its aspect ratio, and padded with grey on both sides. Boxes of the network are
-(x centre, y centre, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
+An image is scaled, keeping its aspect ratio, and padded on both sides, with YOLO's grey if not said otherwise. Boxes of
+the network are (x centre, y centre, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,13 +39,13 @@ class Letterbox(NamedTuple):
     image_height: int
     image_width: int
 
-    def place(self, image: np.ndarray) -> np.ndarray:
-        """The (height, width, 3) input, uint8, of an image."""
+    def place(self, image: np.ndarray, padding: int = GREY) -> np.ndarray:
+        """The (height, width, 3) input, uint8, of an image, and the value of all channels beside it."""
         size = (self.inner_width, self.inner_height)
         if image.shape[1::-1] != size:
             shrinks = self.inner_width < self.image_width or self.inner_height < self.image_height
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        canvas = np.full((self.height, self.width, 3), GREY, dtype=np.uint8)
+        canvas = np.full((self.height, self.width, 3), padding, dtype=np.uint8)
         canvas[self.top : self.top + self.inner_height, self.left : self.left + self.inner_width] = image
         return canvas
 

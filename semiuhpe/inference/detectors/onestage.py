@@ -1,7 +1,7 @@
 """Heads and their rotations from one pass of a one-stage network: ``onestage:CKPT[:SIZE]``.
 
 ``CKPT`` is a checkpoint's file or a run's name. Pictures are scaled so that their longer side is ``SIZE`` px, that of
-the training if not given, and padded to whole strides.
+the training if not given, and padded with black to whole strides.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class OneStageDetector(Detector):
         boxes = [fit_size(image.shape[0], image.shape[1], self.size, STRIDES[-1]) for image in images]
         results: dict[int, Detections] = {}
         for group in same_shape(boxes, AT_ONCE):
-            placed = np.stack([boxes[i].place(images[i]) for i in group])
+            placed = np.stack([boxes[i].place(images[i], padding=0) for i in group])  # black as in training
             inputs = torch.from_numpy(placed).to(self.device).permute(0, 3, 1, 2).float() / 255
             anchors = anchor_boxes(*inputs.shape[2:], self.device)
             outputs = self.network(normalize(inputs).to(self.dtype))
