@@ -263,9 +263,9 @@ def test_meta_without_all_that_is_known(tmp_path):
 @pytest.mark.parametrize(("key", "value"), [("count", "5"), ("size", [16]), ("size", -1), ("loose", 1), ("source", 3)])
 def test_meta_of_another_kind(tmp_path, key, value):
     path = write(tmp_path / "a.lmdb")
-    meta = HeadStore(path).meta | {key: value}
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
-        transaction.put(b"__meta__", json.dumps(meta).encode())
+        meta = json.loads(transaction.get(b"__meta__"))
+        transaction.put(b"__meta__", json.dumps(meta | {key: value}).encode())
     with pytest.raises(StoreError, match=re.escape(f"its {key} is {value!r}")):
         HeadStore(path)
 

@@ -1,5 +1,6 @@
 """What an importer gives: the pictures of a raw dataset, and the heads on each with their labels."""
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import scipy.io
 
 from semiuhpe.data.crop import Protocol
+from semiuhpe.data.importers.matlab import check_elements
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json
 
@@ -116,7 +118,9 @@ def read_mat(path: Path) -> dict:
     if not path.is_file():
         raise DataError(f"{path}: is missing")
     try:
-        return scipy.io.loadmat(path)
+        data = path.read_bytes()
+        check_elements(data)
+        return scipy.io.loadmat(io.BytesIO(data))
     except Exception as error:  # scipy raises many types on broken files
         raise DataError(f"{path}: is not a readable .mat file ({error})") from error
 
