@@ -16,10 +16,11 @@ from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.compare import _row, compare
+from semiuhpe.evaluation.compare_page import write_comparison
 from semiuhpe.evaluation.protocols import Reader, evaluate_all
 from semiuhpe.evaluation.results import collect, read_results, write_results
 
-COUNT = 60
+COUNT = 180
 NOISE = torch.from_numpy(np.random.default_rng(3).gamma(2, 10, COUNT))
 EULER = euler_grid(COUNT)
 TRUTH = euler_to_matrix(EULER)
@@ -90,6 +91,24 @@ def test_groups_tell_where_the_difference_is(runs, tmp_path):
             assert row["difference"] == pytest.approx(0, abs=1e-3)
     for rows in groups.values():
         assert sum(row["count"] for row in rows) == COUNT
+
+
+def test_groups_of_few_heads_have_no_interval(runs, tmp_path):
+    """Two groups are far worse in B, but they are of nine and of two heads."""
+    results = [read_results(runs / f"exp/{name}/date/eval_heads.json") for name in "ab"]
+    for result in results:
+        result.heads["group_facing"] = np.repeat([0, 1, 2], [COUNT - 11, 9, 2])
+    results[1].heads["teacher_geodesic_deg"][-11:] += 50
+    found = compare(*results, "teacher")
+    many, nine, two = found["groups"]["facing"]
+    assert (many["count"], nine["count"], two["count"]) == (COUNT - 11, 9, 2)
+    low, high = many["interval"]
+    assert low <= many["difference"] <= high
+    assert nine["interval"] is two["interval"] is None and nine["better"] == two["better"] == ""
+    assert two["difference"] == pytest.approx(two["b"] - two["a"]) and two["difference"] > 40
+    write_comparison(tmp_path / "c.html", found, *results)
+    page = (tmp_path / "c.html").read_text()
+    assert "Groups of fewer than 10 heads are hollow and have no interval" in page and "nan" not in page
 
 
 def test_the_other_way_round_signs_change(runs, tmp_path):

@@ -160,6 +160,14 @@ def test_reproduction_has_the_command_of_each_cell():
     assert checked == len(cells) + 3 * 3 + 1
 
 
+def test_reproduction_evaluates_as_the_tables_say():
+    """The evaluations are those of the cells that wait for a run, with their comments."""
+    text = (ROOT / "docs" / "reproduction.md").read_text()
+    waiting = [command for table in paper_tables.paper_tables([]) for command in table.commands()]
+    evaluations = {command.split(" && ")[1] for command in waiting}
+    assert len(evaluations) == 3 and all(f"\n{evaluation}\n" in text for evaluation in evaluations)
+
+
 def test_versions_agree():
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
     assert f"## {__version__}\n" in (ROOT / "CHANGELOG.md").read_text()

@@ -219,7 +219,7 @@ def test_report_opens_in_a_browser(case, tmp_path):
     )
     assert "CONSOLE" not in result.stderr
     title = re.search(r"<title>(.*?)</title>", result.stdout)[1].split(" ", 7)
-    assert title[:7] == ["0", "54", "0", "7", "0", "false", "0"], "images, plots, errors, too wide, requests"
+    assert title[:7] == ["0", "48", "0", "7", "0", "false", "0"], "images, plots, errors, too wide, requests"
     assert title[7] == ("rgb(230, 233, 236)" if dark else "rgb(29, 35, 41)")
 
 

@@ -53,8 +53,9 @@ def test_aflwface(tmp_path):
     summary = prepare(aflwface, source, out, "train", workers=0)
     store = HeadStore(out)
     assert summary.lines() == [
-        "3 heads kept; a complete copy gives 22246", "1 left out: its picture is in AFLW2000"
-    ]  # fmt: skip
+        "3 heads kept, without labels; a complete copy gives 22246",
+        "1 left out: its picture is in AFLW2000",
+    ]
     assert store.names.tolist() == ["image00007_0", "image00007_3", "image00001_2"]
     assert store.rotation is None and store.euler_deg is None
     assert store.meta["protocol"] == "landmarks" and store.meta["loose"]

@@ -70,6 +70,23 @@ def test_folder_of_pictures(tmp_path, split):
     assert store.rotation is None and store.meta["full_range"] and store.meta["loose"] == (split == "train")
 
 
+def test_a_table_in_the_folder_is_not_read_and_that_is_said(tmp_path, caplog):
+    raw = tmp_path / "raw"
+    draw(raw / "a.png")
+    (raw / "heads.csv").write_text("image,pitch,yaw,roll\na.png,0,0,0\n")
+    summary, store = imported(raw, tmp_path)
+    assert store.rotation is None and summary.lines() == ["1 heads kept, without labels"]
+    assert f"{raw / 'heads.csv'} is not read" in caplog.text and f"pass --source {raw / 'heads.csv'}" in caplog.text
+    caplog.clear()
+    (raw / "z").mkdir()
+    (raw / "z" / "more.jsonl").write_text("{}\n")
+    imported(raw, tmp_path, "val")
+    assert f"{raw / 'heads.csv'} and 1 more table are not read" in caplog.text
+    (raw / "a.png").unlink()
+    with pytest.raises(DataError, match=r"has no pictures.*to read the table in it, pass --source .*heads\.csv"):
+        imported(raw, tmp_path, "train")
+
+
 def test_csv_with_boxes_and_angles(tmp_path, caplog):
     draw(tmp_path / "bilder/ä.png")
     draw(tmp_path / "b.png", box=(60, 70, 40, 40))

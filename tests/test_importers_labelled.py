@@ -151,7 +151,7 @@ def test_biwi(tmp_path, source):
     out = tmp_path / "a.lmdb"
     summary = prepare(biwi, tmp_path / source, out, "test", workers=0)
     store = HeadStore(out)
-    assert summary.lines() == ["3 heads kept; a complete copy gives 15678"]
+    assert summary.lines() == ["3 heads kept, with labels; a complete copy gives 15678"]
     assert store.names.tolist() == ["02/frame_00500", "12/frame_00003", "12/frame_00004"]
     np.testing.assert_allclose(store.rotation[0], np.diag([1, -1, -1]), atol=1e-7)  # looks into the camera
     for i, rotation in enumerate((np.eye(3), *rotations)):
@@ -232,7 +232,7 @@ def test_dad3dheads(tmp_path, source):
     out = tmp_path / "a.lmdb"
     summary = prepare(dad3dheads, tmp_path / source, out, "val", workers=0)
     store = HeadStore(out)
-    assert summary.lines() == ["4 heads kept; a complete copy gives 4312"]
+    assert summary.lines() == ["4 heads kept, with labels; a complete copy gives 4312"]
     assert store.names.tolist() == ["b1", "a0", "kopf_ä", "d"]
     assert store.euler_deg is None and store.meta["full_range"] and store.meta["labelled"]
     np.testing.assert_allclose(store.rotation, rotations, atol=1e-6)

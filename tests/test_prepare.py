@@ -38,7 +38,10 @@ def test_prepare_aflw2000(tmp_path, capsys):
     out = tmp_path / "köpfe" / "AFLW2000.lmdb"
     assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 1
     printed = capsys.readouterr().out
-    assert "2 heads kept" in printed and "1 left out: an angle beyond 90 degrees" in printed
+    assert (
+        "2 heads kept, with labels; a complete copy gives 1964" in printed
+        and "1 left out: an angle beyond 90 degrees" in printed
+    )
     assert "image00003.mat: is missing" in printed and "image00004.jpg: can't be decoded" in printed
     store = HeadStore(out)
     assert store.names.tolist() == ["image00000", "image00002"]
@@ -128,7 +131,7 @@ def test_what_is_kept_and_dropped_is_told(tmp_path, workers):
     out = tmp_path / "a.lmdb"
     summary = prepare(Toy(HEADS), tmp_path, out, "test", workers=workers)
     assert summary.lines() == [
-        "2 heads kept; a complete copy gives 9",
+        "2 heads kept, without labels; a complete copy gives 9",
         "1 left out: smaller than 20 px",
         "1 left out: no head",
         "broken: außen/0: box [200.0, 10.0, 40.0, 40.0] lies outside the image of 120x90 pixels",
@@ -164,7 +167,8 @@ def test_training_stores_keep_loose_crops_of_at_most_the_size(tmp_path):
 
 def test_limit_keeps_the_first_heads(tmp_path):
     summary = prepare(Toy(HEADS), tmp_path, tmp_path / "a.lmdb", "test", limit=1, workers=2)
-    assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["zwei/0"] and summary.lines() == ["1 heads kept"]
+    assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["zwei/0"]
+    assert summary.lines() == ["1 heads kept, without labels"]
 
 
 def test_nothing_kept_writes_no_store_and_says_why(tmp_path):

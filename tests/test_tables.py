@@ -125,7 +125,7 @@ def test_missing_cells_say_what_fills_them(tmp_path, monkeypatch, request):
     here = cells(table2, "baseline", "resnet50", "here, exact")
     assert here["5%"] == Missing(f"python eval.py {tmp_path}/e/a/1/best.pth --test_set AFLW2000"), "it is trained"
     assert here["2%"].command.startswith("python train.py --config settings/300WLP_AFLW2000.yml --network resnet50")
-    assert here["2%"].command.endswith("&& python eval.py RUN/best --test_set AFLW2000")
+    assert here["2%"].command.endswith("&& python eval.py EXP_DETAIL/DATE/best --test_set AFLW2000")
     more = cells(table4, "SemiUHPE, WildHead", "effinetv2", "here, exact")["angle, val (°)"].command
     assert "settings/DAD3DHeads_WildHead.yml" in more and "--is_full_range" in more and "--rotate_aug" in more
 
@@ -153,6 +153,24 @@ def test_what_can_not_stand_in_a_table_is_left_out_and_said(tmp_path, monkeypatc
         "not a result",
     ]
     assert len(left_out) == len(words) and all(any(word in reason for reason in left_out) for word in words)
+
+
+def test_a_network_without_a_row_fills_no_cell(tmp_path, monkeypatch, request, capsys):
+    monkeypatch.chdir(request.config.rootpath)
+    plain, more = Place(2, "semiuhpe", "plainnet", "20%"), Place(4, "semiuhpe_more_unlabeled", "resnet50")
+    write_run(tmp_path / "e" / "few", plain, exact=[3.0], heads=6)
+    write_run(tmp_path / "e" / "untested", more)
+    write_run(tmp_path / "e" / "waiting", Place(2, "baseline", "repvgg", "2%"))
+    arguments = ["--exps_dir", str(tmp_path), "--output", str(tmp_path / "tables")]
+    assert run(tables_cli.main, arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"Runs below {tmp_path} fill 0 of 118 cells; runs to be evaluated for theirs: 1." in printed
+    assert "eval_AFLW2000.json: Table 2 has no row for plainnet (SemiUHPE: resnet50, repvgg, effinetv2)" in printed
+    assert f"{tmp_path}/e/untested: Table 4 has no row for resnet50 (SemiUHPE, WildHead: effinetv2)" in printed
+    assert "6 of 1964" not in printed and printed.count("has no row") == 2
+    write_run(tmp_path / "e" / "good", Place(4, "semiuhpe", "effinetv2"), exact=[0.11, 4.5])
+    assert run(tables_cli.main, arguments) == 0
+    assert "fill 4 of 118 cells" in capsys.readouterr().out, "two columns, by two arithmetics"
 
 
 TABLE = Table(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from semiuhpe.cli import tables_clerf, tables_onestage, tables_synthetic
 from semiuhpe.config import make_parser, require
-from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
+from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
 
@@ -30,7 +30,13 @@ def paper(argv: Sequence[str]) -> int:
     runs, left_out = find_runs(options.exps_dir)
     tables = paper_tables(runs)
     print("\n".join(markdown(table) for table in tables))
-    print(f"Runs with a place in these tables, below {options.exps_dir}: {len(runs)}.\n")
+    filled, all_cells = filled_cells(tables)
+    waiting = sum(run.summary is None for run in runs)
+    print(
+        f"Runs below {options.exps_dir} fill {filled} of {all_cells} cells"
+        + (f"; runs to be evaluated for theirs: {waiting}" if waiting else "")
+        + ".\n"
+    )
     if left_out:
         print("Left out:\n\n" + "\n".join(f"- {reason}" for reason in left_out) + "\n")
     write_tables(tables, options.output)

@@ -79,6 +79,7 @@ def prepare(
             return crop_heads(importer, picture, settings)
 
         def add(head: CroppedHead) -> None:
+            summary.labelled = head.rotation is not None  # the store takes all heads with labels, or none
             writer.add(head.name, head.crop, head.rotation, head.euler_deg, head.attributes)
 
         pictures = listed_pictures(importer, source, split)

@@ -40,9 +40,13 @@ Kept = TypeVar("Kept", bound=Noted)
 
 @dataclass
 class Summary:
-    """What became of a raw dataset: heads kept and what was changed about them, and heads dropped."""
+    """What became of a raw dataset: heads kept and what was changed about them, and heads dropped.
+
+    ``labelled`` says whether those kept have rotations; None where it isn't counted.
+    """
 
     kept: int = 0
+    labelled: bool | None = None
     expected: int | None = None
     notes: Counter = field(default_factory=Counter)
     dropped: list[Dropped] = field(default_factory=list)
@@ -55,7 +59,8 @@ class Summary:
     def lines(self, what: str = "heads") -> list[str]:
         """What to tell of it; ``what`` is counted."""
         complete = "" if self.expected is None else f"; a complete copy gives {self.expected}"
-        lines = [f"{self.kept} {what} kept{complete}"]
+        labels = {True: ", with labels", False: ", without labels", None: ""}[self.labelled]
+        lines = [f"{self.kept} {what} kept{labels}{complete}"]
         lines += [f"{count} of them: {note}" for note, count in self.notes.most_common()]
         left_out = Counter(head.reason for head in self.dropped if not head.broken)
         lines += [f"{count} left out: {reason}" for reason, count in left_out.most_common()]

@@ -14,6 +14,8 @@ import numpy as np
 RESAMPLES = 2000
 SEED = 0
 LEVEL = 0.95
+FEWEST = 10
+"""Heads that a group needs for its interval to be shown: the resamples of fewer are much alike, those of one equal."""
 _CHUNK_ELEMENTS = 1 << 24
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from semiuhpe.errors import DataError
-from semiuhpe.evaluation.bootstrap import bootstrap, interval
+from semiuhpe.evaluation.bootstrap import FEWEST, bootstrap, interval
 from semiuhpe.evaluation.metrics import SHARE_LIMITS_DEG, averaged_columns
 from semiuhpe.evaluation.results import GROUP, MEDIAN, Results
 
@@ -29,7 +29,8 @@ def compare(first: Results, second: Results, role: str) -> dict[str, Any]:
     Returns:
         ``means`` by name and ``groups``, a list of rows by division; each with ``a``, ``b``, ``difference``, its
         ``interval``, ``b_is_better``, the share of resamples in which B is better (ties count half), and ``better``,
-        ``A`` or ``B``, empty where the interval holds zero.
+        ``A`` or ``B``, empty where the interval holds zero. Groups of fewer than :data:`FEWEST` heads have their means
+        only: ``interval`` and ``b_is_better`` are None, ``better`` is empty.
 
     Raises:
         DataError: they are not of the same heads, or one has no such model.
@@ -83,7 +84,9 @@ def _groups(results: Results, error_a: np.ndarray, error_b: np.ndarray) -> dict[
             if len(members):
                 a, b = error_a[members], error_b[members]
                 drawn = bootstrap((b - a)[:, None])[0][:, 0]
-                rows.append({"label": label, "count": len(members), **_row(a.mean(), b.mean(), drawn)})
+                row = {"label": label, "count": len(members), **_row(a.mean(), b.mean(), drawn)}
+                few = len(members) < FEWEST
+                rows.append(row | ({"interval": None, "b_is_better": None, "better": ""} if few else {}))
         groups[key] = rows
     return groups
 

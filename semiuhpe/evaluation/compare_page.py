@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from semiuhpe.evaluation import plots, report
+from semiuhpe.evaluation.bootstrap import FEWEST
 from semiuhpe.evaluation.compare import GEODESIC
 from semiuhpe.evaluation.evaluation_page import MEANS, number
 from semiuhpe.evaluation.results import Results
@@ -46,8 +47,9 @@ _MEANS_TEXT = (
     "the better one would also be better on other such heads; training again with another seed may change more."
 )
 _GROUPS_TEXT = (
-    "Mean geodesic error; number of heads in parentheses. Of twenty intervals of equal models one leaves out zero by "
-    "chance: a single group says little."
+    "Mean geodesic error; number of heads in parentheses. Strong colour: the interval leaves out zero. Of twenty "
+    "intervals of equal models one does so by chance, so a single group says little. Groups of fewer than "
+    f"{FEWEST} heads are hollow and have no interval: so few heads say nothing about others."
 )
 
 
@@ -74,7 +76,7 @@ def _divisions(groups: Mapping[str, Any], divisions: Mapping[str, Any]) -> list[
         drawn = plots.plot_differences(
             [f"{row['label']}  ({row['count']})" for row in rows],
             np.array([row["difference"] for row in rows]),
-            np.array([row["interval"] for row in rows]),
+            np.array([row["interval"] or (np.nan, np.nan) for row in rows]),
             "B - A (degrees)",
         )
         body = [
@@ -84,7 +86,7 @@ def _divisions(groups: Mapping[str, Any], divisions: Mapping[str, Any]) -> list[
                 f"{row['a']:.2f}",
                 f"{row['b']:.2f}",
                 f"{row['difference']:+.2f}",
-                f"{row['interval'][0]:+.2f} to {row['interval'][1]:+.2f}",
+                f"{row['interval'][0]:+.2f} to {row['interval'][1]:+.2f}" if row["interval"] else "",
                 row["better"],
             ]
             for row in rows

@@ -10,6 +10,7 @@ import torch
 
 from semiuhpe.data.store import HeadStore
 from semiuhpe.evaluation import plots, report
+from semiuhpe.evaluation.bootstrap import FEWEST
 from semiuhpe.evaluation.breakdowns import FRONT_STEP_DEG, MAX_CATEGORIES, distance_to_frontal_deg
 from semiuhpe.evaluation.results import IN_PLANE, IN_PLANE_ERROR, Results
 from semiuhpe.rotation import matrix_to_euler
@@ -138,6 +139,7 @@ def _error_plots(results: Results, store: HeadStore) -> str:
     largest = np.quantile(np.concatenate(list(errors.values())), 0.98)
     limit = float(np.clip(np.ceil(largest / 10) * 10, 10, 180))
     shown = results.models[-1]
+    bands = f"Bands are 95 percent intervals, where a bin has at least {FEWEST} heads."
     sphere = report.section(
         "Error over the sphere of view directions",
         plots.plot_sphere(store.truth, errors[shown]),
@@ -146,8 +148,8 @@ def _error_plots(results: Results, store: HeadStore) -> str:
     )
     return report.beside(
         [
-            report.section("Error against yaw", by_yaw, "Bands are 95 percent intervals."),
-            report.section("Error against distance from frontal", by_distance, "Bands are 95 percent intervals."),
+            report.section("Error against yaw", by_yaw, bands),
+            report.section("Error against distance from frontal", by_distance, bands),
         ]
     ) + report.beside(
         [
@@ -167,7 +169,7 @@ def _in_plane(results: Results) -> str:
         "Error against in-plane angle",
         plots.plot_error_by_angle(results.heads[IN_PLANE], errors, bins, label),
         "The same heads as they are stored, each turned by a random angle, with its label. Bands are 95 percent "
-        "intervals.",
+        f"intervals, where a bin has at least {FEWEST} heads.",
     )
 
 
@@ -205,13 +207,17 @@ def _calibration(results: Results) -> str:
 
 def _galleries(results: Results, store: HeadStore, model: str) -> str:
     order = np.argsort(results.heads[f"{model}_geodesic_deg"], kind="stable")
-    count = min(GALLERY_HEADS, len(order))
-    middle = max(0, len(order) // 2 - count // 2)
-    chosen = {"Best": order[:count], "Median": order[middle : middle + count], "Worst": order[::-1][:count]}
+    if len(order) <= GALLERY_HEADS:
+        chosen = {"From best to worst": order}
+    else:  # no head is in two of them
+        count = min(GALLERY_HEADS, len(order) // 3)
+        middle = len(order) // 2 - count // 2
+        chosen = {"Best": order[:count], "Median": order[middle : middle + count], "Worst": order[::-1][:count]}
     content = report.axes_key() + "<p>Left the truth, right the prediction; angles are pitch, yaw, roll.</p>"
     for title, positions in chosen.items():
         content += f"<h3>{title}</h3>" + _pairs(results, store, model, positions)
-    return report.section(f"Best, median and worst heads, {model}", content)
+    title = "Best, median and worst heads" if len(chosen) > 1 else "The heads"
+    return report.section(f"{title}, {model}", content)
 
 
 def _pairs(results: Results, store: HeadStore, model: str, positions: np.ndarray) -> str:
@@ -245,7 +251,7 @@ def _breakdowns(summary: Mapping[str, Any], store: HeadStore) -> str:
                 low, high = row["geodesic_interval_deg"]
                 cells += [
                     f"{row['geodesic_mean_deg']:.2f}",
-                    f"{low:.2f} to {high:.2f}",
+                    f"{low:.2f} to {high:.2f}" if group["count"] >= FEWEST else "",
                     f"{row['geodesic_median_deg']:.2f}",
                 ]
             rows.append(cells)
@@ -259,6 +265,7 @@ def _breakdowns(summary: Mapping[str, Any], store: HeadStore) -> str:
     text = (
         "Geodesic error in degrees. Front, side and back: less than 60°, up to 120°, and beyond, once by the distance "
         "from a frontal head and once by where the nose points, which turning the picture doesn't change. "
+        f"Groups of fewer than {FEWEST} heads have no interval. "
     )
     if not store.attributes:
         text += "The store has no attributes of heads."

@@ -3,7 +3,8 @@
 A run is placed by its settings: what it was trained on, with which network, and by which of the paper's three methods.
 *Supervised* has no second stage. *Baseline* has one with a fixed threshold and no augmentation of heads. *SemiUHPE* has
 the dynamic threshold and cut-occlusion, and in the full range rotation consistency. Other runs, such as ablations, have
-no place. Numbers are the teacher's, of complete runs on complete test sets.
+no place, nor have networks that the paper's table has no row for. Numbers are the teacher's, of complete runs on
+complete test sets.
 """
 
 import json
@@ -39,6 +40,8 @@ COLUMNS4 = {
     "angle_deg_val": "angle, val (°)",
     "angle_deg_test": "angle, test (°)",
 }
+_TEST_COLUMNS = {title for column, title in COLUMNS4.items() if column.endswith("_test")}
+_KEYS = {2: "table2_aflw2000_euler_mae_deg", 4: "table4_dad3dheads"}
 _SETTINGS2, _SETTINGS4 = "settings/300WLP_AFLW2000.yml", "settings/DAD3DHeads_{}.yml"
 _LENGTHS2 = {  # as in the paper's own command
     SUPERVISED: "--stage1_iteration 100000 --max_iteration 100000",
@@ -80,13 +83,16 @@ def paper_figures() -> dict[str, Any]:
 
 
 def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
-    """Runs below a folder that have a place in the tables, and why others that were evaluated are left out.
+    """Runs below a folder that have a cell in the tables, and why others are left out.
+
+    Said of are evaluations on a table's test set, and runs of a network that the tables have no row for.
 
     Raises:
         ConfigError: the settings of a run are broken.
     """
-    runs, left_out = [], []
-    evaluated = set()
+    runs: list[Run] = []
+    left_out: list[str] = []
+    evaluated, without_row = set(), set()
     for path in sorted(exps_dir.rglob("eval_*.json")):
         try:
             summary = read_summary(path)
@@ -99,7 +105,9 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
         if place is None:
             left_out.append(f"{path}: is of no run that the tables have a place for")
         elif table == place.table:
-            reason = _incomplete(summary) or ("the run is in already" if path.parent in evaluated else "")
+            if no_row := _without_row(place):
+                without_row.add(path.parent)
+            reason = no_row or _incomplete(summary) or ("the run is in already" if path.parent in evaluated else "")
             if reason:
                 left_out.append(f"{path}: {reason}")
             else:
@@ -107,7 +115,11 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
                 runs.append(Run(path.parent, place, summary))
     for path in sorted(exps_dir.rglob("config.yml")):
         place = place_of(run_settings(path))
-        if place is not None and path.parent not in evaluated and (path.parent / "best.pth").is_file():
+        if place is None or path.parent in evaluated | without_row or not (path.parent / "best.pth").is_file():
+            continue
+        if reason := _without_row(place):
+            left_out.append(f"{path.parent}: {reason}")
+        else:
             runs.append(Run(path.parent, place, None))
     return runs, left_out
 
@@ -163,6 +175,14 @@ def _method(settings: Mapping[str, Any], full_range: bool) -> str | None:
     return methods.get(flags)
 
 
+def _without_row(place: Place) -> str:
+    """Why a run has no row in its table, though its data and method have one; empty if it has."""
+    rows = paper_figures()[_KEYS[place.table]][place.method]
+    if place.network in rows:
+        return ""
+    return f"Table {place.table} has no row for {place.network} ({TITLES[place.method]}: {', '.join(rows)})"
+
+
 def _table_of(store: Mapping[str, Any]) -> int | None:
     """Which table a test set belongs to."""
     return {("AFLW2000", "test"): 2, ("DAD3DHeads", "val"): 4}.get((store["dataset"], store["split"]))
@@ -189,8 +209,21 @@ def paper_tables(runs: Sequence[Run]) -> list[Table]:
     return [_table2(figures, runs), _table4(figures, runs)]
 
 
+def filled_cells(tables: Iterable[Table]) -> tuple[int, int]:
+    """How many cells hold a run's number, of those that runs can fill: the labels of ``test`` are not here."""
+    cells = [
+        cell
+        for table in tables
+        for row in table.rows
+        if row.labels[-1] in OURS.values()
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell and column not in _TEST_COLUMNS
+    ]
+    return sum(not isinstance(cell, Missing) for cell in cells), len(cells)
+
+
 def _table2(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
-    paper = figures["table2_aflw2000_euler_mae_deg"]
+    paper = figures[_KEYS[2]]
     rows = []
     for method in (SUPERVISED, BASELINE, SEMIUHPE):
         for network, numbers in paper[method].items():
@@ -206,7 +239,7 @@ def _table2(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
 
 
 def _table4(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
-    paper = figures["table4_dad3dheads"]
+    paper = figures[_KEYS[4]]
     rows = []
     for method in ("img2pose", "dad3dnet"):
         rows.append(Row((TITLES[method], "", "paper"), [_figure(value) for value in paper[method]]))
@@ -227,7 +260,7 @@ def _mine4(runs: Sequence[Run], place: Place, part: str, column: str) -> str | M
     if split == "val":
         return _mine(runs, place, part, METRICS4[metric], "DAD3DHeads")
     here = [run for run in runs if run.place == place]
-    checkpoint = here[0].folder / "best.pth" if here else "RUN/best"
+    checkpoint = here[0].folder / "best.pth" if here else "EXP_DETAIL/DATE/best"
     train = "" if here else f"{train_command(place)} && "
     hand_in = "# hand the file in to the benchmark, which keeps the labels of test"
     return Missing(f"{train}python eval_dad3dheads.py {checkpoint} --split test  {hand_in}")
@@ -243,7 +276,7 @@ def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: s
         return f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)} runs)"
     if here:
         return Missing(f"python eval.py {here[0].folder / 'best.pth'} --test_set {test_set}")
-    return Missing(f"{train_command(place)} && python eval.py RUN/best --test_set {test_set}")
+    return Missing(f"{train_command(place)} && python eval.py EXP_DETAIL/DATE/best --test_set {test_set}")
 
 
 def _figure(value: float | None) -> str:

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from semiuhpe.evaluation.bootstrap import bootstrap, interval
+from semiuhpe.evaluation.bootstrap import FEWEST, bootstrap, interval
 from semiuhpe.evaluation.breakdowns import by_angle, view_direction
 
 matplotlib.use("Agg")
@@ -42,13 +42,17 @@ _RC: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 SPHERE_COLUMNS, SPHERE_ROWS = 24, 12
+_MOST_POINTS = 300
+"""Heads that are drawn one by one; more are a density, or a picture of points."""
 _LOG_TICKS_DEG = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 180)
 
 
 def plot_error_by_angle(
     angle_deg: np.ndarray, errors: Mapping[str, np.ndarray], bins: Sequence[float] | np.ndarray, label: str
 ) -> str:
-    """Mean error per bin of an angle with its 95 percent interval, a line for each model, and the bins' counts below.
+    """Mean error per bin of an angle, a line for each model, and the bins' counts below.
+
+    Bands are 95 percent intervals, where a bin has at least :data:`FEWEST` heads.
 
     Args:
         angle_deg: (N,) of each head.
@@ -68,6 +72,7 @@ def plot_error_by_angle(
                 members = np.flatnonzero(division.group == number)
                 if len(members):
                     means[number] = error[members].mean()
+                if len(members) >= FEWEST:
                     low[number], high[number] = interval(bootstrap(error[members, None])[0][:, 0])
             axes.fill_between(centers, low, high, color=color, alpha=0.18, linewidth=0)
             axes.plot(centers, means, "o-", color=color, label=name, linewidth=2, markersize=4)
@@ -75,7 +80,7 @@ def plot_error_by_angle(
         axes.legend()
         found = np.bincount(division.group[division.group >= 0], minlength=len(centers))
         counts.bar(centers, found, width=0.9 * np.diff(edges), color=SOFT, alpha=0.6)
-        counts.set(xlabel=label, ylabel="heads", xticks=edges[:: max(1, len(centers) // 12)])
+        counts.set(xlabel=label, ylabel="heads", xticks=edges[:: max(1, len(centers) // 8)])
         axes.grid(alpha=0.7)
         return _svg(figure, f"error by {label}")
 
@@ -127,21 +132,27 @@ def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
-    """Entropy of each prediction against its error, on a logarithmic scale, as a density of heads."""
+    """Entropy of each prediction against its error, on a logarithmic scale: a density of many heads, points of few."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         shown = np.maximum(error_deg, 0.1)
-        ramp = LinearSegmentedColormap.from_list("ramp", [to_rgba(COLORS[2], 0.15), to_rgba(COLORS[2], 1.0)])
-        if np.ptp(entropy) > 0 and np.ptp(shown) > 0:
-            drawn = axes.hexbin(entropy, shown, gridsize=(44, 20), yscale="log", mincnt=1, cmap=ramp, linewidths=0.1)
+        ticks = _log_ticks(shown)
+        low, high = _around(ticks)
+        if len(shown) > _MOST_POINTS and np.ptp(entropy) > 0:
+            ramp = LinearSegmentedColormap.from_list("ramp", [to_rgba(COLORS[2], 0.15), to_rgba(COLORS[2], 1.0)])
+            extent = (entropy.min(), entropy.max(), np.log10(low), np.log10(high))
+            drawn = axes.hexbin(
+                entropy, shown, gridsize=(44, 20), extent=extent, yscale="log", mincnt=1, cmap=ramp, linewidths=0.1,
+                vmin=0,
+            )  # fmt: skip
             bar = figure.colorbar(drawn, ax=axes, label="heads", pad=0.01, ticks=MaxNLocator(integer=True))
             bar.outline.set_visible(False)
         else:
-            axes.plot(entropy, shown, "o", color=COLORS[2])
+            axes.scatter(entropy, shown, s=16, color=COLORS[2], alpha=0.6, linewidths=0)
             axes.set_yscale("log")
-        axes.set(xlabel="entropy of the prediction (0 is uniform)", ylabel="geodesic error (degrees)")
-        low, high = axes.get_ylim()
-        axes.set_yticks([tick for tick in _LOG_TICKS_DEG if low <= tick <= high], minor=False)
+        axes.set(xlabel="entropy of the prediction (0 is uniform)", ylabel="geodesic error (degrees)", ylim=(low, high))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_yticks(ticks)
         axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         return _finish(figure, axes, "entropy against error", legend=False)
@@ -174,13 +185,13 @@ def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         a, b = np.maximum(error_a, 0.1), np.maximum(error_b, 0.1)
-        limits = min(a.min(), b.min()) * 0.8, max(a.max(), b.max()) * 1.25
+        ticks = _log_ticks(np.concatenate([a, b]))
+        limits = _around(ticks)
         axes.plot(limits, limits, color=SOFT, linestyle=(0, (4, 3)), linewidth=1.2)
         # Points of many heads are one picture, not one SVG element each.
-        axes.scatter(a, b, s=9, color=COLORS[2], alpha=0.45, linewidths=0, rasterized=len(a) > 300)
+        axes.scatter(a, b, s=9, color=COLORS[2], alpha=0.45, linewidths=0, rasterized=len(a) > _MOST_POINTS)
         axes.set(xlabel="error of A (degrees)", ylabel="error of B (degrees)", xlim=limits, ylim=limits)
         axes.set(xscale="log", yscale="log")
-        ticks = [tick for tick in _LOG_TICKS_DEG if limits[0] <= tick <= limits[1]]
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_ticks(ticks)
             axis.set_major_formatter("{x:g}")
@@ -230,12 +241,14 @@ _OUTLINED: dict[str, Any] = {
 
 
 def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.ndarray, label: str) -> str:
-    """Differences with their intervals, one below the other; those whose interval leaves out zero stand out.
+    """Differences with their intervals, one below the other.
+
+    Those whose interval leaves out zero stand out, those without an interval are hollow.
 
     Args:
         labels: G names.
         means: (G,).
-        intervals: (G, 2).
+        intervals: (G, 2), NaN where there is none.
         label: of the axis.
     """
     with matplotlib.rc_context(_RC):
@@ -245,12 +258,26 @@ def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.nda
         axes.axvline(0, color=SOFT, linewidth=1.2)
         for row, mean, (low, high) in zip(rows, means, intervals, strict=True):
             clear = low > 0 or high < 0
-            axes.plot([low, high], [row, row], color=COLORS[2], linewidth=2, alpha=1.0 if clear else 0.4)
-            axes.plot([mean], [row], "o", color=COLORS[2], markersize=5, alpha=1.0 if clear else 0.4)
+            if not np.isnan(low):
+                axes.plot([low, high], [row, row], color=COLORS[2], linewidth=2, alpha=1.0 if clear else 0.4)
+            inside = "none" if np.isnan(low) else COLORS[2]
+            axes.plot([mean], [row], "o", color=COLORS[2], mfc=inside, markersize=5, alpha=1.0 if clear else 0.4)
         axes.set(xlabel=label, ylim=(-0.6, len(labels) - 0.4))
         axes.set_yticks(rows, labels)
         axes.grid(axis="x", alpha=0.7)
         return _svg(figure, label)
+
+
+def _log_ticks(values_deg: np.ndarray) -> list[float]:
+    """Ticks of a logarithmic axis that enclose values of 0.1 to 180 degrees, so at least two."""
+    first = max(i for i, tick in enumerate(_LOG_TICKS_DEG[:-1]) if tick <= values_deg.min() or i == 0)
+    last = min(i for i, tick in enumerate(_LOG_TICKS_DEG) if i > first and (tick >= values_deg.max() or tick == 180))
+    return list(_LOG_TICKS_DEG[first : last + 1])
+
+
+def _around(ticks: Sequence[float]) -> tuple[float, float]:
+    """Limits of a logarithmic axis that cut off no point at its first or last tick."""
+    return ticks[0] * 0.93, ticks[-1] * 1.07
 
 
 def _colors(series: Mapping[str, Any]) -> tuple[str, ...]:

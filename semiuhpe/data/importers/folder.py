@@ -1,6 +1,7 @@
 """The user's own heads: a folder of pictures, or a table of pictures and their heads.
 
-- A folder: every picture in it and in the folders below is one head crop, used whole, without labels.
+- A folder: every picture in it and in the folders below is one head crop, used whole, without labels. A table that
+  lies there isn't read; a warning says so.
 - A table, ``.csv`` with a header or JSON Lines (``.jsonl``, ``.ndjson``): a row is one head. ``image`` is its picture,
   relative to the table; several rows may name the same. ``x, y, w, h`` are the head's box in pixels; without them the
   whole picture is the crop. Labels, if any, are ``pitch, yaw, roll`` in degrees or ``r00`` to ``r22``, the rotation
@@ -13,7 +14,7 @@ for: ``train`` keeps loose crops, ``val`` and ``test`` the protocol's own.
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ KNOWN = {"image", *BOX, *EULER, *ROTATION}
 
 Row = dict[str, Any] | str
 """A row of a table by its columns, or why it can't be read."""
+Reader = Callable[[Path], tuple[list[str], Iterator[tuple[int, Row]]]]
+"""From a table to its columns and its numbered rows."""
 
 
 class Line(NamedTuple):
@@ -62,14 +65,10 @@ class Line(NamedTuple):
 
 def pictures(source: Path, split: str) -> Sequence[Picture]:
     if source.is_dir():
-        images = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        if not images:
-            raise DataError(f"--source {source}: has no pictures ({', '.join(sorted(SUFFIXES))})")
-        return [Picture(image.relative_to(source).as_posix(), image, upright=True) for image in images]
-    readers = {".csv": _csv_table, ".jsonl": _json_table, ".ndjson": _json_table}
-    reader = readers.get(source.suffix.lower())
+        return _pictures_below(source)
+    reader = _readers().get(source.suffix.lower())
     if reader is None:
-        raise DataError(f"--source {source}: should be a folder of pictures or a table ({', '.join(readers)})")
+        raise DataError(f"--source {source}: should be a folder of pictures or a table ({', '.join(_readers())})")
     columns, rows = reader(source)
     groups = _groups(columns, source)
     found: dict[str, list[Line]] = {}
@@ -83,6 +82,27 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
     if not found:
         raise DataError(f"--source {source}: has no rows")
     return [Picture(image or source.name, source.parent / image, tuple(lines), True) for image, lines in found.items()]
+
+
+def _pictures_below(folder: Path) -> list[Picture]:
+    """Every picture in a folder and below it; DataError if there is none. Warns of tables, which are not read."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    tables = [path for path in files if path.suffix.lower() in _readers()]
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not images:
+        remedy = f"; to read the table in it, pass --source {tables[0]}" if tables else ""
+        raise DataError(f"--source {folder}: has no pictures ({', '.join(sorted(SUFFIXES))}){remedy}")
+    if tables:
+        others = f" and {len(tables) - 1} more table{'s' * (len(tables) > 2)} are" if len(tables) > 1 else " is"
+        logger.warning(
+            "%s%s not read: pictures of a folder have no boxes and no labels. To use a table, pass --source %s.",
+            tables[0], others, tables[0],
+        )  # fmt: skip
+    return [Picture(image.relative_to(folder).as_posix(), image, upright=True) for image in images]
+
+
+def _readers() -> dict[str, Reader]:
+    return {".csv": _csv_table, ".jsonl": _json_table, ".ndjson": _json_table}
 
 
 def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
