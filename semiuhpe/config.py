@@ -10,6 +10,8 @@ path in the folder where a command is run goes first.
 import argparse
 import difflib
 import logging
+import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,34 @@ _NOT_SAVED = ("config", "cont_ckpt")
 
 class _Parser(configargparse.ArgumentParser):
     def error(self, message: str):
-        raise ConfigError(f"{message} (see {self.prog} --help)")
+        raise ConfigError(f"{message}{self._suggestion(message)} (see {self.prog} --help)")
+
+    def _suggestion(self, message: str) -> str:
+        """For a misspelled option or choice: the nearest that there is."""
+        if unknown := re.search(r"unrecognized arguments:.*? (--[^\s=]+)", message):
+            return did_you_mean(unknown[1], self._option_string_actions)
+        if wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            return did_you_mean(wrong[1], re.findall(r"[^\s,']+", wrong[2]))
+        return ""
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown name: a question for the nearest known one, or nothing. Case doesn't count."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(text.lower(), names, n=1)
+    return f"; did you mean {names[close[0]]}?" if close else ""
+
+
+def called(script: str) -> str:
+    """How the user starts one of the scripts: ``train.py`` is ``semiuhpe train`` too."""
+    by_command = Path(sys.argv[0]).stem in ("semiuhpe", "main")  # the latter of python -m semiuhpe.cli.main
+    return f"semiuhpe {Path(script).stem}" if by_command else script
 
 
 def make_parser(prog: str, description: str, groups: Iterable[AddOptions]) -> configargparse.ArgumentParser:
     """A parser with ``--config`` and the options of the given groups."""
     parser = _Parser(
-        prog=prog,
+        prog=called(prog) if prog.endswith(".py") else prog,
         description=description,
         config_file_parser_class=configargparse.YAMLConfigFileParser,
         config_file_open_func=_open_settings,
@@ -74,12 +97,14 @@ def parse(parser: configargparse.ArgumentParser, argv: Sequence[str] | None = No
 def settings_file(name: str | Path) -> Path:
     """The path itself, or, where there is no such file and it is ``settings/NAME.yml``, that of the package's own."""
     path = Path(name)
-    if not path.exists() and path.parent == Path(SETTINGS):
-        package = Path(__file__).parent
-        for folder in (package, package.parent):  # installed; or run from a checkout
-            if (folder / SETTINGS / path.name).is_file():
-                return folder / SETTINGS / path.name
-    return path
+    return path if path.exists() else package_settings().get(str(path), path)
+
+
+def package_settings() -> dict[str, Path]:
+    """The package's own settings files by the names that find them, ``settings/NAME.yml``."""
+    package = Path(__file__).parent
+    folders = (package.parent / SETTINGS, package / SETTINGS)  # run from a checkout; or installed, which goes first
+    return {f"{SETTINGS}/{path.name}": path for folder in folders for path in folder.glob("*.yml")}
 
 
 def _open_settings(name: str, *arguments, **named):
@@ -89,7 +114,9 @@ def _open_settings(name: str, *arguments, **named):
 def check_settings(path: Path, known: set[str]) -> None:
     """Raises ConfigError if a settings file can't be read or has keys that are no options."""
     if not path.is_file():
-        raise ConfigError(f"--config {path}: there is no such file")
+        others = [str(path.with_name(other.name)) for other in path.parent.glob("*.yml")]
+        hint = did_you_mean(str(path), [*others, *package_settings()])
+        raise ConfigError(f"--config {path}: there is no such file{hint}")
     try:
         settings = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -100,9 +127,7 @@ def check_settings(path: Path, known: set[str]) -> None:
         raise ConfigError(f"--config {path}: has to consist of lines `option: value`")
     for key, value in settings.items():
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigError(f"--config {path}: unknown option {key}{hint}")
+            raise ConfigError(f"--config {path}: unknown option {key}{did_you_mean(str(key), known)}")
         # Lists of lists can name each other: as text, which is how they are parsed, they would fill the memory.
         if any(isinstance(part, list | tuple | set | dict) for part in (value if isinstance(value, list) else [value])):
             raise ConfigError(f"--config {path}: {key} has to be a value, or a list of values")

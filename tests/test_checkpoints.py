@@ -1,6 +1,7 @@
 """Our checkpoints and the released ones: what loading gives, and what it refuses."""
 
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -233,6 +234,7 @@ def test_released_names_are_fetched(in_folder, monkeypatch):
         torch.save(released(network, network), path)
         return str(path)
 
+    monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url: None)
     monkeypatch.setattr(weights, "hf_hub_download", download)
     assert load_checkpoint("DAD-WildHead-EffNetV2-S-best").train_unlabeled == "WildHead"
     assert asked == [("HoyerChou/SemiUHPE", "DAD-WildHead-EffNetV2-S-best.pth")]
@@ -246,11 +248,22 @@ def test_without_a_connection_the_error_says_what_to_download_and_where_to(in_fo
         def download(*_, failure=failure, **__):
             raise failure
 
+        monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url: None)
         monkeypatch.setattr(weights, "hf_hub_download", download)
-        with pytest.raises(CheckpointError) as error:
+        with pytest.raises(CheckpointError, match="can't be fetched") as error:
             load_checkpoint("DAD-COCOHead-RepVGG-best")
         source = "https://huggingface.co/HoyerChou/SemiUHPE/resolve/main/DAD-COCOHead-RepVGG-best.pth"
         assert source in str(error.value) and str(in_folder / "weights") in str(error.value)
+
+
+def test_a_server_out_of_reach_is_asked_once_and_nothing_else_is_told(in_folder, monkeypatch, capfd):
+    monkeypatch.setattr(weights, "hf_hub_url", lambda repository, file: f"http://127.0.0.1:1/{file}")
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match=r"there is no connection to 127.0.0.1 .*weights by hand, from http"):
+        load_checkpoint("DAD-COCOHead-RepVGG-best")
+    assert time.monotonic() - start < 10  # its own attempts take 23 s
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == "" and not (in_folder / "weights").exists()
 
 
 def test_runs_are_found_by_name(in_folder):

@@ -254,7 +254,8 @@ def test_semiuhpe_lists_its_commands_and_refuses_others(capsys):
     assert run(main_cli._dispatch, []) == 0
     assert "prepare" in capsys.readouterr().out
     assert run(main_cli._dispatch, ["prepair"]) == 2
-    assert "unknown command" in error_line(capsys)
+    told = error_line(capsys)
+    assert "unknown command" in told and "did you mean prepare?" in told
 
 
 @pytest.mark.parametrize("script", ["train.py", "eval.py"])

@@ -21,6 +21,7 @@ from semiuhpe.cli.entry import run
 from semiuhpe.data.store import HeadStore
 from semiuhpe.inference import pictures
 from semiuhpe.inference.shards import Share
+from semiuhpe.models import weights
 from semiuhpe.rotation import geodesic_deg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,6 +196,8 @@ def test_pictures_are_turned_upright(image_py, photos):
         ({"detector": "boxes:nowhere.csv"}, "nowhere.csv: is missing"),
         ({"detector": "bpjdet:weights/ch_head_l_1536_e150_best_mMR.pt"}, "ch_head_l_1536"),
         ({"output": "photos/a.jpg"}, "--output photos/a.jpg: can't be used"),
+        ({"output": "photos/a.jpg/out"}, "a.jpg is no folder; name another"),
+        ({"output": "/proc/out"}, "--output /proc/out: can't be made"),
     ],
 )
 def test_bad_input_ends_with_one_line(arguments, message, image_py, capsys):
@@ -202,6 +205,40 @@ def test_bad_input_ends_with_one_line(arguments, message, image_py, capsys):
     errors = capsys.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--input is not given"),
+        (["--input", "nowhere"], "--input nowhere: there is no such file"),
+        (["--input", "photos"], "It is the head detector trained on CrowdHuman"),
+        (["--input", "photos", "--detector", "bpjdett:a.pt"], "did you mean bpjdet:"),
+        (["--input", "photos", "--detector", "bpjdet:a.pt"], "a.pt: there is no such file"),
+        (["--input", "photos", "--detector", "bpjdet:a.pt:pair"], "unknown option pair"),
+        (["--input", "photos", "--detector", "onnx:a.onnx"], "a.onnx: there is no such file"),
+        (["--input", "photos", "--detector", "yunet:a.onnx"], "a.onnx: there is no such file"),
+        (["--input", "photos", "--detector", "boxes:a.csv"], "a.csv: is missing"),
+        (["--input", "photos", "--detector", "whole:a"], "nothing after it"),
+        (["--input", "photos", "--detector", "onestage:a:b"], "the size b is not"),
+        (["--input", "photos", "--detector", "whole", "--min_score", "2"], "min_score"),
+        (["--input", "photos", "--detector", "whole", "--output", "boxes.csv"], "--output boxes.csv: can't be used"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_checkpoint_is_fetched(arguments, message, photos, monkeypatch, capsys):
+    monkeypatch.setattr(weights, "_fetched", lambda name: pytest.fail(f"{name} was fetched"))
+    assert run(image_cli.main, ["DAD-COCOHead-ResNet50-best", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_is_of_its_own_options_and_all_others_are_taken(checkpoint, photos, image_py, capsys):
+    with pytest.raises(SystemExit):
+        run(image_cli.main, ["--help"])
+    told = capsys.readouterr().out
+    assert told.index("--input PATH [PATH ...]\n") < told.index("--exps_dir DIR  ")
+    assert "--max_iteration" not in told and len(told.splitlines()) < 75
+    assert "train.py --help" in " ".join(told.splitlines()[-2:])
+    assert image_py("--max_iteration", "5", source=("photos/a.jpg",)) == 0
 
 
 def test_no_input_and_a_contradiction(checkpoint, capsys):

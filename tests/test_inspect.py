@@ -198,6 +198,7 @@ def test_verify_lists_faults_in_order(tmp_path, workers):
     [
         (["none.lmdb"], "semiuhpe prepare"),
         (["."], "not a head store"),
+        (["notes.txt"], "notes.txt: is a file, not a head store"),
         ([], "STORE"),
         (["a.lmdb", "--heads", "0"], "--heads"),
         (["a.lmdb", "--heads", "5000"], "--heads 5000"),
@@ -211,6 +212,7 @@ def test_bad_input(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.lmdb", [{"rotation": FRONTAL}])
     write(tmp_path / "old.lmdb", [{"rotation": FRONTAL}])
+    (tmp_path / "notes.txt").write_text("mine")
     put(tmp_path / "old.lmdb", b"__meta__", b'{"format_version": 1, "count": 1}')
     assert run(inspect_cli.main, arguments) == 2
     captured = capsys.readouterr()

@@ -74,11 +74,13 @@ def test_help_does_not_wait_for_pytorch():
     assert not re.search(r"\b(torch|numpy)\b", told.stderr)
 
 
-def test_each_script_is_also_a_command(capsys):
+def test_each_script_is_also_a_command(capsys, monkeypatch):
     scripts = {path.stem for path in ROOT.glob("*.py")} - {"setup"}
     assert scripts <= set(COMMANDS)
     assert run(_dispatch, ["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(f"  {name} " in printed for name in scripts)
-    assert run(_dispatch, ["train", "--batch_sise", "3"]) == 2
-    assert "--batch_sise" in capsys.readouterr().err
+    for called_as, name in (("/bin/semiuhpe", "semiuhpe train"), ("train.py", "train.py")):
+        monkeypatch.setattr(sys, "argv", [called_as])
+        assert run(_dispatch, ["train", "--batch_sise", "3"]) == 2
+        assert f"--batch_sise 3; did you mean --batch_size? (see {name} --help)" in capsys.readouterr().err

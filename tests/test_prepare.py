@@ -72,7 +72,11 @@ def test_prepare_300wlp(tmp_path, with_landmarks, caplog):
         (["AFLW2000"], "--source is not given"),
         (["AFLW2000", "--source", "nowhere"], "no such file or folder"),
         (["AFLW2000", "--source", "."], "no image*.jpg"),
-        (["AFLW2001", "--source", "."], "AFLW2001"),
+        (["aflw200", "--source", "."], "did you mean AFLW2000?"),
+        (["300wlp", "--source", "."], "did you mean 300WLP?"),
+        (["AFLW2000", "--source", "nowhere", "--out", "."], "--source nowhere"),
+        (["300WLP", "--scenes", "--source", "nowhere", "--out", "."], "--source nowhere"),
+        (["scenes", "--source", "."], "--source .: is not a scene store; make one with `semiuhpe scenes"),
         (["AFLW2000", "--source", ".", "--split", "train"], "--split train"),
     ],
 )

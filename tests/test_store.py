@@ -223,8 +223,9 @@ def test_missing_store(tmp_path):
 
 
 def test_folder_without_a_store(tmp_path):
-    with pytest.raises(StoreError, match="not a head store"):
+    with pytest.raises(StoreError, match="not a head store") as error:
         HeadStore(tmp_path)
+    assert f"--source {tmp_path} --out STORE" in str(error.value)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 5000, 8192, 12288, -4096])

@@ -222,6 +222,13 @@ def test_the_command_writes_all_formats(tmp_path, capsys):
     assert len(rows) == 1 + 2 + 3 * 10 and all(len(row) == 7 for row in rows)
 
 
+def test_all_tables_are_in_the_help(capsys):
+    for command in (["--help"], ["tables", "--help"]):
+        assert run(main_cli._dispatch, command) == 0
+        told = capsys.readouterr().out
+        assert all(name in told for name in tables_cli.TABLES)
+
+
 def test_unknown_tables_and_folders(tmp_path, capsys):
     assert run(tables_cli.main, ["papers"]) == 2
     assert "there are the tables paper" in capsys.readouterr().err

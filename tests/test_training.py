@@ -247,6 +247,10 @@ def one_error(capsys):
         (("--init_from", "a/b/c"), "no such checkpoint"),
         (("--is_ema", "perhaps"), "--is_ema"),
         (("--no_such_option", "1"), "no_such_option"),
+        (("--max_iteratoin", "3"), "did you mean --max_iteration? (see train.py --help)"),
+        (("--method", "semiupe"), "did you mean semiuhpe?"),
+        (("--config", "settings/300WLP_AFLW200.yml"), "did you mean settings/300WLP_AFLW2000.yml?"),
+        (("--train_labeled", "300wlp"), "did you mean 300WLP?"),
         (("--ulb_batch_ratio", "0"), "--ulb_batch_ratio"),
         (("--ulb_batch_ratio", "nan"), "--ulb_batch_ratio"),
         (("--seed", "-1"), "--seed"),
@@ -320,6 +324,19 @@ def test_command_line_wins_over_settings_over_defaults(tmp_path):
 def test_every_settings_file_is_understood(path):
     options, _ = train_cli.parse_options(["--config", str(path)])
     assert options.exp_name == path.stem
+
+
+def test_a_continued_run_says_where_it_goes_on_and_a_complete_one_that_it_is(settings, caplog):
+    folder = train(settings).folder
+    again = ["--exps_dir", settings[1], "--cont_ckpt", str(folder / "last.pth")]
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with caplog.at_level("INFO"):
+        assert train(again).finished
+        assert "The run is complete (iteration 6 of 6); raise --max_iteration to go on" in caplog.text
+        assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+        assert train([*again, "--max_iteration", "8"]).finished
+    assert "stage2 goes on at iteration 6 of 8" in caplog.text
+    assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == 8
 
 
 def test_json_lines_cut_off_by_a_kill_are_dropped(settings):

@@ -19,6 +19,7 @@ from semiuhpe import HeadPoseEstimator
 from semiuhpe.cli import video as video_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.inference.footage import open_footage
+from semiuhpe.models import weights
 from semiuhpe.rotation import geodesic_deg
 
 
@@ -47,7 +48,8 @@ def records(path: str) -> list[dict]:
 @pytest.mark.parametrize("draw", ["mesh", "axes", "cube"])
 def test_a_video_is_drawn_with_its_sound(checkpoint, clip, capsys, draw):
     assert video_py(checkpoint, "--input", "clip.mp4", "--draw", draw) == 0
-    assert "6 frames, 10 heads" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "6 frames, 10 heads" in told and "no head was found" not in told
     frames = [frame.image for frame in open_footage("clip_heads.mp4").frames]
     plain = [frame.image for frame in open_footage("clip.mp4").frames]
     changed = [np.abs(a.astype(int) - b).max() > 60 for a, b in zip(frames, plain, strict=True)]
@@ -119,9 +121,11 @@ def test_interrupting_finishes_the_file(checkpoint, clip, caplog):
         (["--input", "clip.mp4", "--draw", "none", "--jsonl", "x.jsonl", "--output", "x.mp4"], "leave --output out"),
         (["--input", "clip.mp4", "--smooth"], "--smooth needs --track"),
         (["--input", "boxes.json"], "can't be read as a video"),
+        (["--input", "frame.jpg"], "--input frame.jpg: is a picture, not a video; image.py"),
     ],
 )
 def test_bad_options_are_named(checkpoint, clip, capsys, arguments, message):
+    Image.new("RGB", (40, 40)).save("frame.jpg")
     before = sorted(os.listdir())
     assert video_py(checkpoint, *arguments) == 2
     assert message in capsys.readouterr().err
@@ -135,7 +139,19 @@ def test_an_error_on_the_way_leaves_nothing(checkpoint, clip, capsys):
     assert sorted(os.listdir()) == ["boxes.json", "clip.mp4"]
 
 
-def test_a_video_without_heads_is_copied(checkpoint, clip):
+def test_what_is_wrong_is_said_before_a_checkpoint_is_fetched(clip, monkeypatch, capsys):
+    monkeypatch.setattr(weights, "_fetched", lambda name: pytest.fail(f"{name} was fetched"))
+    for arguments, message in (
+        (["--input", "none.mp4"], "--input none.mp4"),
+        (["--input", "clip.mp4", "--output", "no/a.mp4"], "--output no/a.mp4"),
+        (["--input", "clip.mp4", "--detector", "boxes:no.csv"], "no.csv: is missing"),
+    ):
+        assert video_py(Path("DAD-COCOHead-ResNet50-best"), *arguments) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_video_without_heads_is_copied_and_it_is_said(checkpoint, clip, capsys):
     Path("boxes.json").write_text(json.dumps({"clip.mp4": []}))
     assert video_py(checkpoint, "--input", "clip.mp4", "--output", "out.mkv") == 0
     assert [number_of(frame.image) for frame in open_footage("out.mkv").frames] == list(range(6))
+    assert "no head was found: lower --min_score" in capsys.readouterr().out

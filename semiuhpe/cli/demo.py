@@ -1,5 +1,6 @@
 """``semiuhpe demo``: a page to try a model on pictures and the webcam."""
 
+import argparse
 import ipaddress
 import os
 import socket
@@ -7,9 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiuhpe.cli.heads import add_heads, drawn_mesh, load_heads, parse_heads
+from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, load_heads
 from semiuhpe.cli.trained import trained_parser
-from semiuhpe.config import require
+from semiuhpe.config import parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError
 from semiuhpe.inference.demo import WHOLE, Demo, render_examples
@@ -28,19 +29,19 @@ _SHIPPED_NOTE = (
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = trained_parser("semiuhpe demo", "A page to try a model on pictures and the webcam.", SHIPPED)
-    group = parser.add_argument_group("page")
-    add_heads(group, MESH)
-    group.add_argument("--host", default="127.0.0.1", help="address to listen at; this machine only if not given")
-    group.add_argument("--port", type=int, default=7860, help="port to listen at; 0 for any that is free")
-    options, path, size = parse_heads(parser, argv)
-    with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(options.host, options.port) as place:
+    told = "A page to try a model on pictures and the webcam."
+    parser = trained_parser("semiuhpe demo", told, add_page, ("bf16",), SHIPPED)
+    given = parse(parser, argv)
+    default = DEFAULT_DETECTOR if Path(DEFAULT_FILE).is_file() else WHOLE
+    check_heads(given, default)
+    with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(given.host, given.port) as place:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
         demo_page = _import_page()
-        mesh = drawn_mesh(options)
+        mesh = drawn_mesh(given)
+        options, path, size = find_model(parser, argv, given)
         shipped = path.stem == SHIPPED
-        default = WHOLE if shipped or not Path(DEFAULT_FILE).is_file() else DEFAULT_DETECTOR
-        estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids), default)
+        device = pick_device(options.gpu_ids)
+        estimator, detector = load_heads(options, path, size, device, WHOLE if shipped else default)
         demo = Demo(estimator, detector, options.detector, options.min_score, mesh, Path(folder))
         note = _SHIPPED_NOTE if shipped else _note(path, estimator.description.full_range)
         examples = render_examples(Path(folder))
@@ -50,6 +51,13 @@ def main(argv: Sequence[str]) -> int:
         print(f"http://{shown}:{port} is ready; Ctrl-C ends it", flush=True)
         demo_page.serve(demo_page.make_server(page), place)
     return 0
+
+
+def add_page(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("page")
+    add_heads(group, MESH)
+    group.add_argument("--host", default="127.0.0.1", help="address to listen at; this machine only if not given")
+    group.add_argument("--port", type=int, default=7860, help="port to listen at; 0 for any that is free")
 
 
 def _import_page():

@@ -1,5 +1,6 @@
 """``semiuhpe embedding``: is near in a model's embedding near in rotation?"""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +18,8 @@ HEADS = 1000
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = trained_parser(
-        "semiuhpe embedding", "Compares distances in a model's embedding with geodesic ones on turned test heads."
-    )
-    parser.add_argument("--output", metavar="FILE", help="embedding_<test_set>.html beside the checkpoint if not given")
+    told = "Compares distances in a model's embedding with geodesic ones on turned test heads."
+    parser = trained_parser("semiuhpe embedding", told, add_embedding, ("test_set", "eval_batch_size"))
     options, path = parse_for_run(parser, argv)
     loaded = load_models(options, path, (STUDENT,))[STUDENT]
     store = turned_at_random(spread(open_labelled(options, "test_set"), HEADS), flips=True)
@@ -39,3 +38,7 @@ def main(argv: Sequence[str]) -> int:
     ]
     print(f"{aligned(rows)}\n\nwritten to {output}")
     return 0
+
+
+def add_embedding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="FILE", help="embedding_<test_set>.html beside the checkpoint if not given")

@@ -34,15 +34,8 @@ COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = trained_parser("eval.py", "Evaluates a checkpoint, student and teacher, on a labelled head store.")
-    parser.add_argument(
-        "--output", metavar="FILE", help="eval_<test_set>.json, with report.html, beside the checkpoint if not given"
-    )
-    parser.add_argument(
-        "--protocol", choices=(EXACT, PAPER), default=EXACT, help="print the paper's arithmetic beside the exact one"
-    )
-    parser.add_argument("--transform", help=f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
-    parser.add_argument("--in_plane", help="also turn each head by a random angle; draw the error against it", **FLAG)
+    told = "Evaluates a checkpoint, student and teacher, on a labelled head store."
+    parser = trained_parser("eval.py", told, add_evaluation, ("test_set", "eval_batch_size", "num_workers"))
     options, path = parse_for_run(parser, argv)
     models = load_models(options, path)
     if network_spec(models[STUDENT].network).detects:
@@ -89,6 +82,17 @@ def main(argv: Sequence[str]) -> int:
     write_report(report, results, store)
     print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {report.name} beside it")
     return 0
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", metavar="FILE", help="eval_<test_set>.json, with report.html, beside the checkpoint if not given"
+    )
+    parser.add_argument(
+        "--protocol", choices=(EXACT, PAPER), default=EXACT, help="print the paper's arithmetic beside the exact one"
+    )
+    parser.add_argument("--transform", help=f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
+    parser.add_argument("--in_plane", help="also turn each head by a random angle; draw the error against it", **FLAG)
 
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:

@@ -30,19 +30,14 @@ from semiuhpe.evaluation.protocols import Reader, predict_views
 from semiuhpe.models import network_spec
 
 VAL = "val"
+_USED = ("eval_batch_size", "num_workers", *(f"data_dir_{importer.NAME}{split}" for split in ("", "_val")))
+"""Options of training that the script uses."""
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = trained_parser("eval_dad3dheads.py", "Writes a submission to the DAD-3DHeads benchmark.")
-    parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="of the benchmark")
-    parser.add_argument(
-        "--source",
-        metavar="PATH",
-        type=Path,
-        help="the raw dataset or a store of the split; the split's store if not given",
+    parser = trained_parser(
+        "eval_dad3dheads.py", "Writes a submission to the DAD-3DHeads benchmark.", add_submission, _USED
     )
-    parser.add_argument("--role", choices=ROLES, default=TEACHER, help="whose predictions are written")
-    parser.add_argument("--output", metavar="FILE", help="dad3dheads_<split>.json beside the checkpoint if not given")
     options, path = parse_for_run(parser, argv)
     (model,) = load_models(options, path, [options.role]).values()
     require(not network_spec(model.network).detects, f"{path}: finds heads on whole pictures; the benchmark has crops")
@@ -63,6 +58,18 @@ def main(argv: Sequence[str]) -> int:
     if truth is not None:
         print(f"pose error on {options.split}\n\n{error_table(pose_error(predicted.rotation, truth))}")
     return 0
+
+
+def add_submission(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="of the benchmark")
+    parser.add_argument(
+        "--source",
+        metavar="PATH",
+        type=Path,
+        help="the raw dataset or a store of the split; the split's store if not given",
+    )
+    parser.add_argument("--role", choices=ROLES, default=TEACHER, help="whose predictions are written")
+    parser.add_argument("--output", metavar="FILE", help="dad3dheads_<split>.json beside the checkpoint if not given")
 
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:

@@ -8,18 +8,26 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import configargparse
 import torch
 
 import sim3dr
-from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_for_run
+from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_with_run
 from semiuhpe.config import FLAG, require
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, Detector, list_detectors, load_detector
+from semiuhpe.inference.detectors import (
+    DEFAULT_DETECTOR,
+    Detector,
+    check_detector,
+    check_min_score,
+    list_detectors,
+    load_detector,
+)
 from semiuhpe.inference.detectors.onestage import split_spec
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.overlay import DRAWINGS, MESH, load_head_mesh
 from semiuhpe.models.onestage import FAMILY
-from semiuhpe.models.weights import find_checkpoint
+from semiuhpe.models.weights import RELEASED, find_checkpoint
 
 logger = logging.getLogger(__name__)
 _PREFIX = f"{FAMILY}:"
@@ -35,25 +43,38 @@ def add_heads(group: argparse._ArgumentGroup, draw: str) -> None:
     group.add_argument("--student", help="the student instead of the teacher", **FLAG)
 
 
-def parse_heads(parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path, int | None]:
-    """Options, the checkpoint's file, and the input size that ``onestage:CKPT:SIZE`` names.
+def check_heads(given: argparse.Namespace, default_detector: str = DEFAULT_DETECTOR) -> None:
+    """Checks options of finding and drawing heads, before the checkpoint is looked for, and perhaps fetched.
 
     Raises:
-        ConfigError: an unknown option, or options that contradict each other.
-        CheckpointError: there is no such checkpoint.
+        ConfigError: options contradict each other, or the detector's kind is unknown.
+        CheckpointError, DataError: the detector's file is missing.
     """
-    size = None
+    require(given.mesh is None or given.draw == MESH, f"--mesh {given.mesh}: needs --draw mesh")
+    check_min_score(given.min_score)
+    # The default is for models of head crops, as all released ones are; others may be one-stage models.
+    if given.detector or given.checkpoint.removesuffix(".pth") in RELEASED:
+        check_detector(given.detector or default_detector)
 
-    def find(name: str, exps_dir: str) -> Path:
-        nonlocal size
-        if name.startswith(_PREFIX):
-            path, size = split_spec(name.removeprefix(_PREFIX))
-            return find_checkpoint(path, exps_dir)
-        return find_checkpoint(name, exps_dir)
 
-    options, path = parse_for_run(parser, argv, find)
-    require(options.mesh is None or options.draw == MESH, f"--mesh {options.mesh}: needs --draw mesh")
-    return options, path, size
+def find_model(
+    parser: configargparse.ArgumentParser, argv: Sequence[str], given: argparse.Namespace
+) -> tuple[argparse.Namespace, Path, int | None]:
+    """Options with the run's settings, the checkpoint's file, and the input size that ``onestage:CKPT:SIZE`` names.
+
+    Args:
+        parser, argv: of the command.
+        given: what they say, checked.
+
+    Raises:
+        ConfigError: what follows ``onestage:`` can't be understood.
+        CheckpointError: there is no such checkpoint, or it can't be fetched.
+    """
+    name, size = given.checkpoint, None
+    if name.startswith(_PREFIX):
+        name, size = split_spec(name.removeprefix(_PREFIX))
+    path = find_checkpoint(name, given.exps_dir)
+    return parse_with_run(parser, argv, path), path, size
 
 
 def load_heads(

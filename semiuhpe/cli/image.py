@@ -16,9 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 import sim3dr
-from semiuhpe.cli.heads import add_heads, drawn_mesh, load_heads, parse_heads
+from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, load_heads
 from semiuhpe.cli.trained import trained_parser
-from semiuhpe.config import require
+from semiuhpe.config import parse, require
 from semiuhpe.data.importers.folder import SUFFIXES
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.errors import DataError
@@ -33,6 +33,7 @@ from semiuhpe.inference.shards import (
     FailedFile,
     ResultFile,
     Share,
+    check_folder,
     done_pictures,
     keep_settings,
     mend,
@@ -60,12 +61,16 @@ class Posed(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> int:
-    options, path, size = parse_heads(make_image_parser(), argv)
-    require(bool(options.input), "--input is not given: name pictures, folders or globs")
+    parser = make_image_parser()
+    given = parse(parser, argv)
+    require(bool(given.input), "--input is not given: name pictures, folders or globs")
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
-    output = Path(options.output)
-    names = find_pictures(options.input, output)
-    mesh = drawn_mesh(options)
+    output = Path(given.output)
+    names = find_pictures(given.input, output)
+    check_folder(output)
+    check_heads(given)
+    mesh = drawn_mesh(given)
+    options, path, size = find_model(parser, argv, given)
     process = start_process(options.gpu_ids, in_step=False)
     try:
         estimator, detector = load_heads(options, path, size, process.device)
@@ -90,13 +95,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_image_parser():
-    parser = trained_parser("image.py", "Poses of the heads on pictures, drawn and as numbers. Goes on where it was.")
+    told = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
+    return trained_parser("image.py", told, add_image, ("num_workers", "bf16"))
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("pictures")
     group.add_argument("--input", nargs="+", metavar="PATH", help="pictures, folders of pictures, globs in quotes")
     group.add_argument("--output", metavar="DIR", default="outputs/image", help="folder of results")
     add_heads(group, AXES)
     group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
-    return parser
 
 
 def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object]:

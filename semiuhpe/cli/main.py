@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from semiuhpe.cli.entry import run
+from semiuhpe.config import did_you_mean
 from semiuhpe.errors import ConfigError
 
 COMMANDS = {
@@ -19,7 +20,7 @@ COMMANDS = {
     "scenes": ("scenes", "render a store of whole scenes with many heads"),
     "features": ("features", "plot the features of unlabelled heads (t-SNE)"),
     "embedding": ("embedding", "is near in a model's embedding near in rotation: neighbours, rank correlation"),
-    "tables": ("tables", "the paper's tables with the numbers of finished runs"),
+    "tables": ("tables", "the paper's tables with finished runs' numbers; others: synthetic, clerf, onestage"),
     "compare": ("compare", "two evaluations on the same heads: is one better, and where"),
     "demo": ("demo", "a page to try a model on pictures and the webcam"),
     "export": ("export", "write a model as ONNX or TorchScript"),
@@ -39,7 +40,8 @@ def _dispatch(argv: Sequence[str]) -> int | None:
         print("\n".join(f"  {name:15} {text}" for name, (_, text) in COMMANDS.items()))
         return 0
     if argv[0] not in COMMANDS:
-        raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}")
+        hint = did_you_mean(argv[0], COMMANDS)
+        raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}{hint}")
     module, _ = COMMANDS[argv[0]]
     return import_module(f"semiuhpe.cli.{module}").main(argv[1:])
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from semiuhpe.config import FLAG, make_parser, natural, positive_int
+from semiuhpe.config import FLAG, AddOptions, make_parser, natural, positive_int
 from semiuhpe.data import experiment
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
@@ -12,8 +12,13 @@ from semiuhpe.rotation import CONVENTIONS
 
 def experiment_parser(prog: str, description: str):
     """Parser of everything that a settings file may say: training and evaluation read the same files."""
+    return make_parser(prog, description, experiment_options())
+
+
+def experiment_options() -> list[AddOptions]:
+    """What adds the options of a settings file."""
     groups = [add_basic, experiment.add_options, add_network, add_training]
-    return make_parser(prog, description, groups + [method.add_options for method in METHODS.values()])
+    return groups + [method.add_options for method in METHODS.values()]
 
 
 def add_basic(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,10 @@ FORMATS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_sep
 
 def main(argv: Sequence[str]) -> int:
     """Dispatches ``tables NAME``; without a name it is ``paper``."""
+    if argv and argv[0] in ("-h", "--help"):
+        print("usage: semiuhpe tables [NAME] [options]; semiuhpe tables NAME --help tells more\n")
+        print("\n".join(f"  {name:10} {text}" for name, text in _TOLD.items()))
+        return 0
     if argv and argv[0] in TABLES:
         return TABLES[argv[0]](argv[1:])
     known = not argv or argv[0].startswith("-")
@@ -88,3 +92,10 @@ TABLES: dict[str, Callable[[Sequence[str]], int]] = {
     "onestage": onestage,
 }
 """What ``semiuhpe tables`` knows."""
+_TOLD = {
+    "paper": "tables 2 and 4 of the paper, with the numbers of finished runs; this one if none is named",
+    "synthetic": "trains and compares supervised training, the baseline and SemiUHPE on rendered heads",
+    "clerf": "trains and compares CLERF and regression alone on turned rendered heads",
+    "onestage": "trains and compares one-stage models and head crops on rendered scenes",
+}
+"""What their help says of them."""

@@ -2,14 +2,15 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import configargparse
 import torch
 
-from semiuhpe.cli.options import add_checkpoint, experiment_parser
-from semiuhpe.config import parse, require
+from semiuhpe.cli.options import add_checkpoint, experiment_options
+from semiuhpe.config import AddOptions, called, make_parser, parse, require
 from semiuhpe.evaluation.results import run_settings
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
@@ -25,35 +26,57 @@ _DESCRIBED = {
 """Options that a checkpoint's description answers, and where."""
 _OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_from")
 """Options of the run that say nothing about evaluating it."""
+_SHOWN = ("exps_dir", "gpu_ids", "network")
+"""Options of training that matter wherever a checkpoint is used."""
 
 
-def trained_parser(prog: str, description: str, checkpoint: str | None = None) -> configargparse.ArgumentParser:
-    """Parser of everything that a settings file may say, and a checkpoint: the one named here, if it is left out."""
-    parser = experiment_parser(prog, description)
-    add_checkpoint(parser, checkpoint)
+def trained_parser(
+    prog: str, description: str, add_own: AddOptions, shown: Collection[str] = (), checkpoint: str | None = None
+) -> configargparse.ArgumentParser:
+    """Parser of a checkpoint, the script's own options, and everything that a settings file may say.
+
+    Args:
+        prog, description: of the script.
+        add_own: adds its own options.
+        shown: which others its help shows beside :data:`_SHOWN`; the rest have no effect, or are told by the
+            checkpoint.
+        checkpoint: the one that is used if it is left out.
+    """
+    parser = make_parser(prog, description, [partial(add_checkpoint, default=checkpoint), add_own])
+    own = set(parser._actions)
+    for add_options in experiment_options():
+        add_options(parser)
+    for action in set(parser._actions) - own:
+        if action.dest not in (*_SHOWN, *shown):
+            action.help = argparse.SUPPRESS
+    train = called("train.py")
+    parser.epilog = f"All options of {train} are accepted too, on the command line and in settings; see {train} --help"
     parser.set_defaults(**dict.fromkeys(_DESCRIBED))  # None where neither the command line nor --config says it
     return parser
 
 
-def parse_for_run(
-    parser: configargparse.ArgumentParser, argv: Sequence[str], find: Callable[[str, str], Path] = find_checkpoint
-) -> tuple[argparse.Namespace, Path]:
+def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
     """Options and the checkpoint's file. What neither the command line nor ``--config`` says, the run's settings say.
 
     Args:
         parser: of :func:`trained_parser`.
         argv: the command line.
-        find: the file from what names the checkpoint and ``--exps_dir``.
 
     Raises:
-        ConfigError: an unknown option, or there is no such checkpoint.
+        ConfigError: an unknown option.
+        CheckpointError: there is no such checkpoint, or it can't be fetched.
     """
     given = parse(parser, argv)
-    path = find(given.checkpoint, given.exps_dir)
+    path = find_checkpoint(given.checkpoint, given.exps_dir)
+    return parse_with_run(parser, argv, path), path
+
+
+def parse_with_run(parser: configargparse.ArgumentParser, argv: Sequence[str], checkpoint: Path) -> argparse.Namespace:
+    """Options as :func:`parse_for_run`, for a checkpoint that has been found."""
     known = {action.dest for action in parser._actions} - {*_DESCRIBED, *_OWN}
-    settings = run_settings(path) or {}
+    settings = run_settings(checkpoint) or {}
     parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
-    return parse(parser, argv), path
+    return parse(parser, argv)
 
 
 def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:

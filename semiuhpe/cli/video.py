@@ -16,9 +16,9 @@ from typing import IO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from semiuhpe.cli.heads import add_heads, drawn_mesh, load_heads, parse_heads
+from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, load_heads
 from semiuhpe.cli.trained import trained_parser
-from semiuhpe.config import FLAG, positive_int, require
+from semiuhpe.config import FLAG, parse, positive_int, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.files import whole_file
@@ -32,17 +32,18 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = trained_parser("video.py", "Head poses on a video, drawn over it and as JSON Lines.")
-    add_video(parser)
-    options, path, size = parse_heads(parser, argv)
-    require(options.input is not None, "--input is not given: a video, a folder of frames, or a webcam's number")
-    require(not options.smooth or options.track, "--smooth needs --track, which tells the persons apart")
-    require(options.draw != NONE or options.jsonl, "--draw none writes no video: --jsonl has to be given")
-    footage = open_footage(options.input, Fraction(options.fps))
-    output = _output(options, footage.name)
-    if options.jsonl:
-        _check_jsonl(options.jsonl)
-    mesh = drawn_mesh(options)
+    parser = trained_parser("video.py", "Head poses on a video, drawn over it and as JSON Lines.", add_video, ("bf16",))
+    given = parse(parser, argv)
+    require(given.input is not None, "--input is not given: a video, a folder of frames, or a webcam's number")
+    require(not given.smooth or given.track, "--smooth needs --track, which tells the persons apart")
+    require(given.draw != NONE or given.jsonl, "--draw none writes no video: --jsonl has to be given")
+    footage = open_footage(given.input, Fraction(given.fps))
+    output = _output(given, footage.name)
+    if given.jsonl:
+        _check_jsonl(given.jsonl)
+    check_heads(given)
+    mesh = drawn_mesh(given)
+    options, path, size = find_model(parser, argv, given)
     estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids))
     with _stop_at_interrupt() as stop:
         draw = None if output is None else options.draw
@@ -107,7 +108,8 @@ def _write(
             writer.close(whole_sound=not stop.is_set())
     speed = done / max(time.monotonic() - start, 1e-9)
     written = ", ".join(str(path) for path in (output, jsonl) if path and path.exists())
-    print(f"{done} frames, {heads} heads, {speed:.1f} frames per second; written: {written or 'nothing'}")
+    hint = "" if heads or not done else "; no head was found: lower --min_score, or check the detector"
+    print(f"{done} frames, {heads} heads, {speed:.1f} frames per second; written: {written or 'nothing'}{hint}")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiuhpe.config import require
+from semiuhpe.config import did_you_mean, require
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
 from semiuhpe.data.store import HeadStore
@@ -131,7 +131,8 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
             f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_FOLDER} --source {path} "
             f"--out {out}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(datasets())}"
         )
-    raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists")
+    hint = did_you_mean(name, datasets())
+    raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
 
 
 def open_labelled(options: argparse.Namespace, option: str) -> HeadStore:

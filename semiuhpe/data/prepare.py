@@ -8,7 +8,7 @@ import numpy as np
 
 from semiuhpe.data.crop import box_rectangle, landmark_box, landmark_rectangle
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
-from semiuhpe.data.raw import Summary, each_picture, fill_store, listed_pictures, printable, read_image, rotation_of
+from semiuhpe.data.raw import Summary, check_source, each_picture, fill_store, printable, read_image, rotation_of
 from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, store_crop, store_meta, store_whole
 from semiuhpe.errors import DataError
 
@@ -60,6 +60,7 @@ def prepare(
         DataError: the source is not that dataset.
         StoreError: the target exists or can't be written, or nothing was kept.
     """
+    check_source(source)
     loose = split == "train"
     settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality)
     meta = store_meta(
@@ -82,7 +83,7 @@ def prepare(
             summary.labelled = head.rotation is not None  # the store takes all heads with labels, or none
             writer.add(head.name, head.crop, head.rotation, head.euler_deg, head.attributes)
 
-        pictures = listed_pictures(importer, source, split)
+        pictures = importer.pictures(source, split)
         heads = chain.from_iterable(each_picture(importer.NAME, pictures, crop, workers))
         fill_store(writer, heads, add, summary, limit, "head")
     return summary

@@ -14,7 +14,7 @@ import torch
 
 from semiuhpe.data.crop import LANDMARK_MARGIN, LANDMARKS, landmark_box
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
-from semiuhpe.data.raw import Summary, each_picture, fill_store, listed_pictures, printable, read_image, rotation_of
+from semiuhpe.data.raw import Summary, check_source, each_picture, fill_store, printable, read_image, rotation_of
 from semiuhpe.data.scene_labels import Labels, changed, corners, turning
 from semiuhpe.data.scene_loading import Change
 from semiuhpe.data.scene_store import SceneHeads, SceneWriter, scene_meta
@@ -74,6 +74,7 @@ def prepare_scenes(
     if importer.NAME not in SCENE_DATASETS:
         known = ", ".join(SCENE_DATASETS)
         raise ConfigError(f"--scenes: {importer.NAME} has no rotations for whole pictures; there are {known}")
+    check_source(source)
     meta = scene_meta(
         dataset=importer.NAME,
         split=split,
@@ -91,7 +92,7 @@ def prepare_scenes(
         def add(scene: PreparedScene) -> None:
             writer.add_scene(scene.name, scene.encoded, scene.extent, scene.heads, scene.turn_deg)
 
-        pictures = listed_pictures(importer, source, split)
+        pictures = importer.pictures(source, split)
         fill_store(writer, each_picture(importer.NAME, pictures, scene, workers), add, summary, limit, "picture")
     return summary
 

@@ -15,7 +15,7 @@ from roma import special_procrustes
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
+from semiuhpe.data.importers import Dropped, Picture, RawHead
 from semiuhpe.data.loading import forking_workers, own_process_group
 from semiuhpe.data.store_writer import StoreWriter
 from semiuhpe.errors import DataError, StoreError
@@ -75,11 +75,10 @@ class Summary:
         return text.getvalue()
 
 
-def listed_pictures(importer: Importer, source: Path, split: str) -> Sequence[Picture]:
-    """The pictures of a split of a raw dataset; DataError if the source is missing or not that dataset."""
+def check_source(source: Path) -> None:
+    """Raises DataError if the raw dataset is missing; the importer says whether it is the right one."""
     if not source.exists():
         raise DataError(f"--source {source}: there is no such file or folder")
-    return importer.pictures(source, split)
 
 
 def each_picture(

@@ -288,8 +288,13 @@ def _environment(path: Path) -> lmdb.Environment:
 def _open(path: Path) -> lmdb.Environment:
     data = path / "data.mdb"
     if not data.is_file():
-        what = "is a folder, but not a head store" if path.is_dir() else "there is no head store"
-        raise StoreError(f"{path}: {what}; make one with `semiuhpe prepare DATASET --source RAW --out {path}`")
+        if path.is_dir():
+            told = "is a folder, but not a head store; if it is a raw dataset, make a store of it"
+            raise StoreError(f"{path}: {told} with `semiuhpe prepare DATASET --source {path} --out STORE`")
+        if path.exists():
+            raise StoreError(f"{path}: is a file, not a head store, which is a folder; name another")
+        told = f"make one with `semiuhpe prepare DATASET --source RAW --out {path}`"
+        raise StoreError(f"{path}: there is no head store; {told}")
     try:
         environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=512)
         # Pages beyond the end of a truncated file would end the process with a bus error: look before reading.

@@ -20,7 +20,7 @@ from av.video.reformatter import Colorspace
 from PIL import Image, ImageOps
 
 from semiuhpe.data.importers.folder import SUFFIXES
-from semiuhpe.errors import DataError, first_line
+from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def open_footage(source: str, rate: Fraction = Fraction(25)) -> Footage:
         rate: frames per second of a folder.
 
     Raises:
+        ConfigError: it is a single picture.
         DataError: there is nothing there that can be read.
     """
     if source.isascii() and source.isdigit() and not Path(source).exists():
@@ -89,6 +90,10 @@ def open_footage(source: str, rate: Fraction = Fraction(25)) -> Footage:
         return _folder(path, rate)
     if not path.is_file():
         raise DataError(f"--input {source}: there is no such file or folder, and it is no number of a webcam")
+    if path.suffix.lower() in SUFFIXES:
+        raise ConfigError(
+            f"--input {source}: is a picture, not a video; image.py takes pictures, video.py folders of them"
+        )
     return _file(path)
 
 

@@ -15,6 +15,7 @@ the last line, which the next run removes.
 import csv
 import fcntl
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,6 +53,14 @@ class Share(NamedTuple):
         return path.stem.endswith(f"-of-{self.processes:05d}")
 
 
+def check_folder(folder: Path) -> None:
+    """Raises ConfigError unless results can be written into a folder, which may have to be made. Makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        what = "is not writable" if there.is_dir() else "is no folder"
+        raise ConfigError(f"--output {folder}: can't be used, {there} {what}; name another folder")
+
+
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes the settings of a run, or compares them with those of the run that is to be gone on with.
 
@@ -61,6 +70,9 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {folder}: can't be made ({error.strerror}); name another folder") from error
+    try:
         if not path.exists():
             write_whole(path, json.dumps(settings, indent=1) + "\n")
         kept = parse_json(path.read_text())

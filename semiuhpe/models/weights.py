@@ -12,10 +12,13 @@ import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import logging as hub_logging
 
 from semiuhpe.errors import CheckpointError, ConfigError, first_line
 
@@ -126,10 +129,19 @@ def _shipped() -> Path | None:
 def _fetched(name: str) -> Path:
     path = WEIGHTS / f"{name}.pth"
     logger.info("fetching %s of https://huggingface.co/%s into %s", path.name, REPOSITORY, WEIGHTS.absolute())
+    url, answered = hf_hub_url(REPOSITORY, path.name), False
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(hub_logging.CRITICAL)  # it reports each of its attempts
     try:
+        get_hf_file_metadata(url)  # asks once; the download would ask again and again for half a minute
+        answered = True
         return Path(hf_hub_download(REPOSITORY, path.name, local_dir=WEIGHTS))
     except Exception as error:  # connections fail in many ways, and the client's errors have no base of their own
+        answered = answered or isinstance(error, HfHubHTTPError)
+        reason = "can't be fetched" if answered else f"there is no connection to {urlsplit(url).hostname}"
         raise CheckpointError(
-            f"{name}: can't be fetched ({first_line(error)}). Download "
-            f"https://huggingface.co/{REPOSITORY}/resolve/main/{path.name} to the folder {WEIGHTS.absolute()}"
+            f"{name}: {reason} ({first_line(error)}). Put the file into {WEIGHTS.absolute()} by hand, from {url}; "
+            "weights/README.md says more"
         ) from error
+    finally:
+        hub_logging.set_verbosity(verbosity)

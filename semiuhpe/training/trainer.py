@@ -94,6 +94,12 @@ class Trainer:
 
     def run(self) -> bool:
         """Trains to the end; False if a signal has stopped it before (its state is then saved in ``last.pth``)."""
+        end = self.phases[-1].end
+        if self.iteration >= end:
+            if self.process.is_main:
+                told = "The run is complete (iteration %d of %d); raise --max_iteration to go on."
+                logger.info(told, self.iteration, end)
+            return True
         if self.process.is_main:
             self.log = RunLog(self.folder, self.options, self.iteration)
             for line in (f"Run folder: {self.folder}", *self.data.told, f"The best has the lowest {self.metric}."):
@@ -120,6 +126,8 @@ class Trainer:
         start = self.phases[index - 1].end if index else 0
         if self._begun_phase != phase.name:
             self._begin(phase)
+        elif self.process.is_main:
+            logger.info("%s goes on at iteration %d of %d", phase.name, self.iteration, phase.end)
         stream = phase.learner.batches(self.iteration, self.iteration - start)
         progress = tqdm(
             total=phase.end, initial=self.iteration, desc=phase.name, disable=None if self.process.is_main else True

@@ -27,6 +27,11 @@ COUNTS: dict[str, int] = {}
 
 
 def pictures(source: Path, split: str) -> Sequence[Picture]:
+    if not (source / "data.mdb").is_file():
+        raise DataError(
+            f"--source {source}: is not a scene store; make one with `semiuhpe scenes --out STORE`, or of a raw "
+            "dataset with `semiuhpe prepare DATASET --scenes --source RAW --out STORE`"
+        )
     try:
         store = SceneStore(source)
     except StoreError as error:

@@ -44,6 +44,12 @@ def load_detector(
     return detector_kind(name).build(Options(argument, named_device(device, "the detector's device"), min_score))
 
 
+def check_detector(spec: str) -> None:
+    """Raises what :func:`load_detector` would for an unknown kind or a missing file, without loading anything."""
+    name, _, argument = spec.partition(":")
+    detector_kind(name).check(argument)
+
+
 def check_min_score(min_score: float | None) -> None:
     """Raises ConfigError unless it is None or in [0, 1]."""
     if min_score is not None and not 0.0 <= min_score <= 1.0:
@@ -58,6 +64,7 @@ __all__ = [
     "DetectorKind",
     "Options",
     "Source",
+    "check_detector",
     "check_min_score",
     "list_detectors",
     "load_detector",

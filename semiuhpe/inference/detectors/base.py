@@ -127,26 +127,30 @@ Build = Callable[[Options], Detector]
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """A registered kind: its name, how it is written in full, and what loads it."""
+    """A registered kind: its name, how it is written in full, what loads it, and what checks its argument before."""
 
     name: str
     usage: str
     build: Build
+    check: Callable[[str], object]
 
 
 _KINDS: dict[str, DetectorKind] = {}
 
 
-def register_detector(name: str, usage: str) -> Callable[[Build], Build]:
+def register_detector(
+    name: str, usage: str, check: Callable[[str], object] = lambda argument: None
+) -> Callable[[Build], Build]:
     """Decorator: registers ``build(options) -> Detector`` under a kind, as in ``kind:FILE``.
 
     Args:
         name: the kind.
         usage: how it is written, for messages: ``onnx:FILE.onnx[:CLASS]``.
+        check: raises what ``build`` would for an argument such as a missing file, without loading anything.
     """
 
     def register(build: Build) -> Build:
-        _KINDS[name] = DetectorKind(name, usage, build)
+        _KINDS[name] = DetectorKind(name, usage, build, check)
         return build
 
     return register

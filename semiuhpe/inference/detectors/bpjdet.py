@@ -129,11 +129,10 @@ def build_network(file: DetectorFile, path: Path) -> YOLOv5:
     return network.eval().requires_grad_(False)
 
 
-@register_detector("bpjdet", "bpjdet:FILE.pt[:paired]")
-def _build(options: Options) -> Detector:
-    path, option = file_and_option(options.argument)
+def _file_and_paired(argument: str) -> tuple[Path, bool]:
+    path, option = file_and_option(argument)
     if option not in ("", "paired"):
-        raise ConfigError(f"--detector bpjdet:{options.argument}: unknown option {option}; it takes only paired")
+        raise ConfigError(f"--detector bpjdet:{argument}: unknown option {option}; it takes only paired")
     if path == Path(DEFAULT_FILE) and not path.exists():
         others = ", ".join(kind.usage for kind in list_detectors() if kind.name != "bpjdet")
         raise CheckpointError(
@@ -141,7 +140,13 @@ def _build(options: Options) -> Detector:
             "best_mMR.pt) that the BPJDet project released: github.com/hnuzhy/BPJDet, see its README for the "
             f"models. Save it under this name, or choose another detector: --detector {others}"
         )
-    file = read_detector_file(require_file(path, "bpjdet"))
+    return require_file(path, "bpjdet"), option == "paired"
+
+
+@register_detector("bpjdet", "bpjdet:FILE.pt[:paired]", _file_and_paired)
+def _build(options: Options) -> Detector:
+    path, paired = _file_and_paired(options.argument)
+    file = read_detector_file(path)
     body = next((file.names.index(name) for name in ("person", "body") if name in file.names), None)
     if "head" not in file.names or body is None or len(file.names) != 2 or file.offsets != 2:
         raise CheckpointError(
@@ -150,4 +155,4 @@ def _build(options: Options) -> Detector:
         )
     network = build_network(file, path).to(options.device)
     min_score = MIN_SCORE if options.min_score is None else options.min_score
-    return BodyHeadDetector(network, file.names.index("head"), body, min_score, option == "paired")
+    return BodyHeadDetector(network, file.names.index("head"), body, min_score, paired)

@@ -95,8 +95,6 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             reader.fieldnames = columns
             for row in reader:
                 yield _csv_row(row, f"{path}: line {reader.line_num}")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is not readable CSV in UTF-8 ({error})") from error
 
@@ -160,17 +158,30 @@ def _box(values: Any, where: str) -> tuple[float, ...]:
     return box if len(box) == 5 else (*box, 1.0)
 
 
-@register_detector("boxes", "boxes:FILE.json|csv")
+_READERS = {".csv": _csv_rows, ".json": _json_rows}
+
+
+def _file(argument: str) -> Path:
+    path = Path(argument)
+    if path.suffix.lower() not in _READERS:
+        raise ConfigError(f"--detector boxes:{argument}: should be {detector_kind('boxes').usage}")
+    if not path.is_file():
+        raise DataError(f"{path}: is missing")
+    return path
+
+
+@register_detector("boxes", "boxes:FILE.json|csv", _file)
 def _build_boxes(options: Options) -> Detector:
-    path = Path(options.argument)
-    readers = {".csv": _csv_rows, ".json": _json_rows}
-    if path.suffix.lower() not in readers:
-        raise ConfigError(f"--detector boxes:{options.argument}: should be {detector_kind('boxes').usage}")
-    return GivenBoxes(path, readers[path.suffix.lower()](path), options.min_score or 0.0)
+    path = _file(options.argument)
+    return GivenBoxes(path, _READERS[path.suffix.lower()](path), options.min_score or 0.0)
 
 
-@register_detector("whole", "whole")
+def _nothing(argument: str) -> None:
+    if argument:
+        raise ConfigError(f"--detector whole:{argument}: whole takes nothing after it")
+
+
+@register_detector("whole", "whole", _nothing)
 def _build_whole(options: Options) -> Detector:
-    if options.argument:
-        raise ConfigError(f"--detector whole:{options.argument}: whole takes nothing after it")
+    _nothing(options.argument)
     return WholePicture()

@@ -86,7 +86,7 @@ def split_spec(text: str) -> tuple[Path, int | None]:
     return path, int(option) if option else None
 
 
-@register_detector(FAMILY, f"{FAMILY}:CKPT[:SIZE]")
+@register_detector(FAMILY, f"{FAMILY}:CKPT[:SIZE]", split_spec)
 def _build(options: Options) -> Detector:
     path, size = split_spec(options.argument)
     loaded = load_checkpoint(path)

@@ -266,10 +266,14 @@ def _open(path: Path, device: torch.device) -> Any:
         raise CheckpointError(f"{path}: is broken or not an ONNX network ({_first_line(error)})") from error
 
 
-@register_detector("onnx", "onnx:FILE.onnx[:CLASS]")
+def _file_and_class(argument: str) -> tuple[Path, str]:
+    path, wanted = file_and_option(argument)
+    return require_file(path, "onnx"), wanted
+
+
+@register_detector("onnx", "onnx:FILE.onnx[:CLASS]", _file_and_class)
 def _build(options: Options) -> Detector:
-    path, wanted = file_and_option(options.argument)
-    require_file(path, "onnx")
+    path, wanted = _file_and_class(options.argument)
     session = _open(path, options.device)
     metadata = read_metadata(session.get_modelmeta().custom_metadata_map, path)
     min_score = MIN_SCORE if options.min_score is None else options.min_score

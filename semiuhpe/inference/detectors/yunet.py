@@ -62,9 +62,13 @@ def _survive(path: Path) -> None:
         raise CheckpointError(f"{path}: OpenCV {cv2.__version__} crashes on it, so it is damaged; get it again")
 
 
-@register_detector("yunet", "yunet:FILE.onnx")
+def _file(argument: str) -> Path:
+    return require_file(Path(argument), "yunet")
+
+
+@register_detector("yunet", "yunet:FILE.onnx", _file)
 def _build(options: Options) -> Detector:
-    path = require_file(Path(options.argument), "yunet")
+    path = _file(options.argument)
     _survive(path)
     min_score = MIN_SCORE if options.min_score is None else options.min_score
     try:
