@@ -11,7 +11,8 @@ from semiuhpe.augment.in_plane import InPlane, random_in_plane
 from semiuhpe.augment.views import View, denormalize, turned_view
 from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.generators import StoreHeads, identity_names
+from semiuhpe.data.generators import StoreHeads
+from semiuhpe.data.identities import identity_names
 from semiuhpe.data.loading import HeadBatch, ShuffledStream
 from semiuhpe.distributions.gram_schmidt import GramSchmidt
 from semiuhpe.evaluation.embedding import distances

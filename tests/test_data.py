@@ -41,14 +41,14 @@ def test_splits_agree_with_reference(reference):
         assert unlabelled[: len(case["first_unlabeled"])] == case["first_unlabeled"]
 
 
-def store_of(path, names):
+def store_of(path, names, dataset="toy", identity=None):
     meta = store_meta(
-        dataset="toy", split="train", size=8, protocol=LANDMARKS, loose=True, full_range=False, source="", settings={}
+        dataset=dataset, split="train", size=8, protocol=LANDMARKS, loose=True, full_range=False, source="", settings={}
     )
     crop = StoredCrop(encode(np.zeros((8, 8, 3), np.uint8)), np.ones(4), np.array([0, 0, 8, 8]))
     with StoreWriter(path, meta) as writer:
-        for name in names:
-            writer.add(name, crop, rotation=np.eye(3))
+        for i, name in enumerate(names):
+            writer.add(name, crop, rotation=np.eye(3), attributes={"identity": identity[i]} if identity else {})
     return HeadStore(path)
 
 
@@ -71,6 +71,34 @@ def test_heads_held_out_are_a_random_part_with_their_twins(tmp_path):
     assert held.names.tolist() != hold_out(store, 0.25, seed=1)[1].names.tolist()
     with pytest.raises(ConfigError, match="--val_split"):
         hold_out(store, 0.01, seed=0)
+
+
+@pytest.mark.parametrize(
+    "dataset, names, person",
+    [
+        (
+            "300WLP",
+            [f"AFW{s}/AFW_{i}_1_{view}" for s in ("", "_Flip") for i in range(100, 108) for view in range(17)],
+            lambda name: name.partition("/")[2].rpartition("_")[0],
+        ),
+        (
+            "BIWI",
+            [f"{s:02d}/frame_{i:05d}" for s in range(1, 9) for i in range(5)],
+            lambda name: name.partition("/")[0],
+        ),
+    ],
+)
+def test_nobody_is_on_both_sides_of_what_is_held_out(tmp_path, dataset, names, person):
+    left, held = hold_out(store_of(tmp_path / "a.lmdb", names, dataset), 0.25, seed=0)
+    sides = [{person(str(name)) for name in side.names} for side in (left, held)]
+    assert [len(side) for side in sides] == [6, 2] and not sides[0] & sides[1]
+    assert sorted([*left.names, *held.names]) == sorted(names)
+
+
+def test_heads_of_one_identity_are_held_out_together(tmp_path):
+    store = store_of(tmp_path / "a.lmdb", list("abcdefgh"), identity=list("11223344"))
+    left, held = hold_out(store, 0.25, seed=0)
+    assert len(held) == 2 and not set(left.attributes["identity"]) & set(held.attributes["identity"])
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.1, 1.5])

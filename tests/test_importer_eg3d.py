@@ -10,7 +10,8 @@ import torch
 from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
-from semiuhpe.data.generators import StoreHeads, identity_names
+from semiuhpe.data.generators import StoreHeads
+from semiuhpe.data.identities import identity_names
 from semiuhpe.data.importers.eg3d import identity
 from semiuhpe.rotation import mirror
 from semiuhpe.synthetic.scene import render_head

@@ -196,6 +196,21 @@ def test_impossible_options_are_one_line_and_leave_nothing(settings, capsys, cha
     assert not Path(settings[1]).exists()
 
 
+@pytest.mark.parametrize("option", [["--transform", "rotate:45"], ["--in_plane"], ["--protocol", "paper"]])
+def test_evaluation_refuses_what_only_head_crops_have(trained, tmp_path, capsys, option):
+    output = tmp_path / "eval.json"
+    assert run(evaluate_cli.main, [str(trained), "--output", str(output), *option]) == 2
+    error = capsys.readouterr().err
+    assert " ".join(option) in error and "leave it out" in error and not output.exists()
+
+
+def test_scenes_of_biwi_serve_training_and_test(scenes):
+    command = ["--method", "onestage", "--network", "onestage:resnet18", "--data_dir_BIWI", str(scenes["train"])]
+    options, _ = train_cli.parse_options([*command, "--train_labeled", "BIWI", "--test_set", "BIWI"])
+    data = onestage.open_data(options)
+    assert (len(data.labelled), len(data.selection)) == (7, 3)
+
+
 def test_a_head_store_is_no_scene_store(settings, stores):
     with pytest.raises(StoreError, match="whole scenes"):
         train(settings, "--train_labeled", str(stores["labelled"]))

@@ -10,6 +10,7 @@ import lmdb
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from semiuhpe import locks
 from semiuhpe.cli import train as train_cli
@@ -172,6 +173,29 @@ def test_a_finished_run_is_used_again_by_its_data_not_by_the_clock(settings, sto
     shutil.rmtree(data)
     write_store(SyntheticSet(24, "clean", "front", 9, 40, test=False), data)
     os.utime(data / "data.mdb", (0, 0))  # other heads, which look older than the run
+    assert train_once(options) != folder
+
+
+def test_a_run_is_not_used_again_after_its_generator_or_its_test_set_changed(settings, stores, tmp_path):
+    places = {name: shutil.copytree(stores["labelled"], tmp_path / f"{name}.lmdb") for name in ("generator", "test")}
+    more = ["--method", "clerf", "--generator", str(places["generator"]), "--test_set", str(places["test"])]
+    more += ["--positive_deg", "40", "--negative_deg", "60", "--pretrain_iteration", "2", "--exp_detail", "once"]
+    options, _ = train_cli.parse_options([*settings, *more, "--max_iteration", "3"])
+    folder = train_once(options)
+    versions = yaml.safe_load((folder / "versions.yml").read_text())
+    assert set(versions["stores"]) == {"train_labeled", "train_unlabeled", "generator", "test_set"}
+    for seed, name in enumerate(places):
+        shutil.rmtree(places[name])
+        write_store(SyntheticSet(24, "clean", "front", 90 + seed, 40, test=False), places[name])
+        before, folder = folder, train_once(options)
+        assert folder != before and train_once(options) == folder
+    # a run of before, which has no fingerprint of the generator, is judged by the clock
+    path = folder / "versions.yml"
+    versions = yaml.safe_load(path.read_text())
+    del versions["stores"]["generator"]
+    path.write_text(yaml.safe_dump(versions))
+    assert train_once(options) == folder
+    os.utime(places["generator"] / "data.mdb", (2**33, 2**33))
     assert train_once(options) != folder
 
 

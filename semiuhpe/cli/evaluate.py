@@ -8,7 +8,7 @@ from typing import Any
 from semiuhpe.cli.evaluate_scenes import evaluate_scenes
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import STUDENT, check_output, load_models, loader_workers, parse_for_run, trained_parser
-from semiuhpe.config import FLAG
+from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     options, path = parse_for_run(parser, argv)
     models = load_models(options, path)
     if network_spec(models[STUDENT].network).detects:
+        check_scene_options(options, path)
         return evaluate_scenes(options, path, models[STUDENT], output_path(options, path))
     store = open_labelled(options, "test_set")
     if options.transform:
@@ -93,6 +94,20 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--transform", help=f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
     parser.add_argument("--in_plane", help="also turn each head by a random angle; draw the error against it", **FLAG)
+
+
+def check_scene_options(options: argparse.Namespace, checkpoint: Path) -> None:
+    """Raises ConfigError if an option is given that only models of head crops have."""
+    given = {
+        f"--transform {options.transform}": options.transform is not None,
+        "--in_plane": options.in_plane,
+        f"--protocol {options.protocol}": options.protocol != EXACT,
+    }
+    refused = ", ".join(option for option, is_given in given.items() if is_given)
+    require(
+        not refused,
+        f"{refused}: for models of head crops only, and {checkpoint} finds heads on whole pictures; leave it out",
+    )
 
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:

@@ -44,21 +44,24 @@ def train_once(options: argparse.Namespace, again: bool = False) -> Path:
 def _same_data(options: argparse.Namespace, checkpoint: Path) -> bool:
     """Whether a run was trained on the stores as they are now: by their fingerprints, not by the clock.
 
-    Runs of before have none: those are taken that are younger than the stores.
+    Runs of before have none, or not those of all stores: of these, the run has to be younger than the store.
     """
     versions = checkpoint.parent / VERSIONS
-    stores = (yaml.safe_load(versions.read_text()) or {}).get("stores") if versions.is_file() else None
-    if stores is not None:
-        return stores == trained_on(options)
-    names = [name for name in ("train_labeled", "train_unlabeled", "val_set") if getattr(options, name)]
-    rendered = max((store_path(options, name) / "data.mdb").stat().st_mtime for name in names)
-    return checkpoint.stat().st_mtime > rendered
+    recorded = ((yaml.safe_load(versions.read_text()) or {}) if versions.is_file() else {}).get("stores") or {}
+    now = trained_on(options)
+    if any(now.get(name) != found for name, found in recorded.items()):
+        return False
+    unrecorded = [store_path(options, name) / "data.mdb" for name in now if name not in recorded]
+    return all(checkpoint.stat().st_mtime > data.stat().st_mtime for data in unrecorded)
 
 
 def _same_settings(options: argparse.Namespace, path: Path) -> bool:
+    """Whether a run has the same settings, but for where datasets lie: :func:`_same_data` compares what they hold."""
     if not path.is_file():
         return False
     ignored = ("config", "num_workers", "gpu_ids", "cont_ckpt")
-    mine = {k: v for k, v in vars(options).items() if v is not None and k not in ignored}
-    theirs = {k: v for k, v in (yaml.safe_load(path.read_text()) or {}).items() if k not in ignored}
+    mine, theirs = (
+        {k: v for k, v in given.items() if v is not None and k not in ignored and not k.startswith("data_dir_")}
+        for given in (vars(options), yaml.safe_load(path.read_text()) or {})
+    )
     return mine == theirs

@@ -1,32 +1,37 @@
 """Which stores an experiment reads: datasets are named by options, and each name leads to one store.
 
-A name stands for the split that its role needs: ``DAD3DHeads`` for the training split in ``--train_labeled``, and for
-the validation split in ``--test_set`` and ``--val_set``, as in the paper.
+A name stands for the split that its role needs: the training split in ``--train_labeled``, ``--train_unlabeled`` and
+``--generator``; in ``--test_set`` and ``--val_set`` the validation split, as in the paper, or else the test split. A
+dataset without such a split has one store for all roles.
 """
 
 import argparse
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from semiuhpe.config import did_you_mean, require
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.store import HeadStore, holds_scenes
 from semiuhpe.errors import ConfigError, StoreError
+
+logger = logging.getLogger(__name__)
 
 _FOLDER = "folder"
 _NO_DATASETS = (_FOLDER, "scenes")  # the importers of what a user has made
-_EVALUATION_ROLES = ("test_set", "val_set")
+_ONE_SET = ("BIWI", "EG3D")  # datasets whose splits may be the same heads, cropped otherwise
+EVALUATION_ROLES = ("test_set", "val_set")
+_TRAIN = "train"
+_LABEL_TOLERANCE = 1e-4
+"""Of a rotation's entries, for a head to be the same one."""
 
 
 def datasets() -> tuple[str, ...]:
     """What ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know by name."""
     return tuple(name for name in IMPORTERS if name not in _NO_DATASETS)
-
-
-def _evaluation_splits() -> dict[str, str]:
-    """Datasets that are trained on one split and evaluated on another."""
-    return {name: "val" for name in datasets() if "val" in IMPORTERS[name].SPLITS[1:]}
 
 
 def default_store(dataset: str, split: str | None = None) -> str:
@@ -67,13 +72,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     for name in datasets():
         group.add_argument(f"--data_dir_{name}", metavar="STORE", default=default_store(name), help=f"store of {name}")
-    for name, split in _evaluation_splits().items():
-        group.add_argument(
-            f"--data_dir_{name}_{split}",
-            metavar="STORE",
-            default=default_store(name, split),
-            help=f"store of {name}'s split {split}, for --test_set {name}",
-        )
+        for option in ("train_labeled", "test_set"):
+            if split := _split(name, option):
+                path = default_store(name, split)
+                help_ = f"store of {name}'s split {split}, for --{option} {name}; {path} if not given"
+                default = None if split == _TRAIN else path  # see store_path
+                group.add_argument(f"--data_dir_{name}_{split}", metavar="STORE", default=default, help=help_)
     group.add_argument("--train_labeled", metavar="DATASET", help="labelled heads: a dataset's name, or a store")
     group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabelled heads; if the same, it is split")
     group.add_argument("--test_set", metavar="DATASET", help="heads to evaluate on")
@@ -95,24 +99,46 @@ def store_path(options: argparse.Namespace, option: str) -> Path:
         raise ConfigError(f"--{option} is not given: name a dataset ({', '.join(datasets())}) or the path of a store")
     if name not in datasets():
         return Path(name)
-    split = _split(name, option)
-    return Path(getattr(options, f"data_dir_{name}" + (f"_{split}" if split else "")))
+    first, split = Path(getattr(options, f"data_dir_{name}", default_store(name))), _split(name, option)
+    if split is None:
+        return first
+    given = getattr(options, f"data_dir_{name}_{split}", None)
+    if given is None and split == _TRAIN and (first / "data.mdb").is_file() and holds_scenes(first):
+        return first  # whole scenes have no crops that would be too tight for training
+    return Path(given or default_store(name, split))
+
+
+def selection_option(options: argparse.Namespace) -> str:
+    """The option that names the store which `best` is selected on, or on a part of it."""
+    if getattr(options, "val_split", None) is not None:
+        return "train_labeled"
+    return "val_set" if getattr(options, "val_set", None) else "test_set"
 
 
 def _split(name: str, option: str) -> str | None:
     """The split of a dataset that an option means, if that is not the dataset's first one."""
-    return _evaluation_splits().get(name) if option in _EVALUATION_ROLES else None
+    splits = IMPORTERS[name].SPLITS
+    wanted = ("val", "test") if option in EVALUATION_ROLES else (_TRAIN,)
+    found = next((split for split in wanted if split in splits), splits[0])
+    return None if found == splits[0] else found
 
 
 def open_named(options: argparse.Namespace, option: str) -> HeadStore:
-    """The store that an option names.
+    """The store that an option names. A warning says if it is to be trained on, but was made for evaluation.
 
     Raises:
         StoreError: it is missing, a raw dataset, or broken; the message names the command that makes it.
     """
     path, name = store_path(options, option), getattr(options, option)
     if (path / "data.mdb").is_file():
-        return HeadStore(path)
+        opened = HeadStore(path)
+        if option not in EVALUATION_ROLES and not opened.meta["loose"]:
+            logger.warning(
+                "--%s %s: %s holds the crops of evaluation, which are too tight for the views of training; name a "
+                "store of `semiuhpe prepare --split %s`, or of `semiuhpe synth` without --test.",
+                option, name, path, _TRAIN,
+            )  # fmt: skip
+        return opened
     if name in datasets():
         split = _split(name, option)
         suffix = f" --split {split}" if split else ""
@@ -147,15 +173,44 @@ def _same_store(options: argparse.Namespace) -> bool:
     return store_path(options, "train_labeled").resolve() == store_path(options, "train_unlabeled").resolve()
 
 
+def _check_apart(options: argparse.Namespace, labelled: HeadStore) -> None:
+    """Raises ConfigError if the labelled heads are in the test set too, by its path or by what the two stores hold."""
+    if not options.test_set:
+        return
+    test, named = store_path(options, "test_set"), f"--train_labeled {options.train_labeled}, --test_set"
+    require(
+        labelled.path.resolve() != test.resolve(),
+        f"{named} {options.test_set}: both are the store {test}; name other heads to test on",
+    )
+    if (test / "data.mdb").is_file():
+        common = _common_heads(labelled, HeadStore(test))
+        require(
+            common == 0,
+            f"{named} {options.test_set}: {common} labelled heads of {labelled.path} are in {test} too; name other "
+            "heads to test on",
+        )
+
+
+def _common_heads(one: HeadStore, other: HeadStore) -> int:
+    """How many heads are in both of two stores of a dataset whose splits don't tell heads apart."""
+    dataset = one.meta["dataset"]
+    if dataset not in _ONE_SET or dataset != other.meta["dataset"] or other.rotation is None:
+        return 0
+    _, mine, others = np.intersect1d(one.names, other.names, return_indices=True)
+    return int((np.abs(one.truth[mine] - other.rotation[others]) < _LABEL_TOLERANCE).all(axis=(1, 2)).sum())
+
+
 def open_training_data(options: argparse.Namespace, needs_unlabelled: bool) -> ExperimentData:
     """All stores of a run.
 
     If labelled and unlabelled heads come from one dataset it is split by ``ss_ratio``, else all of it is labelled.
 
     Raises:
-        ConfigError, StoreError: a store is missing, has no labels, or there is nothing left to train on.
+        ConfigError, StoreError: a store is missing, has no labels, shares heads with the test set, or there is nothing
+            left to train on.
     """
     labelled = open_labelled(options, "train_labeled")
+    _check_apart(options, labelled)
     unlabelled = None
     if options.train_unlabeled and _same_store(options):
         labelled, unlabelled = split_store(labelled, options.ss_ratio)

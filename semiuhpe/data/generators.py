@@ -5,7 +5,6 @@ exactly comes with it. :class:`StoreHeads` finds such images among the labelled 
 may have made (``semiuhpe prepare EG3D``); :mod:`semiuhpe.synthetic.generator` renders them.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from typing import Protocol as TypingProtocol
@@ -14,13 +13,10 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from semiuhpe.data.crop import PROTOCOLS, Protocol
+from semiuhpe.data.identities import identity_names
 from semiuhpe.data.store import HeadStore
 
-IDENTITY = "identity"
-"""Attribute of a store that says who each head is."""
 _NEIGHBOURS = 8
-_SYNTHESISED_VIEW = re.compile(r"(.+?)(_Flip)?/(.+)_\d+")
-"""A name of 300W-LP: folder, mirrored or not, picture, and the number of the view that was made of it."""
 
 
 class GeneratedHead(NamedTuple):
@@ -58,18 +54,6 @@ class HeadGenerator(TypingProtocol):
 
     def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
         """Shows one of them."""
-
-
-def identity_names(store: HeadStore) -> np.ndarray:
-    """(N,) who each head of a store is, as far as it tells: by its attribute ``identity``, or 300W-LP's names.
-
-    Heads of other stores count as a person each.
-    """
-    if IDENTITY in store.attributes:
-        return store.attributes[IDENTITY]
-    if store.meta["dataset"] == "300WLP":
-        return np.array([_SYNTHESISED_VIEW.sub(r"\1/\3", str(name)) for name in store.names])
-    return store.names
 
 
 class StoreHeads:

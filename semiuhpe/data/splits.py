@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from semiuhpe.data.identities import identity_names
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError
 
@@ -30,19 +31,23 @@ def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
 def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, HeadStore]:
     """What is left of a store's view, and a random part of it that is held out for validation.
 
-    A head and its mirrored twin, in the folder ``*_Flip``, stay together.
+    The heads of one person stay together, as far as the store tells (:func:`~semiuhpe.data.identities.identity_names`),
+    and so do a head and its mirrored twin, in the folder ``*_Flip``. The share is one of these groups.
 
     Raises:
         ConfigError: the share leaves nothing on one of the two sides.
     """
     groups: dict[str, list[int]] = {}
-    for position, name in enumerate(store.names):
+    for position, name in enumerate(identity_names(store)):
         folder, _, stem = str(name).rpartition("/")
         groups.setdefault(f"{folder.removesuffix('_Flip')}/{stem}", []).append(position)
     keys = sorted(groups)
     count = round(len(keys) * share)
     if not 0 < count < len(keys):
-        raise ConfigError(f"--val_split {share}: leaves nothing to train on or to validate on, of {len(keys)} heads")
+        raise ConfigError(
+            f"--val_split {share}: leaves nothing to train on or to validate on, of {len(keys)} people that the store "
+            "tells apart"
+        )
     random.Random(seed).shuffle(keys)
     held, left = ([i for key in part for i in groups[key]] for part in (keys[:count], keys[count:]))
     return store.view(sorted(left)), store.view(sorted(held))

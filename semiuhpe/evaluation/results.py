@@ -9,6 +9,7 @@ such as ``group_yaw``, the number of each head's group in the JSON file's ``divi
 turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_plane_error_deg`` the error then.
 """
 
+import argparse
 import hashlib
 import io
 import json
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from semiuhpe import files
+from semiuhpe.data.experiment import EVALUATION_ROLES, datasets, selection_option, store_path
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
@@ -100,12 +102,26 @@ def run_settings(checkpoint: Path) -> dict[str, Any] | None:
     return settings
 
 
-def selected_on(test_set: str, run: Mapping[str, Any] | None, checkpoint: Path) -> bool | None:
-    """Whether a run's ``best`` was chosen on the very set that it is evaluated on, as in the paper; None if unknown."""
+def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, checkpoint: Path) -> bool | None:
+    """Whether a run's ``best`` was chosen on the very heads that it is evaluated on, as in the paper.
+
+    Args:
+        test_set: what ``--test_set`` says.
+        store: the store that it means.
+        run: the run's settings, None if they are not known: then None is returned.
+        checkpoint: of the run.
+    """
     if run is None:
         return None
-    chosen_on_test = run.get("val_set") is None and run.get("val_split") is None
-    return checkpoint.stem == "best" and chosen_on_test and run.get("test_set") == test_set
+    options = argparse.Namespace()
+    vars(options).update(run)
+    option = selection_option(options)
+    chosen = run.get(option)
+    if checkpoint.stem != "best" or not isinstance(chosen, str):
+        return False
+    # A dataset is the same set wherever its store lay when the run was trained.
+    same_dataset = option in EVALUATION_ROLES and chosen == test_set and chosen in datasets()
+    return same_dataset or store_path(options, option).resolve() == store.resolve()
 
 
 def collect(
@@ -137,7 +153,7 @@ def collect(
             "path": str(checkpoint),
             "sha256": sha256(checkpoint),
             **asdict(description),
-            "selected_on_this_set": selected_on(settings["test_set"], run, checkpoint),
+            "selected_on_this_set": selected_on(settings["test_set"], store.path, run, checkpoint),
         },
         "run": run,
         "store": {"path": str(store.path), "heads": len(store), **_store_facts(store)},

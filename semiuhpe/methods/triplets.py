@@ -15,7 +15,8 @@ from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
 from semiuhpe.augment.views import LabelledView, turned_view
 from semiuhpe.data.crop import Protocol
-from semiuhpe.data.generators import HeadGenerator, identity_names
+from semiuhpe.data.generators import HeadGenerator
+from semiuhpe.data.identities import identity_names
 from semiuhpe.data.loading import HeadBatch, Heads, NumberedStream, ShuffledStream, load
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError

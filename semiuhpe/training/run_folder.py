@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from semiuhpe import __version__, locks
 from semiuhpe.config import save_settings
-from semiuhpe.data.experiment import store_path
+from semiuhpe.data.experiment import selection_option, store_path
 from semiuhpe.data.store import fingerprint
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods import METHODS
@@ -97,9 +97,12 @@ def versions() -> dict[str, str]:
 
 def trained_on(options: argparse.Namespace) -> dict[str, str]:
     """Fingerprints of the stores that a run learns from and selects on, by option."""
-    given = [name for name in ("train_labeled", "train_unlabeled", "val_set") if getattr(options, name)]
-    paths = {name: store_path(options, name) for name in given}
-    return {name: fingerprint(path) for name, path in paths.items() if path.exists()}  # a method need not use them all
+    read = {"train_labeled", "train_unlabeled", selection_option(options)}
+    if options.pretrain_iteration:
+        read.add("generator")
+    paths = {name: store_path(options, name) for name in read if getattr(options, name)}
+    # A method need not use them all, and a generator need not be a store.
+    return {name: fingerprint(path) for name, path in sorted(paths.items()) if (path / "data.mdb").is_file()}
 
 
 class RunLog:

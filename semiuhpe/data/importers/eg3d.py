@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.generators import IDENTITY
+from semiuhpe.data.identities import IDENTITY
 from semiuhpe.data.importers.base import Picture, RawHead, read_json
 from semiuhpe.data.importers.boxes import numbers
 from semiuhpe.errors import DataError
