@@ -1,3 +1,4 @@
+import argparse
 import hashlib
 import json
 import subprocess
@@ -7,10 +8,11 @@ from itertools import islice
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from semiuhpe.data import HeadStore, StoreWriter
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.loading import ShuffledStream, ordered_batches, training_batches
+from semiuhpe.data.loading import ShuffledStream, loader_workers, ordered_batches, training_batches
 from semiuhpe.data.splits import hold_out, split_300wlp, split_store
 from semiuhpe.data.store_writer import StoredCrop, encode, store_meta
 from semiuhpe.errors import ConfigError, StoreError
@@ -174,3 +176,8 @@ next(batches)
 raise SystemExit(3)
 """
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 3
+
+
+def test_pictures_are_decoded_beside_a_gpu_only():
+    options = argparse.Namespace(num_workers=3)
+    assert [loader_workers(options, torch.device(name)) for name in ("cpu", "cuda")] == [0, 3]

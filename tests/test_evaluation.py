@@ -24,11 +24,14 @@ from known_predictions import (
 )
 
 from semiuhpe.data import HeadStore
+from semiuhpe.distributed import Process
+from semiuhpe.distributions import gram_schmidt, matrix_fisher
 from semiuhpe.errors import DataError, StoreError, TrainingError
 from semiuhpe.evaluation.breakdowns import breakdowns, facing_deg
 from semiuhpe.evaluation.evaluation_page import write_report
-from semiuhpe.evaluation.protocols import Reader, evaluate, evaluate_all, predict
+from semiuhpe.evaluation.protocols import Reader, evaluate, evaluate_all, predict, predict_all
 from semiuhpe.evaluation.results import collect, read_results, write_results
+from semiuhpe.evaluation.validation import PoseValidation
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "data"
@@ -293,6 +296,33 @@ def test_predictions_that_are_not_finite(tmp_path):
     table[2, 4] = torch.nan
     with pytest.raises(TrainingError, match=r"heads\.lmdb: the .*not finite"):
         evaluate(TableNetwork(table), Reader(description()), store, CPU, 2)
+
+
+@pytest.mark.parametrize("distribution", ["matrixFisher", "gramSchmidt"])
+def test_predictions_that_are_not_finite_where_the_distributions_do_not_look(tmp_path, monkeypatch, distribution):
+    """As on a GPU. The entropy of a point estimate is 0, whatever its parameter is."""
+    for module in (matrix_fisher, gram_schmidt):
+        monkeypatch.setattr(module, "check_parameters", lambda parameter, *_: parameter)
+    truth = euler_to_matrix(euler_grid(4))
+    store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
+    table = parameter(truth)
+    table[2, 4] = torch.nan
+    reader = Reader(replace(description(), distribution=distribution))
+    with pytest.raises(TrainingError, match=r"heads\.lmdb: the teacher predicts values that are not finite"):
+        predict_all({"student": TableNetwork(parameter(truth)), "teacher": TableNetwork(table)}, reader, store, CPU, 2)
+
+
+def test_validation_reads_the_heads_once_for_all_networks(tmp_path, monkeypatch):
+    truth = euler_to_matrix(euler_grid(4))
+    store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
+    networks = {"student": TableNetwork(parameter(truth)), "teacher": TableNetwork(parameter(truth.roll(1, 0)))}
+    validate = PoseValidation(description(), store, Process(0, 1, CPU), 2)
+    alone = {role: validate({role: network})[role] for role, network in networks.items()}
+    read, original = [], HeadStore.image
+    monkeypatch.setattr(HeadStore, "image", lambda self, position: read.append(position) or original(self, position))
+    together = validate(networks)
+    assert read == list(range(len(truth)))
+    assert together == alone and together["student"] != together["teacher"]
 
 
 def test_labels_that_are_no_rotations(tmp_path):

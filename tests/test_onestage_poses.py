@@ -16,10 +16,11 @@ from semiuhpe import HeadPoseEstimator
 from semiuhpe.cli import image as image_cli
 from semiuhpe.cli import video as video_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.distributions import MatrixFisher
-from semiuhpe.errors import ConfigError
+from semiuhpe.distributions import MatrixFisher, gram_schmidt, matrix_fisher
+from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.inference.demo import Demo, heads_table
 from semiuhpe.inference.detectors import load_detector
+from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.models import create_model, load_checkpoint
 from semiuhpe.models.checkpoint import Description, describe, save_checkpoint
 from semiuhpe.models.onestage import anchor_boxes
@@ -138,6 +139,23 @@ def test_a_model_without_uncertainty_claims_none(point_checkpoint, photo, tmp_pa
     demo = Demo(estimator, estimator.own_detector(MIN_SCORE), "own", MIN_SCORE, None, tmp_path)
     assert demo.choices == ["own"]
     assert heads_table(demo(str(photo), "own", "cube").heads).count("not known") == 2 * len(heads)
+
+
+@pytest.mark.parametrize("distribution", ["matrixFisher", "gramSchmidt"])
+@pytest.mark.parametrize("branch", ["pose", "logit", "box"])
+def test_what_is_not_finite_is_no_head_where_the_distributions_do_not_look(tmp_path, monkeypatch, distribution, branch):
+    """As on a GPU."""
+    for module in (matrix_fisher, gram_schmidt):
+        monkeypatch.setattr(module, "check_parameters", lambda parameter, *_: parameter)
+    network = load_checkpoint(save_onestage(tmp_path / "model.pth", distribution)).model
+    detector = OneStageDetector(network, distribution, 64, MIN_SCORE)
+    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    assert len(detector(picture).boxes) > 3
+    with torch.no_grad():
+        for convolution in getattr(network, branch):
+            convolution.weight[0] = math.nan
+    with pytest.raises(CheckpointError, match="--detector onestage: the network predicts values that are not finite"):
+        detector(picture)
 
 
 def test_a_model_of_crops_without_uncertainty_claims_none(tmp_path):

@@ -152,7 +152,11 @@ def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
     """Its first step sees the weights of best.pth, a tenth of the learning rate, and the teacher is a copy."""
     seen = {}
     errors = iter(range(1, 100))  # each validation is worse than the one before: the best is that of iteration 2
-    monkeypatch.setattr(PoseValidation, "__call__", lambda *_: dict.fromkeys(POSE_METRICS, next(errors)))
+    monkeypatch.setattr(
+        PoseValidation,
+        "__call__",
+        lambda _, networks: {role: dict.fromkeys(POSE_METRICS, next(errors)) for role in networks},
+    )
     original = trainer_module.Trainer._begin
 
     def spy(self, phase):

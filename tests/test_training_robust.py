@@ -1,5 +1,7 @@
 """What a run survives, and the options that change how it computes rather than what."""
 
+import copy
+import itertools
 import json
 import math
 import resource
@@ -16,9 +18,14 @@ from semiuhpe.data import HeadStore
 from semiuhpe.data.splits import hold_out
 from semiuhpe.distributed import Process
 from semiuhpe.errors import TrainingError
-from semiuhpe.evaluation.validation import PoseValidation
+from semiuhpe.evaluation.protocols import Reader
+from semiuhpe.evaluation.validation import POSE_METRICS, PoseValidation
 from semiuhpe.methods.supervised import Supervised
-from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.models import create_model
+from semiuhpe.models.checkpoint import Description, read_checkpoint
+from semiuhpe.rotation import HEAD_TO_CAMERA
+from semiuhpe.training import features as features_module
+from semiuhpe.training.features import save_features
 from semiuhpe.training.guard import LIMIT, NonFiniteGuard
 from semiuhpe.training.run_folder import read_scalars
 
@@ -72,6 +79,28 @@ def test_guard_skips_a_step_as_if_it_had_not_been():
     torch.testing.assert_close(weights, expected, rtol=0, atol=0)
     torch.testing.assert_close(moments, expected_moments, rtol=0, atol=0)
     assert guard.in_a_row() == 0 and guard.take_skipped() == 1 and guard.take_skipped() == 0
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is_finite():
+    network = torch.nn.Linear(2, 1)
+    before = copy.deepcopy(network.state_dict())
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+    guard = NonFiniteGuard(network, optimizer, ONE)
+
+    def step(loss):
+        guard.before_step()
+        optimizer.zero_grad()
+        loss.backward()
+        guard.after_backward(loss.detach())
+        optimizer.step()
+        return loss
+
+    loss = step((network(torch.ones(1, 2)) * 0.0).square().sum().sqrt())
+    assert torch.isfinite(loss) and not torch.isfinite(network.weight.grad).any()
+    torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
+    assert guard.in_a_row() == 1
+    step(network(torch.ones(1, 2)).sum())
+    assert guard.in_a_row() == 0 and not torch.equal(network.weight, before["weight"])
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(settings, monkeypatch, caplog):
@@ -187,6 +216,31 @@ def test_features_for_tsne(settings, stores, tmp_path, capsys):
     assert "--save_feat" in one_error(capsys)
 
 
+def test_features_of_a_network_that_was_compiled_and_called_before(stores, tmp_path):
+    torch.manual_seed(0)
+    network = create_model("plainnet").eval()
+    reader, store = Reader(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", "")), "unlabelled"
+    arguments = (network, reader, HeadStore(stores[store]), ONE.device, 16)
+    save_features(tmp_path / "plain.npz", *arguments)
+    network.compile(backend="eager")
+    with torch.no_grad():
+        network(torch.zeros(16, 3, 32, 32))
+    save_features(tmp_path / "compiled.npz", *arguments)
+    plain, compiled = (np.load(tmp_path / f"{name}.npz", allow_pickle=False) for name in ("plain", "compiled"))
+    assert len(plain["feature"]) == 40
+    for key in ("feature", "rotation", "entropy"):
+        np.testing.assert_array_equal(compiled[key], plain[key])
+
+
+def test_features_that_were_not_all_seen_are_not_written(stores, tmp_path, monkeypatch):
+    network = create_model("plainnet")
+    monkeypatch.setattr(features_module, "find_pose_head", lambda _: torch.nn.Identity())
+    reader = Reader(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", ""))
+    with pytest.raises(TrainingError, match="0 features were seen of 40 heads"):
+        save_features(tmp_path / "none.npz", network, reader, HeadStore(stores["unlabelled"]), ONE.device, 16)
+    assert not list(tmp_path.iterdir())
+
+
 def test_tensorboard_has_scalars_and_pictures(settings):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -213,10 +267,35 @@ def test_a_guard_without_process_group_does_not_need_one():
     assert ONE.maximum(torch.tensor(1.0)) == 1.0
 
 
-def test_errors_of_validation_name_the_network_and_the_remedy(settings, monkeypatch):
+def test_errors_of_validation_name_the_iteration_and_the_remedy(settings, monkeypatch):
     def fail(*_):
         raise TrainingError("nothing is finite")
 
     monkeypatch.setattr(PoseValidation, "__call__", fail)
-    with pytest.raises(TrainingError, match="student: nothing is finite; lower --lr"):
+    with pytest.raises(TrainingError, match="iteration 2: nothing is finite; lower --lr"):
         train(settings)
+
+
+def scripted_validation(monkeypatch, values):
+    """Has validations give these errors, of student and teacher in turn."""
+    values = iter(values)
+    monkeypatch.setattr(
+        PoseValidation,
+        "__call__",
+        lambda _, networks: {role: dict.fromkeys(POSE_METRICS, next(values)) for role in networks},
+    )
+
+
+def test_validations_that_are_not_a_number_are_never_the_best(settings, monkeypatch):
+    # Stage 1 is validated twice and has no teacher; stage 2 is validated twice, each time student and teacher.
+    scripted_validation(monkeypatch, [math.nan, math.nan, 7.0, math.nan, math.nan, 5.0])
+    best = read_checkpoint(train(settings).folder / "best.pth")
+    assert best["best"] == 5.0 and best["clock"]["iteration"] == 6
+
+
+def test_a_run_without_a_best_says_so_and_its_phases_go_on(settings, monkeypatch, caplog):
+    scripted_validation(monkeypatch, itertools.repeat(math.nan))
+    result = train(settings)
+    assert result.finished and not (result.folder / "best.pth").exists()
+    for stage in ("stage1", "stage2"):
+        assert f"{stage} has no best: geodesic_mean_deg was never a number" in caplog.text

@@ -7,9 +7,10 @@ from typing import Any
 
 from semiuhpe.cli.evaluate_scenes import evaluate_scenes
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import STUDENT, check_output, load_models, loader_workers, parse_for_run, trained_parser
+from semiuhpe.cli.trained import STUDENT, check_output, load_models, parse_for_run, trained_parser
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import open_labelled
+from semiuhpe.data.loading import loader_workers
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report

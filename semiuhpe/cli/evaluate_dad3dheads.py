@@ -15,13 +15,13 @@ from semiuhpe.cli.trained import (
     TEACHER,
     check_output,
     load_models,
-    loader_workers,
     parse_for_run,
     trained_parser,
 )
 from semiuhpe.config import require
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import dad3dheads as importer
+from semiuhpe.data.loading import loader_workers
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import StoreError
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import loader_workers
+from semiuhpe.data.loading import loader_workers
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads

@@ -11,6 +11,7 @@ from torch import nn
 
 from semiuhpe.cli.options import experiment_parser
 from semiuhpe.config import parse, require
+from semiuhpe.data.loading import loader_workers
 from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.methods import METHODS
@@ -100,8 +101,8 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         finished = trainer.run()
         if finished and options.save_feat and process.is_main:
             store, network = data.unlabelled or data.labelled, phases[-1].learner.teacher
-            batch_size = options.eval_batch_size
-            save_features(folder / FEATURES, network, Reader(described), store, process.device, batch_size)
+            loading = options.eval_batch_size, loader_workers(options, process.device)
+            save_features(folder / FEATURES, network, Reader(described), store, process.device, *loading)
         return TrainResult(folder, finished)
     finally:
         process.close()

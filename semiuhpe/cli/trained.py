@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import configargparse
-import torch
 
 from semiuhpe.cli.options import add_checkpoint, experiment_options
 from semiuhpe.config import AddOptions, called, make_parser, parse, require
@@ -94,11 +93,6 @@ def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = 
     }
     check_description(options, models[roles[0]].description, path)
     return models
-
-
-def loader_workers(options: argparse.Namespace, device: torch.device) -> int:
-    """How many processes decode pictures: none on the CPU, where the network needs all cores."""
-    return options.num_workers if device.type == "cuda" else 0
 
 
 def check_output(path: Path) -> None:

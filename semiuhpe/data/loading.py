@@ -4,6 +4,7 @@ Nothing random happens in the workers: they decode. So a run resumed at a step s
 seen, with any number of workers, and several processes share one stream without overlap.
 """
 
+import argparse
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -165,6 +166,12 @@ def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int)
         StoreError: the store (or view) has no heads.
     """
     return _load_heads(store, num_workers, batch_sampler=stream)
+
+
+def loader_workers(options: argparse.Namespace, device: torch.device) -> int:
+    """How many processes decode pictures that are only evaluated: ``--num_workers`` beside a GPU, which would wait for
+    them; none on the CPU, where the network needs all cores."""
+    return options.num_workers if device.type == "cuda" else 0
 
 
 def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> Iterator[HeadBatch]:

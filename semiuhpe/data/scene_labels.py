@@ -48,7 +48,9 @@ def changed(labels: Labels, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor)
     flips = mirrored[:, None, None, None]
     rotation = torch.where(flips, mirror(labels.rotation), labels.rotation)
     rotation = in_plane_rotation(angle_deg)[:, None] @ rotation
-    landmarks = torch.where(flips, labels.landmarks[:, :, list(MIRRORED_LANDMARKS)], labels.landmarks)
+    # Not indexed with the list, which would be copied to the device each time.
+    swapped = torch.stack([labels.landmarks[:, :, point] for point in MIRRORED_LANDMARKS], dim=2)
+    landmarks = torch.where(flips, swapped, labels.landmarks)
     linear, shift = matrix[:, None, :, :2], matrix[:, None, :, 2]
     landmarks = landmarks @ linear.mT + shift[:, :, None]
     low, high = labels.box[..., :2], labels.box[..., 2:]

@@ -270,9 +270,11 @@ def _matched(coco: Any, detected: Detected, heads: int) -> tuple[np.ndarray, int
 class DetectionValidation:
     """Detection and pose of networks on a scene store during training, the same in all processes."""
 
-    def __init__(self, description: Description, store: SceneStore, process: Process, batch_size: int):
-        self.description, self.process, self.batch_size = description, process, batch_size
-        self.store = store
+    def __init__(
+        self, description: Description, store: SceneStore, process: Process, batch_size: int, num_workers: int = 0
+    ):
+        self.description, self.process, self.store = description, process, store
+        self._loading = batch_size, num_workers
         self._truth = true_heads(store, description.image_size)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
@@ -284,8 +286,8 @@ class DetectionValidation:
         """Each process looks at its share of the scenes; with fewer scenes than processes, at all."""
         process, store = self.process, self.store
         if len(store) < process.world_size or process.world_size == 1:
-            return detect(network, self.description, store, process.device, self.batch_size)
+            return detect(network, self.description, store, process.device, *self._loading)
         share = np.arange(process.rank, len(store), process.world_size)
-        mine = detect(network, self.description, store.view(share), process.device, self.batch_size)
+        mine = detect(network, self.description, store.view(share), process.device, *self._loading)
         columns: Iterable[Tensor] = (torch.from_numpy(share)[mine.scene], *list(vars(mine).values())[1:])
         return Detected(*(process.gather(column) for column in columns))

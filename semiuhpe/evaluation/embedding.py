@@ -35,7 +35,9 @@ class Distances:
 
 
 @torch.no_grad()
-def embed_store(network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int) -> Tensor:
+def embed_store(
+    network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int, num_workers: int = 0
+) -> Tensor:
     """(N, D) normalised embedding of the heads of a store, on the CPU. The network is in eval mode for the while.
 
     Raises:
@@ -46,7 +48,7 @@ def embed_store(network: nn.Module, store: HeadStore, size: int, device: torch.d
     try:
         parts = [
             normalized(embed(network, evaluation_view(batch.to(device), store, size))[0]).cpu()
-            for batch in ordered_batches(store, batch_size)
+            for batch in ordered_batches(store, batch_size, num_workers)
         ]
     finally:
         network.train(was_training)
@@ -76,11 +78,15 @@ class NeighbourValidation:
         size: side of the network's input in pixels.
         process: this process among all.
         batch_size: heads at once.
+        num_workers: processes that decode.
     """
 
-    def __init__(self, reference: HeadStore, store: HeadStore, size: int, process: Process, batch_size: int):
+    def __init__(
+        self, reference: HeadStore, store: HeadStore, size: int, process: Process, batch_size: int, num_workers: int = 0
+    ):
         self.reference, self.store = spread(reference, REFERENCE_HEADS), store
-        self.size, self.process, self.batch_size = size, process, batch_size
+        self.size, self.process = size, process
+        self._loading = batch_size, num_workers
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         known, known_rotation, _ = self._embedded(network, self.reference)
@@ -98,7 +104,7 @@ class NeighbourValidation:
         if len(store) < world_size:
             rank, world_size = 0, 1
         part = store.view(range(rank, len(store), world_size))
-        columns = [embed_store(network, part, self.size, self.process.device, self.batch_size)]
+        columns = [embed_store(network, part, self.size, self.process.device, *self._loading)]
         columns += [torch.from_numpy(part.rotation)]
         columns += [] if part.euler_deg is None else [torch.from_numpy(part.euler_deg)]
         if world_size > 1:

@@ -115,7 +115,7 @@ def predict_views(
                 predicted = reader(network(view))
                 parts[name].append((predicted.mode(), predicted.entropy(), predicted.parameter))
     except NonFiniteParameterError as error:
-        raise TrainingError(f"{source}: the model predicts values that are not finite ({error})") from error
+        raise TrainingError(f"{source}: the {name} predicts values that are not finite ({error})") from error
     finally:
         for name, network in networks.items():
             network.train(was_training[name])
@@ -124,7 +124,8 @@ def predict_views(
         for name, rows in parts.items()
     }
     for name, predicted in predictions.items():
-        if not torch.isfinite(predicted.entropy).all():  # on a GPU the distributions don't look
+        # On a GPU the distributions don't look; and a point estimate has the entropy 0, whatever its parameter is.
+        if not all(torch.isfinite(values).all() for values in vars(predicted).values()):
             raise TrainingError(f"{source}: the {name} predicts values that are not finite")
     return predictions
 

@@ -1,12 +1,14 @@
 """Validation during training: each process evaluates its share of the heads."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.evaluation.metrics import pose_errors, summarize
-from semiuhpe.evaluation.protocols import Reader, predict
+from semiuhpe.evaluation.protocols import Reader, predict_all
 from semiuhpe.models.checkpoint import Description
 
 POSE_METRICS = ("geodesic_mean_deg", "geodesic_median_deg", "frobenius_mean", "euler_mae_deg")
@@ -21,16 +23,28 @@ class PoseValidation:
         store: what to evaluate on.
         process: this process among all.
         batch_size: heads at once.
+        num_workers: processes that decode.
     """
 
-    def __init__(self, description: Description, store: HeadStore, process: Process, batch_size: int):
-        self.reader, self.process, self.batch_size = Reader(description), process, batch_size
+    def __init__(
+        self, description: Description, store: HeadStore, process: Process, batch_size: int, num_workers: int = 0
+    ):
+        self.reader, self.process = Reader(description), process
+        self._loading = batch_size, num_workers
         self._shared = len(store) >= process.world_size
         self._store = store.view(range(process.rank, len(store), process.world_size)) if self._shared else store
 
-    def __call__(self, network: nn.Module) -> dict[str, float]:
+    def __call__(self, networks: Mapping[str, nn.Module]) -> dict[str, dict[str, float]]:
+        """Of each network; the heads are read once for all of them."""
+        batch_size, num_workers = self._loading
+        predicted = predict_all(
+            networks, self.reader, self._store, self.process.device, batch_size, num_workers=num_workers
+        )
+        return {name: self._summary(prediction.rotation) for name, prediction in predicted.items()}
+
+    def _summary(self, rotation: Tensor) -> dict[str, float]:
+        """Mean errors over all processes of the (N, 3, 3) rotations that this one has predicted."""
         store = self._store
-        rotation, _ = predict(network, self.reader, store, self.process.device, self.batch_size)
         euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
         errors = pose_errors(rotation, torch.from_numpy(store.rotation), euler, store.meta["full_range"])
         if self._shared:

@@ -65,6 +65,12 @@ Batches = dict[str, B]
 """What a learner takes a step on: one or several batches of a kind, by name."""
 
 
+Networks = dict[str, nn.Module]
+"""The networks that are validated, by role."""
+Summaries = dict[str, dict[str, float]]
+"""Of each of them, numbers by name."""
+
+
 class Learner(Protocol[B]):
     """What happens in one phase, with batches of one kind."""
 
@@ -90,8 +96,9 @@ class Learner(Protocol[B]):
     def after_step(self, step: int) -> None:
         """Called after the optimizer's step number ``step`` of this phase, counted from 0."""
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """The method's ``METRICS``, and whatever else is to be logged, of the student or the teacher."""
+    def validate(self, networks: Networks) -> Summaries:
+        """The method's ``METRICS``, and whatever else is to be logged, of each network: the student, and the teacher
+        where there is one. They come together so that pictures need to be read only once."""
 
     def preview(self, batches: Batches[B], draws: Draws) -> dict[str, Preview]:
         """The heads of a small batch as the networks see them, by the name of the view."""

@@ -30,12 +30,12 @@ from semiuhpe.config import FLAG, require
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.experiment import ExperimentData, open_labelled, open_training_data
 from semiuhpe.data.generators import HeadGenerator, StoreHeads
-from semiuhpe.data.loading import ShuffledStream
+from semiuhpe.data.loading import ShuffledStream, loader_workers
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.evaluation.embedding import NeighbourValidation
 from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods.base import Phase, Preview, Stateless, StepResult
+from semiuhpe.methods.base import Networks, Phase, Preview, Stateless, StepResult, Summaries
 from semiuhpe.methods.circle_loss import circle_loss
 from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches, crop_task
 from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: F401  (the network and Adam are shared)
@@ -191,8 +191,10 @@ class Pretraining(Stateless):
         self.student, self.task, self.settings, self.pairing = student, task, settings, pairing
         self.options, self.process = options, process
         self._protocols = PROTOCOLS[pairing.anchors.meta["protocol"]], pairing.generator.protocol
-        batch_size = options.eval_batch_size
-        self._validation = NeighbourValidation(data.labelled, data.selection, task.size, process, batch_size)
+        self._validation = NeighbourValidation(
+            data.labelled, data.selection, task.size, process, options.eval_batch_size,
+            loader_workers(options, process.device),
+        )  # fmt: skip
 
     @property
     def teacher(self) -> nn.Module:
@@ -231,8 +233,8 @@ class Pretraining(Stateless):
         # The layers behind the embedding take part with no weight: several processes wait for all gradients.
         return StepResult(loss + 0.0 * output.float().sum(), scalars)
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        return self._validation(network)
+    def validate(self, networks: Networks) -> Summaries:
+        return {role: self._validation(network) for role, network in networks.items()}
 
     @torch.no_grad()
     def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:

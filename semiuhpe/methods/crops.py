@@ -5,17 +5,16 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from torch import nn
 from tqdm import tqdm
 
 from semiuhpe.data.crop import PROTOCOLS, Protocol
 from semiuhpe.data.experiment import ExperimentData
-from semiuhpe.data.loading import HeadBatch, ShuffledStream, ordered_batches, training_batches
+from semiuhpe.data.loading import HeadBatch, ShuffledStream, loader_workers, ordered_batches, training_batches
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.evaluation.validation import PoseValidation
-from semiuhpe.methods.base import Batches
+from semiuhpe.methods.base import Batches, Networks, Summaries
 from semiuhpe.models.checkpoint import Description
 
 LABELLED, UNLABELLED = "labelled", "unlabelled"
@@ -54,7 +53,8 @@ class HeadStreams:
         """This process's share of the unlabelled heads once, in order."""
         heads = self.data.pool
         share = range(self.process.rank, len(heads), self.process.world_size)
-        batches = ordered_batches(heads.view(share), self.options.eval_batch_size)
+        workers = loader_workers(self.options, self.process.device)
+        batches = ordered_batches(heads.view(share), self.options.eval_batch_size, workers)
         total = math.ceil(len(share) / self.options.eval_batch_size)
         quiet = None if self.process.is_main else True
         for batch in tqdm(batches, total=total, desc="threshold", leave=False, disable=quiet):
@@ -71,7 +71,7 @@ class CropTask:
         flip: mirror half of the labelled heads.
         distribution: its class.
         streams: where the heads come from.
-        validate: mean errors of a network on the heads that ``best`` is selected on.
+        validate: mean errors of networks by name on the heads that ``best`` is selected on.
         bf16: networks compute in bfloat16.
     """
 
@@ -81,7 +81,7 @@ class CropTask:
     flip: bool
     distribution: type
     streams: HeadStreams
-    validate: Callable[[nn.Module], dict[str, float]]
+    validate: Callable[[Networks], Summaries]
     bf16: bool = False
 
 
@@ -90,6 +90,7 @@ def crop_task(
 ) -> CropTask:
     """The task that an experiment's options describe."""
     unlabelled = data.unlabelled or data.labelled
+    workers = loader_workers(options, process.device)
     return CropTask(
         size=options.image_size,
         labelled_protocol=PROTOCOLS[data.labelled.meta["protocol"]],
@@ -97,6 +98,6 @@ def crop_task(
         flip=not options.is_full_range,
         distribution=DISTRIBUTIONS[options.distribution],
         streams=HeadStreams(options, data, process),
-        validate=PoseValidation(description, data.selection, process, options.eval_batch_size),
+        validate=PoseValidation(description, data.selection, process, options.eval_batch_size, workers),
         bf16=options.bf16,
     )

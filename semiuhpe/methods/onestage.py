@@ -19,14 +19,14 @@ from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.scenes import SceneView, training_view
 from semiuhpe.config import require
 from semiuhpe.data.experiment import store_path
-from semiuhpe.data.loading import ShuffledStream
+from semiuhpe.data.loading import ShuffledStream, loader_workers
 from semiuhpe.data.scene_loading import SceneBatch, training_scenes
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.splits import split_sequences
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.evaluation.detection import DETECTION_METRICS, DetectionValidation, require_pycocotools
-from semiuhpe.methods.base import Batches, Phase, Preview, Stateless, StepResult
+from semiuhpe.methods.base import Batches, Networks, Phase, Preview, Stateless, StepResult, Summaries
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses
 from semiuhpe.methods.supervised import predict
 from semiuhpe.models import create_model, network_spec
@@ -166,7 +166,8 @@ class OneStage(Stateless):
         process: Process,
     ):  # fmt: skip
         self.student, self.options, self.data, self.process = student, options, data, process
-        self.validate = DetectionValidation(description, data.selection, process, options.eval_batch_size)
+        workers = loader_workers(options, process.device)
+        self._validation = DetectionValidation(description, data.selection, process, options.eval_batch_size, workers)
         self._anchors = anchor_boxes(options.image_size, options.image_size, process.device)
 
     @property
@@ -189,6 +190,9 @@ class OneStage(Stateless):
         result = losses(outputs, view, self._anchors, options.distribution, options.class_loss, self.process.mean)
         parts = {f"train/{name}_loss": value for name, value in result.parts.items()}
         return StepResult(result.total, {"train/loss": result.total.detach(), **parts})
+
+    def validate(self, networks: Networks) -> Summaries:
+        return {role: self._validation(network) for role, network in networks.items()}
 
     @torch.no_grad()
     def preview(self, batches: Batches[SceneBatch], draws: Draws) -> dict[str, Preview]:

@@ -29,7 +29,7 @@ from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.distributed import Process, unwrap, world_size
 from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods.base import Phase, Preview, StepResult, forward
+from semiuhpe.methods.base import Networks, Phase, Preview, StepResult, Summaries, forward
 from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, HeadBatches, crop_task
 from semiuhpe.methods.supervised import (
     Supervised,
@@ -221,8 +221,8 @@ class SemiUHPE:
         student = preview_rotation(unwrap(self.student), distribution, strong.image)
         return {"weak": Preview(weak.image, pseudo.mode(), kept), "strong": Preview(strong.image, student, kept)}
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        return self.task.validate(network)
+    def validate(self, networks: Networks) -> Summaries:
+        return self.task.validate(networks)
 
     def _views(self, batches: HeadBatches, draws: Draws) -> tuple[LabelledView, View, View]:
         """The labelled heads' view, and the weak and the strong one of the unlabelled heads."""

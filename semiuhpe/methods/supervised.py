@@ -10,7 +10,7 @@ from semiuhpe.augment.views import LabelledView, labelled_view
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.distributions.named import output_parameter
-from semiuhpe.methods.base import Preview, Stateless, StepResult, forward
+from semiuhpe.methods.base import Networks, Preview, Stateless, StepResult, Summaries, forward
 from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches
 from semiuhpe.rotation import geodesic_deg
 
@@ -63,8 +63,8 @@ class Supervised(Stateless):
         loss = negative_log_likelihood(predicted, view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        return self.task.validate(network)
+    def validate(self, networks: Networks) -> Summaries:
+        return self.task.validate(networks)
 
     @torch.no_grad()
     def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection._utils import encode_boxes as encode_with_weights
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
@@ -136,8 +137,14 @@ def anchor_boxes(height: int, width: int, device: torch.device) -> Tensor:
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     """(B, A, 4) codes of boxes (B, A, 4) against anchors (A, 4); the inverse of :func:`decode_boxes`."""
-    flat = BOX_CODER.encode_single(boxes.flatten(0, 1), anchors.repeat(len(boxes), 1))
+    flat = encode_with_weights(boxes.flatten(0, 1), anchors.repeat(len(boxes), 1), _box_weights(anchors.device))
     return flat.unflatten(0, boxes.shape[:2])
+
+
+@lru_cache(maxsize=16)
+def _box_weights(device: torch.device) -> Tensor:
+    """The coder's weights, which it would itself copy to the device, and wait, in each step."""
+    return torch.tensor(BOX_CODER.weights, device=device)
 
 
 def decode_boxes(codes: Tensor, anchors: Tensor) -> Tensor:

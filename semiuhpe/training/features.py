@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from semiuhpe.data.loading import ordered_batches
 from semiuhpe.data.store import HeadStore
+from semiuhpe.errors import TrainingError
 from semiuhpe.evaluation.protocols import Reader, evaluation_view
 from semiuhpe.files import whole_file
 from semiuhpe.models.heads import find_pose_head
@@ -21,12 +22,21 @@ MOST_HEADS = 10_000
 
 @torch.no_grad()
 def save_features(
-    path: Path, network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int
+    path: Path,
+    network: nn.Module,
+    reader: Reader,
+    store: HeadStore,
+    device: torch.device,
+    batch_size: int,
+    num_workers: int = 0,
 ) -> None:
     """Writes what a network makes of the heads of a store, of at most :data:`MOST_HEADS` spread over it.
 
     The file holds ``feature`` (M, D) float32, the pose head's input; ``rotation`` (M, 3, 3), the predicted modes;
     ``entropy`` (M,); and ``name`` (M,).
+
+    Raises:
+        TrainingError: the pose head was not called once for each batch.
     """
     view = store.view(np.unique(np.linspace(0, len(store) - 1, min(len(store), MOST_HEADS)).round().astype(int)))
     features: list[Tensor] = []
@@ -35,12 +45,20 @@ def save_features(
     rotations, entropies = [], []
     try:
         total = math.ceil(len(view) / batch_size)
-        for batch in tqdm(ordered_batches(view, batch_size), total=total, desc="features", disable=None):
-            predicted = reader(network(evaluation_view(batch.to(device), store, reader.image_size)))
+        for batch in tqdm(ordered_batches(view, batch_size, num_workers), total=total, desc="features", disable=None):
+            image = evaluation_view(batch.to(device), store, reader.image_size)
+            # Not a call of the network: one that was compiled before doesn't know of the hook.
+            predicted = reader(network.forward(image))
             rotations.append(predicted.mode().cpu())
             entropies.append(predicted.entropy().cpu())
     finally:
         hook.remove()
-    arrays = {"feature": torch.cat(features), "rotation": torch.cat(rotations), "entropy": torch.cat(entropies)}
+    arrays = {
+        "feature": torch.cat(features or [torch.zeros(0)]),
+        "rotation": torch.cat(rotations),
+        "entropy": torch.cat(entropies),
+    }
+    if not len(view) == len(arrays["feature"]) == len(arrays["rotation"]):
+        raise TrainingError(f"{path}: {len(arrays['feature'])} features were seen of {len(view)} heads; not written")
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})  # type: ignore[arg-type]  # none is named allow_pickle

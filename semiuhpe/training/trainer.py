@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Trainer:
         self.guard = NonFiniteGuard(student, self.optimizer, process)
         self.draws = Draws(torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size)
         self.iteration = 0
-        self.best = float("inf")
+        self.best = math.inf
         self.metrics: dict[str, float] = {}
         self.log: RunLog | None = None
         self._begun_phase: str | None = None
@@ -163,14 +164,14 @@ class Trainer:
         return self._due(STOP_FREQUENCY) and self.process.any(self._stop_requested)
 
     def _begin(self, phase: Phase) -> None:
-        """Starts a phase from the best checkpoint of the phase before."""
-        if self._begun_phase is not None:
+        """Starts a phase from the best checkpoint of the phase before, or from its end where it has no best."""
+        if self._begun_phase is not None and self.best < math.inf:
             best = read_checkpoint(self.folder / "best.pth")
             self.student.load_state_dict(best["model_state_dict"])
             self.optimizer.load_state_dict(best["optimizer_state_dict"])
         phase.learner.begin()
         if not phase.comparable:
-            self.best = float("inf")
+            self.best = math.inf
         self._begun_phase = phase.name
         self._save("last", phase)  # best.pth will be replaced when this phase does better
         logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr_at(0))
@@ -190,15 +191,15 @@ class Trainer:
         self.iteration += 1
 
     def _stop_if_broken(self, batches: Batches) -> None:
-        """Ends the run if the loss has not been finite for many steps; the last batch is saved for inspection."""
+        """Ends the run if no step has been finite for long; the last batch is saved for inspection."""
         if self.guard.in_a_row() < LIMIT:
             return
         path = self.folder / BAD_BATCH
         if self.process.is_main:
             save_checkpoint(path, {name: vars(batch.to(torch.device("cpu"))) for name, batch in batches.items()})
         raise TrainingError(
-            f"iteration {self.iteration}: the loss was not finite for {LIMIT} steps in a row; lower --lr. "
-            f"The last batch is in {path}; the run can go on from {self._name}"
+            f"iteration {self.iteration}: the loss or its gradient was not finite for {LIMIT} steps in a row; lower "
+            f"--lr. The last batch is in {path}; the run can go on from {self._name}"
         )
 
     def _due(self, frequency: int) -> bool:
@@ -208,7 +209,8 @@ class Trainer:
         means = self._meter.take()
         skipped = self.guard.take_skipped()
         if skipped:
-            logger.warning("iteration %d: %d steps skipped, their loss was not finite", self.iteration, skipped)
+            told = "iteration %d: %d steps skipped, their loss or gradient was not finite"
+            logger.warning(told, self.iteration, skipped)
         self._record({**means, "train/skipped_steps": skipped, "train/lr": self.optimizer.param_groups[0]["lr"]})
         return means
 
@@ -221,22 +223,25 @@ class Trainer:
         networks = {"student": self.student}
         if phase.learner.teacher is not self.student:
             networks["teacher"] = phase.learner.teacher
-        metrics: dict[str, float] = {}
-        for role, network in networks.items():
-            try:
-                summary = phase.learner.validate(network)
-            except TrainingError as error:
-                raise TrainingError(f"iteration {self.iteration}, {role}: {error}; lower --lr") from error
-            metrics |= {f"{role}/{name}": value for name, value in summary.items()}
+        try:
+            summaries = phase.learner.validate(networks)
+        except TrainingError as error:
+            raise TrainingError(f"iteration {self.iteration}: {error}; lower --lr") from error
+        metrics = {f"{role}/{name}": value for role in networks for name, value in summaries[role].items()}
         self._record({f"val/{name}": value for name, value in metrics.items()})
         values = {role: metrics[f"{role}/{self.metric}"] for role in networks}
         if self.process.is_main:
             told = ", ".join(f"{role} {value:.3f}" for role, value in values.items())
             logger.info("iteration %d, %s: %s", self.iteration, self.metric, told)
         self.metrics = metrics
-        if min(values.values()) < self.best:
-            self.best = min(values.values())
+        # One-stage poses have no error, but NaN, while no head is found.
+        lowest = min((value for value in values.values() if not math.isnan(value)), default=math.inf)
+        if lowest < self.best:
+            self.best = lowest
             self._save("best", phase)
+        if self.iteration == phase.end and self.best == math.inf:
+            told = "%s has no best: %s was never a number; the weights are in last.pth, choose by another --best_metric"
+            logger.warning(told, phase.name, self.metric)
 
     def _show(self, phase: Phase, batches: Batches) -> None:
         """Puts pictures of what the networks see, and say, onto the TensorBoard."""

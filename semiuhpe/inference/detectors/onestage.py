@@ -19,7 +19,7 @@ from semiuhpe.inference.detectors.base import Detections, Detector, Options, Sou
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape
 from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import load_checkpoint, network_spec
-from semiuhpe.models.onestage import FAMILY, STRIDES, anchor_boxes
+from semiuhpe.models.onestage import FAMILY, STRIDES, Outputs, anchor_boxes
 from semiuhpe.models.onestage_decoding import MIN_SCORE, FoundHeads, find_heads
 
 AT_ONCE = 8
@@ -50,16 +50,25 @@ class OneStageDetector(Detector):
             inputs = torch.from_numpy(placed).to(self.device).permute(0, 3, 1, 2).float() / 255
             anchors = anchor_boxes(*inputs.shape[2:], self.device)
             outputs = self.network(normalize(inputs).to(self.dtype))
-            try:
-                found = find_heads(outputs, anchors, self.distribution, self.min_score)
-            except NonFiniteParameterError as error:
-                raise CheckpointError(
-                    f"--detector {FAMILY}: the network predicts values that are not finite"
-                ) from error
+            found = self._finite_heads(outputs, anchors)
             sureness = entropy_and_confidence(DISTRIBUTIONS[self.distribution](found.parameter))
             for row, i in enumerate(group):
                 results[i] = _detections(found, sureness, row, boxes[i])
         return [results[i] for i in range(len(images))]
+
+    def _finite_heads(self, outputs: Outputs, anchors: Tensor) -> FoundHeads:
+        """The heads of a batch of pictures; CheckpointError if what they come from is not finite."""
+        hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
+        told = f"--detector {FAMILY}: the network predicts values that are not finite{hint}"
+        try:
+            found = find_heads(outputs, anchors, self.distribution, self.min_score)
+        except NonFiniteParameterError as error:
+            raise CheckpointError(told) from error
+        # On a GPU the distributions don't look; and where a score is not a number, no head would be found.
+        looked_at = (outputs.logit, found.box, found.landmarks, found.parameter, found.rotation)
+        if not all(torch.isfinite(values).all() for values in looked_at):
+            raise CheckpointError(told)
+        return found
 
 
 def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, letterbox: Letterbox) -> Detections:
