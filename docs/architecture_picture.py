@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 IMAGES = Path(__file__).parent / "images"
-WIDTH, HEIGHT = 2.5, 1.0
+WIDTH, HEIGHT = 2.6, 1.0
 PLAIN, OPEN = "#eef2f7", "#fdebc8"
 LINE = "#4a5568"
 
@@ -29,8 +29,8 @@ class Box(NamedTuple):
 PARTS = {
     "raw": Box(0, 3, "raw datasets", "as downloaded"),
     "importers": Box(0, 1.5, "importers", "one file a dataset", True),
-    "synthetic": Box(0, 0, "synthetic, sim3dr", "rendered heads"),
-    "stores": Box(1, 1.5, "head stores", "LMDB: crops, labels"),
+    "synthetic": Box(0, 0, "synthetic, sim3dr", "rendered heads, scenes"),
+    "stores": Box(1, 1.5, "stores", "LMDB: heads or scenes, labels"),
     "views": Box(2, 1.5, "augment", "views on the device"),
     "methods": Box(3, 1.5, "methods", "phases, losses, teacher", True),
     "models": Box(2, 3, "models", "backbone with pose head", True),
@@ -51,7 +51,7 @@ ARROWS = [
 def main() -> None:
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(-1.4, 4 * 3.1 + 1.5), ylim=(-0.75, 5.05))
+    axes.set(xlim=(-1.4, 4 * 3.1 + 1.7), ylim=(-0.75, 5.05))
     axes.axis("off")
     for first, second in ARROWS:
         arrow(axes, PARTS[first], PARTS[second])
@@ -77,7 +77,7 @@ def draw(axes: Axes, part: Box) -> None:
         FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0.05", facecolor=color, edgecolor=LINE, zorder=2)
     )
     axes.text(x, y + 0.17, part.title, ha="center", va="center", fontsize=10, weight="bold", zorder=3)
-    axes.text(x, y - 0.22, part.text, ha="center", va="center", fontsize=7.5, color=LINE, zorder=3)
+    axes.text(x, y - 0.22, part.text, ha="center", va="center", fontsize=7, color=LINE, zorder=3)
 
 
 def arrow(axes: Axes, first: Box, second: Box) -> None:
@@ -89,7 +89,7 @@ def arrow(axes: Axes, first: Box, second: Box) -> None:
         start, end = (x1, y1 + sign * (HEIGHT / 2 + 0.05)), (x2, y2 - sign * (HEIGHT / 2 + 0.05))
     else:
         sign = 1 if y2 > y1 else -1
-        start, end = (x1 + WIDTH / 2 + 0.05, y1), (x2 - WIDTH / 2 + 0.3, y2 - sign * (HEIGHT / 2 + 0.05))
+        start, end = (x1 + WIDTH / 2 + 0.05, y1 + sign * 0.35), (x2 - WIDTH / 2 + 0.3, y2 - sign * (HEIGHT / 2 + 0.05))
     axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": LINE, "linewidth": 1.4})
 
 
@@ -97,11 +97,11 @@ def around(axes: Axes) -> None:
     """From the run folder to inference, past evaluation."""
     (x, low), (_, high) = center(PARTS["run"]), center(PARTS["inference"])
     right = x + WIDTH / 2
-    axes.plot((right + 0.05, right + 0.14, right + 0.14), (low, low, high), color=LINE, linewidth=1.4, zorder=1)
+    axes.plot((right + 0.05, right + 0.3, right + 0.3), (low, low, high), color=LINE, linewidth=1.4, zorder=1)
     axes.annotate(
         "",
         (right + 0.05, high),
-        (right + 0.15, high),
+        (right + 0.31, high),
         arrowprops={"arrowstyle": "-|>", "color": LINE, "linewidth": 1.4},
     )
 

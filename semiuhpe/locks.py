@@ -1,8 +1,11 @@
 """Locks that keep two processes from writing the same files. The system lets go of them when a process ends."""
 
 import fcntl
+import logging
 import os
 from typing import IO
+
+logger = logging.getLogger(__name__)
 
 _held: set[IO] = set()
 
@@ -10,10 +13,17 @@ _held: set[IO] = set()
 def take(file: IO) -> None:
     """Locks an open file until it is released, or the process ends.
 
+    Some network file systems have no locks. There a warning says so, and the file is used without.
+
     Raises:
         BlockingIOError: another process holds the lock.
     """
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        logger.warning("%s: can't be locked (%s): take care that no other process writes there.", file.name, error)
     _held.add(file)
 
 

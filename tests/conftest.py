@@ -60,15 +60,21 @@ def stores(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def settings(stores, tmp_path) -> list[str]:
-    """Command line of a training run that takes a second."""
+def common_settings(stores, tmp_path) -> list[str]:
+    """The part of the command line of a training run that all methods of head crops have."""
     return [
         *("--exps_dir", str(tmp_path / "exps"), "--exp_name", "tiny", "--network", "plainnet", "--image_size", "32"),
         *("--train_labeled", str(stores["labelled"]), "--train_unlabeled", str(stores["unlabelled"])),
-        *("--test_set", str(stores["test"]), "--batch_size", "4", "--ulb_batch_ratio", "2", "--num_workers", "0"),
-        *("--stage1_iteration", "3", "--max_iteration", "6", "--val_frequency", "2", "--save_frequency", "2"),
-        *("--log_frequency", "1", "--lr", "1e-3", "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug"),
+        *("--test_set", str(stores["test"]), "--batch_size", "4", "--num_workers", "0", "--lr", "1e-3"),
+        *("--max_iteration", "6", "--val_frequency", "2", "--save_frequency", "2", "--log_frequency", "1"),
     ]
+
+
+@pytest.fixture
+def settings(common_settings) -> list[str]:
+    """Command line of a training run that takes a second."""
+    own = ("--stage1_iteration", "3", "--ulb_batch_ratio", "2")
+    return [*common_settings, *own, "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug"]
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from semiuhpe.training.run_folder import read_scalars
 
 
 @pytest.fixture
-def clerf(settings, stores):
+def clerf(common_settings, stores):
     """A run of both phases that takes a second."""
     return [
-        *settings, "--method", "clerf", "--pretrain_iteration", "3", "--generator", str(stores["unlabelled"]),
+        *common_settings, "--method", "clerf", "--pretrain_iteration", "3", "--generator", str(stores["unlabelled"]),
         "--positive_deg", "20", "--negative_deg", "25", "--is_full_range",
     ]  # fmt: skip
 
@@ -157,7 +157,11 @@ def test_killed_and_resumed_is_the_same_as_not_killed(clerf, monkeypatch, step, 
         (("--generator", "EG3D"), "semiuhpe prepare EG3D"),
         (("--positive_deg", "0.0001"), "a larger --positive_deg"),
         (("--compile",), "--compile"),
-        (("--method", "semiuhpe", "--distribution", "gramSchmidt"), "--distribution gramSchmidt"),
+        (("--method", "semiuhpe", "--stage1_iteration", "3", "--distribution", "gramSchmidt"), "--distribution gramS"),
+        (
+            ("--dynamic_thres", "--eman"),
+            "--dynamic_thres True: --method clerf has no use for this option of --method s",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(clerf, capsys, more, words):

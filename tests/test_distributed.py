@@ -175,9 +175,9 @@ def test_batches_that_can_not_be_shared_are_refused(settings, monkeypatch, capsy
     assert "--batch_size 4" in capsys.readouterr().err
 
 
-def test_two_processes_see_each_others_negatives(script, settings, stores):
+def test_two_processes_see_each_others_negatives(script, common_settings, stores):
     """CLERF: both phases; the loss of pre-training is that of one process with the whole batch."""
-    settings = [*settings, "--network", "nodropout", "--lr", "1e-7", "--batch_size", "8", "--method", "clerf"]
+    settings = [*common_settings, "--network", "nodropout", "--lr", "1e-7", "--batch_size", "8", "--method", "clerf"]
     settings += ["--pretrain_iteration", "3", "--generator", str(stores["unlabelled"]), "--positive_deg", "20"]
     settings += ["--negative_deg", "25", "--freeze_embedding"]
     train(script, [*settings, "--exp_detail", "one"])

@@ -238,6 +238,8 @@ def test_command_line(checkpoint, tmp_path, capsys):
         (["--onnx", "a.onnx", "--network", "resnet5O"], "did you mean resnet50"),
         (["--onnx", "a.onnx", "--network", "resnet50"], "is a checkpoint of plainnet"),
         (["--onnx", "a.onnx", "--convention", "mine"], "--convention"),
+        (["--weights", "a.pth", "--onnx", "nowhere/a.onnx"], "--onnx nowhere/a.onnx"),
+        (["--weights", "a", "--onnx", "./a"], "--onnx, --weights: name the same file"),
     ],
 )
 def test_command_line_bad_input(arguments, words, checkpoint, tmp_path, monkeypatch, capsys):
@@ -245,6 +247,34 @@ def test_command_line_bad_input(arguments, words, checkpoint, tmp_path, monkeypa
     assert run(export_cli.main, [str(checkpoint[0] / "last.pth"), *arguments]) == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "network, distribution, option, words",
+    [
+        ("onestage:timm:lcnet_035", "matrixFisher", "--torchscript", "finds heads; it is exported with --onnx"),
+        ("onestage:timm:lcnet_035", "gramSchmidt", "--onnx", "models of gramSchmidt can't be exported"),
+        ("plainnet", "gramSchmidt", "--onnx", "models of gramSchmidt can't be exported"),
+    ],
+)
+def test_nothing_is_written_if_a_part_cannot_be(network, distribution, option, words, tmp_path, capsys):
+    described = describe(Description(network, distribution, "head_to_camera", True, 64, "", ""))
+    weights = create_model(network).state_dict()
+    states = {"model_state_dict": weights, "model_state_dict_ema": weights}
+    path = tmp_path / "last.pth"
+    save_checkpoint(path, {"description": described, **states})
+    command = [str(path), "--weights", str(tmp_path / "a.pth"), option, str(tmp_path / "b")]
+    assert run(export_cli.main, command) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_is_not_replaced_by_its_weights(checkpoint, capsys):
+    path = checkpoint[0] / "last.pth"
+    before = path.read_bytes()
+    assert run(export_cli.main, [str(path), "--weights", str(path.parent / "." / "last.pth")]) == 2
+    assert "is the checkpoint itself" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def picture_of(path, height, width):

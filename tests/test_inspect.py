@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ FAULTY = {
     "its head box lies outside its picture: [1": {"box": (1, 1, 5, 5), "bounds": (20, 0, 30, 30)},
     "the bounds of its picture are not sane": {"bounds": (0, 0, -3, 32)},
     "its scale is not a positive number": {"scale": 0.0},
-    "its picture is missing or can't be decoded": {"encoded": encoded()[:200]},
+    "head 1 can't be decoded; make the store again": {"encoded": encoded()[:200]},
     "its picture is 40x40 px, not 32x32": {"encoded": encoded(40)},
     "its picture is 16x16 px, not 32x32": {"encoded": encoded(16)},
 }
@@ -168,6 +169,18 @@ def test_verify_finds_each_fault(tmp_path, what, capfd):
     assert lines[1].endswith("1 of 3 heads are faulty; make the store again")
     assert list(tmp_path.iterdir()) == [path]  # only the plain command draws
     assert run(inspect_cli.main, [str(path)]) == 0  # faulty heads can be looked at
+
+
+def test_verify_finds_a_damaged_jpeg_that_decodes(tmp_path):
+    whole = encode(np.random.default_rng(0).integers(0, 255, (PX, PX, 3), dtype=np.uint8), 92)
+    path = write(tmp_path / "a.lmdb", [{"encoded": whole}] * 2)
+    damaged = bytearray(whole)
+    damaged[len(damaged) // 2] ^= 255
+    put(path, b"000000001", bytes(damaged))
+    assert cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR).shape == (PX, PX, 3)
+    (fault,) = verify(HeadStore(path))
+    assert fault.head == 1
+    assert fault.what == "picture 1 was damaged after it was written; copy or make the store again"
 
 
 def test_verify_of_a_sound_store(stores, capsys):

@@ -1,6 +1,8 @@
 """The one-stage network: anchors, coding, matching, losses, decoding, average precision, export."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from semiuhpe.augment.scenes import SceneView
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.detection import Detected, TrueHeads, evaluate_detection, groups
-from semiuhpe.inference.export_onestage import OUTPUTS, SceneGraph, export_onestage
+from semiuhpe.inference.export_onestage import OUTPUTS, TOLERANCES, SceneGraph, compare, export_onestage
 from semiuhpe.methods.onestage import create_optimizer, stepped_lr
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses, match
 from semiuhpe.methods.supervised import negative_log_likelihood
@@ -357,3 +359,23 @@ def test_an_exported_network_finds_the_same_heads(tmp_path):
     np.testing.assert_allclose(given[3], found.rotation, atol=1e-4)
     with pytest.raises(ConfigError, match="folder"):
         export_onestage(loaded, tmp_path)
+
+
+def test_an_export_is_compared_with_what_the_model_finds():
+    """Not with the graph itself: one that reads the nine numbers in another way has to be found."""
+    torch.manual_seed(0)
+    model = create_model(TINY).eval()
+    description = Description(TINY, "matrixFisher", "head_to_camera", True, 64, "", "")
+    loaded = LoadedModel(model, description, {}, Path("best.pth"))
+    graph = SceneGraph(loaded).eval()
+
+    def run(image, min_score):
+        return [part.detach().numpy() for part in graph(image, min_score)]
+
+    assert all(value < TOLERANCES[name] for name, value in compare(loaded, run).items())
+    other = LoadedModel(model, replace(description, distribution="gramSchmidt"), {}, Path("best.pth"))
+    assert compare(other, run)["rotation"] > 0.01
+    with pytest.raises(ConfigError, match=r"best.pth: models of gramSchmidt can't be exported"):
+        SceneGraph(other)
+    with pytest.raises(ConfigError, match="--convention 300wlp"):
+        SceneGraph(LoadedModel(model, replace(description, convention="300wlp"), {}, Path("best.pth")))

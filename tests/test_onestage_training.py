@@ -184,6 +184,8 @@ def test_bad_detectors_are_refused(trained, stores):
         (["--network", "resnet18"], "onestage:"),
         (["--image_size", "70"], "--image_size"),
         (["--masked_share", "1.5"], "--masked_share"),
+        (["--ss_ratio", "0.05"], "--ss_ratio 0.05: --method onestage trains on all labelled scenes"),
+        (["--cutout_aug"], "--cutout_aug True: --method onestage has no use for this option of --method semiuhpe"),
         (["--val_split", "0.1"], "--val_split"),
         (["--best_metric", "ap50"], "missed_ap50"),
         (["--method", "semiuhpe"], "--method onestage"),

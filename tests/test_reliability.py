@@ -1,6 +1,7 @@
 """What a fault may not cost: each of these was lost, silent or a traceback before it was mended."""
 
 import errno
+import fcntl
 import io
 import os
 import shutil
@@ -20,8 +21,9 @@ from semiuhpe.data import HeadStore
 from semiuhpe.data.importers.base import read_json
 from semiuhpe.data.loading import in_workers
 from semiuhpe.data.scene_store import SceneStore
-from semiuhpe.data.store_writer import StoreWriter
+from semiuhpe.data.store_writer import StoredCrop, StoreWriter, encode
 from semiuhpe.errors import CheckpointError, ConfigError, DataError, StoreError, machine_fault
+from semiuhpe.inference.shards import ResultFile
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.models.checkpoint import read_checkpoint, save_checkpoint
 from semiuhpe.parsing import parse_json, parse_yaml
@@ -160,6 +162,32 @@ def test_one_process_at_a_time_in_a_run_folder(settings, capsys):
         locks.release(other)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert train(settings, "--debug").finished
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP])
+def test_where_there_are_no_locks_a_warning_says_so(code, stores, tmp_path, monkeypatch, caplog):
+    def no_locks(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    path = tmp_path / "a.lmdb"
+    meta = HeadStore(stores["test"]).meta
+    crop = StoredCrop(encode(np.zeros((32, 32, 3), np.uint8), None), np.array([4, 4, 9, 9]), np.array([0, 0, 32, 32]))
+    with StoreWriter(path, meta) as writer:
+        writer.add("one", crop)
+    assert len(HeadStore(path)) == 1
+    with ResultFile(tmp_path / "heads.jsonl") as results:
+        results.add({"image": "a.png", "heads": []})
+    assert (tmp_path / "heads.jsonl").read_text() == '{"image": "a.png", "heads": []}\n'
+    warnings = [record.getMessage() for record in caplog.records if "can't be locked" in record.getMessage()]
+    assert len(warnings) == 2 and "a.lmdb.partial.lock" in warnings[0] and "heads.jsonl" in warnings[1]
+
+
+def test_one_run_at_a_time_writes_results(tmp_path):
+    with ResultFile(tmp_path / "heads.jsonl"), pytest.raises(ConfigError, match=r"another run writes heads\.jsonl"):
+        ResultFile(tmp_path / "heads.jsonl")
+    with ResultFile(tmp_path / "heads.jsonl"):
+        pass
 
 
 def test_a_finished_run_is_used_again_by_its_data_not_by_the_clock(settings, stores, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import pytest
@@ -14,8 +15,11 @@ import yaml
 
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
+from semiuhpe.config import save_settings
 from semiuhpe.data.experiment import open_training_data
+from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.validation import POSE_METRICS, PoseValidation
+from semiuhpe.methods import METHODS, register_method
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.training import trainer as trainer_module
@@ -341,6 +345,38 @@ def test_a_continued_run_says_where_it_goes_on_and_a_complete_one_that_it_is(set
         assert train([*again, "--max_iteration", "8"]).finished
     assert "stage2 goes on at iteration 6 of 8" in caplog.text
     assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == 8
+
+
+def test_options_of_other_methods_are_refused_where_a_user_sets_them(settings, tmp_path):
+    """Not those that a run's own settings have, nor defaults, which every saved settings file has."""
+    words = r"--masked_share 0\.3: --method semiuhpe has no use for this option of --method onestage; leave it out"
+    with pytest.raises(ConfigError, match=words):
+        train_cli.parse_options([*settings, "--masked_share", "0.3"])
+    run_folder = tmp_path / "exps" / "tiny" / "a" / "b"
+    run_folder.mkdir(parents=True)
+    (run_folder / "last.pth").touch()
+    options, _ = train_cli.parse_options([*settings, "--masked_share", "0", "--generator", "rendered"])
+    save_settings(options, run_folder / "config.yml")
+    assert train_cli.parse_options(["--config", str(run_folder / "config.yml")])[0].left_ratio == options.left_ratio
+    options.masked_share = 0.3
+    save_settings(options, run_folder / "config.yml")
+    with pytest.raises(ConfigError, match=words):
+        train_cli.parse_options(["--config", str(run_folder / "config.yml")])
+    resumed = ["--exps_dir", settings[1], "--cont_ckpt", "a/b/last"]
+    assert train_cli.parse_options(resumed)[0].masked_share == 0.3
+    with pytest.raises(ConfigError, match=r"--turned_share 0\.5"):
+        train_cli.parse_options([*resumed, "--turned_share", "0.5"])
+
+
+def test_a_method_may_use_options_of_another(common_settings, registries):
+    method = SimpleNamespace(**vars(METHODS["clerf"]))
+    method.add_options, method.check_options = lambda parser: parser.add_argument("--mine"), lambda options: None
+    register_method("other", method)
+    command = [*common_settings, "--method", "other", "--mine", "1", "--ulb_batch_ratio", "2"]
+    with pytest.raises(ConfigError, match=r"--ulb_batch_ratio 2\.0"):
+        train_cli.parse_options(command)
+    method.USED_OPTIONS = ("ulb_batch_ratio",)
+    assert train_cli.parse_options(command)[0].mine == "1"
 
 
 def test_json_lines_cut_off_by_a_kill_are_dropped(settings):

@@ -99,10 +99,10 @@ def test_training_stores_and_unknown_transforms_are_refused(stores, store, train
 
 
 @pytest.fixture
-def trained(settings):
+def trained(common_settings):
     """The last checkpoint of a short CLERF run."""
     options, _ = train_cli.parse_options(
-        [*settings, "--method", "clerf", "--pretrain_iteration", "1", "--max_iteration", "2", "--is_full_range"]
+        [*common_settings, "--method", "clerf", "--pretrain_iteration", "1", "--max_iteration", "2", "--is_full_range"]
     )
     return train_cli.train(options).folder / "last.pth"
 
@@ -188,10 +188,10 @@ def test_worst_over_upright():
     assert rows[0].cells[-1] == "1.00" and rows[2].cells[-1] == "1.20"
 
 
-def test_a_model_without_a_distribution_is_evaluated_but_not_exported(settings, tmp_path, capsys):
+def test_a_model_without_a_distribution_is_evaluated_but_not_exported(common_settings, tmp_path, capsys):
     options, _ = train_cli.parse_options(
         [
-            *(*settings, "--method", "clerf", "--pretrain_iteration", "0", "--max_iteration", "2"),
+            *(*common_settings, "--method", "clerf", "--pretrain_iteration", "0", "--max_iteration", "2"),
             *("--distribution", "gramSchmidt"),
         ]
     )

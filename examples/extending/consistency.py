@@ -8,6 +8,8 @@ from semiuhpe.methods.crops import UNLABELLED, crop_task
 from semiuhpe.methods.semiuhpe import METRICS, create_optimizer, create_student  # noqa: F401
 from semiuhpe.methods.supervised import Supervised, predict
 
+USED_OPTIONS = ("ulb_batch_ratio",)
+
 
 def add_options(parser):
     group = parser.add_argument_group("consistency")

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from semiuhpe.cli.options import refuse_unused
 from semiuhpe.config import natural, parse, positive_int, require
 
 
@@ -24,10 +25,16 @@ def add_comparison(parser: argparse.ArgumentParser, folder: str, what: str) -> a
 
 
 def parse_with(parser: argparse.ArgumentParser, argv: Sequence[str], settings: str) -> argparse.Namespace:
-    """The options of a command line that has a settings file by default."""
+    """The options of a command line that has a settings file by default.
+
+    Raises:
+        ConfigError: an unknown option or value, or an option that only other methods have.
+    """
     if not any(argument.split("=")[0] == "--config" for argument in argv):
         argv = ["--config", settings, *argv]
-    return parse(parser, argv)
+    options = parse(parser, argv)
+    refuse_unused(options.method, options)
+    return options
 
 
 def check_rendered(options: argparse.Namespace, what: str) -> None:

@@ -1,12 +1,17 @@
 """``semiuhpe export``: writes a model as an ONNX or a TorchScript file, or as a checkpoint of the model alone."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.options import add_checkpoint
 from semiuhpe.config import FLAG, make_parser, require
-from semiuhpe.inference.export import export_onnx, export_torchscript
+from semiuhpe.inference.export import (
+    check_distribution,
+    check_onnx_packages,
+    check_place,
+    export_onnx,
+    export_torchscript,
+)
 from semiuhpe.inference.export_onestage import export_onestage
 from semiuhpe.models import LoadedModel, load_checkpoint, network_choices, network_spec
 from semiuhpe.models.checkpoint import save_weights
@@ -22,10 +27,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--network", help=f"where the checkpoint doesn't tell it: {network_choices()}")
     parser.add_argument("--exps_dir", metavar="DIR", default="exps", help="where run folders are")
     options = parser.parse_args(argv)
-    require(
-        options.onnx or options.torchscript or options.weights,
-        "none of --onnx, --torchscript and --weights is given: the file to write",
-    )
+    targets = {f"--{name}": path for name in ("onnx", "torchscript", "weights") if (path := getattr(options, name))}
+    require(bool(targets), "none of --onnx, --torchscript and --weights is given: the file to write")
     if options.network:
         network_spec(options.network)
     loaded = load_checkpoint(
@@ -35,25 +38,32 @@ def main(argv: Sequence[str]) -> int:
         convention=options.convention,
         exps_dir=options.exps_dir,
     )
-    if options.weights:
-        save_weights(loaded, options.weights)
-        print(f"{options.weights} written: the weights and description of {loaded.path}")
-    if network_spec(loaded.network).detects:
-        if options.onnx or options.torchscript:
-            _export_onestage(options, loaded)
-        return 0
-    for path, export in ((options.onnx, export_onnx), (options.torchscript, export_torchscript)):
-        if path:
+    finds_heads = network_spec(loaded.network).detects
+    check_targets(targets, loaded, finds_heads)
+    exports = {"--onnx": export_onestage if finds_heads else export_onnx, "--torchscript": export_torchscript}
+    for option, export in exports.items():
+        if path := targets.get(option):
             print(f"writing {path}: {loaded.network}, {loaded.image_size} px ...", flush=True)
             differences = export(loaded, path)
             told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
             print(f"{path} written; largest differences from PyTorch: {told}")
+    if path := targets.get("--weights"):
+        save_weights(loaded, path)
+        print(f"{path} written: the weights and description of {loaded.path}")
     return 0
 
 
-def _export_onestage(options: argparse.Namespace, loaded: LoadedModel) -> None:
-    require(not options.torchscript, f"--torchscript: {loaded.network} finds heads; it is exported with --onnx")
-    print(f"writing {options.onnx}: {loaded.network}, {loaded.image_size} px ...", flush=True)
-    differences = export_onestage(loaded, options.onnx)
-    told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-    print(f"{options.onnx} written; largest differences from PyTorch: {told}")
+def check_targets(targets: dict[str, Path], loaded: LoadedModel, finds_heads: bool) -> None:
+    """Raises ConfigError, before anything is written, unless each option can be done and names a file of its own."""
+    for option, path in targets.items():
+        check_place(option, path)
+        is_itself = path.exists() and path.samefile(loaded.path)
+        require(not is_itself, f"{option} {path}: is the checkpoint itself, which would be replaced; name another file")
+    different = {path.resolve() for path in targets.values()}
+    require(len(different) == len(targets), f"{', '.join(targets)}: name the same file; each needs one of its own")
+    if "--torchscript" in targets:
+        require(not finds_heads, f"--torchscript: {loaded.network} finds heads; it is exported with --onnx")
+    if "--onnx" in targets:
+        check_onnx_packages()
+    if targets.keys() != {"--weights"}:
+        check_distribution(loaded)

@@ -1,8 +1,9 @@
 """Options that several scripts share. A method's options are with the method, those of data with the data."""
 
 import argparse
+from typing import Any
 
-from semiuhpe.config import FLAG, AddOptions, make_parser, natural, positive_int
+from semiuhpe.config import FLAG, AddOptions, make_parser, natural, positive_int, require
 from semiuhpe.data import experiment
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
@@ -19,6 +20,30 @@ def experiment_options() -> list[AddOptions]:
     """What adds the options of a settings file."""
     groups = [add_basic, experiment.add_options, add_network, add_training]
     return groups + [method.add_options for method in METHODS.values()]
+
+
+def refuse_unused(method: str, options: argparse.Namespace) -> None:
+    """Raises ConfigError if an option that only other methods have has another value than its default.
+
+    Args:
+        method: the run's.
+        options: what a user has set, and defaults. The settings of an earlier run are not a user's.
+    """
+    used = {*_defaults(method), *getattr(METHODS[method], "USED_OPTIONS", ())}
+    for other in METHODS:
+        for name, default in _defaults(other).items():
+            value = getattr(options, name)
+            require(
+                name in used or value == default,
+                f"--{name} {value}: --method {method} has no use for this option of --method {other}; leave it out",
+            )
+
+
+def _defaults(method: str) -> dict[str, Any]:
+    """The options that a method adds, with their defaults."""
+    parser = argparse.ArgumentParser(add_help=False)
+    METHODS[method].add_options(parser)
+    return vars(parser.parse_args([]))
 
 
 def add_basic(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from semiuhpe.cli.options import experiment_parser
+from semiuhpe.cli.options import experiment_parser, refuse_unused
 from semiuhpe.config import parse, require
 from semiuhpe.data.loading import loader_workers
 from semiuhpe.distributed import Process, start_process, world_size
@@ -45,14 +45,16 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, Path | None]
     The settings of a continued run are its own; what else is on the command line overrides them.
     """
     parser = experiment_parser("train.py", "Trains a head pose network.")
-    options = parse(parser, argv)
+    options = given = parse(parser, argv)
     checkpoint = None
     if options.cont_ckpt:
         checkpoint = find_checkpoint(options.cont_ckpt, options.exps_dir)
         settings = checkpoint.parent / "config.yml"
         require(settings.is_file(), f"--cont_ckpt {options.cont_ckpt}: {settings} is missing, so it can't be continued")
         options = parse(parser, ["--config", str(settings), *_without_config(argv)])
+        given = parse(parser, _without_config(argv))
     check_options(options)
+    refuse_unused(options.method, given)
     return options, checkpoint
 
 

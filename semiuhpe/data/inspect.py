@@ -1,8 +1,8 @@
 """What is in a head store: the distributions of its heads, and a check of every one.
 
 The check finds pictures that can't be decoded or have another size than the store says, labels that are no rotation or
-disagree with the Euler angles beside them, and boxes that no crop can have. A damaged JPEG that still decodes passes:
-the format has no checksum.
+disagree with the Euler angles beside them, and boxes that no crop can have. A picture whose bytes have changed is found
+by its checksum, though a damaged JPEG may still decode; in stores made before there were checksums such a JPEG passes.
 """
 
 from collections.abc import Iterator
@@ -146,11 +146,11 @@ class _Chunks(Dataset):
 
 
 def picture_fault(store: HeadStore, head: int) -> str | None:
-    """What is wrong with the picture of one head: it can't be decoded, or isn't as large as the store says."""
+    """What is wrong with the picture of one head: damaged, can't be decoded, or isn't as large as the store says."""
     try:
         height, width = store.image(head).shape[:2]
-    except StoreError:
-        return "its picture is missing or can't be decoded"
+    except StoreError as error:
+        return str(error).removeprefix(f"{store.path}: ")
     loose, size = store.meta["loose"], store.size
     if height == width and (width <= size if loose else width == size):
         return None

@@ -234,7 +234,7 @@ class StoreWriter:
             # Between our open and our lock another process may have finished and removed the file.
             if not lock.exists() or lock.stat().st_ino != os.fstat(self._lock.fileno()).st_ino:
                 raise BlockingIOError
-        except OSError as error:
+        except (BlockingIOError, FileNotFoundError) as error:
             locks.release(self._lock)
             raise StoreError(f"{self.path}: another process is writing this store; wait for it to end") from error
 

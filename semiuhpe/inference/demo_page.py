@@ -65,7 +65,7 @@ def make_page(demo: Demo, title: str, note: str, drawing: str, examples: Sequenc
                     sources=["upload", "webcam", "clipboard"], type="filepath", label="Picture", height=380
                 )
                 # Gradio opens pictures itself before anything here is called, and fails on those that it can't open.
-                picture.preprocess = lambda data: None if data is None else data.path
+                picture.preprocess = _path  # type: ignore[method-assign,assignment]  # it offers no option for it
                 detector = gr.Dropdown(
                     choices, value=demo.spec, label="What finds the heads", elem_id="detector", filterable=False
                 )
@@ -97,6 +97,11 @@ def make_page(demo: Demo, title: str, note: str, drawing: str, examples: Sequenc
         button.click(show, [picture, detector, typed, how], outputs, concurrency_limit=1, api_visibility="private")
         picture.change(_cleared, None, outputs, queue=False, api_visibility="private")
     return page
+
+
+def _path(picture: Any) -> str | None:
+    """What a Gradio picture is to the demo: a file, or nothing."""
+    return None if picture is None else picture.path
 
 
 def _cleared() -> tuple[Any, ...]:

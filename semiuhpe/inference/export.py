@@ -6,6 +6,7 @@ Both files hold the whole way from the network's input to a pose: input ``image`
 """
 
 import contextlib
+import importlib
 import json
 import logging
 import math
@@ -32,14 +33,34 @@ TOLERANCES = {"rotation": 1e-4, "euler_deg": math.degrees(1e-4), "entropy": 1e-4
 OPSET = 18
 
 
+def check_distribution(loaded: LoadedModel) -> None:
+    """Raises ConfigError if the model predicts a rotation without a distribution: the graph reads distributions."""
+    if loaded.distribution in POINT_ESTIMATES:
+        raise ConfigError(f"{loaded.path}: models of {loaded.distribution} can't be exported, only distributions can")
+
+
+def check_onnx_packages() -> None:
+    """Raises ConfigError if a package that writes or reads ONNX files is missing."""
+    for package in ("onnx", "onnxruntime", "onnxscript"):  # the last is what torch's exporter needs
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ConfigError(f"--onnx: needs {error.name}; run pip install onnx onnxruntime onnxscript") from error
+
+
+def check_place(option: str, path: Path) -> None:
+    """Raises ConfigError unless the path is that of a file in a folder that exists."""
+    if not path.parent.is_dir() or path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder, or its folder doesn't exist")
+
+
 def pose_graph(loaded: LoadedModel) -> PoseGraph:
     """The module that is exported: the network, re-parametrised for inference, and the reading of its output.
 
     Raises:
         ConfigError: the model predicts a rotation without a distribution.
     """
-    if loaded.distribution in POINT_ESTIMATES:
-        raise ConfigError(f"{loaded.path}: models of {loaded.distribution} can't be exported, only distributions can")
+    check_distribution(loaded)
     return PoseGraph(reparametrize(loaded.model), loaded.description).eval()
 
 
@@ -58,12 +79,10 @@ def export_onnx(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float
         ConfigError: packages are missing, the file can't be written, the network can't be exported, or the file doesn't
             give what PyTorch gives.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  (torch's exporter needs it)
-    except ImportError as error:
-        raise ConfigError(f"--onnx: needs {error.name}; run pip install onnx onnxruntime onnxscript") from error
+    check_onnx_packages()
+    import onnx
+    import onnxruntime
+
     graph = pose_graph(loaded)
 
     def write(temporary: Path) -> None:
@@ -113,7 +132,7 @@ def _export(
             with torch.no_grad():
                 expected = graph(image)
             for name, value, given in zip(OUTPUTS, expected, run(temporary, image), strict=True):
-                worst = float(_difference(name, value, torch.from_numpy(given)).max())
+                worst = float(difference(name, value, torch.from_numpy(given)).max())
                 differences[name] = worst if math.isnan(worst) else max(differences[name], worst)
     return differences
 
@@ -133,8 +152,7 @@ def exporting(
     Raises:
         ConfigError: the file can't be written, the network can't be exported, or a difference is too large.
     """
-    if not path.parent.is_dir() or path.is_dir():
-        raise ConfigError(f"{option} {path}: is a folder, or its folder doesn't exist")
+    check_place(option, path)
     try:
         with whole_file(path) as temporary:
             yield temporary
@@ -149,7 +167,8 @@ def exporting(
         raise ConfigError(f"{option} {path}: {network} can't be exported ({reason})") from error
 
 
-def _difference(name: str, first: Tensor, second: Tensor) -> Tensor:
+def difference(name: str, first: Tensor, second: Tensor) -> Tensor:
+    """Between two outputs of that name; of Euler angles the angle between the rotations, in degrees."""
     if name == "euler_deg":  # beside gimbal lock, different angles stand for the same rotation
         return geodesic_deg(euler_to_matrix(first.double()), euler_to_matrix(second.double()))
     return (first - second).abs()

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.export import exporting, onnx_model
+from semiuhpe.inference.export import check_distribution, check_onnx_packages, difference, exporting, onnx_model
 from semiuhpe.inference.pose_graph import PoseGraph
 from semiuhpe.models import LoadedModel
 from semiuhpe.models.onestage import anchor_boxes, decode_boxes, decode_landmarks
-from semiuhpe.models.onestage_decoding import CANDIDATES, MAX_IOU
+from semiuhpe.models.onestage_decoding import CANDIDATES, MAX_IOU, find_heads
+from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 INPUTS = ("image", "min_score")
 OUTPUTS = ("boxes", "scores", "landmarks", "rotation", "euler_deg", "entropy")
@@ -36,12 +37,18 @@ class SceneGraph(nn.Module):
 
     Args:
         loaded: a one-stage model.
+
+    Raises:
+        ConfigError: it predicts rotations without a distribution, or is to have another convention than its own.
     """
 
     anchors: Tensor
 
     def __init__(self, loaded: LoadedModel):
         super().__init__()
+        check_distribution(loaded)
+        if loaded.convention != HEAD_TO_CAMERA:
+            raise ConfigError(f"--convention {loaded.convention}: {loaded.path} is a one-stage model; leave it out")
         self.network = loaded.model
         self.pose = PoseGraph(nn.Identity(), loaded.description)
         size = loaded.image_size
@@ -76,12 +83,10 @@ def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, f
         ConfigError: packages are missing, the file can't be written, the network can't be exported, or the file doesn't
             give what PyTorch gives.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  (torch's exporter needs it)
-    except ImportError as error:
-        raise ConfigError(f"--onnx: needs {error.name}; run pip install onnx onnxruntime onnxscript") from error
+    check_onnx_packages()
+    import onnx
+    import onnxruntime
+
     path = Path(path)
     graph = SceneGraph(loaded).eval()
     differences: dict[str, float] = {}
@@ -96,28 +101,31 @@ def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, f
         def run(*inputs: Tensor) -> list[np.ndarray]:
             return session.run(list(OUTPUTS), {name: given.numpy() for name, given in zip(INPUTS, inputs, strict=True)})
 
-        differences |= compare(graph, loaded, run)
+        differences |= compare(loaded, run)
     return differences
 
 
 @torch.no_grad()
-def compare(
-    graph: SceneGraph, loaded: LoadedModel, run: Callable[[Tensor, Tensor], list[np.ndarray]]
-) -> dict[str, float]:
-    """Largest differences between the graph in PyTorch and ``run(image, min_score)``, infinite if they find different
-    numbers of heads.
+def compare(loaded: LoadedModel, run: Callable[[Tensor, Tensor], list[np.ndarray]]) -> dict[str, float]:
+    """Largest differences between what ``find_heads`` and ``run(image, min_score)`` find, infinite if these are
+    different numbers of heads.
 
     On random pictures, with thresholds that the best anchors pass, so that there are heads to compare.
     """
     differences = dict.fromkeys(OUTPUTS, 0.0)
+    anchors = anchor_boxes(loaded.image_size, loaded.image_size, torch.device("cpu"))
     for seed in range(3):
         image = _picture(loaded, seed)
-        min_score = graph.network(image).logit[0].sigmoid().topk(_COMPARED).values[-1] - 1e-6
-        expected, given = graph(image, min_score), [torch.from_numpy(part) for part in run(image, min_score)]
+        outputs = loaded.model(image)
+        min_score = outputs.logit[0].sigmoid().topk(_COMPARED).values[-1] - 1e-6
+        found = find_heads(outputs, anchors, loaded.distribution, float(min_score))
+        euler_deg = matrix_to_euler(found.rotation, loaded.full_range)
+        expected = (found.box, found.score, found.landmarks, found.rotation, euler_deg, found.entropy)
+        given = [torch.from_numpy(part) for part in run(image, min_score)]
         same = expected[0].shape == given[0].shape and len(expected[0]) > 0
         partner = torch.cdist(expected[0], given[0]).argmin(1) if same else None  # equal scores have no order
         for name, mine, theirs in zip(OUTPUTS, expected, given, strict=True):
-            worst = float((mine - theirs[partner]).abs().max()) if same else math.inf
+            worst = float(difference(name, mine, theirs[partner]).max()) if same else math.inf
             differences[name] = worst if math.isnan(worst) else max(differences[name], worst)
     return differences
 

@@ -13,7 +13,6 @@ the last line, which the next run removes.
 """
 
 import csv
-import fcntl
 import json
 import os
 import zlib
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from semiuhpe import locks
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.files import whole_file, write_whole
 from semiuhpe.parsing import parse_json
@@ -145,20 +145,22 @@ class ResultFile:
         self.path = path
         try:
             self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"--output {path.parent}: {path.name} can't be written ({error})") from error
+        try:
+            locks.take(self._file)
         except BlockingIOError as error:
+            self._file.close()
             raise ConfigError(
                 f"--output {path.parent}: another run writes {path.name}; wait, or name another"
             ) from error
-        except OSError as error:
-            raise ConfigError(f"--output {path.parent}: {path.name} can't be written ({error})") from error
         self._remove_torn_line()
 
     def __enter__(self) -> "ResultFile":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        locks.release(self._file)
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Appends a picture; DataError if it can't be written."""

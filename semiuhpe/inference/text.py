@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu, which comes with matplotlib, in pixels: names of files are not all in English."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)  # older Pillows take no Path
 
 
 @lru_cache(maxsize=512)

@@ -13,7 +13,8 @@ The module has
 - ``create_student(options, pretrained)``: the network;
 - ``create_optimizer(options, student)``: a fused one, which the guard against steps that are not finite needs;
 - ``phases(options, student, data, description, process)``: a list of :class:`Phase`;
-- perhaps ``run_name(options)``: the name of a variant in the run folders, where the paper's one doesn't fit.
+- perhaps ``run_name(options)``: the name of a variant in the run folders, where the paper's one doesn't fit;
+- perhaps ``USED_OPTIONS``: names of other methods' options that it uses; all others of theirs are refused.
 """
 
 from collections.abc import Callable, Iterator

@@ -67,6 +67,7 @@ def check_options(options: argparse.Namespace) -> None:
         share = getattr(options, name)
         require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")
     require(not options.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabelled data")
+    require(options.ss_ratio == 1.0, f"--ss_ratio {options.ss_ratio}: --method onestage trains on all labelled scenes")
     require(options.val_split is None, "--val_split: holds out head crops; name scenes with --val_set")
     require(not options.save_feat, "--save_feat: is for methods with a feature per head")
     require_pycocotools()

@@ -24,8 +24,6 @@ from semiuhpe.data.store import fingerprint
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods import METHODS
 
-logger = logging.getLogger(__name__)
-
 SCALARS = "scalars.jsonl"
 LOG = "log.txt"
 VERSIONS = "versions.yml"
@@ -157,8 +155,6 @@ def _lock_folder(folder: Path) -> IO:
     except BlockingIOError as error:
         file.close()
         raise ConfigError(f"{folder}: another process trains in this run folder; wait for it to end") from error
-    except OSError as error:  # some network file systems have no locks
-        logger.warning("%s: can't be locked (%s): take care that no other process trains there.", folder, error)
     return file
 
 
