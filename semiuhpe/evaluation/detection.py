@@ -86,8 +86,10 @@ def detect(
     try:
         for number, batch in enumerate(batches):
             batch = batch.to(device)
-            found = find_heads(network(plain_view(batch, size).image), anchors, description.distribution, LEAST_SCORE)
-            if not (found.box.isfinite().all() and found.rotation.isfinite().all()):
+            outputs = network(plain_view(batch, size).image)
+            found = find_heads(outputs, anchors, description.distribution, LEAST_SCORE)
+            # Where a score is not a number, no head would be found.
+            if not all(values.isfinite().all() for values in (outputs.logit, found.box, found.rotation)):
                 raise TrainingError(f"{store.path}: the network predicts values that are not finite")
             scale = (batch.extent.amax(-1) / size)[found.picture]
             scene = found.picture + number * batch_size
