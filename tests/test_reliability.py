@@ -204,11 +204,11 @@ def test_a_finished_run_is_used_again_by_its_data_not_by_the_clock(settings, sto
     assert train_once(options) != folder
 
 
-def test_a_run_is_not_used_again_after_its_generator_or_its_test_set_changed(settings, stores, tmp_path):
+def test_a_run_is_not_used_again_after_its_generator_or_its_test_set_changed(common_settings, stores, tmp_path):
     places = {name: shutil.copytree(stores["labelled"], tmp_path / f"{name}.lmdb") for name in ("generator", "test")}
     more = ["--method", "clerf", "--generator", str(places["generator"]), "--test_set", str(places["test"])]
     more += ["--positive_deg", "40", "--negative_deg", "60", "--pretrain_iteration", "2", "--exp_detail", "once"]
-    options, _ = train_cli.parse_options([*settings, *more, "--max_iteration", "3"])
+    options, _ = train_cli.parse_options([*common_settings, *more, "--max_iteration", "3"])
     folder = train_once(options)
     versions = yaml.safe_load((folder / "versions.yml").read_text())
     assert set(versions["stores"]) == {"train_labeled", "train_unlabeled", "generator", "test_set"}
