@@ -237,6 +237,7 @@ def test_interrupted_preparation(tmp_path, sent):
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW.replace('"test", workers', '"test", overwrite=True, workers'), str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a script ignore it
     )  # fmt: skip
     worker = int(process.stdout.readline())
     process.send_signal(sent)
