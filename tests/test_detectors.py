@@ -155,6 +155,14 @@ def test_onnx_networks_of_another_kind_are_refused(tmp_path, metadata, words):
         load_detector(f"onnx:{tmp_path / 'net.onnx'}")
 
 
+def test_metadata_that_are_no_text(tmp_path):
+    path = tmp_path / "net.onnx"
+    save_yolo(path, "classes", ["person", "head"])
+    path.write_bytes(path.read_bytes().replace(b"person", b"p\xfdrson"))
+    with pytest.raises(CheckpointError, match=r"net\.onnx: is damaged: a name in it is no text"):
+        load_detector(f"onnx:{path}")
+
+
 def test_broken_onnx_files_are_refused(tmp_path):
     path = tmp_path / "net.onnx"
     save_yolo(path, "classes", ["head"], shape=(2, 3, 64, 64))

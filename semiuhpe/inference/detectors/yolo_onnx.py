@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from semiuhpe.data.crop import FACE_BOX, HEAD_BOX
-from semiuhpe.errors import CheckpointError, ConfigError
+from semiuhpe.errors import CheckpointError, ConfigError, first_line
 from semiuhpe.inference.detectors.base import (
     Detections,
     Detector,
@@ -123,7 +123,7 @@ class OnnxDetector(Detector):
         try:
             output = self.session.run(None, {self.input.name: normalised})[0]
         except Exception as error:  # onnxruntime has no common base of its errors
-            raise CheckpointError(f"{self.path}: fails on input {normalised.shape} ({_first_line(error)})") from error
+            raise CheckpointError(f"{self.path}: fails on input {normalised.shape} ({first_line(error)})") from error
         return torch.from_numpy(np.asarray(output, np.float32))
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
@@ -216,7 +216,7 @@ def read_metadata(entries: dict[str, str], path: Path) -> Metadata:
         arguments = ast.literal_eval(entries.get("args", "{}"))
         nms = isinstance(arguments, dict) and arguments.get("nms") is True
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its metadata can't be read ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: its metadata can't be read ({first_line(error)})") from error
     if not (0 < stride <= size <= 16384):
         raise CheckpointError(f"{path}: its metadata claim a stride of {stride} and images of {size} px")
     says = entries.get("end2end")
@@ -236,10 +236,6 @@ def _the_input(session: Any, path: Path) -> Any:
             f"{path}: was exported for batches of {shape[0]}; export it for one image or a dynamic batch"
         )
     return inputs[0]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _open(path: Path, device: torch.device) -> Any:
@@ -263,7 +259,7 @@ def _open(path: Path, device: torch.device) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # onnxruntime has no common base of its errors
-        raise CheckpointError(f"{path}: is broken or not an ONNX network ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: is broken or not an ONNX network ({first_line(error)})") from error
 
 
 def _file_and_class(argument: str) -> tuple[Path, str]:
@@ -275,6 +271,9 @@ def _file_and_class(argument: str) -> tuple[Path, str]:
 def _build(options: Options) -> Detector:
     path, wanted = _file_and_class(options.argument)
     session = _open(path, options.device)
-    metadata = read_metadata(session.get_modelmeta().custom_metadata_map, path)
     min_score = MIN_SCORE if options.min_score is None else options.min_score
-    return OnnxDetector(session, metadata, wanted, min_score, path)
+    try:
+        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, path)
+        return OnnxDetector(session, metadata, wanted, min_score, path)
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path}: is damaged: a name in it is no text ({error})") from error
