@@ -18,3 +18,11 @@ class stop_on_signals:
     def __exit__(self, *_):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+
+def ignore_lost_workers() -> None:
+    """Lets the loss of loader workers pass from now on, for a run that ends because of one.
+
+    PyTorch's handler raises an error for each lost worker, wherever the program is, so also while it clears up.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

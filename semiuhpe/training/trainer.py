@@ -19,7 +19,7 @@ from semiuhpe.models.checkpoint import Description, describe, load_weights, read
 from semiuhpe.training.guard import LIMIT, NonFiniteGuard
 from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
 from semiuhpe.training.run_folder import RunLog
-from semiuhpe.training.signals import stop_on_signals
+from semiuhpe.training.signals import ignore_lost_workers, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ class Trainer:
             if isinstance(error, RuntimeError) and self.process.has_lost_another(error):
                 told = f"another process was lost ({first_line(error)}); start all of them again"
             elif fault := machine_fault(error):
+                ignore_lost_workers()
                 told = f"{fault}. Then go on"
             else:
                 raise
