@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from semiuhpe.data.loading import forking_workers, own_process_group
+from semiuhpe.data.loading import in_workers
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError
 from semiuhpe.rotation import FRONTAL, euler_to_matrix, geodesic_deg, is_rotation, matrix_to_euler
@@ -130,21 +129,6 @@ def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (end > start).all(axis=-1)
 
 
-class _Chunks(Dataset):
-    """The faults of some heads' pictures are one item."""
-
-    def __init__(self, store: HeadStore):
-        self.store = store
-
-    def __len__(self) -> int:
-        return -(-len(self.store) // _CHUNK)
-
-    def __getitem__(self, chunk: int) -> list[Fault]:
-        heads = range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self.store)))
-        found = ((head, picture_fault(self.store, head)) for head in heads)
-        return [Fault(head, str(self.store.names[head]), what) for head, what in found if what]
-
-
 def picture_fault(store: HeadStore, head: int) -> str | None:
     """What is wrong with the picture of one head: damaged, can't be decoded, or isn't as large as the store says."""
     try:
@@ -159,12 +143,12 @@ def picture_fault(store: HeadStore, head: int) -> str | None:
 
 
 def _picture_faults(store: HeadStore, workers: int) -> Iterator[Fault]:
-    loader = DataLoader(
-        _Chunks(store), batch_size=None, num_workers=workers, collate_fn=list, worker_init_fn=own_process_group
-    )
-    with forking_workers():
-        results = iter(loader)  # the workers are forked here
+    def faults_from(first: int) -> list[Fault]:
+        heads = range(first, min(first + _CHUNK, len(store)))
+        found = ((head, picture_fault(store, head)) for head in heads)
+        return [Fault(head, str(store.names[head]), what) for head, what in found if what]
+
     with tqdm(total=len(store), desc=f"verifying {store.path.name}", unit="head", disable=None) as progress:
-        for faults in results:
+        for faults in in_workers(faults_from, range(0, len(store), _CHUNK), workers):
             progress.update(min(_CHUNK, len(store) - progress.n))
             yield from faults

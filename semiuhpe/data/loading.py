@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -216,13 +220,13 @@ def _raising(batches: Iterator) -> Iterator:
         yield batch
 
 
-def in_workers(function: Callable, jobs: Sequence, workers: int) -> Iterator:
-    """What a function makes of each job, in order, in so many forked processes; in this one with 0 or 1.
+def in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+    """What a function makes of each job, in order, in so many forked processes; in this one with 0.
 
     A worker that is killed ends the work with an error, and workers end when this process is killed: a pool of
     ``multiprocessing`` would wait for what the lost worker had, forever.
     """
-    if workers <= 1:
+    if not workers:
         yield from map(function, jobs)
         return
     loader = DataLoader(
@@ -234,7 +238,7 @@ def in_workers(function: Callable, jobs: Sequence, workers: int) -> Iterator:
         multiprocessing_context="fork",
     )
     with forking_workers():
-        results = iter(loader)
+        results = iter(loader)  # the workers are forked here
     yield from results
 
 

@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from roma import special_procrustes
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from semiuhpe.data.importers import Dropped, Picture, RawHead
-from semiuhpe.data.loading import forking_workers, own_process_group
+from semiuhpe.data.loading import in_workers
 from semiuhpe.data.store_writer import StoreWriter
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.rotation import euler_to_matrix, is_rotation
@@ -92,32 +91,9 @@ def each_picture(
         work: called in the worker processes, or in this one where there are none.
         workers: how many.
     """
-    loader = DataLoader(
-        _Pictures(pictures, work),
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_identity,
-        worker_init_fn=own_process_group,
-        multiprocessing_context="fork" if workers else None,  # an importer is a module, which can't be pickled
-    )
-    with forking_workers():
-        results = iter(loader)  # the workers are forked here
-    yield from tqdm(results, desc=f"preparing {name}", unit="picture", disable=None)
-
-
-class _Pictures(Dataset, Generic[Result]):
-    def __init__(self, pictures: Sequence[Picture], work: Callable[[Picture, int], Result]) -> None:
-        self.pictures, self.work = pictures, work
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> Result:
-        return self.work(self.pictures[index], index)
-
-
-def _identity(result: Result) -> Result:
-    return result
+    count = len(pictures)
+    results = in_workers(lambda index: work(pictures[index], index), range(count), workers)
+    yield from tqdm(results, total=count, desc=f"preparing {name}", unit="picture", disable=None)
 
 
 def fill_store(

@@ -2,17 +2,15 @@
 
 import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from semiuhpe.data.loading import in_workers
 from semiuhpe.data.scene_store import SceneHeads, SceneWriter, scene_meta
 from semiuhpe.data.store_writer import JPEG_QUALITY, encode
 from semiuhpe.synthetic.masks import draw_mask
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scenes import render_scene
+from semiuhpe.synthetic.stores import render_jobs
 
 RENDERED = "semiuhpe scenes"
 MAX_TURN_DEG = 45.0
@@ -64,9 +62,7 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
     )
     jobs = [(scenes, number, rotations[number]) for number in range(scenes.count)]
     with SceneWriter(path, meta, overwrite) as writer:
-        rendered = in_workers(_render, jobs, workers)
-        named = tqdm(rendered, total=scenes.count, desc=f"rendering {Path(path).name}", disable=None)
-        for number, (encoded, heads, turn_deg) in enumerate(named):
+        for number, (encoded, heads, turn_deg) in enumerate(render_jobs(_render, jobs, workers, path)):
             writer.add_scene(f"{number:06d}", encoded, (scenes.size, scenes.size), heads, turn_deg)
 
 

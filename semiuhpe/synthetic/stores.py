@@ -1,6 +1,7 @@
 """Head stores of rendered heads: the data that the project can make for itself."""
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from semiuhpe.data.crop import HEAD_BOX, box_rectangle
-from semiuhpe.data.loading import in_workers
+from semiuhpe.data.loading import Job, Result, in_workers
 from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.rotations import random_rotations
@@ -60,11 +61,16 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     )
     jobs = [(heads, number, rotations[number]) for number in range(heads.count)]
     with StoreWriter(path, meta, overwrite) as writer:
-        rendered = tqdm(
-            in_workers(_render, jobs, workers), total=heads.count, desc=f"rendering {Path(path).name}", disable=None
-        )
-        for number, crop in enumerate(rendered):
+        for number, crop in enumerate(render_jobs(_render, jobs, workers, path)):
             writer.add(f"{number:06d}", crop, rotations[number], euler[number])
+
+
+def render_jobs(
+    render: Callable[[Job], Result], jobs: Sequence[Job], workers: int, path: str | os.PathLike
+) -> Iterable[Result]:
+    """What is rendered for each job of a store, in order, with a progress bar; in this process with 0 or 1 workers."""
+    results = in_workers(render, jobs, workers if workers > 1 else 0)  # one alone would only be waited for
+    return tqdm(results, total=len(jobs), desc=f"rendering {Path(path).name}", disable=None)
 
 
 def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> StoredCrop:
