@@ -16,26 +16,37 @@ CENTER_DEVIATION = 1 / 6
 """Standard deviation of a rectangle's centre as a share of the picture's side."""
 
 
-def cutout(image: Tensor, draws: Draws) -> Tensor:
-    """(B, 3, H, W) normalised pictures with rectangles set to 0, the mean colour."""
-    return image.masked_fill(_rectangles(image, draws), 0.0)
+def cutout(image: Tensor, draws: Draws, whole_pixels: bool = False) -> Tensor:
+    """(B, 3, H, W) normalised pictures with rectangles set to 0, the mean colour; see :func:`_rectangles`."""
+    return image.masked_fill(_rectangles(image, draws, whole_pixels), 0.0)
 
 
-def cutmix(image: Tensor, draws: Draws) -> Tensor:
+def cutmix(image: Tensor, draws: Draws, whole_pixels: bool = False) -> Tensor:
     """(B, 3, H, W) pictures with rectangles taken, at the same place, from other pictures of the batch."""
     other = image[draws.permutation(len(image))]
-    return torch.where(_rectangles(image, draws), other, image)
+    return torch.where(_rectangles(image, draws, whole_pixels), other, image)
 
 
-def _rectangles(image: Tensor, draws: Draws) -> Tensor:
-    """(B, 1, H, W) bool: inside any of the picture's rectangles."""
+def _rectangles(image: Tensor, draws: Draws, whole_pixels: bool) -> Tensor:
+    """(B, 1, H, W) bool: inside any of the picture's rectangles.
+
+    Args:
+        whole_pixels: rectangles of the paper's code, which begin and end between pixels: half sides of 10 to 19 px, and
+            centres rounded towards 0, in a picture of 224 px; in others both are scaled and rounded down.
+    """
     count, _, height, width = image.shape
     device = image.device
     normal = draws.normal(count, RECTANGLES, 2)
     uniform = draws.uniform(count, RECTANGLES, 2)
     low, high = HALF_SIZE_PX
-    half = (low + (high - low) * uniform) / REFERENCE_PX
+    half = low + (high - low) * uniform
     center = 0.5 + CENTER_DEVIATION * normal
+    if whole_pixels:
+        sides = torch.stack([torch.full_like(half[..., 0], side) for side in (width, height)], dim=-1)
+        half = (half.floor() * sides / REFERENCE_PX).floor() / sides
+        center = (center * sides).trunc() / sides
+    else:
+        half = half / REFERENCE_PX
     inside_x = _between(center[..., 0], half[..., 0], width, device)
     inside_y = _between(center[..., 1], half[..., 1], height, device)
     return (inside_y[..., :, None] & inside_x[..., None, :]).any(dim=1, keepdim=True)

@@ -58,12 +58,20 @@ class LabelledView(View):
     rotation: Tensor
 
 
-def labelled_view(batch: HeadBatch, protocol: Protocol, size: int, flip: bool, draws: Draws) -> LabelledView:
-    """Weak view of labelled heads; half of them mirrored, with their labels, where ``flip``."""
+def labelled_view(
+    batch: HeadBatch, protocol: Protocol, size: int, flip: bool, draws: Draws, weak: bool = True
+) -> LabelledView:
+    """Weak view of labelled heads; half of them mirrored, with their labels, where ``flip``.
+
+    Without ``weak`` it is neither blurred nor cropped by area: only the margin is drawn.
+    """
     flipped = draws.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
     matrix = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
-    matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, draws))
-    image = _picture(batch, matrix, size, _blurred(len(batch), draws))
+    if weak:
+        matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, draws))
+        image = _picture(batch, matrix, size, _blurred(len(batch), draws))
+    else:
+        image = _normalize_(resample(batch.image, matrix, size))
     return LabelledView(image, _flipped_rotation(batch.truth, flipped))
 
 
@@ -99,21 +107,26 @@ def _beyond(matrix: Tensor, size: int) -> Tensor:
     return torch.maximum(place.real.abs(), place.imag.abs()) > 1.0
 
 
-def unlabelled_views(batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, draws: Draws) -> tuple[View, View]:
+def unlabelled_views(
+    batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, draws: Draws, black_corners: bool = False
+) -> tuple[View, View]:
     """Weak and strong view of unlabelled heads.
 
     Margin, mirroring and blur are drawn once for both, so that the teacher and the student look at the same head. The
     labels, where the store has them (for judging pseudo labels only), are those of the weak view; ``turn`` of the
-    strong view takes a rotation from the weak view to the strong one.
+    strong view takes a rotation from the weak view to the strong one. A turned view shows what the stored crop has
+    beyond the square that was turned, or nothing, where ``black_corners``.
     """
     weak, base, blurred = _weak(batch, protocol, size, draws)
-    turn = None
-    if rotate:
-        angle = (draws.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
-        base = _compose(base, _turn(angle, size))
-        turn = in_plane_rotation(angle)
-    strong_matrix = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, draws))
-    return weak, View(_picture(batch, strong_matrix, size, blurred), turn=turn)
+    if not rotate:
+        strong = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, draws))
+        return weak, View(_picture(batch, strong, size, blurred))
+    angle = (draws.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
+    turn, area = _turn(angle, size), _area_crop(len(batch), STRONG_SCALE, size, draws)
+    image = resample(batch.image, _compose(_compose(base, turn), area), size)
+    if black_corners:
+        image.masked_fill_(_beyond(_compose(turn, area), size)[:, None], 0.0)
+    return weak, View(_normalize_(_blur_(image, *blurred)), turn=in_plane_rotation(angle))
 
 
 def weak_view(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> View:

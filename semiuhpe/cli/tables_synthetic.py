@@ -2,14 +2,17 @@
 
 A store of wild heads is rendered for each seed. As with 300W-LP in the paper, a share of it is labelled and the rest
 is unlabelled. Three models are trained for each share (supervised, the teacher-student baseline, SemiUHPE), and at one
-share SemiUHPE without each of its parts. What is finished is not done again.
+share SemiUHPE without each of its parts, and trained as the paper's code does, in all and in single points. What is
+finished is not done again.
 """
 
 import argparse
 import json
+import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from semiuhpe.cli.comparison import add_comparison, check_rendered, parse_with, training_options
 from semiuhpe.cli.options import experiment_parser
@@ -27,7 +30,14 @@ from semiuhpe.synthetic.stores import SyntheticSet
 
 DEFAULT_SETTINGS = "settings/tables_synthetic.yml"
 METRIC = "geodesic_mean_deg"
-ABLATION = {
+
+Changes = Mapping[str, bool | str]
+"""Options in which a model differs from the settings."""
+Errors = dict[str, dict[str, float]]
+"""Error by model, and by seed as text."""
+
+PAPERS = "the paper's code (--original)"
+ABLATION: dict[str, Changes] = {
     SEMIUHPE: {},
     "with a fixed threshold": {"dynamic_thres": False},
     "with the running threshold": {"running_thres": True},
@@ -35,11 +45,14 @@ ABLATION = {
     "without cutmix": {"cutmix_aug": False},
     "without rotation": {"rotate_aug": False},
     BASELINE: PLAIN,
+    "without EMAN": {"eman": False},
+    "with the paper's teacher": {"teacher_mode": "train", "eman": False},
+    "with the paper's first threshold": {"first_thres": "uniform"},
+    "with the paper's two passes of the student": {"student_passes": "two"},
 }
+ORIGINAL: Changes = {"original": True, "eman": False}
+"""Of both stages; the paper's commands are without EMAN."""
 _OWN_OPTIONS = ("heads", "test_heads", "ratios", "seeds", "ablation_ratio", "data", "workers", "output")
-
-Errors = dict[str, dict[str, float]]
-"""Error by model, and by seed as text."""
 
 
 def parse_options(argv: Sequence[str]) -> argparse.Namespace:
@@ -71,6 +84,8 @@ def tables(options: argparse.Namespace) -> list[Table]:
                 by_ratio[ratio].setdefault(name, {})[str(seed)] = error
         for name, error in judged(of_seed, options.ablation_ratio, ABLATION):
             ablation.setdefault(name, {})[str(seed)] = error
+        *_, (name, error) = judged(of_seed, options.ablation_ratio, {PAPERS: {}}, ORIGINAL)
+        ablation.setdefault(name, {})[str(seed)] = error
         write_result(results, json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1).encode())
     return [ratio_table(options, by_ratio), ablation_table(options, ablation)]
 
@@ -94,10 +109,11 @@ def render(options: argparse.Namespace, seed: int) -> argparse.Namespace:
 
 
 def judged(
-    options: argparse.Namespace, ratio: float, models: dict[str, dict[str, bool]]
+    options: argparse.Namespace, ratio: float, models: Mapping[str, Changes], common: Changes = MappingProxyType({})
 ) -> Iterator[tuple[str, float]]:
-    """Names and errors of the supervised model and of those that start from it."""
-    name = f"seed{options.seed}_r{ratio}"
+    """Names and errors of the supervised model and of those that start from it; all have the ``common`` changes."""
+    options = variant(options, "", **common)
+    name = f"seed{options.seed}_r{ratio}" + ("_original" if options.original else "")
     supervised = variant(
         options, f"{name}_{SUPERVISED}", ss_ratio=ratio, max_iteration=options.stage1_iteration, **PLAIN
     )
@@ -110,7 +126,8 @@ def judged(
         "init_from": str(folder / "last.pth"),
     }
     for model, changes in models.items():
-        folder = train_once(variant(options, f"{name}_{model.replace(' ', '_')}", **stage2, **changes))
+        detail = re.sub(r"\W+", "_", model).strip("_")
+        folder = train_once(variant(options, f"{name}_{detail}", **stage2, **changes))
         yield model, error_of(options, folder)
 
 
@@ -138,7 +155,7 @@ def ablation_table(options: argparse.Namespace, errors: Errors) -> Table:
     """Error without each part, and the difference to all of them."""
     whole = errors[next(iter(ABLATION))]
     rows = []
-    for name in ABLATION:
+    for name in errors:
         differences = [errors[name][seed] - whole[seed] for seed in whole]
         worse = f"{statistics.mean(differences):+.2f}" if errors[name] is not whole else ""
         rows.append(Row([name], [mean_and_deviation(list(errors[name].values())), worse]))

@@ -14,7 +14,9 @@ from semiuhpe.config import parse, require
 from semiuhpe.data.loading import loader_workers
 from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.evaluation.protocols import Reader
+from semiuhpe.evaluation.validation import PAPER_ERROR
 from semiuhpe.methods import METHODS
+from semiuhpe.methods.original import choice
 from semiuhpe.models import find_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint, weights_of
 from semiuhpe.rotation import HEAD_TO_CAMERA
@@ -93,9 +95,10 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         learner_student, described = process.wrap(student), description(options)
         phases = method.phases(options, learner_student, data, described, process)
         folder = checkpoint.parent if checkpoint else _shared_folder(options, process)
-        metric = options.best_metric or method.METRICS[0]
+        metric = options.best_metric or (PAPER_ERROR if options.original else method.METRICS[0])
+        best_of = choice(options, "best_of")
         optimizer = method.create_optimizer(options, student)
-        trainer = Trainer(options, folder, student, phases, data, metric, optimizer, described, process)
+        trainer = Trainer(options, folder, student, phases, data, metric, best_of, optimizer, described, process)
         if checkpoint:
             trainer.resume(checkpoint)
         if options.compile:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from semiuhpe.config import require
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import StoreError
 
@@ -105,8 +106,16 @@ class Heads(Dataset):
         )
 
 
+def batches_per_epoch(count: int, batch_size: int) -> int:
+    """Full batches of an epoch. Raises ConfigError if there is none."""
+    require(count >= batch_size, f"--drop_last: {count} heads don't fill a batch of {batch_size}; make it smaller")
+    return count // batch_size
+
+
 class ShuffledStream(Sampler[list[int]]):
     """Endless shuffled batches: epoch after epoch, each a new permutation, cut into batches without a seam.
+
+    With ``drop_last`` the last heads of an epoch, which fill no batch, are left out of it.
 
     Args:
         count: number of heads.
@@ -114,18 +123,26 @@ class ShuffledStream(Sampler[list[int]]):
         seed: a stream is a function of the seed alone.
         start: step to begin at.
         rank, world_size: this process's share of each batch.
+        drop_last: no batch has heads of two epochs.
+
+    Raises:
+        ConfigError: no batch can be filled with ``drop_last``.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, start: int = 0, rank: int = 0, world_size: int = 1):
+    def __init__(
+        self, count: int, batch_size: int, seed: int, start: int = 0, rank: int = 0, world_size: int = 1,
+        drop_last: bool = False,
+    ):  # fmt: skip
         self.count, self.batch_size, self.seed, self.start = count, batch_size, seed, start
         self.rank, self.world_size = rank, world_size
+        self.epoch_length = batch_size * batches_per_epoch(count, batch_size) if drop_last else count
 
     def __iter__(self) -> Iterator[list[int]]:
         step = self.start
         permutations: dict[int, np.ndarray] = {}
         while True:
             positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-            epochs, offsets = np.divmod(positions, self.count)
+            epochs, offsets = np.divmod(positions, self.epoch_length)
             for epoch in range(epochs[0], epochs[-1] + 1):
                 if epoch not in permutations:
                     permutations[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count)

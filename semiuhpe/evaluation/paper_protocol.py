@@ -51,6 +51,16 @@ def paper_summary(
     }
 
 
+def paper_error_deg(predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | None, full_range: bool) -> Tensor:
+    """(N,) errors in degrees whose mean the paper's code selects ``best`` by; arguments as of :func:`paper_summary`.
+
+    The mean of the three Euler errors for front-range sets with Euler labels, else the angle of R1 R2^T.
+    """
+    if truth_euler_deg is not None and not full_range:
+        return euler_error(predicted, truth_euler_deg).mean(-1)
+    return relative_angle_deg(predicted, truth)
+
+
 def euler_error(predicted: Tensor, truth_euler_deg: Tensor) -> Tensor:
     """(N, 3) absolute differences of pitch, yaw, roll in degrees, not wrapped: up to 270."""
     limited = truth_euler_deg.float().clamp(-MAX_ANGLE_DEG, MAX_ANGLE_DEG)

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.views import LabelledView, labelled_view
 from semiuhpe.data.crop import PROTOCOLS, Protocol
 from semiuhpe.data.experiment import ExperimentData
+from semiuhpe.data.importers import dad3dheads
 from semiuhpe.data.loading import HeadBatch, ShuffledStream, loader_workers, ordered_batches, training_batches
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.evaluation.validation import PoseValidation
 from semiuhpe.methods.base import Batches, Networks, Summaries
+from semiuhpe.methods.original import choice
 from semiuhpe.models.checkpoint import Description
 
 LABELLED, UNLABELLED = "labelled", "unlabelled"
@@ -45,7 +49,8 @@ class HeadStreams:
 
     def _stream(self, store: HeadStore, size: int, seed: int, start: int) -> Iterator[HeadBatch]:
         share = (self.process.rank, self.process.world_size)
-        stream = ShuffledStream(len(store), size, 2 * self.options.seed + seed, start, *share)
+        drop_last = choice(self.options, "drop_last")
+        stream = ShuffledStream(len(store), size, 2 * self.options.seed + seed, start, *share, drop_last)
         for batch in training_batches(store, stream, self.options.num_workers):
             yield batch.to(self.process.device)
 
@@ -73,6 +78,7 @@ class CropTask:
         streams: where the heads come from.
         validate: mean errors of networks by name on the heads that ``best`` is selected on.
         bf16: networks compute in bfloat16.
+        weak: blur labelled heads and crop them by area.
     """
 
     size: int
@@ -83,6 +89,11 @@ class CropTask:
     streams: HeadStreams
     validate: Callable[[Networks], Summaries]
     bf16: bool = False
+    weak: bool = True
+
+    def labelled_view(self, batch: HeadBatch, draws: Draws) -> LabelledView:
+        """The view of labelled heads that the student learns from."""
+        return labelled_view(batch, self.labelled_protocol, self.size, self.flip, draws, self.weak)
 
 
 def crop_task(
@@ -100,4 +111,5 @@ def crop_task(
         streams=HeadStreams(options, data, process),
         validate=PoseValidation(description, data.selection, process, options.eval_batch_size, workers),
         bf16=options.bf16,
+        weak=choice(options, "labeled_aug") == "all" or data.labelled.meta["dataset"] != dad3dheads.NAME,
     )

@@ -23,14 +23,19 @@ from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.occlusion import cutmix, cutout
-from semiuhpe.augment.views import LabelledView, View, labelled_view, unlabelled_views, weak_view
+from semiuhpe.augment.views import LabelledView, View, unlabelled_views, weak_view
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import ExperimentData, open_training_data
+from semiuhpe.data.loading import batches_per_epoch
 from semiuhpe.distributed import Process, unwrap, world_size
+from semiuhpe.distributions import MatrixFisher, RotationLaplace
 from semiuhpe.distributions.named import POINT_ESTIMATES
+from semiuhpe.distributions.transposed import transposed_cross_entropy
 from semiuhpe.evaluation.validation import POSE_METRICS
+from semiuhpe.methods import original
 from semiuhpe.methods.base import Networks, Phase, Preview, StepResult, Summaries, forward
 from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, HeadBatches, crop_task
+from semiuhpe.methods.original import DIFFERENCES, PAPER_START, choice
 from semiuhpe.methods.supervised import (
     Supervised,
     labelled_scalars,
@@ -42,6 +47,7 @@ from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.models import create_model, network_spec
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.heads import draw_pose_head, find_pose_head
 from semiuhpe.rotation import geodesic_deg
 
 METRICS = POSE_METRICS
@@ -66,11 +72,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cutout_aug", help="cutout in strong views", **FLAG)
     group.add_argument("--cutmix_aug", help="cutmix in strong views", **FLAG)
     group.add_argument("--rotate_aug", help="strong views turned in plane, pseudo labels turned along", **FLAG)
+    original.add_options(parser)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of stage 2; see :func:`add_options`."""
+    """The options of stage 2; see :func:`add_options` and :mod:`semiuhpe.methods.original`."""
 
     SSL_lambda: float
     type_unsuper: str
@@ -84,6 +91,20 @@ class Settings:
     cutout_aug: bool
     cutmix_aug: bool
     rotate_aug: bool
+    teacher_mode: str = "eval"
+    teacher_update: str = "after"
+    first_thres: str = "pool"
+    laplace_stage2: str = "laplace"
+    student_passes: str = "one"
+    cross_entropy: str = "exact"
+    cut_sizes: str = "real"
+    turned_corners: str = "filled"
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Settings":
+        """Those of a run."""
+        names = cls.__dataclass_fields__
+        return cls(**{name: choice(options, name) if name in DIFFERENCES else getattr(options, name) for name in names})
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -110,6 +131,12 @@ def check_options(options: argparse.Namespace) -> None:
         f"--distribution {options.distribution}: has no entropy, which stage 2 chooses pseudo labels by; pass another, "
         f"or --stage1_iteration {options.max_iteration}",
     )
+    as_fisher = options.distribution == "RotationLaplace" and choice(options, "laplace_stage2") == "fisher"
+    require(
+        options.cross_entropy != "transposed" or options.distribution == "matrixFisher" or as_fisher,
+        f"--cross_entropy transposed: is the matrix Fisher distribution's, not that of --distribution "
+        f"{options.distribution}; leave it out",
+    )
     ratio, processes = options.ulb_batch_ratio, world_size()
     require(math.isfinite(ratio), f"--ulb_batch_ratio {ratio}: must be a number")
     unlabelled = round(options.batch_size * ratio)
@@ -127,12 +154,22 @@ def open_data(options: argparse.Namespace) -> ExperimentData:
         data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
         f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
     )
+    if choice(options, "drop_last"):  # before a run folder is made
+        batches_per_epoch(len(data.labelled), options.batch_size)
+        if data.unlabelled is not None:
+            batches_per_epoch(len(data.unlabelled), round(options.batch_size * options.ulb_batch_ratio))
     return data
 
 
 def create_student(options: argparse.Namespace, pretrained: bool) -> nn.Module:
     """The backbone with its pose head."""
-    return create_model(options.network, pretrained)
+    start: bool | str = pretrained
+    if pretrained and not options.pretrained and choice(options, "imagenet_start") == "paper":
+        start = PAPER_START.get(options.network, True)
+    network = create_model(options.network, start)
+    if choice(options, "head_init") == "normal":
+        draw_pose_head(find_pose_head(network))
+    return network
 
 
 def create_optimizer(options: argparse.Namespace, student: nn.Module) -> torch.optim.Optimizer:
@@ -148,12 +185,19 @@ def phases(
     stage1 = Phase("stage1", Supervised(student, task), options.stage1_iteration, options.lr)
     if options.stage1_iteration == options.max_iteration:
         return [stage1]
-    settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
     batch = round(options.batch_size * options.ulb_batch_ratio)
-    learner = SemiUHPE(student, task, settings, process, batch)
+    learner = SemiUHPE(student, task, Settings.of(options), process, batch)
     stage2_lr = options.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
-    stage2 = Phase("stage2", learner, options.max_iteration, stage2_lr)
+    stage2 = Phase("stage2", learner, _end(options, len(data.labelled)), stage2_lr)
     return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
+
+
+def _end(options: argparse.Namespace, labelled: int) -> int:
+    """The last iteration of stage 2, given the number of labelled heads."""
+    if not choice(options, "whole_epochs"):
+        return options.max_iteration
+    steps = batches_per_epoch(labelled, options.batch_size)
+    return math.ceil(options.max_iteration / steps) * steps
 
 
 class SemiUHPE:
@@ -163,62 +207,82 @@ class SemiUHPE:
         self.student, self.task, self.settings, self.process = student, task, settings, process
         self.threshold: float | Tensor = settings.conf_thres
         self._running = RunningThreshold(settings.left_ratio, batch, process.device) if settings.running_thres else None
-        self._averaged = Teacher(unwrap(student), settings.ema_decay, settings.is_ema, settings.eman)
+        self._averaged = Teacher(
+            unwrap(student), settings.ema_decay, settings.is_ema, settings.eman, settings.teacher_mode == "train"
+        )
+        as_fisher = task.distribution is RotationLaplace and settings.laplace_stage2 == "fisher"
+        self._pseudo_distribution = MatrixFisher if as_fisher else task.distribution
+        self._step = 0
 
     @property
     def teacher(self) -> nn.Module:
         return self._averaged.network
 
     def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
-        streams = self.task.streams
+        streams, self._step = self.task.streams, step
         for labelled, unlabelled in zip(streams.labelled(iteration), streams.unlabelled(step), strict=True):
             yield {LABELLED: labelled, UNLABELLED: unlabelled}
 
     def begin(self) -> None:
         self._averaged.reset(unwrap(self.student))
-        self.refresh()
+        if self._has_pool_threshold and self.settings.first_thres == "uniform":
+            self.threshold = 0.0
+        else:
+            self.refresh()
+
+    @property
+    def _has_pool_threshold(self) -> bool:
+        return self.settings.dynamic_thres and self._running is None
 
     def refresh(self) -> dict[str, float]:
-        if self.settings.dynamic_thres and self._running is None:
+        if self._has_pool_threshold:
             entropy = self.process.gather(torch.cat(list(self._pool_entropy())))
             self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
         return {"settings/conf_thres": float(self.threshold)}
 
     def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
         settings, distribution, bf16 = self.settings, self.task.distribution, self.task.bf16
+        if settings.teacher_update == "before":
+            self._averaged.update(unwrap(self.student), self._step)
         view, weak, strong = self._views(batches, draws)
         with torch.no_grad():
-            pseudo = predict(distribution, forward(self.teacher, weak.image, bf16))
+            with self._averaged.labelling() as teacher:
+                pseudo = predict(self._pseudo_distribution, forward(teacher, weak.image, bf16))
             entropy = pseudo.entropy()
             if self._running is not None:
                 self.threshold = self._running.update(self.process.gather_batch(entropy))
             kept = entropy < self.threshold
             target = pseudo
             if strong.turn is not None:
-                target = distribution(strong.turn @ pseudo.parameter, validate_args=False)
+                target = self._pseudo_distribution(strong.turn @ pseudo.parameter, validate_args=False)
 
-        output = forward(self.student, torch.cat([view.image, strong.image]), bf16)
-        predicted, predicted_strong = (
-            predict(distribution, part) for part in output.split([len(view.image), len(strong.image)])
-        )
-
+        output, output_strong = self._student_outputs(view.image, strong.image)
+        predicted = predict(distribution, output)
         supervised = negative_log_likelihood(predicted, view.rotation).mean()
-        if settings.type_unsuper == "ce":
-            unlabelled_loss = target.cross_entropy(predicted_strong)
+        if settings.type_unsuper == "nll":
+            unlabelled_loss = negative_log_likelihood(predict(distribution, output_strong), target.mode())
+        elif settings.cross_entropy == "transposed" and self._pseudo_distribution is MatrixFisher:
+            unlabelled_loss = transposed_cross_entropy(target, predict(MatrixFisher, output_strong))
         else:
-            unlabelled_loss = negative_log_likelihood(predicted_strong, target.mode())
+            unlabelled_loss = target.cross_entropy(predict(self._pseudo_distribution, output_strong))
         unsupervised = (unlabelled_loss * kept).mean()
         scalars = labelled_scalars(supervised, predicted, view.rotation)
         scalars |= _unlabelled_scalars(unsupervised, pseudo, entropy, kept, weak.rotation)
         return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
 
+    def _student_outputs(self, labelled: Tensor, strong: Tensor) -> list[Tensor]:
+        """(B, 9) of the student for labelled heads and for strong views, seen by batch norm together or in turn."""
+        if self.settings.student_passes == "two":
+            return [forward(self.student, image, self.task.bf16) for image in (labelled, strong)]
+        output = forward(self.student, torch.cat([labelled, strong]), self.task.bf16)
+        return list(output.split([len(labelled), len(strong)]))
+
     @torch.no_grad()
     def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
-        distribution = self.task.distribution
         _, weak, strong = self._views(batches, draws)
-        pseudo = predict(distribution, self.teacher(weak.image).float())
+        pseudo = predict(self._pseudo_distribution, self.teacher(weak.image).float())
         kept = pseudo.entropy() < self.threshold
-        student = preview_rotation(unwrap(self.student), distribution, strong.image)
+        student = preview_rotation(unwrap(self.student), self.task.distribution, strong.image)
         return {"weak": Preview(weak.image, pseudo.mode(), kept), "strong": Preview(strong.image, student, kept)}
 
     def validate(self, networks: Networks) -> Summaries:
@@ -227,18 +291,22 @@ class SemiUHPE:
     def _views(self, batches: HeadBatches, draws: Draws) -> tuple[LabelledView, View, View]:
         """The labelled heads' view, and the weak and the strong one of the unlabelled heads."""
         task, settings = self.task, self.settings
-        view = labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)
+        view = task.labelled_view(batches[LABELLED], draws)
+        black = settings.turned_corners == "black"
         weak, strong = unlabelled_views(
-            batches[UNLABELLED], task.unlabelled_protocol, task.size, settings.rotate_aug, draws
+            batches[UNLABELLED], task.unlabelled_protocol, task.size, settings.rotate_aug, draws, black
         )
+        whole_pixels = settings.cut_sizes == "integer"
         if settings.cutout_aug:
-            strong.image = cutout(strong.image, draws)
+            strong.image = cutout(strong.image, draws, whole_pixels)
         if settings.cutmix_aug:
-            strong.image = cutmix(strong.image, draws)
+            strong.image = cutmix(strong.image, draws, whole_pixels)
         return view, weak, strong
 
     def after_step(self, step: int) -> None:
-        self._averaged.update(unwrap(self.student), step)
+        self._step = step + 1
+        if self.settings.teacher_update == "after":
+            self._averaged.update(unwrap(self.student), step)
 
     def state_dict(self) -> dict[str, Any]:
         running = {} if self._running is None else {"running": self._running.state_dict()}
@@ -257,7 +325,7 @@ class SemiUHPE:
         draws = Draws(generator, process.rank, process.world_size)
         for batch in task.streams.pool():
             weak = weak_view(batch, task.unlabelled_protocol, task.size, draws)
-            yield predict(task.distribution, forward(self.teacher, weak.image, task.bf16)).entropy()
+            yield predict(self._pseudo_distribution, forward(self.teacher, weak.image, task.bf16)).entropy()
 
 
 @torch.no_grad()

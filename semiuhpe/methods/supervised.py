@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.augment.draws import Draws
-from semiuhpe.augment.views import LabelledView, labelled_view
+from semiuhpe.augment.views import LabelledView
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.distributions.named import output_parameter
@@ -72,8 +72,7 @@ class Supervised(Stateless):
         return {LABELLED: Preview(view.image, preview_rotation(self.teacher, self.task.distribution, view.image))}
 
     def _view(self, batches: HeadBatches, draws: Draws) -> LabelledView:
-        task = self.task
-        return labelled_view(batches[LABELLED], task.labelled_protocol, task.size, task.flip, draws)
+        return self.task.labelled_view(batches[LABELLED], draws)
 
     def _output(self, image: Tensor) -> Tensor:
         """(B, 9) of the student."""

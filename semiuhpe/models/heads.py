@@ -30,6 +30,17 @@ def pose_head(features: int, hidden: tuple[int, int]) -> nn.Sequential:
     )
 
 
+def draw_pose_head(head: nn.Sequential) -> None:
+    """Draw the weights of a pose head's layers from N(0, 0.01) and set biases to 0, as the paper's code does.
+
+    The distributions that an untrained network predicts are then nearly uniform.
+    """
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+
 def find_pose_head(network: nn.Module) -> nn.Sequential:
     """The pose head of a network: the sequence that ends with a layer of nine outputs."""
     for module in network.modules():

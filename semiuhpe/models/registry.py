@@ -18,7 +18,7 @@ class NetworkSpec:
     """What is known of a registered network."""
 
     name: str
-    build: Callable[[bool], nn.Module]
+    build: Callable[..., nn.Module]
     has_pretrained: bool
     image_size: int | None = None  # the one that it takes, if it takes no other
     detects: bool = False  # finds heads on whole pictures (:mod:`semiuhpe.models.onestage`), not the pose of a crop
@@ -82,17 +82,20 @@ def network_spec(name: str) -> NetworkSpec:
     return _NETWORKS[name]
 
 
-def create_model(name: str, pretrained: bool = False) -> nn.Module:
+def create_model(name: str, pretrained: bool | str = False) -> nn.Module:
     """A pose network: (B, 3, H, W) -> (B, 9), row-major 3x3.
 
     Args:
         name: one of :func:`list_models`, or ``timm:<name>``.
-        pretrained: start the backbone from ImageNet weights.
+        pretrained: start the backbone from ImageNet weights; a text names others of those that ``tinyvit`` can start
+            from, by timm's tag.
 
     Raises:
         ConfigError: unknown network, no ImageNet weights for it, or they can't be loaded.
     """
     spec = network_spec(name)
+    if isinstance(pretrained, str) and name != "tinyvit":
+        raise ConfigError(f"--network {name}: has no weights named {pretrained}, only tinyvit has; leave the name out")
     if pretrained and not spec.has_pretrained:
         raise ConfigError(f"--network {name}: has no ImageNet weights; pass --pretrained false")
     return spec.build(pretrained)

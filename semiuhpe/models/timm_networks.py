@@ -27,9 +27,10 @@ def effinet(pretrained: bool) -> nn.Module:
 
 
 @register_model("tinyvit", has_pretrained=True)
-def tinyvit(pretrained: bool) -> nn.Module:
-    """TinyViT-21M (Wu et al., ECCV 2022), with its weights of ImageNet-1k alone."""
-    network = timm_model("tinyvit", "tiny_vit_21m_224.in1k", pretrained)
+def tinyvit(pretrained: bool | str) -> nn.Module:
+    """TinyViT-21M (Wu et al., ECCV 2022), with its weights of ImageNet-1k alone, or those of another tag of timm's."""
+    tag = pretrained if isinstance(pretrained, str) else "in1k"
+    network = timm_model("tinyvit", f"tiny_vit_21m_224.{tag}", bool(pretrained))
     network.get_submodule("head").fc = pose_head(576, (128, 64))
     _rename_keys(network, {key: _released_tinyvit_key(key) for key in network.state_dict()})
     return network

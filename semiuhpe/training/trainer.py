@@ -38,6 +38,7 @@ class Trainer:
         phases: what to do with it; their learners hold the same student, perhaps wrapped for several processes.
         data: the stores; see :mod:`semiuhpe.methods.base`.
         metric: what ``best`` is chosen by.
+        best_of: whose metric that is: of ``student`` or ``teacher``, or the ``lowest`` of both.
         optimizer: of the student, a fused one.
         description: what the model is, for its checkpoints.
         process: this process among all.
@@ -51,13 +52,14 @@ class Trainer:
         phases: list[Phase],
         data: ExperimentData,
         metric: str,
+        best_of: str,
         optimizer: torch.optim.Optimizer,
         description: Description,
         process: Process,
     ):
         self.options, self.folder, self.student, self.phases = options, folder, student, phases
-        self.data, self.metric, self.description, self.process = data, metric, description, process
-        self.optimizer = optimizer
+        self.data, self.metric, self.best_of = data, metric, best_of
+        self.description, self.process, self.optimizer = description, process, optimizer
         self.guard = NonFiniteGuard(student, self.optimizer, process)
         self.draws = Draws(torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size)
         self.iteration = 0
@@ -235,8 +237,9 @@ class Trainer:
             told = ", ".join(f"{role} {value:.3f}" for role, value in values.items())
             logger.info("iteration %d, %s: %s", self.iteration, self.metric, told)
         self.metrics = metrics
+        chosen = [values[self.best_of]] if self.best_of in values else values.values()
         # One-stage poses have no error, but NaN, while no head is found.
-        lowest = min((value for value in values.values() if not math.isnan(value)), default=math.inf)
+        lowest = min((value for value in chosen if not math.isnan(value)), default=math.inf)
         if lowest < self.best:
             self.best = lowest
             self._save("best", phase)
