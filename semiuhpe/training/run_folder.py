@@ -49,6 +49,7 @@ def experiment_detail(options: argparse.Namespace) -> str:
         "CM": options.cutmix_aug,
         "full": options.is_full_range,
         "tSNE": options.save_feat,
+        "original": options.original,
     }
     return "_".join(parts + [name for name, on in flags.items() if on])
 
