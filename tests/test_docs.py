@@ -145,11 +145,10 @@ def test_reproduction_has_the_command_of_each_cell():
     checked = 0
     for table in (2, 4):
         block = re.search(rf"<!-- cells: {table} -->\n```bash\n(.*?)```", text, re.DOTALL)[1]
-        for title, ratios, command in re.findall(r"# ([^,:\n]+)(?:[,:] ?([^\n]*))?\n(python [^\n]+)", block):
-            networks = ["effinetv2"] if "more" in title else ["resnet50", "repvgg", "effinetv2"]
-            for network in networks:
-                values = re.findall(r"[\d.]+", ratios) if table == 2 else [""]
-                for value in values:
+        for title, values, command in re.findall(r"# ([^,\n]+), [A-Z]+: ([^\n]*)\n(python [^\n]+)", block):
+            named = values.split(", ")
+            for network in ["resnet50", "repvgg", "effinetv2"] if table == 2 else named:
+                for value in named if table == 2 else [""]:
                     ratio = {f"{v:g}": name for name, v in paper_tables.RATIOS.items()}.get(value, "")
                     expected = train_command(Place(table, methods[title], network, ratio))
                     assert command.replace("NETWORK", network).replace("RATIO", value) == expected

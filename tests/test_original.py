@@ -1,6 +1,7 @@
 """Training as the paper's code does it: a step beside a plain re-statement, and every difference by itself."""
 
 import copy
+import logging
 import math
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -386,3 +387,12 @@ def test_bad_input(settings, common_settings, tmp_path, capsys, argv, words):
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and words in errors[0]
     assert not (tmp_path / "exps").exists()
+
+
+@pytest.mark.parametrize("option, value", [("std_ratio", "3.0"), ("hist_low", "10"), ("is_ema", "none")])
+def test_options_of_the_papers_code_without_effect(settings, tmp_path, caplog, option, value):
+    with caplog.at_level(logging.INFO):
+        options, _ = train_cli.parse_options([*settings, f"--{option}", value])
+    told = [record.message for record in caplog.records if f"--{option}" in record.message]
+    assert len(told) == 1 and "as in the paper's code" in told[0]
+    assert getattr(options, option) is (False if option == "is_ema" else None)

@@ -75,7 +75,7 @@ def test_help_does_not_wait_for_pytorch():
 
 
 def test_each_script_is_also_a_command(capsys, monkeypatch):
-    scripts = {path.stem for path in ROOT.glob("*.py")} - {"setup"}
+    scripts = {path.stem.lower() for path in ROOT.glob("*.py")} - {"setup"}
     assert scripts <= set(COMMANDS)
     assert run(_dispatch, ["--help"]) == 0
     printed = capsys.readouterr().out

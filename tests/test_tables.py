@@ -117,6 +117,25 @@ def test_own_numbers_stand_beside_the_papers(tmp_path, monkeypatch, request):
     )
 
 
+def test_runs_of_the_original_have_rows_of_their_own(tmp_path, monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    place = Place(4, "semiuhpe", "effinetv2")
+    write_run(tmp_path / "e" / "ours", place, exact=[0.111, 4.5])
+    write_run(tmp_path / "e" / "theirs", place, exact=[0.222, 5.5])
+    path = tmp_path / "e" / "theirs" / "eval_DAD3DHeads.json"
+    summary = json.loads(path.read_text())
+    summary["run"]["original"] = True
+    for part in ("results", "paper"):
+        summary[part]["student"] = {"frobenius_mean": 0.333, "geodesic_mean_deg": 6.5}
+    path.write_text(json.dumps(summary))
+    runs, left_out = find_runs(tmp_path)
+    table = paper_tables(runs)[1]
+    assert not left_out
+    assert cells(table, "SemiUHPE", "effinetv2", "here, exact")["angle, val (°)"] == "4.500"
+    assert cells(table, "SemiUHPE", "effinetv2", "--original, exact")["angle, val (°)"] == "6.500"
+    assert sum(row.labels[-1].startswith("--original") for row in table.rows) == 2
+
+
 def test_missing_cells_say_what_fills_them(tmp_path, monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
     trained = Place(2, "baseline", "resnet50", "5%")
@@ -146,7 +165,7 @@ def test_what_can_not_stand_in_a_table_is_left_out_and_said(tmp_path, monkeypatc
     assert cells(paper_tables(runs)[0], "SemiUHPE", "resnet50", "here, exact")["10%"] == "3.500"
     words = [
         "6 of 1964 heads",
-        "70000 of 100000",
+        "70000 of 80000",
         "in already",
         "no run that the tables",
         "not a result",

@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
         "eval_dad3dheads.py", "Writes a submission to the DAD-3DHeads benchmark.", add_submission, _USED
     )
     options, path = parse_for_run(parser, argv)
+    options.role = options.role or (STUDENT if options.original else TEACHER)
     (model,) = load_models(options, path, [options.role]).values()
     require(not network_spec(model.network).detects, f"{path}: finds heads on whole pictures; the benchmark has crops")
     output = output_path(options, path)
@@ -68,7 +69,8 @@ def add_submission(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the raw dataset or a store of the split; the split's store if not given",
     )
-    parser.add_argument("--role", choices=ROLES, default=TEACHER, help="whose predictions are written")
+    told = "whose predictions are written; the teacher's if not given, the student's of a run with --original"
+    parser.add_argument("--role", choices=ROLES, help=told)
     parser.add_argument("--output", metavar="FILE", help="dad3dheads_<split>.json beside the checkpoint if not given")
 
 

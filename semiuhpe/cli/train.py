@@ -16,7 +16,7 @@ from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.evaluation.validation import PAPER_ERROR
 from semiuhpe.methods import METHODS
-from semiuhpe.methods.original import choice
+from semiuhpe.methods.original import choice, drop_ignored
 from semiuhpe.models import find_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint, weights_of
 from semiuhpe.rotation import HEAD_TO_CAMERA
@@ -55,6 +55,7 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, Path | None]
         require(settings.is_file(), f"--cont_ckpt {options.cont_ckpt}: {settings} is missing, so it can't be continued")
         options = parse(parser, ["--config", str(settings), *_without_config(argv)])
         given = parse(parser, _without_config(argv))
+    drop_ignored(options)
     check_options(options)
     refuse_unused(options.method, given)
     return options, checkpoint

@@ -11,6 +11,7 @@ import configargparse
 from semiuhpe.cli.options import add_checkpoint, experiment_options
 from semiuhpe.config import AddOptions, called, make_parser, parse, require
 from semiuhpe.evaluation.results import run_settings
+from semiuhpe.methods.original import drop_ignored
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
 
@@ -75,7 +76,9 @@ def parse_with_run(parser: configargparse.ArgumentParser, argv: Sequence[str], c
     known = {action.dest for action in parser._actions} - {*_DESCRIBED, *_OWN}
     settings = run_settings(checkpoint) or {}
     parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
-    return parse(parser, argv)
+    options = parse(parser, argv)
+    drop_ignored(options)
+    return options
 
 
 def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:

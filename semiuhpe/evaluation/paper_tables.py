@@ -4,11 +4,11 @@ A run is placed by its settings: what it was trained on, with which network, and
 *Supervised* has no second stage. *Baseline* has one with a fixed threshold and no augmentation of heads. *SemiUHPE* has
 the dynamic threshold and cut-occlusion, and in the full range rotation consistency. Other runs, such as ablations, have
 no place, nor have networks that the paper's table has no row for. Numbers are the teacher's, of complete runs on
-complete test sets.
+complete test sets; runs of ``--original`` have rows of their own, with the student's numbers.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,8 @@ from semiuhpe.errors import DataError
 from semiuhpe.evaluation.results import read_summary, run_settings
 from semiuhpe.evaluation.tables import Missing, Row, Table
 
-ROLE = "teacher"
+ROLES = {False: "teacher", True: "student"}
+"""Whose numbers stand in the tables: those of runs here, and of runs with ``--original``."""
 SUPERVISED, BASELINE, SEMIUHPE, MORE = "supervised", "baseline", "semiuhpe", "semiuhpe_more_unlabeled"
 TITLES = {
     SUPERVISED: "supervised",
@@ -32,6 +33,8 @@ TITLES = {
 }
 OURS = {"paper": "here, paper's arithmetic", "results": "here, exact"}
 """Where a run's results hold its numbers, and what their rows are called."""
+ORIGINALS = {"paper": "--original, paper's arithmetic", "results": "--original, exact"}
+"""The same for runs with ``--original``; they have rows where there are some."""
 RATIOS = {"2%": 0.02, "5%": 0.05, "10%": 0.1, "20%": 0.2, "all": 1.0}
 METRICS4 = {"frobenius": "frobenius_mean", "angle_deg": "geodesic_mean_deg"}
 COLUMNS4 = {
@@ -43,13 +46,14 @@ COLUMNS4 = {
 _TEST_COLUMNS = {title for column, title in COLUMNS4.items() if column.endswith("_test")}
 _KEYS = {2: "table2_aflw2000_euler_mae_deg", 4: "table4_dad3dheads"}
 _SETTINGS2, _SETTINGS4 = "settings/300WLP_AFLW2000.yml", "settings/DAD3DHeads_{}.yml"
-_LENGTHS2 = {  # as in the paper's own command
-    SUPERVISED: "--stage1_iteration 100000 --max_iteration 100000",
-    BASELINE: "--stage1_iteration 60000 --max_iteration 100000",
-    SEMIUHPE: "--stage1_iteration 60000 --max_iteration 100000",
-}
-_LENGTHS4 = {SUPERVISED: "--stage1_iteration 150000 --max_iteration 150000"}
-_FLAGS = {SEMIUHPE: "--dynamic_thres --left_ratio 0.95 --cutout_aug --cutmix_aug"}
+# Steps of stage 1, and of both, in the commands and run names of the paper's code. It names 20% (supervised, SemiUHPE)
+# and 10% (baseline); 2% and 5% are taken to be as 10%, and all labels as stage 1 of its run with COCOHead.
+_LENGTHS2 = {"20%": (60000, 100000), "all": (90000, 90000)}
+_LENGTH2_OF_FEW = (40000, 80000)
+_LENGTH4 = (100000, 200000)
+_THRESHOLDS2 = {"10%": -5.4}
+_THRESHOLDS4 = {"resnet50": -4.3, "repvgg": -4.3, "effinetv2": -4.8}
+_FLAGS = "--dynamic_thres --left_ratio {} --cutout_aug --cutmix_aug"
 
 
 class Place(NamedTuple):
@@ -70,11 +74,13 @@ class Run:
         place: in the tables.
         summary: of its evaluation on the table's test set, as :func:`semiuhpe.evaluation.results.read_summary` reads
             it, or None if it was not evaluated there.
+        original: whether it was trained as the paper's code does.
     """
 
     folder: Path
     place: Place
     summary: Mapping[str, Any] | None
+    original: bool = False
 
 
 def paper_figures() -> dict[str, Any]:
@@ -112,16 +118,21 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
                 left_out.append(f"{path}: {reason}")
             else:
                 evaluated.add(path.parent)
-                runs.append(Run(path.parent, place, summary))
+                runs.append(Run(path.parent, place, summary, _is_original(summary["run"])))
     for path in sorted(exps_dir.rglob("config.yml")):
-        place = place_of(run_settings(path))
+        settings = run_settings(path)
+        place = place_of(settings)
         if place is None or path.parent in evaluated | without_row or not (path.parent / "best.pth").is_file():
             continue
         if reason := _without_row(place):
             left_out.append(f"{path.parent}: {reason}")
         else:
-            runs.append(Run(path.parent, place, None))
+            runs.append(Run(path.parent, place, None, _is_original(settings)))
     return runs, left_out
+
+
+def _is_original(settings: Mapping[str, Any] | None) -> bool:
+    return bool((settings or {}).get("original"))
 
 
 def place_of(settings: Mapping[str, Any] | None) -> Place | None:
@@ -198,8 +209,9 @@ def _incomplete(summary: Mapping[str, Any]) -> str:
         return f"was made at iteration {done} of {run['max_iteration']}; evaluate the complete run"
     if summary["settings"].get("transform"):
         return f"its heads were moved in plane ({summary['settings']['transform']})"
-    if any(ROLE not in summary[part] for part in OURS):
-        return f"has no {ROLE}"
+    role = ROLES[_is_original(run)]
+    if any(role not in summary[part] for part in OURS):
+        return f"has no {role}"
     return ""
 
 
@@ -215,7 +227,7 @@ def filled_cells(tables: Iterable[Table]) -> tuple[int, int]:
         cell
         for table in tables
         for row in table.rows
-        if row.labels[-1] in OURS.values()
+        if row.labels[-1] in {*OURS.values(), *ORIGINALS.values()}
         for column, cell in zip(table.columns, row.cells, strict=True)
         if cell and column not in _TEST_COLUMNS
     ]
@@ -228,11 +240,12 @@ def _table2(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
     for method in (SUPERVISED, BASELINE, SEMIUHPE):
         for network, numbers in paper[method].items():
             rows.append(Row((TITLES[method], network, "paper"), [_figure(value) for value in numbers]))
-            for part, whose in OURS.items():
-                cells: list[str | Missing] = []
-                for ratio, value in zip(paper["label_ratio"], numbers, strict=True):
-                    place = Place(2, method, network, ratio)
-                    cells.append("" if value is None else _mine(runs, place, part, "euler_mae_deg", "AFLW2000"))
+            places = [Place(2, method, network, ratio) for ratio in paper["label_ratio"]]
+            for part, whose, mine in _rows_of(runs, places):
+                cells: list[str | Missing] = [
+                    "" if value is None else _mine(mine, place, part, "euler_mae_deg", "AFLW2000")
+                    for place, value in zip(places, numbers, strict=True)
+                ]
                 rows.append(Row((TITLES[method], network, whose), cells))
     title = "Euler MAE in degrees on AFLW2000, by share of 300W-LP that is labelled (Table 2)"
     return Table("table2", title, ("method", "network", "numbers"), tuple(paper["label_ratio"]), rows, _notes(figures))
@@ -247,12 +260,20 @@ def _table4(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
         for network, numbers in paper[method].items():
             rows.append(Row((TITLES[method], network, "paper"), [_figure(value) for value in numbers]))
             place = Place(4, method, network)
-            for part, whose in OURS.items():
-                cells = [_mine4(runs, place, part, column) for column in paper["columns"]]
+            for part, whose, mine in _rows_of(runs, [place]):
+                cells = [_mine4(mine, place, part, column) for column in paper["columns"]]
                 rows.append(Row((TITLES[method], network, whose), cells))
     columns = tuple(COLUMNS4[column] for column in paper["columns"])
     title = "Pose error on DAD-3DHeads (Table 4)"
     return Table("table4", title, ("method", "network", "numbers"), columns, rows, _notes(figures))
+
+
+def _rows_of(runs: Sequence[Run], places: Sequence[Place]) -> Iterator[tuple[str, str, list[Run]]]:
+    """What the rows below the paper's show: part of the results, what the row is called, and whose runs it has."""
+    for original, titles in ((False, OURS), (True, ORIGINALS)):
+        chosen = [run for run in runs if run.original == original]
+        if not original or any(run.place in places for run in chosen):
+            yield from ((part, whose, chosen) for part, whose in titles.items())
 
 
 def _mine4(runs: Sequence[Run], place: Place, part: str, column: str) -> str | Missing:
@@ -269,7 +290,8 @@ def _mine4(runs: Sequence[Run], place: Place, part: str, column: str) -> str | M
 def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: str) -> str | Missing:
     """Mean over the runs of a place, with their deviation and number where there are several."""
     here = [run for run in runs if run.place == place]
-    values = [run.summary[part][ROLE][metric] for run in here if run.summary and metric in run.summary[part][ROLE]]
+    numbers = [run.summary[part][ROLES[run.original]] for run in here if run.summary]
+    values = [row[metric] for row in numbers if metric in row]
     if len(values) == 1:
         return _figure(values[0])
     if values:
@@ -284,21 +306,33 @@ def _figure(value: float | None) -> str:
 
 
 def train_command(place: Place) -> str:
-    """How to train a run that stands there."""
-    flags = _FLAGS.get(SEMIUHPE if place.method == MORE else place.method, "")
+    """How to train a run that stands there: by the paper's own command where it gives one."""
+    more = place.method == MORE
+    method = SEMIUHPE if more else place.method
     if place.table == 2:
-        settings, more = _SETTINGS2, f"--ss_ratio {RATIOS[place.ratio]:g} {_LENGTHS2[place.method]} --val_frequency 500"
+        settings, ratio = _SETTINGS2, f"--ss_ratio {RATIOS[place.ratio]:g}"
+        (stage1, end), batch = _LENGTHS2.get(place.ratio, _LENGTH2_OF_FEW), 32
+        threshold, left, turned = _THRESHOLDS2.get(place.ratio), 0.95, ""
     else:
-        settings = _SETTINGS4.format("WildHead" if place.method == MORE else "COCOHead")
-        more = f"--is_full_range {_LENGTHS4.get(place.method, '')}"
-        flags += " --rotate_aug" if flags else ""
-    return " ".join(f"python train.py --config {settings} --network {place.network} {more} {flags}".split())
+        settings, ratio = _SETTINGS4.format("WildHead" if more else "COCOHead"), "--is_full_range"
+        few = place.network == "resnet50" and method != SUPERVISED
+        (stage1, end), batch = _LENGTH4, 64 if more else 16 if few else 32
+        threshold, left, turned = _THRESHOLDS4.get(place.network), 0.75, "--rotate_aug"
+    flags = {
+        SUPERVISED: "",
+        BASELINE: "" if threshold is None else f"--conf_thres {threshold}",
+        SEMIUHPE: f"{_FLAGS.format(left)} {turned}",
+    }[method]
+    steps = f"--stage1_iteration {stage1} --max_iteration {stage1 if method == SUPERVISED else end}"
+    options = f"{ratio} --batch_size {batch} {steps} --val_frequency 500 {flags}"
+    return " ".join(f"python train.py --config {settings} --network {place.network} {options}".split())
 
 
 def _notes(figures: Mapping[str, Any]) -> list[str]:
     return [
         f"Rows `paper`: {figures['source']}.",
         "Rows `here`: the teacher of complete runs, once computed as the paper's code does and once exactly; with the "
-        "standard deviation over runs where there are several.",
+        "standard deviation over runs where there are several. Rows `--original`: the student of runs that were "
+        "trained as the paper's code does.",
         "The paper chooses the best checkpoint on the test set; so do runs here without --val_set.",
     ]

@@ -5,10 +5,13 @@ itself goes before it. ``docs/reproduction.md`` says of each which way is ours a
 """
 
 import argparse
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from semiuhpe.config import FLAG, boolean
+
+logger = logging.getLogger(__name__)
 
 STUDENT_ONLY = "student"
 PAPER_START: dict[str, bool | str] = {"tinyvit": "dist_in22k_ft_in1k", "mobilenet": False}
@@ -84,6 +87,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         else:
             more = ("teacher",) if difference.option == "best_of" else ()
             group.add_argument(name, choices=(ours, original, *more), help=told)
+
+
+IGNORED = ("std_ratio", "hist_low", "hist_high")
+"""Options of the paper's code that do nothing there."""
+
+
+def add_ignored(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the paper's code takes and never looks at, so that its commands run as they are printed."""
+    for name in IGNORED:
+        parser.add_argument(f"--{name}", type=float, help=argparse.SUPPRESS)
+
+
+def drop_ignored(options: argparse.Namespace) -> None:
+    """Say of each option without effect that it has none, and forget its value."""
+    for name in IGNORED:
+        if getattr(options, name) is not None:
+            logger.info("--%s: does nothing, as in the paper's code; leave it out", name)
+            setattr(options, name, None)
+
+
+def moving_average(text: str) -> bool:
+    """Type of ``--is_ema``, which the paper's code lets be ``none`` too."""
+    if text.lower() == "none":
+        logger.info("--is_ema none: is the same as false, as in the paper's code")
+        return False
+    return boolean(text)
 
 
 def choice(options: argparse.Namespace, option: str) -> Any:

@@ -66,13 +66,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dynamic_thres", help="take the threshold as a quantile of the pool's entropy", **FLAG)
     group.add_argument("--running_thres", help="that quantile over recent steps, without passes over the pool", **FLAG)
     group.add_argument("--left_ratio", type=float, default=0.95, help="share of pseudo labels that it keeps")
-    group.add_argument("--is_ema", help="the teacher is a moving average of the student", **{**FLAG, "default": True})
+    group.add_argument(
+        "--is_ema",
+        help="the teacher is a moving average of the student",
+        **{**FLAG, "default": True, "type": original.moving_average},
+    )
     group.add_argument("--ema_decay", type=float, default=0.999, help="decay of that average")
     group.add_argument("--eman", help="the average includes batch norm's statistics (EMAN)", **FLAG)
     group.add_argument("--cutout_aug", help="cutout in strong views", **FLAG)
     group.add_argument("--cutmix_aug", help="cutmix in strong views", **FLAG)
     group.add_argument("--rotate_aug", help="strong views turned in plane, pseudo labels turned along", **FLAG)
     original.add_options(parser)
+    original.add_ignored(parser)
 
 
 @dataclass(frozen=True)
