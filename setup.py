@@ -1,4 +1,5 @@
-"""Builds the one compiled part, the mesh renderer sim3dr, and puts settings and the small model into the package.
+"""Builds the one compiled part, the mesh renderer sim3dr, and puts settings, the small model and sample heads into the
+package.
 
 Everything else is in pyproject.toml.
 """
@@ -20,8 +21,13 @@ else:
     link_args = ["-pthread"]
 
 # These lie at the top of the repository, where commands name them, and inside the installed package, where
-# semiuhpe.config.settings_file and semiuhpe.models.weights look for them.
-SHIPPED = [*glob("settings/*.yml"), "weights/README.md", "weights/synthetic-heads-plainnet.pth"]
+# semiuhpe.config.settings_file, semiuhpe.models.weights and semiuhpe.inference.samples look for them.
+SHIPPED = [
+    *glob("settings/*.yml"),
+    *glob("examples/heads/*"),
+    "weights/README.md",
+    "weights/synthetic-heads-plainnet.pth",
+]
 
 
 class BuildWithFiles(build_py):

@@ -27,6 +27,7 @@ from semiuhpe.errors import StoreError
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.protocols import Reader, predict_views
+from semiuhpe.evaluation.results import run_settings
 from semiuhpe.models import network_spec
 
 VAL = "val"
@@ -39,7 +40,8 @@ def main(argv: Sequence[str]) -> int:
         "eval_dad3dheads.py", "Writes a submission to the DAD-3DHeads benchmark.", add_submission, _USED
     )
     options, path = parse_for_run(parser, argv)
-    options.role = options.role or (STUDENT if options.original else TEACHER)
+    original = options.original or (run_settings(path) or {}).get("original")
+    options.role = options.role or (STUDENT if original else TEACHER)
     (model,) = load_models(options, path, [options.role]).values()
     require(not network_spec(model.network).detects, f"{path}: finds heads on whole pictures; the benchmark has crops")
     output = output_path(options, path)

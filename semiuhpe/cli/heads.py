@@ -14,9 +14,11 @@ import torch
 import sim3dr
 from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_with_run
 from semiuhpe.config import FLAG, require
+from semiuhpe.data.crop import HEAD_BOX, original_demo_crop, squeezed_picture
 from semiuhpe.errors import ConfigError
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
+    DEFAULT_FILE,
     Detector,
     check_detector,
     check_min_score,
@@ -31,6 +33,9 @@ from semiuhpe.models.weights import RELEASED, find_checkpoint
 
 logger = logging.getLogger(__name__)
 _PREFIX = f"{FAMILY}:"
+_BODY_HEAD = "bpjdet"
+_PAIRED = ":paired"
+_ORIGINAL_MIN_SCORE = 0.5
 
 
 def add_heads(group: argparse._ArgumentGroup, draw: str) -> None:
@@ -91,10 +96,14 @@ def load_heads(
         CheckpointError: the checkpoint's or the detector's file can't be read.
         DataError: the detector's file of boxes can't be.
     """
-    role = STUDENT if options.student else TEACHER
+    original = options.original
+    role = STUDENT if options.student or original else TEACHER
     loaded = load_models(options, path, (role,))[role]
     estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.bf16 else None)
     if estimator.finds_heads:
+        require(
+            not original, f"--original: {path} is a one-stage model, which the paper's code has none of; leave it out"
+        )
         require(
             options.detector is None,
             f"--detector {options.detector}: {path} is a one-stage model, which finds the heads itself; leave it out",
@@ -106,9 +115,33 @@ def load_heads(
         f"{options.checkpoint}: is a model of head crops ({loaded.network}); leave {_PREFIX} and a size out",
     )
     options.detector = options.detector or default_detector
+    if original:
+        return estimator, _as_in_original(options, device)
     if options.detector.startswith(_PREFIX):
         logger.info("boxes are of %s, poses of %s; for its own poses name it as the checkpoint", options.detector, path)
     return estimator, load_detector(options.detector, device, options.min_score)
+
+
+def _as_in_original(options: argparse.Namespace, device: torch.device) -> Detector:
+    """The detector as in the demos of the paper's code: heads of score 0.5 with a body, and their crop.
+
+    ``options.detector`` and ``options.min_score`` then say so.
+    """
+    kind, _, argument = options.detector.partition(":")
+    if kind == _BODY_HEAD:
+        options.detector = f"{kind}:{(argument or DEFAULT_FILE).removesuffix(_PAIRED)}{_PAIRED}"
+    if options.min_score is None:
+        options.min_score = _ORIGINAL_MIN_SCORE
+    detector = load_detector(options.detector, device, options.min_score)
+    if detector.protocol is None:
+        detector.protocol = squeezed_picture
+        return detector
+    require(
+        detector.protocol == HEAD_BOX,
+        f"--original: crops boxes of heads, and --detector {options.detector} finds faces; leave one of them out",
+    )
+    detector.protocol = original_demo_crop
+    return detector
 
 
 def drawn_mesh(options: argparse.Namespace) -> sim3dr.Mesh | None:

@@ -195,7 +195,7 @@ class Job:
             return
         poses = posed.poses
         labels = [self._label(poses, number) for number in range(len(poses))]
-        boxes = head_in_crop(poses.boxes) if self.detector.protocol is None else poses.boxes
+        boxes = head_in_crop(poses.boxes) if self.detector.takes_crops else poses.boxes
         drawing = draw_heads(posed.picture.image, boxes, poses.rotations, self.draw, labels=labels, mesh=self.mesh)
         path = drawing_path(self.drawn, posed.name)
         encoded = io.BytesIO()

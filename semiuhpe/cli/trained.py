@@ -24,7 +24,7 @@ _DESCRIBED = {
     "is_full_range": "full_range",
 }
 """Options that a checkpoint's description answers, and where."""
-_OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_from")
+_OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_from", "original")
 """Options of the run that say nothing about evaluating it."""
 _SHOWN = ("exps_dir", "gpu_ids", "network")
 """Options of training that matter wherever a checkpoint is used."""

@@ -7,6 +7,7 @@ image is black, and the result is resized with Pillow's antialiased bicubic filt
 Boxes are (x, y, w, h) in pixels, origin at the top left corner; images are RGB uint8 (H, W, 3).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,11 @@ LANDMARKS = Protocol("landmarks", True, 2.0, LANDMARK_MARGIN, (0.2, 0.4))
 PROTOCOLS = {protocol.name: protocol for protocol in (HEAD_BOX, FACE_BOX, LANDMARKS)}
 
 
+CropRule = Protocol | Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None
+"""How a head is cut out of a picture: by a protocol; by a function of the picture, the (4,) box and the size; or None
+for pictures that are head crops already."""
+
+
 class Rectangle(NamedTuple):
     """Pixel bounds of a crop, right and bottom excluded; it may reach beyond the image."""
 
@@ -76,17 +82,23 @@ def landmark_rectangle(landmarks: np.ndarray, margin: float, width: int, height:
     return _square(x_min - reach, y_min - LANDMARKS.above * reach, x_max + reach, y_max + reach, width, height)
 
 
+def checked_box(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float]:
+    """The numbers of a box in an image of the given size; DataError if it is empty, not finite, or wholly outside."""
+    x, y, w, h = (float(value) for value in box)
+    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+        raise DataError(f"box {[x, y, w, h]} is empty or not finite; a box is x, y, w, h in pixels, w and h positive")
+    if x + w <= 0 or y + h <= 0 or x >= width or y >= height:
+        raise DataError(f"box {[x, y, w, h]} lies outside the image of {width}x{height} pixels")
+    return x, y, w, h
+
+
 def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, protocol: Protocol = HEAD_BOX) -> Rectangle:
     """Crop bounds of the head-box protocol: a square of side (w + h) / 2 about the box's centre, with a margin.
 
     Raises:
         DataError: the box is empty, not finite, or wholly outside the image.
     """
-    x, y, w, h = (float(value) for value in box)
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
-        raise DataError(f"box {[x, y, w, h]} is empty or not finite; a box is x, y, w, h in pixels, w and h positive")
-    if x + w <= 0 or y + h <= 0 or x >= width or y >= height:
-        raise DataError(f"box {[x, y, w, h]} lies outside the image of {width}x{height} pixels")
+    x, y, w, h = checked_box(box, width, height)
     side = (w + h) / 2
     x_center, y_center = x + w / 2, y + h / 2
     reach = (0.5 + margin) * side
@@ -153,6 +165,55 @@ def crop_by_box(
     """
     height, width = image.shape[:2]
     return cut(image, box_rectangle(box, margin, width, height, protocol), size)
+
+
+def crop_head(image: np.ndarray, box: np.ndarray, size: int, rule: CropRule) -> np.ndarray:
+    """Head crop by any rule.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x, y, w, h of the head in pixels.
+        size: side of the result in pixels.
+        rule: how it is cut out.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        DataError: the box is empty or outside the image.
+    """
+    if rule is None:
+        return whole_picture(image, size)[0]
+    if isinstance(rule, Protocol):
+        return crop_by_box(image, box, rule.margin, size, rule)
+    return rule(image, box, size)
+
+
+DEMO_SCALE = 1.1
+
+
+def original_demo_crop(image: np.ndarray, box: np.ndarray, size: int = 224) -> np.ndarray:
+    """Head crop of the demos of the paper's code, which is neither that of its training nor of its evaluation.
+
+    A square of :data:`DEMO_SCALE` times the box's longer side about its centre. Where the picture ends it is cut off,
+    and what is left is squeezed to a square. Arguments and result are those of :func:`crop_by_box`.
+
+    Raises:
+        DataError: the box is empty or outside the image.
+    """
+    height, width = image.shape[:2]
+    x, y, w, h = checked_box(box, width, height)
+    reach = DEMO_SCALE / 2 * max(w, h)
+    left, top = max(int(x + w / 2 - reach), 0), max(int(y + h / 2 - reach), 0)
+    right, bottom = min(int(x + w / 2 + reach), width - 1), min(int(y + h / 2 + reach), height - 1)
+    if right <= left or bottom <= top:
+        raise DataError(f"the crop has no pixel inside the image of {width}x{height} pixels")
+    return squeezed_picture(image[top:bottom, left:right], box, size)
+
+
+def squeezed_picture(image: np.ndarray, _box: np.ndarray, size: int = 224) -> np.ndarray:
+    """A picture that is a head crop already, as the paper's code takes it: squeezed to a (size, size, 3) square."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def crop_by_landmarks(

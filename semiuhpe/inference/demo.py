@@ -96,7 +96,7 @@ class Demo:
         record.write_text(json.dumps(line) + "\n")
         count = f"{len(poses)} head{'' if len(poses) == 1 else 's'}" if len(poses) else "No head was found"
         message = f"{count} on {name}, {picture.width} x {picture.height} pixels."
-        boxes = head_in_crop(poses.boxes) if detector.protocol is None else poses.boxes
+        boxes = head_in_crop(poses.boxes) if detector.takes_crops else poses.boxes
         drawing = self._drawing(picture.image, boxes, poses.rotations, how)
         return Shown(message, drawing, line["heads"], record)
 

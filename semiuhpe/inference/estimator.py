@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from semiuhpe.augment.views import normalize
-from semiuhpe.data.crop import HEAD_BOX, Protocol, crop_by_box, whole_picture
+from semiuhpe.data.crop import HEAD_BOX, CropRule, crop_head, whole_picture
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 from semiuhpe.evaluation.protocols import Reader
@@ -136,7 +136,7 @@ class HeadPoseEstimator:
         boxes: Sequence[ArrayLike | Detections] | None = None,
         detector: Detector | None = None,
         sources: Sequence[Source] | None = None,
-        protocol: Protocol | None = HEAD_BOX,
+        protocol: CropRule = HEAD_BOX,
     ) -> list[HeadPoses]:
         """The heads of several images of any sizes, in one forward pass for each :data:`MAX_BATCH` heads.
 
@@ -147,8 +147,8 @@ class HeadPoseEstimator:
             detector: finds the heads where no boxes are given; if None, the model itself where it can, else the default
                 detector.
             sources: where the images come from, for detectors that ask for it.
-            protocol: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, or None to take every
-                image whole; a detector brings its own.
+            protocol: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to take every
+                image whole, or a function (:data:`semiuhpe.data.crop.CropRule`); a detector brings its own.
 
         Raises:
             DataError: something is not an image, or a box is empty or outside of its image.
@@ -169,9 +169,7 @@ class HeadPoseEstimator:
             return [self._found_poses(heads) for heads in found]
         size = self.description.image_size
         crops = [
-            whole_picture(image, size)[0]
-            if protocol is None
-            else crop_by_box(image, box, protocol.margin, size, protocol)
+            crop_head(image, box, size, protocol)
             for image, heads in zip(images, found, strict=True)
             for box in heads.boxes
         ]

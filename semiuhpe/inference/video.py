@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import sim3dr
-from semiuhpe.data.crop import Protocol as CropProtocol
+from semiuhpe.data.crop import CropRule
 from semiuhpe.inference.ahead import Ahead
 from semiuhpe.inference.detectors import Detections, Detector
 from semiuhpe.inference.footage import Footage, Frame
@@ -37,7 +37,7 @@ class Estimator(Protocol):
     """What is needed of :class:`semiuhpe.inference.estimator.HeadPoseEstimator`."""
 
     def predict_batch(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, protocol: CropProtocol | None
+        self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, protocol: CropRule
     ) -> Sequence[Any]: ...
 
 
@@ -113,7 +113,7 @@ def pose_video(
         if track:
             heads = _followed(heads, HeadTracker(float(footage.rate)), RotationSmoother() if smooth else None)
         if how is not None:
-            crops = detector.protocol is None
+            crops = detector.takes_crops
             drawings = (drawn(frame, how, mesh=mesh, crops=crops) for frame in heads)
             heads = stages.enter_context(Ahead(drawings, 2, closed))
         yield from heads
@@ -149,7 +149,7 @@ def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
 def _posed(
     found: Iterator[tuple[list[Frame], list[Detections]]],
     estimator: Estimator,
-    protocol: CropProtocol | None,
+    protocol: CropRule,
     footage: Footage,
     stop: threading.Event,
 ) -> Iterator[list[PosedFrame]]:

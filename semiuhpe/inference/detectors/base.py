@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from semiuhpe.data.crop import HEAD_BOX, Protocol
+from semiuhpe.data.crop import HEAD_BOX, CropRule, squeezed_picture
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 
 
@@ -68,8 +68,13 @@ class Detector(ABC):
         in_file_pixels: whether boxes are in pixels of the picture in its file, even if the image was made smaller.
     """
 
-    protocol: Protocol | None = HEAD_BOX
+    protocol: CropRule = HEAD_BOX
     in_file_pixels: bool = False
+
+    @property
+    def takes_crops(self) -> bool:
+        """Whether its pictures are head crops already."""
+        return self.protocol in (None, squeezed_picture)
 
     def __call__(self, image: np.ndarray, source: Source | None = None) -> Detections:
         """The heads on one image.
