@@ -77,8 +77,15 @@ def make_parser(prog: str, description: str, groups: Iterable[AddOptions]) -> co
     return parser
 
 
-def parse(parser: configargparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(
+    parser: configargparse.ArgumentParser, argv: Sequence[str] | None = None, quiet: bool = False
+) -> argparse.Namespace:
     """Parses a command line.
+
+    Args:
+        parser: of :func:`make_parser`.
+        argv: the command line; the process's own if None.
+        quiet: it was parsed before, so nothing is said of where its settings file is.
 
     Raises:
         ConfigError: an unknown option or value, on the command line or in the settings file.
@@ -88,7 +95,7 @@ def parse(parser: configargparse.ArgumentParser, argv: Sequence[str] | None = No
     config, _ = first.parse_known_args(argv)
     if config.config:
         path = settings_file(config.config)
-        if path != Path(config.config):
+        if path != Path(config.config) and not quiet:
             logger.info("--config %s: it comes with the package, %s", config.config, path)
         check_settings(path, {action.dest for action in parser._actions})
     return parser.parse_args(argv)

@@ -210,7 +210,6 @@ def test_bad_input_ends_with_one_line(arguments, message, image_py, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--input is not given"),
         (["--input", "nowhere"], "--input nowhere: there is no such file"),
         (["--input", "photos"], "It is the head detector trained on CrowdHuman"),
         (["--input", "photos", "--detector", "bpjdett:a.pt"], "did you mean bpjdet:"),
@@ -241,9 +240,7 @@ def test_help_is_of_its_own_options_and_all_others_are_taken(checkpoint, photos,
     assert image_py("--max_iteration", "5", source=("photos/a.jpg",)) == 0
 
 
-def test_no_input_and_a_contradiction(checkpoint, capsys):
-    assert run(image_cli.main, [str(checkpoint)]) == 2
-    assert "--input is not given" in capsys.readouterr().err
+def test_a_contradiction(checkpoint, capsys):
     assert run(image_cli.main, [str(checkpoint), "--input", ".", "--network", "resnet50"]) == 2
     assert "is a checkpoint of plainnet" in capsys.readouterr().err
 

@@ -37,7 +37,11 @@ _USED = ("eval_batch_size", "num_workers", *(f"data_dir_{importer.NAME}{split}" 
 
 def main(argv: Sequence[str]) -> int:
     parser = trained_parser(
-        "eval_dad3dheads.py", "Writes a submission to the DAD-3DHeads benchmark.", add_submission, _USED
+        "eval_dad3dheads.py",
+        "Writes a submission to the DAD-3DHeads benchmark.",
+        add_submission,
+        _USED,
+        original="hand in the student's",
     )
     options, path = parse_for_run(parser, argv)
     original = options.original or (run_settings(path) or {}).get("original")

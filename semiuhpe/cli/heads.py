@@ -28,10 +28,17 @@ from semiuhpe.inference.detectors import (
 from semiuhpe.inference.detectors.onestage import split_spec
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.overlay import DRAWINGS, MESH, load_head_mesh
+from semiuhpe.inference.samples import BOXES, sample_heads
 from semiuhpe.models.onestage import FAMILY
 from semiuhpe.models.weights import RELEASED, find_checkpoint
 
 logger = logging.getLogger(__name__)
+SAMPLES = "the rendered heads that come with the package"
+AS_ORIGINAL = (
+    "as the demos of the paper's code: the student, their crop, heads of a score of 0.5 or more, and with bpjdet those "
+    "that have a body"
+)
+"""What ``--original`` does where heads are posed."""
 _PREFIX = f"{FAMILY}:"
 _BODY_HEAD = "bpjdet"
 _PAIRED = ":paired"
@@ -46,6 +53,26 @@ def add_heads(group: argparse._ArgumentGroup, draw: str) -> None:
     group.add_argument("--draw", choices=DRAWINGS, default=draw, help="what to draw over each head")
     group.add_argument("--mesh", metavar="FILE", help="head to draw with --draw mesh: .npz, .obj or .ply in head axes")
     group.add_argument("--student", help="the student instead of the teacher", **FLAG)
+
+
+def samples_if_none(options: argparse.Namespace, default_detector: str | None = None) -> tuple[str, str]:
+    """What a command without ``--input`` works on, said in a line, and what finds the heads if nothing is named.
+
+    Args:
+        options: with ``input``.
+        default_detector: the command's; the default detector if None, or for the sample heads their boxes.
+
+    Returns:
+        The folder of the sample heads, empty if there is an input, and the detector.
+
+    Raises:
+        ConfigError: the sample heads are missing.
+    """
+    if options.input:
+        return "", default_detector or DEFAULT_DETECTOR
+    folder = sample_heads()
+    logger.info("--input is not given: these are %s, %s", SAMPLES, folder)
+    return str(folder), default_detector or f"boxes:{folder / BOXES}"
 
 
 def check_heads(given: argparse.Namespace, default_detector: str = DEFAULT_DETECTOR) -> None:

@@ -16,9 +16,18 @@ from PIL import Image
 from tqdm import tqdm
 
 import sim3dr
-from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, load_heads
+from semiuhpe.cli.heads import (
+    AS_ORIGINAL,
+    SAMPLES,
+    add_heads,
+    check_heads,
+    drawn_mesh,
+    find_model,
+    load_heads,
+    samples_if_none,
+)
 from semiuhpe.cli.trained import trained_parser
-from semiuhpe.config import parse, require
+from semiuhpe.config import parse
 from semiuhpe.data.importers.folder import SUFFIXES
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.errors import DataError
@@ -60,20 +69,27 @@ class Posed(NamedTuple):
     poses: HeadPoses
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = make_image_parser()
+def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = None) -> int:
+    """Poses the heads on pictures.
+
+    Args:
+        argv: the command line.
+        prog: the script that is run.
+        detector: what finds the heads where ``--detector`` is not given; the default detector if None.
+    """
+    parser = make_image_parser(prog)
     given = parse(parser, argv)
-    require(bool(given.input), "--input is not given: name pictures, folders or globs")
+    samples, default_detector = samples_if_none(given, detector)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = Path(given.output)
-    names = find_pictures(given.input, output)
+    names = find_pictures(given.input or [samples], output)
     check_folder(output)
-    check_heads(given)
+    check_heads(given, default_detector)
     mesh = drawn_mesh(given)
     options, path, size = find_model(parser, argv, given)
     process = start_process(options.gpu_ids, in_step=False)
     try:
-        estimator, detector = load_heads(options, path, size, process.device)
+        estimator, finder = load_heads(options, path, size, process.device, default_detector)
         share = Share(process.rank, process.world_size)
         settings = common_settings(options, path)
         if process.is_main:
@@ -84,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         with ResultFile(output / share.file("heads", ".jsonl")) as results:
             done = done_pictures(output)
             own = [name for name in names if share.has(name) and name not in done]
-            job = Job(options, estimator, detector, mesh, results, FailedFile(output, share))
+            job = Job(options, estimator, finder, mesh, results, FailedFile(output, share))
             heads = job.run(own, quiet=not process.is_main)
         if options.save == CSV:
             for path in [results.path, *(other_files(output, share) if process.is_main else ())]:
@@ -94,15 +110,18 @@ def main(argv: Sequence[str]) -> int:
         process.close()
 
 
-def make_image_parser():
+def make_image_parser(prog: str):
     told = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
-    return trained_parser("image.py", told, add_image, ("num_workers", "bf16"))
+    parser = trained_parser(prog, told, add_image, ("num_workers", "bf16"), original=AS_ORIGINAL)
+    parser.set_defaults(output=f"outputs/{Path(prog).stem}")
+    return parser
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("pictures")
-    group.add_argument("--input", nargs="+", metavar="PATH", help="pictures, folders of pictures, globs in quotes")
-    group.add_argument("--output", metavar="DIR", default="outputs/image", help="folder of results")
+    told = f"pictures, folders of pictures, globs in quotes; {SAMPLES} if not given"
+    group.add_argument("--input", nargs="+", metavar="PATH", help=told)
+    group.add_argument("--output", metavar="DIR", help="folder of results")
     add_heads(group, AXES)
     group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
 
@@ -116,6 +135,7 @@ def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object
         "checkpoint_sha256": digest,
         "convention": options.convention,
         **{name: getattr(options, name) for name in ("student", "bf16", "detector", "min_score", "draw", "mesh")},
+        **({"original": True} if options.original else {}),
     }
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "eval": ("evaluate", "evaluate a checkpoint on a labelled head store, as eval.py"),
     "eval_dad3dheads": ("evaluate_dad3dheads", "write a submission to the DAD-3DHeads benchmark, as the script"),
     "image": ("image", "poses of the heads on pictures, as image.py"),
+    "predict": ("predict", "poses of head crops that are cut already, as predict.py"),
     "video": ("video", "poses of the heads on a video, as video.py"),
     "prepare": ("prepare", "write the head store of a raw dataset"),
     "inspect": ("inspect", "say what is in a head store, draw its labels, or verify it"),

@@ -31,7 +31,12 @@ _SHOWN = ("exps_dir", "gpu_ids", "network")
 
 
 def trained_parser(
-    prog: str, description: str, add_own: AddOptions, shown: Collection[str] = (), checkpoint: str | None = None
+    prog: str,
+    description: str,
+    add_own: AddOptions,
+    shown: Collection[str] = (),
+    checkpoint: str | None = None,
+    original: str | None = None,
 ) -> configargparse.ArgumentParser:
     """Parser of a checkpoint, the script's own options, and everything that a settings file may say.
 
@@ -41,6 +46,7 @@ def trained_parser(
         shown: which others its help shows beside :data:`_SHOWN`; the rest have no effect, or are told by the
             checkpoint.
         checkpoint: the one that is used if it is left out.
+        original: what ``--original`` does in the script, if anything.
     """
     parser = make_parser(prog, description, [partial(add_checkpoint, default=checkpoint), add_own])
     own = set(parser._actions)
@@ -49,6 +55,8 @@ def trained_parser(
     for action in set(parser._actions) - own:
         if action.dest not in (*_SHOWN, *shown):
             action.help = argparse.SUPPRESS
+        if original and action.dest == "original":
+            action.help = original
     train = called("train.py")
     parser.epilog = f"All options of {train} are accepted too, on the command line and in settings; see {train} --help"
     parser.set_defaults(**dict.fromkeys(_DESCRIBED))  # None where neither the command line nor --config says it
@@ -76,7 +84,7 @@ def parse_with_run(parser: configargparse.ArgumentParser, argv: Sequence[str], c
     known = {action.dest for action in parser._actions} - {*_DESCRIBED, *_OWN}
     settings = run_settings(checkpoint) or {}
     parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
-    options = parse(parser, argv)
+    options = parse(parser, argv, quiet=True)
     drop_ignored(options)
     return options
 

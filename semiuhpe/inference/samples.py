@@ -17,5 +17,5 @@ def sample_heads() -> Path:
     package = Path(__file__).parents[1]
     for folder in (package.parent / _FOLDER, package / _FOLDER):
         if (folder / BOXES).is_file():
-            return folder
+            return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     raise ConfigError(f"--input is not given, and the package's own pictures ({_FOLDER}) are missing; name pictures")
