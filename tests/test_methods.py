@@ -16,7 +16,7 @@ from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import TrainingError
 from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask
 from semiuhpe.methods.semiuhpe import SemiUHPE, Settings
-from semiuhpe.methods.supervised import Supervised, negative_log_likelihood
+from semiuhpe.methods.supervised import Supervised
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.models import create_model
@@ -129,7 +129,7 @@ def test_supervised_loss_is_the_overregularised_likelihood(batches, student):
     rotation = MatrixFisher(torch.randn(5, 3, 3, generator=generator()).double()).mode()
     d = MatrixFisher(parameter)
     expected = 1.025 * d.log_normalizer() - (parameter * rotation).sum((-2, -1))
-    torch.testing.assert_close(negative_log_likelihood(d, rotation), expected)
+    torch.testing.assert_close(d.negative_log_likelihood(rotation), expected)
 
 
 def test_dropped_heads_count_as_zero(batches, student):

@@ -19,7 +19,6 @@ from semiuhpe.evaluation.detection import Detected, TrueHeads, evaluate_detectio
 from semiuhpe.inference.export_onestage import OUTPUTS, TOLERANCES, SceneGraph, compare, export_onestage
 from semiuhpe.methods.onestage import create_optimizer, stepped_lr
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses, match
-from semiuhpe.methods.supervised import negative_log_likelihood
 from semiuhpe.models import LoadedModel, create_model, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.onestage import (
@@ -164,7 +163,7 @@ def test_the_loss_is_the_weighted_sum_and_its_parts_are_those_of_the_matches():
             points.append(torch.nn.functional.smooth_l1_loss(outputs.landmarks[i, a], code.flatten(), reduction="sum"))
     assert parts["box"].item() == pytest.approx(torch.stack(boxes).mean().item(), rel=1e-4)
     assert parts["landmarks"].item() == pytest.approx(torch.stack(points).mean().item(), rel=1e-4)
-    likelihood = negative_log_likelihood(MatrixFisher(torch.stack(poses)), torch.stack(truths)).mean()
+    likelihood = MatrixFisher(torch.stack(poses)).negative_log_likelihood(torch.stack(truths)).mean()
     assert parts["pose"].item() == pytest.approx(likelihood.item(), rel=1e-4)
 
 

@@ -8,28 +8,18 @@ import roma
 import torch
 from torch import Tensor
 
-from semiuhpe.distributions.parameters import check_parameters
+from semiuhpe.distributions.base import RotationDistribution
 
 _STEEPEST = 1.0 - 1e-6
 """Sine of half the angle from which on the loss has no gradient: it would be infinite at 180 degrees."""
 
 
-class GramSchmidt:
-    """Rotations of (..., 3, 3) matrices whose first two columns count.
+class GramSchmidt(RotationDistribution):
+    """Rotations of (..., 3, 3) matrices whose first two columns count; see :class:`.RotationDistribution`."""
 
-    Args:
-        parameter: (..., 3, 3).
-        validate_args: whether to refuse parameters that are not finite; by default on the CPU only, see
-            :class:`semiuhpe.distributions.MatrixFisher`.
+    has_uncertainty = False
 
-    Raises:
-        NonFiniteParameterError: a parameter is not finite.
-    """
-
-    def __init__(self, parameter: Tensor, validate_args: bool | None = None):
-        self.parameter = check_parameters(parameter, type(self).__name__, validate_args)
-
-    def mode(self) -> Tensor:
+    def mode(self) -> Tensor:  # type: ignore[override]
         """(..., 3, 3) rotations."""
         return roma.special_gramschmidt(self.parameter[..., :2])
 
@@ -40,3 +30,11 @@ class GramSchmidt:
     def entropy(self) -> Tensor:
         """(...,) zeros: all predictions are as certain as each other."""
         return torch.zeros_like(self.parameter[..., 0, 0])
+
+    def cross_entropy(self, other: "GramSchmidt") -> Tensor:
+        """(...,) geodesic distances to the rotations of other, in radians."""
+        return -other.log_prob(self.mode())
+
+    def mass_within(self, angle_deg: float) -> Tensor:
+        """(...,) ones: all of a point lies within any angle of it."""
+        return torch.ones_like(self.parameter[..., 0, 0])

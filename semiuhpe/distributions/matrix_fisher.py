@@ -38,6 +38,7 @@ not touch float64. The work per matrix is small enough to be free on any GPU (se
 """
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -45,13 +46,18 @@ import roma
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributions import register_kl
 
 from semiuhpe.distributions.ball import check_angle, exponential_ball
+from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.bingham_sampling import sample_bingham
 from semiuhpe.distributions.contour import bingham_integrals, gaps_of
-from semiuhpe.distributions.parameters import check_parameters, in_result_dtype, inner
+from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
+OVERREGULARIZATION = 1.025
+"""Weight of log C in the loss: above 1 it keeps the concentration from growing without limit on the training heads
+(Mohlin et al., NeurIPS 2020; 1.025 in the paper's code)."""
 NEARLY_UNIFORM = 2e-3  # |A|^2 below which the power series of C serves; there its error and that of c are 1e-12
 
 
@@ -68,30 +74,16 @@ class _Summary(NamedTuple):
     x: Tensor  # (..., 4, 4), see bingham_integrals
 
 
-class MatrixFisher:
-    """A batch of matrix Fisher distributions.
+class MatrixFisher(RotationDistribution):
+    """A batch of matrix Fisher distributions; see :class:`.RotationDistribution` for its arguments."""
 
-    Args:
-        parameter: (..., 3, 3), any floating dtype, any device.
-        validate_args: whether to refuse parameters that are not finite. The default does so on the CPU; on a GPU the
-            check makes the host wait for the device, so there it is made only if asked for.
+    has_sampler = True
 
-    Raises:
-        NonFiniteParameterError: (a ValueError) naming the batch indices of parameters that are not finite.
-    """
-
-    def __init__(self, parameter: Tensor, validate_args: bool | None = None):
-        self.parameter = check_parameters(parameter, type(self).__name__, validate_args)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        return self.parameter.shape[:-2]
-
-    def mode(self) -> Tensor:
+    def mode(self) -> Tensor:  # type: ignore[override]
         """The rotation of highest density, (..., 3, 3). Not differentiable."""
         return in_result_dtype(self._summary.u @ self._summary.v.mT, self.parameter)
 
-    def mean(self) -> Tensor:
+    def mean(self) -> Tensor:  # type: ignore[override]
         """E[R], (..., 3, 3): inside the convex hull of SO(3), a rotation only in the limit. Differentiable."""
         return in_result_dtype(self._mean(), self.parameter)
 
@@ -108,6 +100,10 @@ class MatrixFisher:
         log_prob = inner(self._parameter64, rotation.double()) - self._log_normalizer()
         return in_result_dtype(log_prob, self.parameter)
 
+    def negative_log_likelihood(self, rotation: Tensor) -> Tensor:
+        """The loss of a label (..., 3, 3) in training, (...): log C counts :data:`OVERREGULARIZATION` times."""
+        return (OVERREGULARIZATION - 1.0) * self.log_normalizer() - self.log_prob(rotation)
+
     def cross_entropy(self, other: "MatrixFisher") -> Tensor:
         """-E[log density of other] with the expectation under this distribution, (...). Differentiable in both."""
         _summarize_both(self, other)
@@ -121,7 +117,7 @@ class MatrixFisher:
         divergence = other._log_normalizer() - self._log_normalizer() + gain
         return in_result_dtype(divergence, self.parameter, other.parameter)
 
-    def sample(self, sample_shape: tuple[int, ...] = (), generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
         """Independent rotations, (*sample_shape, ..., 3, 3), exactly distributed.
 
         Args:
@@ -160,8 +156,10 @@ class MatrixFisher:
     def _mean(self) -> Tensor:
         return _Mean.apply(self._parameter64, self._summary)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(batch_shape={tuple(self.batch_shape)}, dtype={self.parameter.dtype})"
+
+@register_kl(MatrixFisher, MatrixFisher)
+def _kl_divergence(first: MatrixFisher, second: MatrixFisher) -> Tensor:
+    return first.kl_divergence(second)
 
 
 def _summarize_both(first: MatrixFisher, second: MatrixFisher) -> None:

@@ -2,18 +2,18 @@
 
 from torch import Tensor
 
+from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.gram_schmidt import GramSchmidt
 from semiuhpe.distributions.matrix_fisher import MatrixFisher
 from semiuhpe.distributions.rotation_laplace import RotationLaplace
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, from_300wlp
 
-Named = type[MatrixFisher] | type[RotationLaplace] | type[GramSchmidt]
-DISTRIBUTIONS: dict[str, Named] = {
+DISTRIBUTIONS: dict[str, type[RotationDistribution]] = {
     "matrixFisher": MatrixFisher,
     "RotationLaplace": RotationLaplace,
     "gramSchmidt": GramSchmidt,
 }
-POINT_ESTIMATES = ("gramSchmidt",)
+POINT_ESTIMATES = tuple(name for name, kind in DISTRIBUTIONS.items() if not kind.has_uncertainty)
 """Those that are a rotation only, without entropy and cross entropy."""
 
 

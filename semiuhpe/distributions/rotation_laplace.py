@@ -26,10 +26,12 @@ import roma
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributions import register_kl
 
 from semiuhpe.distributions.ball import check_angle, laplace_ball
+from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.contour import gaps_of, laplace_integrals
-from semiuhpe.distributions.parameters import check_parameters, in_result_dtype, inner
+from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
 FLOOR = 1e-8
@@ -47,26 +49,10 @@ class _Summary(NamedTuple):
     entropy_slope: Tensor  # (..., 3)
 
 
-class RotationLaplace:
-    """A batch of Rotation Laplace distributions.
+class RotationLaplace(RotationDistribution):
+    """A batch of Rotation Laplace distributions; see :class:`.RotationDistribution` for its arguments."""
 
-    Args:
-        parameter: (..., 3, 3), any floating dtype, any device.
-        validate_args: whether to refuse parameters that are not finite; by default on the CPU only, see
-            :class:`.MatrixFisher`.
-
-    Raises:
-        NonFiniteParameterError: (a ValueError) naming the batch indices of parameters that are not finite.
-    """
-
-    def __init__(self, parameter: Tensor, validate_args: bool | None = None):
-        self.parameter = check_parameters(parameter, type(self).__name__, validate_args)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        return self.parameter.shape[:-2]
-
-    def mode(self) -> Tensor:
+    def mode(self) -> Tensor:  # type: ignore[override]
         """The rotation of highest density, (..., 3, 3). Not differentiable."""
         return in_result_dtype(self._mode, self.parameter)
 
@@ -133,6 +119,11 @@ class RotationLaplace:
         return _Spectral.apply(
             self._parameter64, summary.u, summary.v, summary.log_normalizer, summary.log_normalizer_slope
         )
+
+
+@register_kl(RotationLaplace, RotationLaplace)
+def _kl_divergence(first: RotationLaplace, second: RotationLaplace) -> Tensor:
+    return first.kl_divergence(second)
 
 
 def _energy(parameter: Tensor, mode: Tensor, rotation: Tensor) -> Tensor:

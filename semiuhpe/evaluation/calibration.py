@@ -38,14 +38,14 @@ def credible_level(distribution: str, parameter: Tensor, truth: Tensor) -> Tenso
     Returns:
         None for a distribution that can't be sampled from: RotationLaplace.
     """
-    kind: Any = DISTRIBUTIONS[distribution]
-    if not hasattr(kind, "sample"):
+    kind = DISTRIBUTIONS[distribution]
+    if not kind.has_sampler:
         return None
     generator = torch.Generator(parameter.device).manual_seed(SEED)
     levels = []
     for part, rotation in zip(parameter.split(_HEADS_AT_A_TIME), truth.split(_HEADS_AT_A_TIME), strict=True):
         predicted = kind(part.double())
-        samples = predicted.sample((SAMPLES,), generator)
+        samples = predicted.sample((SAMPLES,), generator=generator)
         denser = predicted.log_prob(samples) > predicted.log_prob(rotation.double())
         levels.append(denser.double().mean(0))
     return torch.cat(levels)

@@ -13,7 +13,7 @@ from semiuhpe.augment.views import plain_view, weak_center_view
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.loading import HeadBatch, ordered_batches
 from semiuhpe.data.store import HeadStore
-from semiuhpe.distributions import NonFiniteParameterError
+from semiuhpe.distributions import NonFiniteParameterError, RotationDistribution
 from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
 from semiuhpe.errors import StoreError, TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
@@ -62,7 +62,7 @@ class Reader:
     def image_size(self) -> int:
         return self.description.image_size
 
-    def __call__(self, output: Tensor):
+    def __call__(self, output: Tensor) -> RotationDistribution:
         """The predicted distribution of R head to camera of (B, 9) numbers."""
         return DISTRIBUTIONS[self.description.distribution](output_parameter(output, self.description.convention))
 
@@ -123,9 +123,9 @@ def predict_views(
         name: Prediction(*(torch.cat(columns).cpu() for columns in zip(*rows, strict=True)))
         for name, rows in parts.items()
     }
-    for name, predicted in predictions.items():
+    for name, prediction in predictions.items():
         # On a GPU the distributions don't look; and a point estimate has the entropy 0, whatever its parameter is.
-        if not all(torch.isfinite(values).all() for values in vars(predicted).values()):
+        if not all(torch.isfinite(values).all() for values in vars(prediction).values()):
             raise TrainingError(f"{source}: the {name} predicts values that are not finite")
     return predictions
 

@@ -9,20 +9,17 @@ evaluation tells.
 A model that predicts a rotation without a distribution (``gramSchmidt``) has neither; both are then NaN.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from semiuhpe.distributions.named import DISTRIBUTIONS, POINT_ESTIMATES
+from semiuhpe.distributions import RotationDistribution
 
 CONFIDENCE_DEG = 15.0
-_WITHOUT = tuple(DISTRIBUTIONS[name] for name in POINT_ESTIMATES)
 
 
-def entropy_and_confidence(predicted: Any) -> tuple[Tensor, Tensor]:
+def entropy_and_confidence(predicted: RotationDistribution) -> tuple[Tensor, Tensor]:
     """Entropies (N,) and confidences (N,) in [0, 1] of N predicted distributions; NaN where they are rotations only."""
-    if isinstance(predicted, _WITHOUT):
-        unknown = torch.full(predicted.parameter.shape[:-2], torch.nan, device=predicted.parameter.device)
+    if not predicted.has_uncertainty:
+        unknown = torch.full(predicted.batch_shape, torch.nan, device=predicted.parameter.device)
         return unknown, unknown
     return predicted.entropy(), predicted.mass_within(CONFIDENCE_DEG)

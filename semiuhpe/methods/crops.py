@@ -15,6 +15,7 @@ from semiuhpe.data.importers import dad3dheads
 from semiuhpe.data.loading import HeadBatch, ShuffledStream, loader_workers, ordered_batches, training_batches
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
+from semiuhpe.distributions import RotationDistribution
 from semiuhpe.distributions.named import DISTRIBUTIONS
 from semiuhpe.evaluation.validation import PoseValidation
 from semiuhpe.methods.base import Batches, Networks, Summaries
@@ -85,7 +86,7 @@ class CropTask:
     labelled_protocol: Protocol
     unlabelled_protocol: Protocol
     flip: bool
-    distribution: type
+    distribution: type[RotationDistribution]
     streams: HeadStreams
     validate: Callable[[Networks], Summaries]
     bf16: bool = False

@@ -16,7 +16,7 @@ from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from semiuhpe.augment.scenes import SceneView
 from semiuhpe.distributions.named import DISTRIBUTIONS
-from semiuhpe.methods.supervised import negative_log_likelihood, predict
+from semiuhpe.methods.supervised import predict
 from semiuhpe.models.onestage import Outputs, encode_boxes, encode_landmarks
 
 MATCHED, BEST_AT_LEAST, IGNORED = 0.35, 0.2, 0.35
@@ -147,7 +147,7 @@ def _pose(pose: Tensor, view: SceneView, matches: Matches, distribution: str, me
     weight = (score > 0).float()
     predicted = _gather(pose, anchor)
     truth = _gather(view.rotation, matches.head.gather(1, anchor))
-    loss = negative_log_likelihood(predict(DISTRIBUTIONS[distribution], predicted), truth)
+    loss = predict(DISTRIBUTIONS[distribution], predicted).negative_log_likelihood(truth)
     return (loss * weight).sum() / mean(weight.sum()).clamp(min=1.0)
 
 

@@ -28,7 +28,7 @@ from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.data.loading import batches_per_epoch
 from semiuhpe.distributed import Process, unwrap, world_size
-from semiuhpe.distributions import MatrixFisher, RotationLaplace
+from semiuhpe.distributions import MatrixFisher, RotationDistribution, RotationLaplace
 from semiuhpe.distributions.named import POINT_ESTIMATES
 from semiuhpe.distributions.transposed import transposed_cross_entropy
 from semiuhpe.evaluation.validation import POSE_METRICS
@@ -39,7 +39,6 @@ from semiuhpe.methods.original import DIFFERENCES, PAPER_START, choice
 from semiuhpe.methods.supervised import (
     Supervised,
     labelled_scalars,
-    negative_log_likelihood,
     predict,
     preview_rotation,
 )
@@ -263,10 +262,10 @@ class SemiUHPE:
 
         output, output_strong = self._student_outputs(view.image, strong.image)
         predicted = predict(distribution, output)
-        supervised = negative_log_likelihood(predicted, view.rotation).mean()
+        supervised = predicted.negative_log_likelihood(view.rotation).mean()
         if settings.type_unsuper == "nll":
-            unlabelled_loss = negative_log_likelihood(predict(distribution, output_strong), target.mode())
-        elif settings.cross_entropy == "transposed" and self._pseudo_distribution is MatrixFisher:
+            unlabelled_loss = predict(distribution, output_strong).negative_log_likelihood(target.mode())
+        elif settings.cross_entropy == "transposed" and isinstance(target, MatrixFisher):
             unlabelled_loss = transposed_cross_entropy(target, predict(MatrixFisher, output_strong))
         else:
             unlabelled_loss = target.cross_entropy(predict(self._pseudo_distribution, output_strong))
@@ -334,7 +333,9 @@ class SemiUHPE:
 
 
 @torch.no_grad()
-def _unlabelled_scalars(loss: Tensor, pseudo, entropy: Tensor, kept: Tensor, truth: Tensor | None) -> dict[str, Tensor]:
+def _unlabelled_scalars(
+    loss: Tensor, pseudo: RotationDistribution, entropy: Tensor, kept: Tensor, truth: Tensor | None
+) -> dict[str, Tensor]:
     """What is logged of the unlabelled part; errors of pseudo labels only where the store happens to have the truth."""
     scalars = {
         "ssl/unsuper_loss": loss.detach(),

@@ -1,6 +1,7 @@
 """Supervised training on labelled heads: the negative log likelihood of a rotation distribution."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -8,32 +9,22 @@ from torch import Tensor, nn
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.views import LabelledView
 from semiuhpe.distributed import unwrap
-from semiuhpe.distributions import MatrixFisher
+from semiuhpe.distributions import RotationDistribution
 from semiuhpe.distributions.named import output_parameter
 from semiuhpe.methods.base import Networks, Preview, Stateless, StepResult, Summaries, forward
 from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches
 from semiuhpe.rotation import geodesic_deg
 
-OVERREGULARIZATION = 1.025
-"""Weight of log C in the matrix Fisher loss: above 1 it keeps the concentration from growing without limit on the
-training heads (Mohlin et al., NeurIPS 2020; 1.025 in the paper's code)."""
+D = TypeVar("D", bound=RotationDistribution)
 
 
-def negative_log_likelihood(predicted, rotation: Tensor) -> Tensor:
-    """(B,) loss of labels under predicted distributions."""
-    loss = -predicted.log_prob(rotation)
-    if isinstance(predicted, MatrixFisher):
-        loss = loss + (OVERREGULARIZATION - 1.0) * predicted.log_normalizer()
-    return loss
-
-
-def predict(distribution: type, output: Tensor):
+def predict(distribution: type[D], output: Tensor) -> D:
     """The distributions of (B, 9) network outputs. They may be not finite: the trainer skips such a step."""
     return distribution(output_parameter(output), validate_args=False)
 
 
 @torch.no_grad()
-def preview_rotation(network: nn.Module, distribution: type, image: Tensor) -> Tensor:
+def preview_rotation(network: nn.Module, distribution: type[RotationDistribution], image: Tensor) -> Tensor:
     """(n, 3, 3) modes of a network on a few pictures, in eval mode for the while."""
     was_training = network.training
     network.eval()
@@ -60,7 +51,7 @@ class Supervised(Stateless):
     def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
         view = self._view(batches, draws)
         predicted = predict(self.task.distribution, self._output(view.image))
-        loss = negative_log_likelihood(predicted, view.rotation).mean()
+        loss = predicted.negative_log_likelihood(view.rotation).mean()
         return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
 
     def validate(self, networks: Networks) -> Summaries:
@@ -80,7 +71,7 @@ class Supervised(Stateless):
 
 
 @torch.no_grad()
-def labelled_scalars(loss: Tensor, predicted, rotation: Tensor) -> dict[str, Tensor]:
+def labelled_scalars(loss: Tensor, predicted: RotationDistribution, rotation: Tensor) -> dict[str, Tensor]:
     """What is logged of the labelled part of a step."""
     return {
         "train/loss": loss.detach(),
