@@ -86,10 +86,29 @@ def matrix_to_euler(rotation: Tensor, full_range: bool = False) -> Tensor:
     """
     euler = roma.rotmat_to_euler("xyz", to_300wlp(rotation.double()), degrees=True)
     if full_range:
-        pitch, yaw, roll = euler.unbind(-1)
-        other = torch.stack([pitch + 180.0, 180.0 - yaw, roll + 180.0], dim=-1)
-        euler = torch.where(pitch.abs()[..., None] > 90.0, _wrap_half_open(other), euler)
+        euler = torch.where(euler[..., :1].abs() > 90.0, _other_triple(euler), euler)
     return euler.to(rotation.dtype)
+
+
+def euler_in_range(euler_deg: Tensor, full_range: bool = False) -> Tensor:
+    """The triple that describes the same rotation in the range that :func:`matrix_to_euler` uses.
+
+    Args:
+        euler_deg: (..., 3) pitch, yaw, roll in degrees, of any size.
+        full_range: the range; see the top of this module.
+
+    Returns:
+        (..., 3) pitch, yaw, roll in degrees. Angles that are in the range already are returned bit by bit.
+    """
+    euler = torch.where(euler_deg.abs() > 180.0, _wrap_half_open(euler_deg), euler_deg)
+    beyond = euler[..., 0 if full_range else 1].abs() > 90.0
+    return torch.where(beyond[..., None], _other_triple(euler), euler)
+
+
+def _other_triple(euler_deg: Tensor) -> Tensor:
+    """(..., 3) the other Euler angles of the same rotation, within (-180, 180]."""
+    pitch, yaw, roll = euler_deg.unbind(-1)
+    return _wrap_half_open(torch.stack([pitch + 180.0, 180.0 - yaw, roll + 180.0], dim=-1))
 
 
 def _wrap_half_open(angle: Tensor) -> Tensor:

@@ -104,6 +104,15 @@ def test_inspect_prints_and_draws(tmp_path, capsys):
     assert f"drawn in {tmp_path / 'köpfe_sheet.png'}" in out
 
 
+def test_a_sheet_that_can_not_be_written_beside_the_store(tmp_path, scenes, capsys):
+    heads = write(tmp_path / "heads.lmdb", [{"rotation": rotation(2, 3, 4)}])
+    for path in (heads, scenes):
+        path.with_name(f"{path.stem}_sheet.png").mkdir(exist_ok=True)  # as root may write into any folder
+        assert run(inspect_cli.main, [str(path)]) == 2
+        assert "_sheet.png: can't be written" in (told := capsys.readouterr().err) and "--sheet" in told
+        path.with_name(f"{path.stem}_sheet.png").rmdir()
+
+
 def test_inspect_unlabelled_heads(tmp_path, capsys):
     path = write(tmp_path / "a.lmdb", [{}] * 3, loose=True)
     assert run(inspect_cli.main, [str(path), "--sheet", str(tmp_path / "sheets" / "b.png"), "--heads", "2"]) == 0

@@ -59,3 +59,12 @@ def test_what_makes_the_reader_crash_is_an_error(tmp_path, place, new, words):
     path.write_bytes(data)
     with pytest.raises(DataError, match=words):
         read_mat(path)
+
+
+@pytest.mark.parametrize("before", [0, 512])
+def test_files_of_version_7_3_say_how_to_save_them_again(tmp_path, before):
+    path = tmp_path / "a.mat"
+    header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(before, b"\0")[:before]
+    path.write_bytes(header + b"\x89HDF\r\n\x1a\n" + bytes(600))
+    with pytest.raises(DataError, match=r"a\.mat: .*7\.3.*-v7"):
+        read_mat(path)

@@ -6,7 +6,8 @@ import roma
 import torch
 
 from semiuhpe.evaluation.metrics import pose_errors, summarize
-from semiuhpe.rotation import euler_to_matrix, from_300wlp, geodesic_deg, in_plane_rotation
+from semiuhpe.evaluation.paper_protocol import paper_summary
+from semiuhpe.rotation import euler_to_matrix, from_300wlp, geodesic_deg, in_plane_rotation, matrix_to_euler
 
 
 def random_rotations(count=50):
@@ -70,3 +71,21 @@ def test_full_range_truth_is_compared_with_full_range_predictions():
     truth = torch.tensor([[10.0, 150.0, -20.0]]).double()
     errors = pose_errors(euler_to_matrix(truth), euler_to_matrix(truth), truth, full_range=True)
     assert errors["euler_abs_deg"].max() < 1e-6
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_the_triple_that_labels_a_head_does_not_matter(full_range):
+    generator = torch.Generator().manual_seed(0)
+    truth, predicted = (roma.random_rotmat(300, dtype=torch.float64, generator=generator) for _ in range(2))
+    triples = [matrix_to_euler(truth, other) for other in (False, True)]
+    errors = [pose_errors(predicted, truth, euler, full_range)["euler_abs_deg"] for euler in triples]
+    torch.testing.assert_close(errors[0], errors[1], rtol=0, atol=1e-9)
+    exact = (matrix_to_euler(predicted, full_range) - triples[full_range] + 180) % 360 - 180
+    torch.testing.assert_close(errors[0], exact.abs(), rtol=0, atol=1e-9)
+
+
+def test_nor_does_it_in_the_papers_arithmetic():
+    generator = torch.Generator().manual_seed(1)
+    truth, predicted = (roma.random_rotmat(300, dtype=torch.float64, generator=generator) for _ in range(2))
+    front, full = (paper_summary(predicted, truth, matrix_to_euler(truth, other), False) for other in (False, True))
+    assert full == pytest.approx(front, abs=1e-3)

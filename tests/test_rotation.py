@@ -6,6 +6,7 @@ import roma
 import torch
 
 from semiuhpe.rotation import (
+    euler_in_range,
     euler_to_matrix,
     from_300wlp,
     geodesic_deg,
@@ -119,3 +120,21 @@ def test_is_rotation():
     assert is_rotation(random_rotations()).all()
     assert not is_rotation(torch.diag(torch.tensor([1.0, 1.0, -1.0])))
     assert not is_rotation(2 * torch.eye(3))
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_both_triples_are_brought_into_the_range(full_range):
+    rotation = roma.random_rotmat(500, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    within = matrix_to_euler(rotation, full_range)
+    for turns in (0.0, 360.0, -360.0):
+        other = matrix_to_euler(rotation, not full_range) + turns
+        found = euler_in_range(other, full_range)
+        assert (found[:, 0 if full_range else 1].abs() <= 90.0).all() and (found.abs() <= 180.0).all()
+        torch.testing.assert_close(found, within, rtol=0, atol=1e-9)
+        torch.testing.assert_close(euler_to_matrix(found), rotation, rtol=0, atol=1e-9)
+
+
+def test_angles_within_the_range_stay_bit_by_bit():
+    labels = torch.tensor([[-180.0, 90.0, 180.0], [89.99, -90.0, -89.99], [170.1, 0.3, -0.0], [1e-7, -89.99, 33.3]])
+    assert torch.equal(euler_in_range(labels), labels)
+    assert torch.equal(euler_in_range(labels[1:2], full_range=True), labels[1:2])

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         heads = heads[np.argsort(angles["yaw"][heads], kind="stable")]
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")
-    save_picture(sheet, label_sheet(store, heads))
+    save_picture(sheet, label_sheet(store, heads), "--sheet")
     tell([*lines, "", f"{len(heads)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"])
     return 0
 

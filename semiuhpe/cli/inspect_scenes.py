@@ -37,7 +37,7 @@ def inspect(store: SceneStore, sheet: Path | None, verify: bool) -> int:
     whole = store.path.resolve()
     sheet = sheet or whole.with_name(f"{whole.stem}_sheet.png")
     shown = np.unique(np.linspace(0, len(store) - 1, SHEET_SCENES).round().astype(int))
-    save_picture(sheet, label_sheet(store.view(shown)))
+    save_picture(sheet, label_sheet(store.view(shown)), "--sheet")
     tell([*lines, "", f"{len(shown)} of the scenes are drawn in {sheet}, heads that are mostly covered without a box"])
     return 0
 

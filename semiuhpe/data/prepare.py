@@ -113,7 +113,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
         result: CroppedHead | Dropped
         if isinstance(head, Dropped):
             result = head
-        elif head.box is not None and 0 < min(head.box[2:]) < importer.MIN_SIZE:
+        elif head.box is not None and 0 <= min(head.box[2:]) < importer.MIN_SIZE:
             result = Dropped(head.name, f"smaller than {importer.MIN_SIZE:g} px")
         else:
             try:

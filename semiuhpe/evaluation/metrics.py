@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from semiuhpe.rotation import geodesic_deg, matrix_to_euler, wrap_deg
+from semiuhpe.rotation import euler_in_range, geodesic_deg, matrix_to_euler, wrap_deg
 
 AXIS_NAMES = ("left", "down", "front")
 EULER_NAMES = ("pitch", "yaw", "roll")
@@ -18,8 +18,8 @@ def pose_errors(
     Args:
         predicted, truth: (N, 3, 3) rotations, head to camera.
         truth_euler_deg: (N, 3) pitch, yaw, roll as the dataset gives them; the prediction's angles are then compared
-            with them too.
-        full_range: which triple of angles the dataset gives; the papers use the front range on AFLW2000 and BIWI.
+            with them too. Labels beyond the range are compared by the triple of the same rotation that is within.
+        full_range: range of the angles that are compared; the papers use the front range on AFLW2000 and BIWI.
 
     Returns:
         ``geodesic_deg`` (N,) in [0, 180]; ``frobenius`` (N,) norm of I - R1 R2^T; ``axis_deg`` (N, 3) angle between
@@ -34,7 +34,7 @@ def pose_errors(
         "axis_deg": torch.rad2deg(_angle_between(predicted, truth)),
     }
     if truth_euler_deg is not None:
-        difference = matrix_to_euler(predicted, full_range) - truth_euler_deg.double()
+        difference = matrix_to_euler(predicted, full_range) - euler_in_range(truth_euler_deg.double(), full_range)
         errors["euler_abs_deg"] = wrap_deg(difference).abs()
     return errors
 

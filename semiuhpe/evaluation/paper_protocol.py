@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from semiuhpe.evaluation.metrics import EULER_NAMES
-from semiuhpe.rotation import to_300wlp
+from semiuhpe.rotation import euler_in_range, to_300wlp
 
 MAX_ANGLE_DEG = 89.99
 COS_BOUND = 1.0 - 1e-4
@@ -62,8 +62,11 @@ def paper_error_deg(predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | 
 
 
 def euler_error(predicted: Tensor, truth_euler_deg: Tensor) -> Tensor:
-    """(N, 3) absolute differences of pitch, yaw, roll in degrees, not wrapped: up to 270."""
-    limited = truth_euler_deg.float().clamp(-MAX_ANGLE_DEG, MAX_ANGLE_DEG)
+    """(N, 3) absolute differences of pitch, yaw, roll in degrees, not wrapped: up to 270.
+
+    Labels beyond the front range, which the paper's sets don't have, count as the other triple of the same rotation.
+    """
+    limited = euler_in_range(truth_euler_deg.float()).clamp(-MAX_ANGLE_DEG, MAX_ANGLE_DEG)
     matrix = to_300wlp(predicted.float())
     cos_yaw = torch.hypot(matrix[:, 0, 0], matrix[:, 1, 0])
     euler = torch.stack(

@@ -167,8 +167,13 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, size: int, gap: in
     return sheet
 
 
-def save_picture(path: Path, image: np.ndarray) -> None:
+def save_picture(path: Path, image: np.ndarray, option: str = "") -> None:
     """Writes a (H, W, 3) uint8 RGB picture, in the format of the file name's ending.
+
+    Args:
+        path: of the file.
+        image: the picture.
+        option: by which the user can name another file, for the error.
 
     Raises:
         DataError: the ending is of no known format, or the file can't be written.
@@ -177,7 +182,8 @@ def save_picture(path: Path, image: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path, compress_level=PNG_LEVEL)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be written ({error})") from error
+        remedy = f"; name another file with {option}" if option else ""
+        raise DataError(f"{path}: can't be written ({error}){remedy}") from error
 
 
 def _fixed(point: Sequence[float]) -> tuple[int, int]:

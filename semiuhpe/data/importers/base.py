@@ -113,12 +113,20 @@ class Importer(TypingProtocol):
         """The heads on a picture. Raises DataError if its labels can't be read. Runs in worker processes."""
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
 def read_mat(path: Path) -> dict:
     """Contents of a MATLAB file; DataError if it is missing or broken."""
     if not path.is_file():
         raise DataError(f"{path}: is missing")
     try:
         data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error})") from error
+    if _HDF5 in (data[:8], data[512:520]):  # MATLAB puts 512 bytes of its own before it
+        raise DataError(f"{path}: is a .mat file of version 7.3 (HDF5); save it again in MATLAB with `save ... -v7`")
+    try:
         check_elements(data)
         return scipy.io.loadmat(io.BytesIO(data))
     except Exception as error:  # scipy raises many types on broken files
