@@ -113,7 +113,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
         result: CroppedHead | Dropped
         if isinstance(head, Dropped):
             result = head
-        elif head.box is not None and 0 <= min(head.box[2:]) < importer.MIN_SIZE:
+        elif head.box is not None and _is_small(head.box, importer.MIN_SIZE):
             result = Dropped(head.name, f"smaller than {importer.MIN_SIZE:g} px")
         else:
             try:
@@ -123,6 +123,12 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
                 result = Dropped(head.name, printable(str(error)), broken=True)
         results.append(replace(result, name=printable(result.name)))
     return results
+
+
+def _is_small(box: np.ndarray, least: float) -> bool:
+    """Whether a box x, y, w, h is too small; one of 0 x 0 is, one without width or height alone is broken."""
+    smaller, larger = sorted(box[2:])
+    return 0 < smaller < least or 0 == larger < least
 
 
 def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSettings) -> CroppedHead:
