@@ -1,6 +1,6 @@
 """Small videos, made for tests: their frames tell their numbers, and a square its corner."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,23 +32,33 @@ def write_video(
     sound: str | None = None,
     turned: int = 0,
     size: tuple[int, int] = (WIDTH, HEIGHT),
+    mirrored: tuple[bool, bool] = (False, False),
+    matrix: Sequence[int] | None = None,
+    aspect: Fraction = Fraction(1),
+    draw: Callable[[int, int, int], np.ndarray] = numbered_frame,
 ) -> Path:
-    """An H.264 video of :func:`numbered_frame`.
+    """An H.264 video of :func:`numbered_frame`, or of what else draws frames; a key frame every six.
 
     Args:
         pts: times of the frames in the time base; one after the other if None.
         sound: codec of a second of a tone, if any.
         turned: degrees counter-clockwise that a player has to turn it by.
+        mirrored: whether a player has to mirror it horizontally and vertically after that.
+        matrix: nine numbers of a display matrix that says something else.
+        aspect: width of a pixel over its height.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(f"file:{path}", "w", format="matroska" if path.suffix == ".mkv" else "mp4") as container:
         video = container.add_stream("libx264", rate=round(1 / time_base), options={"g": "6", "crf": "12"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.time_base = time_base
-        if turned:
-            video.set_display_rotation(turned)
+        video.codec_context.sample_aspect_ratio = aspect
+        if turned or any(mirrored):
+            video.set_display_rotation(turned, *mirrored)
+        if matrix is not None:
+            video.set_display_matrix(matrix)
         audio = container.add_stream(sound, rate=SAMPLES_PER_SECOND, layout="mono") if sound else None
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(numbered_frame(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(draw(number, *size), format="rgb24")
             frame.pts, frame.time_base = (number if pts is None else pts[number]), time_base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -69,7 +79,7 @@ def _tone(sample_format: str) -> list[av.AudioFrame]:
 
 def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
     """Times in seconds and contents of a file's packets of video or audio."""
-    with av.open(str(path)) as container:
+    with av.open(f"file:{path}") as container:
         stream = getattr(container.streams, kind)[0]
         found = [packet for packet in container.demux(stream) if packet.dts is not None]
         return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in found]
@@ -77,5 +87,5 @@ def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
 
 def frame_times(path: Path) -> list[float]:
     """Times in seconds of a file's frames."""
-    with av.open(str(path)) as container:
+    with av.open(f"file:{path}") as container:
         return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]

@@ -1,42 +1,45 @@
-"""Frames to come: of video files, webcams and folders of pictures, one at a time and upright.
+"""Frames to come: of video files, streams, webcams, animations and folders of pictures, one at a time and upright.
 
 A frame is shown at ``pts * time_base`` seconds, whatever the time from one frame to the next; nothing here assumes that
-frames come at equal intervals. Files are read by PyAV, webcams by OpenCV.
+frames come at equal intervals. Files and streams are read by PyAV (:mod:`semiuhpe.inference.media`), webcams by OpenCV,
+animations that FFmpeg doesn't know by Pillow.
 """
 
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 from PIL import Image, ImageOps
 
 from semiuhpe.data.importers.folder import SUFFIXES
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
+from semiuhpe.inference.media import is_live, is_url, read_media, shown_url, url_name
+from semiuhpe.inference.pictures import is_animation
 
 logger = logging.getLogger(__name__)
 
-HD_HEIGHT = 720
-"""Files that don't say which colour space they have are taken for ITU-R BT.709 from this height on, else for BT.601."""
 WEBCAM_RATE = 30
-_WEBCAM_CLOCK = Fraction(1, 90000)  # the usual clock of video streams
+_LIVE_CLOCK = Fraction(1, 90000)  # the usual clock of video streams
+_BY_FFMPEG = {"GIF": "gif", "PNG": "apng"}
+"""Animations that FFmpeg reads: their formats as Pillow and as FFmpeg call them."""
+_VIDEO_FORMATS = {"MPEG", "FLI"}  # for which Pillow says that they are pictures
+_FASTEST_MS, _SLOW_MS = 10, 100  # frames that last no longer than the one last the other, as in browsers
 
 
 class Frame(NamedTuple):
     """One picture of a video.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB, upright.
-        number: from 0.
+        image: (H, W, 3) uint8 RGB, upright, with square pixels.
+        number: from 0; those that were left out have one too.
         pts: when it is shown, in units of the footage's time base; larger than that of the frame before.
         source: where it comes from, for detectors that look boxes up.
     """
@@ -57,9 +60,9 @@ class Footage:
         rate: frames per second, on average.
         time_base: seconds per unit of ``pts``.
         count: number of frames, as far as it is known.
-        sound: a file whose sound belongs to the frames.
-        aspect: width of a pixel over its height.
+        sound: a file or an address whose sound belongs to the frames.
         live: frames come when they want to, and those that nobody takes are lost.
+        files: that the frames are read from, and that nobody should write while they are.
     """
 
     name: str
@@ -67,125 +70,128 @@ class Footage:
     rate: Fraction
     time_base: Fraction
     count: int | None = None
-    sound: Path | None = None
-    aspect: Fraction = Fraction(1)
+    sound: Path | str | None = None
     live: bool = False
+    files: Sequence[Path] = ()
 
 
 def open_footage(source: str, rate: Fraction = Fraction(25)) -> Footage:
-    """Opens a video file, a folder of pictures, or a webcam.
+    """Opens a video file, an address, an animation, a folder of pictures, or a webcam.
 
     Args:
-        source: a path, or the number of a webcam, from 0.
+        source: a path, an address of HTTP or RTSP, or the number of a webcam, from 0.
         rate: frames per second of a folder.
 
     Raises:
         ConfigError: it is a single picture.
         DataError: there is nothing there that can be read.
     """
+    if is_url(source):
+        return _address(source)
     if source.isascii() and source.isdigit() and not Path(source).exists():
         return _webcam(int(source))
     path = Path(source)
     if path.is_dir():
         return _folder(path, rate)
     if not path.is_file():
-        raise DataError(f"--input {source}: there is no such file or folder, and it is no number of a webcam")
-    if path.suffix.lower() in SUFFIXES:
+        raise DataError(
+            f"--input {source}: there is no such file or folder, and it is no number of a webcam and no address that "
+            "begins with http://, https:// or rtsp://"
+        )
+    kind, animated = _picture_format(path)
+    if animated:
+        return _file(path, _BY_FFMPEG[kind]) if kind in _BY_FFMPEG else _animation(path)
+    if kind or path.suffix.lower() in SUFFIXES:
         raise ConfigError(
             f"--input {source}: is a picture, not a video; image.py takes pictures, video.py folders of them"
         )
     return _file(path)
 
 
-def _file(path: Path) -> Footage:
+def _picture_format(path: Path) -> tuple[str, bool]:
+    """Pillow's name of a picture's format, and whether it is an animation; empty if the file is no picture."""
     try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{path}: can't be read as a video ({first_line(error)}); is the file complete?") from error
-    stream = container.streams.best("video")
-    if not isinstance(stream, av.VideoStream) or stream.time_base is None:
-        container.close()
-        raise DataError(f"{path}: has no pictures in it")
-    stream.thread_type = "SLICE"  # decoding whole frames in threads loses those around a broken one, without a word
-    rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-    count = stream.frames
-    if not count and container.duration:
-        count = round(Fraction(container.duration, av.time_base) * rate)
-    quarter, frames = _upright(_decoded(container, stream, path), path, rate, stream.time_base)
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
-    return Footage(
-        path.stem,
-        frames,
-        rate,
-        stream.time_base,
-        count or None,
-        path if container.streams.audio else None,
-        1 / aspect if quarter % 2 else aspect,
-    )
+        with Image.open(path) as picture:
+            kind = picture.format or ""
+            return ("", False) if kind in _VIDEO_FORMATS else (kind, is_animation(picture))
+    except Exception:  # Pillow's readers fail on other files in ways without a common base
+        return "", False
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
-    """All frames that can be decoded; what is broken is reported and left out."""
-    broken = 0
-    with container:
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    break
-                yield from packet.decode()
-            except av.InvalidDataError:
-                broken += 1
-            except av.FFmpegError as error:
-                logger.warning("%s: can't be read to its end (%s)", path, first_line(error))
-                break
-    if broken:
-        logger.warning("%s: %d broken frames were left out", path, broken)
+def _file(path: Path, kind: str | None = None) -> Footage:
+    media = read_media(path, kind)
+    frames = (Frame(image, number, pts, Source(path, number)) for image, number, pts in media.pictures)
+    sound = path if media.has_sound else None
+    return Footage(path.stem, frames, media.rate, media.time_base, media.length, sound, files=(path,))
 
 
-def _upright(
-    decoded: Iterator[av.VideoFrame], path: Path, rate: Fraction, time_base: Fraction
-) -> tuple[int, Iterator[Frame]]:
-    """By how many quarter turns counter-clockwise the frames have to be turned, and the turned frames.
+def _address(url: str) -> Footage:
+    media, shown = read_media(url), shown_url(url)
+    frames = (Frame(image, number, pts, Source(shown, number)) for image, number, pts in media.pictures)
+    if is_live(url):
+        # Their clocks start anywhere and may jump
+        return Footage(url_name(url), _timed(frames), media.rate, _LIVE_CLOCK, live=True)
+    sound = url if media.has_sound else None
+    return Footage(url_name(url), frames, media.rate, media.time_base, media.length, sound)
 
-    Raises:
-        DataError: there is no frame.
-    """
-    first = next(decoded, None)
-    if first is None:
+
+def _timed(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Live frames at the times they come at, from the first one's on."""
+    clock = _Clock()
+    for frame in frames:
+        yield frame._replace(pts=clock.now())
+
+
+class _Clock:
+    """Times of frames that come now, in units of the clock of live footage, from that of the first call on."""
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._last = -1
+
+    def now(self) -> int:
+        time_s = time.monotonic()
+        self._start = time_s if self._start is None else self._start
+        self._last = max(self._last + 1, round((time_s - self._start) / _LIVE_CLOCK))
+        return self._last
+
+
+def _animation(path: Path) -> Footage:
+    """The frames of an animation that FFmpeg can't read, such as WebP, at their times."""
+    ends_ms = [start_ms + length_ms for start_ms, length_ms, _ in _animated(path)]
+    if not ends_ms:
         raise DataError(f"{path}: none of its frames can be decoded")
-    quarter = round(first.rotation / 90) % 4
-
-    def frames() -> Iterator[Frame]:
-        last = None
-        for number, frame in enumerate(_chained(first, decoded)):
-            pts = frame.pts if frame.pts is not None else round(number / (rate * time_base))
-            last = pts if last is None else max(pts, last + 1)
-            image = np.ascontiguousarray(np.rot90(_rgb(frame), quarter))
-            yield Frame(image, number, last, Source(path, number))
-
-    return quarter, frames()
+    frames = (
+        Frame(image, number, start_ms, Source(path, number))
+        for number, (start_ms, _, image) in enumerate(_animated(path, quiet=False))
+    )
+    rate = Fraction(1000 * len(ends_ms), ends_ms[-1])
+    return Footage(path.stem, frames, rate, Fraction(1, 1000), len(ends_ms), files=(path,))
 
 
-def _chained(first: av.VideoFrame, others: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    yield first
-    yield from others
-
-
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    try:
-        space = Colorspace(frame.colorspace)
-    except ValueError:  # the file doesn't say it
-        space = Colorspace.ITU709 if min(frame.height, frame.width) >= HD_HEIGHT else Colorspace.ITU601
-    return frame.to_ndarray(format="rgb24", src_colorspace=space)
+def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.ndarray]]:
+    """When each frame is shown and for how long, in milliseconds, and its image."""
+    start_ms = 0
+    with Image.open(path) as picture:
+        for number in range(getattr(picture, "n_frames", 1)):
+            try:
+                picture.seek(number)
+                image = np.asarray(picture.convert("RGB"))
+            except Exception as error:  # as in _picture_format
+                if not quiet:
+                    logger.warning("%s: can't be read to its end (%s)", path, first_line(error))
+                return
+            length_ms = round(picture.info.get("duration", 0))
+            length_ms = length_ms if length_ms > _FASTEST_MS else _SLOW_MS
+            yield start_ms, length_ms, image
+            start_ms += length_ms
 
 
 def _folder(path: Path, rate: Fraction) -> Footage:
     pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in SUFFIXES), key=_natural)
     if not pictures:
         raise DataError(f"{path}: has no pictures in it ({', '.join(sorted(SUFFIXES))})")
-    return Footage(path.resolve().name, _pictures(pictures), rate, 1 / rate, len(pictures))
+    return Footage(path.resolve().name, _pictures(pictures), rate, 1 / rate, len(pictures), files=pictures)
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -218,19 +224,19 @@ def _webcam(number: int) -> Footage:
         raise DataError(f"--input {number}: there is no webcam of this number, or another program uses it")
     says = camera.get(cv2.CAP_PROP_FPS)
     rate = Fraction(says).limit_denominator(1001) if np.isfinite(says) and says > 0 else Fraction(WEBCAM_RATE)
-    return Footage(f"webcam{number}", _grabbed(camera, number), rate, _WEBCAM_CLOCK, live=True)
+    return Footage(f"webcam{number}", _grabbed(camera, number), rate, _LIVE_CLOCK, live=True)
 
 
 def _grabbed(camera: cv2.VideoCapture, webcam: int) -> Iterator[Frame]:
-    start, last, number = time.monotonic(), -1, 0
+    clock, number = _Clock(), 0
     try:
         while True:
             there, image = camera.read()
             if not there:
                 logger.warning("webcam %d: has stopped sending pictures", webcam)
                 return
-            last = max(last + 1, round((time.monotonic() - start) / _WEBCAM_CLOCK))
-            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), number, last, Source(f"webcam{webcam}", number))
+            source = Source(f"webcam{webcam}", number)
+            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), number, clock.now(), source)
             number += 1
     finally:
         camera.release()

@@ -15,6 +15,7 @@ from semiuhpe.errors import ConfigError, DataError, first_line
 MAX_PIXELS = 50_000_000
 """Pixels of a picture in memory: 150 MB, and about three times that while it is decoded and turned upright."""
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 swap width and height
+_ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # other formats of several pictures have pages, or views of a scene
 _JPEG_SCALES = (2, 4, 8)  # at which libjpeg can decode without ever holding the whole picture
 
 
@@ -24,11 +25,13 @@ class Picture(NamedTuple):
     Attributes:
         image: (H, W, 3) uint8 RGB, upright as its EXIF orientation says.
         width, height: of the upright picture in its file; the image is smaller where the file is huge.
+        animated: whether it is the first frame of an animation.
     """
 
     image: np.ndarray
     width: int
     height: int
+    animated: bool = False
 
     @property
     def scale(self) -> np.ndarray:
@@ -76,7 +79,7 @@ def read_picture(path: str | Path) -> Picture:
     """
     try:
         with Image.open(path) as image:
-            size = image.size
+            size, animated = image.size, is_animation(image)
             if size[0] * size[1] > MAX_PIXELS:
                 _reduce(image, path)
             sideways = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
@@ -92,7 +95,12 @@ def read_picture(path: str | Path) -> Picture:
     except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
         raise DataError(f"{path}: can't be decoded ({first_line(error)})") from error
     width, height = size[::-1] if sideways else size
-    return Picture(pixels, width, height)
+    return Picture(pixels, width, height, animated)
+
+
+def is_animation(image: Image.Image) -> bool:
+    """Whether an opened picture has frames that follow one another."""
+    return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def count_pixels(path: str | Path) -> int:

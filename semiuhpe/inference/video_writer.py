@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.footage import Footage
+from semiuhpe.inference.media import media_address, open_media
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class VideoWriter:
 
     Args:
         path: whose ending says the format, one of :data:`FORMATS`.
-        footage: where the frames come from: time base, rate, shape of the pixels and sound are taken from it.
+        footage: where the frames come from: time base, rate and sound are taken from it.
 
     Raises:
         ConfigError: the ending is unknown, or nothing can be written there.
@@ -73,9 +74,8 @@ class VideoWriter:
         self._last_pts = 0
         self._has_resized = self._closed = False
         try:
-            self._container = av.open(
-                str(self._partial), "w", format=self.format, options=_OPTIONS.get(self.format, {})
-            )
+            options = _OPTIONS.get(self.format, {})
+            self._container = av.open(media_address(self._partial), "w", format=self.format, options=options)
         except (av.FFmpegError, OSError) as error:
             raise ConfigError(f"--output {path}: can't be written ({first_line(error)}); name another") from error
 
@@ -165,7 +165,6 @@ class VideoWriter:
             stream.pix_fmt = "yuv420p"
             for name, value in _MPEG_BT709.items():
                 setattr(stream.codec_context, name, value)
-            stream.codec_context.sample_aspect_ratio = self.footage.aspect
             width, height = width + width % 2, height + height % 2  # yuv420p halves both
         stream.width, stream.height = width, height
         stream.codec_context.time_base = self.footage.time_base
@@ -235,9 +234,9 @@ class _Sound:
         self._waiting: av.Packet | None = None
 
     @classmethod
-    def opened(cls, source: Path, target: av.container.OutputContainer, name: Path) -> Self | None:
+    def opened(cls, source: Path | str, target: av.container.OutputContainer, name: Path) -> Self | None:
         """None, and a warning, if the target's format can't hold such sound."""
-        container = av.open(str(source), metadata_errors="replace")
+        container = open_media(source)
         track = container.streams.audio[0]
         codec = track.codec_context.name
         if codec not in target.supported_codecs:

@@ -1,0 +1,292 @@
+"""Pictures of video files and network streams, by FFmpeg (PyAV): upright, of square pixels, in RGB.
+
+Frames that are broken are left out and counted. They keep their numbers, so that the numbers of the others are those
+that a player or a file of boxes gives them.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, cast
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideData
+from av.video.reformatter import Colorspace
+
+from semiuhpe.errors import ConfigError, DataError, first_line
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+"""How long a server may take to answer, and for more of what it sends."""
+HD_HEIGHT = 720
+"""Files that don't say which colour space they have are taken for ITU-R BT.709 from this height on, else for BT.601."""
+WIDEST_PIXEL = 16
+"""Pixels that are said to be wider or higher than this many times the other side are taken for square ones."""
+_URL = re.compile(r"(https?|rtsps?)://", re.IGNORECASE)
+_LIVE_URL = re.compile(r"rtsps?://", re.IGNORECASE)
+
+
+class Picture(NamedTuple):
+    """One frame.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright, with square pixels.
+        number: from 0, counting those that were left out.
+        pts: when it is shown, in units of the time base; larger than that of the picture before.
+    """
+
+    image: np.ndarray
+    number: int
+    pts: int
+
+
+class Media(NamedTuple):
+    """An opened video.
+
+    Attributes:
+        pictures: can be gone through once.
+        rate: frames per second, on average.
+        time_base: seconds per unit of ``pts``.
+        length: number of frames, as far as it is known.
+        has_sound: whether there is a track of sound too.
+    """
+
+    pictures: Iterator[Picture]
+    rate: Fraction
+    time_base: Fraction
+    length: int | None
+    has_sound: bool
+
+
+class Turn(NamedTuple):
+    """How frames get upright: rows and columns swapped, then mirrored."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """The (H, W, 3) image upright."""
+        image = image.transpose(1, 0, 2) if self.transpose else image
+        return np.ascontiguousarray(image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
+
+
+def is_url(source: str | Path) -> bool:
+    """Whether it is an address of HTTP or RTSP."""
+    return isinstance(source, str) and bool(_URL.match(source))
+
+
+def is_live(source: str | Path) -> bool:
+    """Whether it is an address of a stream that doesn't wait for its reader."""
+    return isinstance(source, str) and bool(_LIVE_URL.match(source))
+
+
+def shown_url(url: str) -> str:
+    """The address without user, password and query, which are often secret: for messages and to look boxes up."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def url_name(url: str) -> str:
+    """A name for files made from an address: that of the file it ends in, else the host's."""
+    parts = urlsplit(url)
+    name = PurePosixPath(unquote(parts.path)).stem or parts.hostname or ""
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "stream"
+
+
+def media_address(source: str | Path) -> str:
+    """What FFmpeg calls a file or an address: of a bare name with a colon it takes what is before it for a protocol."""
+    return str(source) if is_url(source) else f"file:{source}"
+
+
+def open_media(source: str | Path, kind: str | None = None) -> av.container.InputContainer:
+    """Opens a file or an address.
+
+    Args:
+        source: a path, or an address as :func:`is_url` knows them.
+        kind: FFmpeg's name of the format; found out if None.
+
+    Raises:
+        DataError: it can't be read, or the server doesn't answer in time.
+    """
+    # Frames of UDP get lost on the way, so cameras are asked for TCP first.
+    options = {"rtsp_flags": "prefer_tcp"} if is_live(source) else {}
+    timeout = TIMEOUT_S if is_url(source) else None
+    try:
+        return av.open(media_address(source), "r", kind, options, metadata_errors="replace", timeout=timeout)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if is_url(source):
+            told = f"--input {shown_url(str(source))}: can't be read ({_reason(error)}); check address and server"
+        else:
+            told = f"{source}: can't be read as a video ({_reason(error)}); is the file complete?"
+        raise DataError(told) from error
+
+
+def read_media(source: str | Path, kind: str | None = None) -> Media:
+    """Opens the pictures of a file or an address, and decodes the first.
+
+    Args:
+        source, kind: as for :func:`open_media`.
+
+    Raises:
+        ConfigError: it is a single picture.
+        DataError: it can't be read or has no pictures in it.
+    """
+    name = shown_url(str(source)) if is_url(source) else str(source)
+    container = open_media(source, kind)
+    stream = container.streams.best("video")
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        container.close()
+        raise ConfigError(f"--input {name}: is a picture, not a video; image.py takes pictures")
+    if not isinstance(stream, av.VideoStream) or stream.time_base is None:
+        container.close()
+        raise DataError(f"{name}: has no pictures in it")
+    stream.thread_type = "SLICE"  # decoding whole frames in threads loses those around a broken one, without a word
+    rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+    count = stream.frames
+    if not count and container.duration:
+        count = round(Fraction(container.duration, av.time_base) * rate)
+    has_sound = bool(container.streams.audio)
+    pictures = _pictures(_decoded(container, stream, name), name, _aspect(stream, name), rate * stream.time_base)
+    return Media(pictures, rate, stream.time_base, count or None, has_sound)
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the address, which may have a password in it."""
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return f"no answer within {TIMEOUT_S:g} seconds"
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+class _Tally:
+    """Numbers frames, and counts those that are broken, and those that may be wrong because they build on such."""
+
+    def __init__(self) -> None:
+        self.broken = self.doubtful = 0
+        self._shown = 0
+        self._lost: list[int] = []  # times of what FFmpeg gave up, which it does before it gives earlier frames out
+        self._in_doubt = False
+
+    def lose(self, packet: av.Packet) -> None:
+        """Counts a frame that can't be decoded at all."""
+        self.broken += 1
+        self._in_doubt |= not packet.is_disposable
+        if packet.pts is None:
+            self._shown += 1
+        else:
+            self._lost.append(packet.pts)
+
+    def number(self, frame: av.VideoFrame) -> int | None:
+        """The frame's number; None if it is broken."""
+        waiting = [pts for pts in self._lost if frame.pts is not None and pts > frame.pts]
+        number = self._shown + len(self._lost) - len(waiting)
+        self._shown, self._lost = number + 1, waiting
+        self._in_doubt &= not frame.key_frame
+        if frame.is_corrupt:
+            self.broken += 1
+            self._in_doubt |= frame.pict_type != av.video.frame.PictureType.B
+            return None
+        self.doubtful += self._in_doubt
+        return number
+
+    def report(self, name: str) -> None:
+        if not self.broken:
+            return
+        doubt = f"; of those kept, {self.doubtful} may be wrong, as they build on a broken one" if self.doubtful else ""
+        logger.warning("%s: %d broken frames were left out%s", name, self.broken, doubt)
+
+
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, name: str
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """All sound frames with their numbers; the others are counted, and reported at the end."""
+    tally = _Tally()
+    with container:
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                logger.warning("%s: can't be read to its end (%s)", name, _reason(error))
+                break
+            if packet is None:
+                break
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                tally.lose(packet)
+                continue
+            for frame in frames:
+                number = tally.number(frame)
+                if number is not None:
+                    yield number, frame
+    tally.report(name)
+
+
+def _pictures(
+    decoded: Iterator[tuple[int, av.VideoFrame]], name: str, aspect: Fraction, frames_per_unit: Fraction
+) -> Iterator[Picture]:
+    """Upright pictures with square pixels.
+
+    Raises:
+        DataError: there is none.
+    """
+    first = next(decoded, None)
+    if first is None:
+        raise DataError(f"{name}: none of its frames can be decoded")
+    turn = frame_turn(first[1])
+
+    def pictures() -> Iterator[Picture]:
+        last = None
+        for number, frame in _chained(first, decoded):
+            pts = frame.pts if frame.pts is not None else round(number / frames_per_unit)
+            last = pts if last is None else max(pts, last + 1)
+            yield Picture(turn(_squared_rgb(frame, aspect)), number, last)
+
+    return pictures()
+
+
+def _chained(first, others):
+    yield first
+    yield from others
+
+
+def frame_turn(frame: av.VideoFrame) -> Turn:
+    """How a frame gets upright by its display matrix: as FFmpeg's autorotate has it, by quarter turns and mirroring.
+
+    The matrix takes a pixel (x, y) to (a x + c y, b x + d y). One that takes all pixels to a line says nothing.
+    """
+    matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
+    if matrix is None:
+        return Turn()
+    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5].tolist()
+    if a * d == b * c:
+        return Turn()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Turn(False, a < 0, d < 0)
+    return Turn(True, c < 0, b < 0)
+
+
+def _aspect(stream: av.VideoStream, name: str) -> Fraction:
+    """Width of a pixel over its height."""
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if not Fraction(1, WIDEST_PIXEL) <= aspect <= WIDEST_PIXEL:
+        logger.warning("%s: says that its pixels are %s times as wide as high; taken for square", name, aspect)
+        return Fraction(1)
+    return aspect
+
+
+def _squared_rgb(frame: av.VideoFrame, aspect: Fraction) -> np.ndarray:
+    """(H, W, 3) uint8, with more columns or rows where pixels are not square: nothing is lost."""
+    try:
+        space = Colorspace(frame.colorspace)
+    except ValueError:  # the file doesn't say it
+        space = Colorspace.ITU709 if min(frame.height, frame.width) >= HD_HEIGHT else Colorspace.ITU601
+    width = round(frame.width * max(aspect, Fraction(1)))
+    height = round(frame.height / min(aspect, Fraction(1)))
+    return frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=space)
