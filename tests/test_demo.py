@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 from test_estimator import SHIPPED
 
-from semiuhpe import HeadPoseEstimator
+from semiuhpe import HeadPoseEstimator, pictures
 from semiuhpe.cli import demo as demo_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.inference import pictures
 from semiuhpe.inference.demo import Demo, heads_table, render_examples
 from semiuhpe.inference.detectors import load_detector
 

@@ -14,12 +14,11 @@ import torch
 from PIL import Image
 from test_estimator import SHIPPED, save_plainnet
 
-from semiuhpe import HeadPoseEstimator
+from semiuhpe import HeadPoseEstimator, pictures
 from semiuhpe.cli import image as image_cli
 from semiuhpe.cli import main as main_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data.store import HeadStore
-from semiuhpe.inference import pictures
 from semiuhpe.inference.shards import Share
 from semiuhpe.models import weights
 from semiuhpe.rotation import geodesic_deg

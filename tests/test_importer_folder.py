@@ -178,7 +178,7 @@ def test_json_rows_unlike_the_first_are_named(tmp_path, caplog):
         ("image,x,y\na.png,1,2\n", "has the columns x, y, but not w, h"),
         ("image,picth,yaw,roll\na.png,1,2,3\n", "but not pitch; is one of these misspelt: picth?"),
         ("image,r00,r11\na.png,1,2\n", "but not r01, r02, r10, r12, r20, r21, r22"),
-        ("image;x;y;w;h\na.png;1;2;3;4\n", "has no column image; its columns are image;x;y;w;h"),
+        ("image|x|y|w|h\na.png|1|2|3|4\n", "has no column image; its columns are image|x|y|w|h"),
         ("image,x,y,w,h,x\na.png,1,2,3,4,5\n", "has the column x twice"),
         ("image,x,y,w,h\n", "has no rows"),
         ("", "is empty"),

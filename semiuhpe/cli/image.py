@@ -27,8 +27,7 @@ from semiuhpe.cli.heads import (
     samples_if_none,
 )
 from semiuhpe.cli.trained import trained_parser
-from semiuhpe.config import parse
-from semiuhpe.data.importers.folder import SUFFIXES
+from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.errors import DataError
 from semiuhpe.files import write_whole
@@ -36,9 +35,9 @@ from semiuhpe.inference.detectors import Detector, Source
 from semiuhpe.inference.draw import PNG_LEVEL
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
 from semiuhpe.inference.overlay import AXES, NONE, draw_heads, head_in_crop
-from semiuhpe.inference.pictures import MAX_PIXELS, Picture, count_pixels, find_pictures, read_picture
 from semiuhpe.inference.records import picture_line
 from semiuhpe.inference.shards import (
+    SETTINGS,
     FailedFile,
     ResultFile,
     Share,
@@ -49,6 +48,7 @@ from semiuhpe.inference.shards import (
     other_files,
     write_csv,
 )
+from semiuhpe.pictures import HEIF_REMEDY, MAX_PIXELS, SUFFIXES, Picture, count_pixels, find_pictures, read_picture
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +82,11 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
     samples, default_detector = samples_if_none(given, detector)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = Path(given.output)
-    names = find_pictures(given.input or [samples], output)
+    names, unread = find_pictures(given.input or [samples], output / DRAWN)
+    if unread:
+        logger.warning("%d HEIC pictures are left out; %s", unread, HEIF_REMEDY)
     check_folder(output)
+    check_drawings(output)
     check_heads(given, default_detector)
     mesh = drawn_mesh(given)
     options, path, size = find_model(parser, argv, given)
@@ -260,6 +263,15 @@ def drawing_path(folder: Path, name: str) -> Path:
         path = path.resolve()
     path = folder / path.relative_to(path.anchor)
     return path if path.suffix.lower() in SUFFIXES else path.with_name(f"{path.name}.jpg")
+
+
+def check_drawings(output: Path) -> None:
+    """Raises ConfigError if the folder of drawings has files, but no run has made them."""
+    folder = output / DRAWN
+    require(
+        (output / SETTINGS).exists() or not folder.is_dir() or not any(folder.iterdir()),
+        f"--output {output}: drawings go into its folder {DRAWN}, which has other files; name another folder",
+    )
 
 
 def _conclude(process: Process, counts: Sequence[int], pictures: int, output: Path) -> int:

@@ -10,7 +10,6 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from roma import special_procrustes
 from tqdm import tqdm
 
@@ -18,6 +17,7 @@ from semiuhpe.data.importers import Dropped, Picture, RawHead
 from semiuhpe.data.loading import in_workers
 from semiuhpe.data.store_writer import StoreWriter
 from semiuhpe.errors import DataError, StoreError
+from semiuhpe.pictures import read_picture
 from semiuhpe.rotation import euler_to_matrix, is_rotation
 
 ROTATION_TOLERANCE = 1e-3
@@ -157,11 +157,4 @@ def read_image(picture: Picture) -> np.ndarray:
         return picture.image
     if callable(picture.image):
         return picture.image()
-    try:
-        with Image.open(picture.image) as image:
-            turned = ImageOps.exif_transpose(image) if picture.upright else image
-            return np.asarray(turned.convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError(f"{picture.image}: is missing") from error
-    except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
-        raise DataError(f"{picture.image}: can't be decoded ({error})") from error
+    return read_picture(picture.image, picture.upright, reduce=False).image

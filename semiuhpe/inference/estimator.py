@@ -33,14 +33,12 @@ from semiuhpe.inference.detectors import (
     check_min_score,
     load_detector,
 )
-from semiuhpe.inference.detectors.base import checked_image
+from semiuhpe.inference.detectors.base import MIN_HEAD_PX, checked_image
 from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
-MIN_HEAD_PX = 2
-"""What a detector finds with a shorter side is no head, and may leave no pixel to crop."""
 MAX_BATCH = 64
 """Heads in one forward pass; more are done in several, so that a crowd needs no more memory."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from semiuhpe.data.importers.folder import SUFFIXES
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
 from semiuhpe.inference.media import is_live, is_url, read_media, shown_url, url_name
-from semiuhpe.inference.pictures import is_animation
+from semiuhpe.pictures import HEIF_REMEDY, SUFFIXES, is_animation, no_pictures, pictures_among, read_picture, to_rgb
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +175,7 @@ def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.nda
         for number in range(getattr(picture, "n_frames", 1)):
             try:
                 picture.seek(number)
-                image = np.asarray(picture.convert("RGB"))
+                image = to_rgb(picture)
             except Exception as error:  # as in _picture_format
                 if not quiet:
                     logger.warning("%s: can't be read to its end (%s)", path, first_line(error))
@@ -188,9 +187,12 @@ def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.nda
 
 
 def _folder(path: Path, rate: Fraction) -> Footage:
-    pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in SUFFIXES), key=_natural)
+    found, unread = pictures_among([file for file in path.iterdir() if file.is_file()])
+    pictures = sorted(found, key=_natural)
     if not pictures:
-        raise DataError(f"{path}: has no pictures in it ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{path}: {no_pictures(unread)}")
+    if unread:
+        logger.warning("%s: %d HEIC pictures are left out; %s", path, unread, HEIF_REMEDY)
     return Footage(path.resolve().name, _pictures(pictures), rate, 1 / rate, len(pictures), files=pictures)
 
 
@@ -204,10 +206,9 @@ def _pictures(paths: list[Path]) -> Iterator[Frame]:
     size = None
     for number, path in enumerate(paths):
         try:
-            with Image.open(path) as picture:
-                image = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            logger.warning("%s: can't be read and is left out (%s)", path, first_line(error))
+            image = read_picture(path, reduce=False).image
+        except DataError as error:
+            logger.warning("%s; it is left out", error)
             continue
         size = size or image.shape
         if image.shape != size:

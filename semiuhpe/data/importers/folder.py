@@ -7,12 +7,12 @@
   whole picture is the crop. Labels, if any, are ``pitch, yaw, roll`` in degrees or ``r00`` to ``r22``, the rotation
   from head to camera row by row. All rows have the same columns; others than these are ignored with a warning.
 
-Pictures are turned as their EXIF orientation says, as viewers show them; boxes are in the turned picture. Heads are
-named after their picture, those of a table with the line as well: ``photo.jpg_2``. ``--split`` says what the store is
-for: ``train`` keeps loose crops, ``val`` and ``test`` the protocol's own.
+In a CSV, commas, semicolons or tabs separate. Pictures are turned as their EXIF orientation says, as viewers show them;
+boxes are in the turned picture. Heads are named after their picture, those of a table with the line as well:
+``photo.jpg_2``. ``--split`` says what the store is for: ``train`` keeps loose crops, ``val`` and ``test`` those of the
+protocol.
 """
 
-import csv
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +24,8 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
 from semiuhpe.data.importers.boxes import label_lines, numbers
 from semiuhpe.errors import DataError
-from semiuhpe.parsing import parse_json
+from semiuhpe.parsing import parse_json, read_csv
+from semiuhpe.pictures import HEIF_REMEDY, files_below, named_file, no_pictures, pictures_among
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ SPLITS = ("train", "val", "test")
 FULL_RANGE = True
 MIN_SIZE = 0.0
 COUNTS: dict[str, int] = {}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 BOX = ("x", "y", "w", "h")
 EULER = ("pitch", "yaw", "roll")
 ROTATION = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
@@ -81,17 +81,22 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
         logger.warning("%s: these columns are not used: %s.", source, ", ".join(map(repr, unknown)))
     if not found:
         raise DataError(f"--source {source}: has no rows")
-    return [Picture(image or source.name, source.parent / image, tuple(lines), True) for image, lines in found.items()]
+    return [
+        Picture(image or source.name, named_file(source.parent, image), tuple(lines), True)
+        for image, lines in found.items()
+    ]
 
 
 def _pictures_below(folder: Path) -> list[Picture]:
     """Every picture in a folder and below it; DataError if there is none. Warns of tables, which are not read."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(files_below(folder))
     tables = [path for path in files if path.suffix.lower() in _readers()]
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    images, unread = pictures_among(files)
     if not images:
         remedy = f"; to read the table in it, pass --source {tables[0]}" if tables else ""
-        raise DataError(f"--source {folder}: has no pictures ({', '.join(sorted(SUFFIXES))}){remedy}")
+        raise DataError(f"--source {folder}: {no_pictures(unread)}{remedy}")
+    if unread:
+        logger.warning("%s: %d HEIC pictures are left out; %s.", folder, unread, HEIF_REMEDY)
     if tables:
         others = f" and {len(tables) - 1} more table{'s' * (len(tables) > 2)} are" if len(tables) > 1 else " is"
         logger.warning(
@@ -171,7 +176,7 @@ def _csv_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
     """Columns and numbered rows of a CSV file with a header."""
     rows = _csv_rows(source)
     _, header = next(rows, (1, []))
-    columns = [column.strip() for column in header]
+    columns = header
 
     def by_column() -> Iterator[tuple[int, Row]]:
         for number, fields in rows:
@@ -185,13 +190,9 @@ def _csv_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
 
 def _csv_rows(source: Path) -> Iterator[tuple[int, list[str]]]:
     try:
-        with open(source, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            for fields in reader:
-                if any(map(str.strip, fields)):
-                    yield reader.line_num, fields
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"--source {source}: is not readable CSV in UTF-8 ({error})") from error
+        yield from read_csv(source)
+    except ValueError as error:
+        raise DataError(f"--source {source}: {error}") from error
 
 
 def _json_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:

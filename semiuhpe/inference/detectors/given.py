@@ -2,15 +2,18 @@
 
 ``boxes:FILE.csv`` has a header and a row per head: ``image``, the picture or video; ``x,y,w,h`` in pixels; optionally
 ``score``, and ``frame``, from 0, for videos. A row without box (all four fields empty) says that a picture has no head.
+Commas, semicolons or tabs separate.
 
 ``boxes:FILE.json`` is an object from pictures to lists of boxes ``[x, y, w, h]`` or ``[x, y, w, h, score]``; for a
 video, an object from frames to such lists.
 
 Pictures and videos are found by the end of their path: ``party/1.jpg`` in the file is ``photos/party/1.jpg``, and
-``1.jpg`` is any picture of that name. One that isn't in the file is an error; a video's frame that isn't has no head.
+``1.jpg`` is any picture of that name; the kind of slash and the form of Unicode don't matter. One that isn't in the
+file is an error; a video's frame that isn't has no head. Boxes smaller than 2 pixels are left out with a warning, and a
+file of boxes between 0 and 1 is an error, because those are shares of the picture.
 """
 
-import csv
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +23,19 @@ import numpy as np
 from semiuhpe.data.importers.base import read_json
 from semiuhpe.data.importers.boxes import numbers
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, detector_kind, register_detector
+from semiuhpe.inference.detectors.base import (
+    MIN_HEAD_PX,
+    Detections,
+    Detector,
+    Options,
+    Source,
+    detector_kind,
+    register_detector,
+)
+from semiuhpe.parsing import read_csv
+from semiuhpe.pictures import plain_name, same_but_for_case
+
+logger = logging.getLogger(__name__)
 
 BOX = ("x", "y", "w", "h")
 NO_HEAD = "a row with its name and empty x,y,w,h, or an empty list in JSON, says that it has no head"
@@ -44,12 +59,30 @@ class GivenBoxes(Detector):
     def __init__(self, path: Path, rows: Iterator[Row], min_score: float) -> None:
         self.path = path
         heads: dict[tuple[str, ...], dict[int | None, list[tuple[float, ...]]]] = {}
+        largest, small = 0.0, 0
         for image, frame, values in rows:
             found = heads.setdefault(PurePosixPath(image).parts, {}).setdefault(frame, [])
-            if values and values[4] >= min_score:
+            largest = max([largest, *map(abs, values[:4])])
+            if not values:
+                continue
+            width, height, score = values[2:]
+            if min(width, height) < MIN_HEAD_PX:
+                small += 1
+            elif score >= min_score:
                 found.append(values)
         if not heads:
             raise DataError(f"{path}: has no boxes")
+        if 0 < largest <= 1:
+            raise DataError(
+                f"{path}: all its boxes lie between 0 and 1, but boxes are in pixels; multiply x and w by the width of "
+                "the picture, y and h by its height"
+            )
+        if small:
+            told = "%s: %d of its boxes are smaller than %d pixels and left out; boxes are x, y, w, h in pixels"
+            logger.warning(told, path, small, MIN_HEAD_PX)
+        self._plain: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+        for parts in heads:
+            self._plain.setdefault(_plain(parts), []).append(parts)
         self._heads = {
             image: {frame: np.array(found, np.float32).reshape(-1, 5) for frame, found in frames.items()}
             for image, frames in heads.items()
@@ -64,15 +97,29 @@ class GivenBoxes(Detector):
         if source is None:
             raise DataError(f"{self.path}: boxes are looked up by file name; pass source=Source(path, frame)")
         parts = Path(source.path).parts
-        frames = next((self._heads[parts[i:]] for i in range(len(parts)) if parts[i:] in self._heads), None)
+        frames = self._frames(parts)
         if frames is None:
-            raise DataError(f"{source.path}: is not among the images of {self.path}; {NO_HEAD}")
+            near = same_but_for_case(parts[-1], (image[-1] for image in self._heads))
+            raise DataError(f"{source.path}: is not among the images of {self.path}{near or f'; {NO_HEAD}'}")
         if set(frames) == {None} and not len(frames[None]):
             return frames[None]
         if (source.frame is None) != (None in frames):
             has, needs = ("frames", "picture") if source.frame is None else ("no frames", "video")
             raise DataError(f"{self.path}: has {has} for {source.path}, which is a {needs}")
         return frames.get(source.frame, np.zeros((0, 5), np.float32))
+
+    def _frames(self, parts: tuple[str, ...]) -> dict[int | None, np.ndarray] | None:
+        """Boxes by frame of the longest name in the file that a path ends with; None if there is none."""
+        for ending in (parts[i:] for i in range(len(parts))):
+            if ending in self._heads:
+                return self._heads[ending]
+            if len(same := self._plain.get(_plain(ending), [])) == 1:
+                return self._heads[same[0]]
+        return None
+
+
+def _plain(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return PurePosixPath(plain_name("/".join(parts))).parts
 
 
 class WholePicture(Detector):
@@ -88,15 +135,15 @@ class WholePicture(Detector):
 def _csv_rows(path: Path) -> Iterator[Row]:
     """Rows of a table with a header; DataError if a column is missing or unknown, or a field can't be read."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-            columns = [column.strip() for column in reader.fieldnames or ()]
-            _check_columns(path, columns)
-            reader.fieldnames = columns
-            for row in reader:
-                yield _csv_row(row, f"{path}: line {reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is not readable CSV in UTF-8 ({error})") from error
+        rows = read_csv(path)
+        _, columns = next(rows, (1, []))
+        _check_columns(path, columns)
+        for number, fields in rows:
+            if len(fields) != len(columns):
+                raise DataError(f"{path}: line {number} has {len(fields)} fields, but the header {len(columns)}")
+            yield _csv_row(dict(zip(columns, fields, strict=True)), f"{path}: line {number}")
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
@@ -107,13 +154,11 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise DataError(f"{path}: {what}; its header should be image,x,y,w,h and optionally score,frame")
 
 
-def _csv_row(row: dict[str | None, Any], where: str) -> Row:
-    if None in row or None in row.values():
-        raise DataError(f"{where} has more or fewer fields than the header")
-    image, frame, score = row["image"].strip(), (row.get("frame") or "").strip(), (row.get("score") or "").strip()
+def _csv_row(row: dict[str, str], where: str) -> Row:
+    image, frame, score = row["image"], row.get("frame", ""), row.get("score", "")
     if not image:
         raise DataError(f"{where} names no image")
-    box = [row[column].strip() for column in BOX]
+    box = [row[column] for column in BOX]
     values = _box([*box, score] if score else box, where) if any(box) else ()
     return image, _frame(frame, where) if frame else None, values
 
