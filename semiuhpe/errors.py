@@ -7,6 +7,10 @@ code 2, so a message says what is wrong, with which file or option, and what to 
 import errno
 
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+# What PyTorch says when it can't make, or map, or write to, memory that processes share.
+_SHARED_MEMORY = ("shared memory", "unable to resize file", "unable to mmap", "Bus error")
+_NO_MEMORY = ("can't allocate memory", "can't start new thread")
+_TOO_MANY_FILES = "too many files are open; lower --num_workers, or allow more with `ulimit -n`"
 
 
 class SemiUHPEError(Exception):
@@ -33,6 +37,10 @@ class TrainingError(SemiUHPEError):
     """Training can't go on."""
 
 
+class WorkerError(SemiUHPEError):
+    """A worker process can't be started, has failed, or was lost; in training the run goes on from its checkpoint."""
+
+
 class Stopped(Exception):
     """A signal has stopped a training run among others, with its state saved: the same command goes on with it."""
 
@@ -40,17 +48,41 @@ class Stopped(Exception):
 def machine_fault(error: BaseException) -> str | None:
     """What to tell of an error that comes from the machine and not from the program; None for any other error.
 
-    These are: a full or broken disk, no memory left, on the GPU or the CPU, and a worker process that was killed.
+    These are: a full or broken disk, no memory left, on the GPU, of the CPU, or shared with worker processes, no files or
+    processes left, and a worker process that was killed or has failed.
     """
-    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
-        return f"{error.filename or 'a file'}: can't be written or read ({error.strerror}); is the disk full?"
+    if isinstance(error, WorkerError):
+        return str(error)
+    if isinstance(error, OSError):
+        return _system_fault(error)
     words = first_line(error)
     if type(error).__name__ == "OutOfMemoryError":  # torch's, whose import would slow down every --help
         return f"the GPU has no memory left; lower --batch_size, or stop what else uses the GPU ({words})"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in words):
+    if isinstance(error, MemoryError):
         return f"there is no memory left; lower --batch_size or --num_workers ({words})"
-    if isinstance(error, RuntimeError) and words.startswith("DataLoader worker"):
+    if not isinstance(error, RuntimeError):
+        return None
+    if any(part in words for part in _SHARED_MEMORY):
+        return (
+            "shared memory (/dev/shm), in which workers hand over pictures, is full; lower --num_workers or --batch_size,"
+            f" or enlarge it (Docker: --shm-size 8g; else remount /dev/shm) ({words})"
+        )
+    if any(part in words for part in _NO_MEMORY):
+        return f"there is no memory left; lower --batch_size or --num_workers ({words})"
+    if words.startswith("Too many open files"):
+        return f"{_TOO_MANY_FILES} ({words})"
+    if words.startswith(("DataLoader worker", "Pin memory thread")):
         return f"a worker process was lost, perhaps killed for want of memory; use fewer workers ({words})"
+    return None
+
+
+def _system_fault(error: OSError) -> str | None:
+    if error.errno in _DISK_FAULTS:
+        return f"{error.filename or 'a file'}: can't be written or read ({error.strerror}); is the disk full?"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{_TOO_MANY_FILES} ({error.strerror})"
+    if error.errno == errno.ENOMEM:
+        return f"there is no memory left; lower --batch_size or --num_workers ({error.strerror})"
     return None
 
 

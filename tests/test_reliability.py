@@ -19,7 +19,7 @@ from semiuhpe.cli.entry import run
 from semiuhpe.cli.variants import train_once
 from semiuhpe.data import HeadStore
 from semiuhpe.data.importers.base import read_json
-from semiuhpe.data.loading import in_workers
+from semiuhpe.data.workers import in_workers
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store_writer import StoredCrop, StoreWriter, encode
 from semiuhpe.errors import CheckpointError, ConfigError, DataError, StoreError, machine_fault

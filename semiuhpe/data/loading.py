@@ -5,27 +5,18 @@ seen, with any number of workers, and several processes share one stream without
 """
 
 import argparse
-import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from semiuhpe.config import require
 from semiuhpe.data.store import HeadStore
+from semiuhpe.data.workers import load
 from semiuhpe.errors import StoreError
-
-_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -70,21 +61,11 @@ class HeadBatch:
         return HeadBatch(change(self.image), change(self.box), change(self.bounds), rotation)
 
 
-class Heads(Dataset):
-    """Whole batches of a store by lists of positions: one item is one batch."""
+class Heads:
+    """Whole batches of a store by lists of positions."""
 
     def __init__(self, store: HeadStore):
         self.store = store
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def __getitems__(self, positions: list[int]) -> "HeadBatch | StoreError":
-        """An error is returned, not raised: the loader would wrap what a worker raises into its traceback."""
-        try:
-            return self.batch(positions)
-        except StoreError as error:
-            return error
 
     def batch(self, positions: list[int]) -> HeadBatch:
         """The heads at these positions. Raises StoreError if one can't be read."""
@@ -165,28 +146,14 @@ class NumberedStream(Sampler[list[tuple[int, int]]]):
             yield [(position, first + row * stream.world_size) for row, position in enumerate(positions)]
 
 
-def _identity(batch):
-    return batch
-
-
-def own_process_group(worker: int) -> None:
-    """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state.
-
-    One that came in the moment between the fork and this call is waiting (:func:`forking_workers`), and is dropped.
-    """
-    os.setpgrp()
-    while signal.sigtimedwait(_STOP_SIGNALS, 0):
-        pass
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-
-
 def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int) -> Iterator[HeadBatch]:
     """Endless training batches of a store in the stream's order.
 
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    return _load_heads(store, num_workers, batch_sampler=stream)
+    _require_heads(store)
+    return load(Heads(store).batch, stream, num_workers, pin=True)
 
 
 def loader_workers(options: argparse.Namespace, device: torch.device) -> int:
@@ -201,86 +168,12 @@ def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> 
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    return _load_heads(store, num_workers, batch_size=batch_size)
+    _require_heads(store)
+    rows = range(len(store))
+    batches = [list(rows[start : start + batch_size]) for start in rows[::batch_size]]
+    return load(Heads(store).batch, batches, num_workers, pin=True)
 
 
-def _load_heads(store: HeadStore, num_workers: int, **order) -> Iterator[HeadBatch]:
+def _require_heads(store: HeadStore) -> None:
     if not len(store):
         raise StoreError(f"{store.path}: has no heads")
-    return load(Heads(store), num_workers, **order)
-
-
-def load(dataset: Dataset, num_workers: int, **order) -> Iterator:
-    """Batches of a dataset that makes whole batches in its ``__getitems__``, or returns a StoreError, which is raised.
-
-    Args:
-        order: the arguments of torch's ``DataLoader`` that say which items are in a batch.
-    """
-    loader = DataLoader(
-        dataset,
-        num_workers=num_workers,
-        collate_fn=_identity,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=own_process_group,
-        generator=torch.Generator(),  # the loader draws a seed for its workers: not from the training's random state
-        **order,
-    )
-    with forking_workers():
-        batches = iter(loader)
-    return _raising(batches)
-
-
-def _raising(batches: Iterator) -> Iterator:
-    for batch in batches:
-        if isinstance(batch, StoreError):
-            raise batch
-        yield batch
-
-
-def in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """What a function makes of each job, in order, in so many forked processes; in this one with 0.
-
-    A worker that is killed ends the work with an error, and workers end when this process is killed: a pool of
-    ``multiprocessing`` would wait for what the lost worker had, forever.
-    """
-    if not workers:
-        yield from map(function, jobs)
-        return
-    loader = DataLoader(
-        _Jobs(function, jobs),
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_identity,
-        worker_init_fn=own_process_group,
-        multiprocessing_context="fork",
-    )
-    with forking_workers():
-        results = iter(loader)  # the workers are forked here
-    yield from results
-
-
-class _Jobs(Dataset):
-    def __init__(self, function: Callable, jobs: Sequence):
-        self.function, self.jobs = function, jobs
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def __getitem__(self, index: int):
-        return self.function(self.jobs[index])
-
-
-@contextmanager
-def forking_workers() -> Iterator[None]:
-    """Workers forked within this context can use OpenCV, and signals wait until :func:`own_process_group` is called.
-
-    OpenCV's threads don't survive a fork, but its pool in the child believes that they do, and waits for them forever.
-    """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        cv2.setNumThreads(threads)

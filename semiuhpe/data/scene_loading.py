@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from semiuhpe.data.loading import NumberedStream, ShuffledStream, load
+from semiuhpe.data.loading import NumberedStream, ShuffledStream
 from semiuhpe.data.scene_labels import Labels, corners
 from semiuhpe.data.scene_store import HEAD_SHAPES, SceneHeads, SceneStore
+from semiuhpe.data.workers import load
 from semiuhpe.errors import StoreError
 
 Change = Callable[[np.ndarray, SceneHeads, np.random.Generator], tuple[np.ndarray, SceneHeads]]
@@ -75,7 +75,7 @@ def training_scenes(
         StoreError: the store (or view) has no scenes.
     """
     _require_scenes(store)
-    return load(_Scenes(store, change, stream.seed), num_workers, batch_sampler=NumberedStream(stream))
+    return load(_Scenes(store, change, stream.seed).batch, NumberedStream(stream), num_workers, pin=True)
 
 
 def ordered_scenes(store: SceneStore, batch_size: int, num_workers: int = 0) -> Iterator[SceneBatch]:
@@ -87,7 +87,7 @@ def ordered_scenes(store: SceneStore, batch_size: int, num_workers: int = 0) -> 
     _require_scenes(store)
     rows = range(len(store))
     batches = [[(i, i) for i in rows[start : start + batch_size]] for start in rows[::batch_size]]
-    return load(_Scenes(store, None, 0), num_workers, batch_sampler=batches)
+    return load(_Scenes(store, None, 0).batch, batches, num_workers, pin=True)
 
 
 def _require_scenes(store: SceneStore) -> None:
@@ -95,23 +95,13 @@ def _require_scenes(store: SceneStore) -> None:
         raise StoreError(f"{store.path}: has no scenes")
 
 
-class _Scenes(Dataset):
-    """Whole batches of a store by lists of positions and numbers: one item is one batch."""
+class _Scenes:
+    """Whole batches of a store by lists of positions and numbers."""
 
     def __init__(self, store: SceneStore, change: Change | None, seed: int):
         self.store, self.change, self.seed = store, change, seed
 
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def __getitems__(self, items: list[tuple[int, int]]) -> "SceneBatch | StoreError":
-        """An error is returned, not raised: the loader would wrap what a worker raises into its traceback."""
-        try:
-            return self._batch(items)
-        except StoreError as error:
-            return error
-
-    def _batch(self, items: list[tuple[int, int]]) -> SceneBatch:
+    def batch(self, items: list[tuple[int, int]]) -> SceneBatch:
         store = self.store
         canvas = np.zeros((len(items), store.size, store.size, 3), dtype=np.uint8)
         scenes = []

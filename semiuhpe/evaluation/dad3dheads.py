@@ -18,17 +18,17 @@ import numpy as np
 import roma
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from semiuhpe.augment.views import plain_view
 from semiuhpe.data.crop import crop_by_box
 from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.data.importers.base import Picture, RawHead
-from semiuhpe.data.loading import HeadBatch, forking_workers, ordered_batches, own_process_group
+from semiuhpe.data.loading import HeadBatch, ordered_batches
 from semiuhpe.data.prepare import TEST_SIZE
 from semiuhpe.data.raw import DROPPED_FILE, read_image
 from semiuhpe.data.store import HeadStore
+from semiuhpe.data.workers import load
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
@@ -91,44 +91,30 @@ class RawItems:
 
     def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
         """As :meth:`StoredItems.views`; DataError if a picture or a box can't be used."""
-        loader = DataLoader(
-            _Crops(self),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            collate_fn=list,
-            worker_init_fn=own_process_group,
-        )
-        with forking_workers():
-            batches = iter(loader)  # the workers are forked here
-        for crops in batches:
-            for crop in crops:
-                if isinstance(crop, DataError):
-                    raise DataError(f"{crop}; a submission needs every item, so none is written")
-            image = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-            whole = torch.tensor([0.0, 0.0, TEST_SIZE, TEST_SIZE]).expand(len(crops), 4)
-            yield plain_view(HeadBatch(image, whole, whole).to(device), size)
+        rows = range(len(self.heads))
+        batches = [rows[start : start + batch_size] for start in rows[::batch_size]]
+        for batch in load(self._crops, batches, num_workers, pin=True):
+            yield plain_view(batch.to(device), size)
 
+    def _crops(self, rows: Sequence[int]) -> HeadBatch:
+        crops = torch.from_numpy(np.stack([self._crop(row) for row in rows]))
+        whole = torch.tensor([0.0, 0.0, TEST_SIZE, TEST_SIZE]).repeat(len(crops), 1)
+        return HeadBatch(crops.permute(0, 3, 1, 2), whole, whole)
 
-Items = StoredItems | RawItems
-
-
-class _Crops(Dataset):
-    """(224, 224, 3) uint8 crops; an error is returned, as the loader would wrap a raised one into its traceback."""
-
-    def __init__(self, items: RawItems):
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items.heads)
-
-    def __getitem__(self, index: int) -> np.ndarray | DataError:
-        picture, box = self.items.pictures[index], self.items.heads[index].box
+    def _crop(self, row: int) -> np.ndarray:
+        """(224, 224, 3) uint8; DataError if it can't be made."""
+        picture, box = self.pictures[row], self.heads[row].box
+        told = "; a submission needs every item, so none is written"
         if box is None:
-            return DataError(f"{picture.image}: has no head box")
+            raise DataError(f"{picture.image}: has no head box{told}")
         try:
             return crop_by_box(read_image(picture), box, size=TEST_SIZE)
         except DataError as error:
-            return error if str(picture.image) in str(error) else DataError(f"{picture.image}: {error}")
+            where = "" if str(picture.image) in str(error) else f"{picture.image}: "
+            raise DataError(f"{where}{error}{told}") from error
+
+
+Items = StoredItems | RawItems
 
 
 def open_items(source: Path, split: str) -> Items:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
@@ -17,9 +16,9 @@ from semiuhpe.augment.views import LabelledView, turned_view
 from semiuhpe.data.crop import Protocol
 from semiuhpe.data.generators import HeadGenerator
 from semiuhpe.data.identities import identity_names
-from semiuhpe.data.loading import HeadBatch, Heads, NumberedStream, ShuffledStream, load
+from semiuhpe.data.loading import HeadBatch, Heads, NumberedStream, ShuffledStream
 from semiuhpe.data.store import HeadStore
-from semiuhpe.errors import StoreError
+from semiuhpe.data.workers import load
 from semiuhpe.rotation import aligning_turn_deg
 
 _CHOICE = 1
@@ -28,19 +27,15 @@ _CHOICE = 1
 Pair = tuple[HeadBatch, HeadBatch]
 
 
-class _Pairs(Dataset):
+class _Pairs:
     """Whole batches of anchors and positives."""
 
     def __init__(self, anchors: HeadStore, generator: HeadGenerator, seed: int):
         self.anchors, self.generator, self.seed = Heads(anchors), generator, seed
         self.names = identity_names(anchors)
 
-    def __getitems__(self, items: list[tuple[int, int]]) -> Pair | StoreError:
-        try:
-            anchors = self.anchors.batch([position for position, _ in items])
-            return anchors, self._positives(items)
-        except StoreError as error:  # raised in the parent, see Heads
-            return error
+    def batch(self, items: list[tuple[int, int]]) -> Pair:
+        return self.anchors.batch([position for position, _ in items]), self._positives(items)
 
     def _positives(self, items: list[tuple[int, int]]) -> HeadBatch:
         store, generator = self.anchors.store, self.generator
@@ -78,7 +73,7 @@ def pair_batches(
     Raises:
         StoreError: a head can't be read.
     """
-    return load(_Pairs(anchors, generator, seed), num_workers, batch_sampler=NumberedStream(stream))
+    return load(_Pairs(anchors, generator, seed).batch, NumberedStream(stream), num_workers, pin=True)
 
 
 def triplet_views(

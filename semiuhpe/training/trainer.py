@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from tqdm import tqdm
 
 from semiuhpe.augment.draws import Draws
 from semiuhpe.data.experiment import ExperimentData
+from semiuhpe.data.workers import ignore_lost_workers
 from semiuhpe.distributed import Process
-from semiuhpe.errors import CheckpointError, TrainingError, first_line, machine_fault
+from semiuhpe.errors import CheckpointError, TrainingError, WorkerError, first_line, machine_fault
 from semiuhpe.methods.base import Batches, Phase
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
 from semiuhpe.training.guard import LIMIT, NonFiniteGuard
 from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
 from semiuhpe.training.run_folder import RunLog
-from semiuhpe.training.signals import ignore_lost_workers, stop_on_signals
+from semiuhpe.training.signals import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Trainer:
         self.log: RunLog | None = None
         self._begun_phase: str | None = None
         self._stop_requested = False
+        self._signals = stop_on_signals(self._request_stop)
         self._meter = Meter(process)
 
     def resume(self, path: Path) -> None:
@@ -108,12 +111,12 @@ class Trainer:
             for line in (f"Run folder: {self.folder}", *self.data.told, f"The best has the lowest {self.metric}."):
                 logger.info(line)
         try:
-            with stop_on_signals(self._request_stop):
+            with self._signals:
                 for index, phase in enumerate(self.phases):
                     if self.iteration < phase.end and not self._run_phase(index, phase):
                         return False
             return True
-        except (RuntimeError, OSError, MemoryError) as error:
+        except (RuntimeError, OSError, MemoryError, WorkerError) as error:
             if isinstance(error, RuntimeError) and self.process.has_lost_another(error):
                 told = f"another process was lost ({first_line(error)}); start all of them again"
             elif fault := machine_fault(error):
@@ -139,7 +142,9 @@ class Trainer:
         self._meter.restart()
         with progress:
             while self.iteration < phase.end:
-                batches = next(stream)
+                batches = self._next(stream)
+                if batches is None:
+                    return self._leave(phase)
                 self._step(phase, start, batches)
                 progress.update()
                 if self._due(self.options.log_frequency):
@@ -155,10 +160,23 @@ class Trainer:
                     self._save("last", phase)
                     self._meter.restart()
                 if self._stopped():
-                    self._save("last", phase)
-                    logger.info("Stopped at iteration %d; continue with --cont_ckpt %s", self.iteration, self._name)
-                    return False
+                    return self._leave(phase)
         return True
+
+    def _next(self, stream: Iterator[Batches]) -> Batches | None:
+        """The next batches; None if a signal came while they were waited for.
+
+        Several processes have to agree before they stop, see :meth:`_stopped`, so there the wait goes on.
+        """
+        if self.process.world_size > 1:
+            return next(stream)
+        return self._signals.wait(lambda: next(stream))
+
+    def _leave(self, phase: Phase) -> bool:
+        """Saves the state of a run that a signal has stopped between two steps."""
+        self._save("last", phase)
+        logger.info("Stopped at iteration %d; continue with --cont_ckpt %s", self.iteration, self._name)
+        return False
 
     def _stopped(self) -> bool:
         """Whether a signal has stopped any of the processes; asked rarely where asking means waiting."""
