@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from semiuhpe.cli import evaluate
 from semiuhpe.cli.entry import run
 from semiuhpe.cli.main import COMMANDS, _dispatch
 from semiuhpe.config import make_parser, parse, settings_file
@@ -84,3 +85,14 @@ def test_each_script_is_also_a_command(capsys, monkeypatch):
         monkeypatch.setattr(sys, "argv", [called_as])
         assert run(_dispatch, ["train", "--batch_sise", "3"]) == 2
         assert f"--batch_sise 3; did you mean --batch_size? (see {name} --help)" in capsys.readouterr().err
+
+
+def test_results_of_the_packages_model_go_into_the_working_folder(stores, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    weights = {path.name for path in (ROOT / "weights").iterdir()}
+    name = "synthetic-heads-plainnet"
+    assert run(evaluate.main, [name, "--test_set", str(stores["test"])]) == 0
+    folder = Path("outputs", "eval", name)
+    assert {path.name for path in folder.iterdir()} == {"eval_test.json", "eval_test.npz", "report.html"}
+    assert f"written to {folder / 'eval_test.json'}" in capsys.readouterr().out
+    assert {path.name for path in (ROOT / "weights").iterdir()} == weights

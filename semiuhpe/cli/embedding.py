@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.evaluate import aligned
-from semiuhpe.cli.trained import STUDENT, load_models, parse_for_run, trained_parser
+from semiuhpe.cli.trained import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.config import require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
@@ -24,7 +24,8 @@ def main(argv: Sequence[str]) -> int:
     loaded = load_models(options, path, (STUDENT,))[STUDENT]
     store = turned_at_random(spread(open_labelled(options, "test_set"), HEADS), flips=True)
     require(len(store) > 2, f"--test_set {options.test_set}: has {len(store)} heads, which is too few to compare")
-    output = Path(options.output) if options.output else path.parent / f"embedding_{Path(options.test_set).stem}.html"
+    name = f"embedding_{Path(options.test_set).stem}.html"
+    output = Path(options.output) if options.output else results_folder(path) / name
     require(output.suffix == ".html", f"--output {output}: has to end in .html")
     require(output.parent.is_dir(), f"--output {output}: there is no such folder")
     device = pick_device(options.gpu_ids)
@@ -41,4 +42,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 def add_embedding(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", metavar="FILE", help="embedding_<test_set>.html beside the checkpoint if not given")
+    parser.add_argument("--output", metavar="FILE", help=f"embedding_<test_set>.html, {BESIDE} if not given")

@@ -7,7 +7,15 @@ from typing import Any
 
 from semiuhpe.cli.evaluate_scenes import evaluate_scenes
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import STUDENT, check_output, load_models, parse_for_run, trained_parser
+from semiuhpe.cli.trained import (
+    BESIDE,
+    STUDENT,
+    check_output,
+    load_models,
+    parse_for_run,
+    results_folder,
+    trained_parser,
+)
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.data.loading import loader_workers
@@ -88,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", metavar="FILE", help="eval_<test_set>.json, with report.html, beside the checkpoint if not given"
+        "--output", metavar="FILE", help=f"eval_<test_set>.json, with report.html, {BESIDE} if not given"
     )
     parser.add_argument(
         "--protocol", choices=(EXACT, PAPER), default=EXACT, help="print the paper's arithmetic beside the exact one"
@@ -114,7 +122,7 @@ def check_scene_options(options: argparse.Namespace, checkpoint: Path) -> None:
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
     """Where the results go; ConfigError if nothing can be written there."""
     name = f"eval_{Path(options.test_set).stem}{suffix(options)}.json"
-    output = Path(options.output) if options.output else checkpoint.parent / name
+    output = Path(options.output) if options.output else results_folder(checkpoint) / name
     check_output(output)
     return output
 

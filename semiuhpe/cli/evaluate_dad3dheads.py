@@ -10,12 +10,14 @@ from tqdm import tqdm
 from semiuhpe.cli.evaluate import EXACT, PAPER
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import (
+    BESIDE,
     ROLES,
     STUDENT,
     TEACHER,
     check_output,
     load_models,
     parse_for_run,
+    results_folder,
     trained_parser,
 )
 from semiuhpe.config import require
@@ -77,14 +79,14 @@ def add_submission(parser: argparse.ArgumentParser) -> None:
     )
     told = "whose predictions are written; the teacher's if not given, the student's of a run with --original"
     parser.add_argument("--role", choices=ROLES, help=told)
-    parser.add_argument("--output", metavar="FILE", help="dad3dheads_<split>.json beside the checkpoint if not given")
+    parser.add_argument("--output", metavar="FILE", help=f"dad3dheads_<split>.json, {BESIDE} if not given")
 
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
     """Where the submission goes; ConfigError if nothing can be written there."""
     suffix = f"_{STUDENT}" if options.role == STUDENT else ""
     name = f"dad3dheads_{options.split}{suffix}.json"
-    output = Path(options.output) if options.output else checkpoint.parent / name
+    output = Path(options.output) if options.output else results_folder(checkpoint) / name
     check_output(output)
     return output
 

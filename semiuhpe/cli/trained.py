@@ -10,12 +10,18 @@ import configargparse
 
 from semiuhpe.cli.options import add_checkpoint, experiment_options
 from semiuhpe.config import AddOptions, called, make_parser, parse, require
+from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.results import run_settings
 from semiuhpe.methods.original import drop_ignored
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.weights import in_weights
 
 STUDENT, TEACHER = "student", "teacher"
+OUTPUTS = Path("outputs", "eval")
+"""Where the results of models in ``weights/`` go, a folder each."""
+BESIDE = f"beside the checkpoint ({OUTPUTS}/NAME for models of weights/)"
+"""Where results go, in help texts."""
 ROLES = (STUDENT, TEACHER)
 _DESCRIBED = {
     "network": "network",
@@ -104,6 +110,22 @@ def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = 
     }
     check_description(options, models[roles[0]].description, path)
     return models
+
+
+def results_folder(checkpoint: Path) -> Path:
+    """Where results of a checkpoint go if the user names no file: beside it, but not into ``weights/``.
+
+    Raises:
+        ConfigError: the folder can't be made.
+    """
+    if not in_weights(checkpoint):
+        return checkpoint.parent
+    folder = OUTPUTS / checkpoint.stem
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: can't be made ({error.strerror}); name a file with --output") from error
+    return folder
 
 
 def check_output(path: Path) -> None:

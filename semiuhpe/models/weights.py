@@ -119,6 +119,13 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
     )
 
 
+def in_weights(checkpoint: Path) -> bool:
+    """Whether a checkpoint lies in ``weights/``, the working folder's or the package's, and in no run's folder."""
+    shipped = _shipped()
+    folders = [WEIGHTS, *([shipped.parent] if shipped else [])]
+    return checkpoint.resolve().parent in [folder.resolve() for folder in folders]
+
+
 def _shipped() -> Path | None:
     """The small model's file, inside an installed package or at the top of the repository."""
     package = Path(__file__).parents[1]
