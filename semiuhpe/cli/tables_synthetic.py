@@ -155,7 +155,7 @@ def ablation_table(options: argparse.Namespace, errors: Errors) -> Table:
     """Error without each part, and the difference to all of them."""
     whole = errors[next(iter(ABLATION))]
     rows = []
-    for name in errors:
+    for name in (*ABLATION, PAPERS):
         differences = [errors[name][seed] - whole[seed] for seed in whole]
         worse = f"{statistics.mean(differences):+.2f}" if errors[name] is not whole else ""
         rows.append(Row([name], [mean_and_deviation(list(errors[name].values())), worse]))
