@@ -19,9 +19,9 @@ from semiuhpe.cli.entry import run
 from semiuhpe.cli.variants import train_once
 from semiuhpe.data import HeadStore
 from semiuhpe.data.importers.base import read_json
-from semiuhpe.data.workers import in_workers
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store_writer import StoredCrop, StoreWriter, encode
+from semiuhpe.data.workers import in_workers
 from semiuhpe.errors import CheckpointError, ConfigError, DataError, StoreError, machine_fault
 from semiuhpe.inference.shards import ResultFile
 from semiuhpe.methods.supervised import Supervised

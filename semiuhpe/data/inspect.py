@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from semiuhpe.data.workers import in_workers
 from semiuhpe.data.store import HeadStore
+from semiuhpe.data.workers import in_workers
 from semiuhpe.errors import StoreError
 from semiuhpe.rotation import FRONTAL, euler_to_matrix, geodesic_deg, is_rotation, matrix_to_euler
 

@@ -14,8 +14,8 @@ from roma import special_procrustes
 from tqdm import tqdm
 
 from semiuhpe.data.importers import Dropped, Picture, RawHead
-from semiuhpe.data.workers import in_workers
 from semiuhpe.data.store_writer import StoreWriter
+from semiuhpe.data.workers import in_workers
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.pictures import read_picture
 from semiuhpe.rotation import euler_to_matrix, is_rotation

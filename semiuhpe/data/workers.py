@@ -120,7 +120,7 @@ class _Queue(Queue):
 class _Context(ForkContext):
     """Forks; its queues are :class:`_Queue`."""
 
-    def Queue(self, maxsize: int = 0) -> Any:  # noqa: N802, its name in multiprocessing
+    def Queue(self, maxsize: int = 0) -> Any:
         return _Queue(maxsize, ctx=self)
 
 

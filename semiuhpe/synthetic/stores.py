@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from semiuhpe.data.crop import HEAD_BOX, box_rectangle
-from semiuhpe.data.workers import Job, Result, in_workers
 from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
+from semiuhpe.data.workers import Job, Result, in_workers
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
