@@ -6,6 +6,7 @@ picture's edge.
 """
 
 import glob
+import mimetypes
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -188,7 +189,7 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
         The paths, and how many HEIC pictures of folders and globs are left out because nothing here reads them.
 
     Raises:
-        ConfigError: an input doesn't exist, or a folder or glob has no picture.
+        ConfigError: an input doesn't exist or is a video, or a folder or glob has no picture.
     """
     exclude = exclude.resolve()
     found: dict[str, None] = {}
@@ -196,6 +197,9 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
     for text in inputs:
         path = Path(text)
         if path.is_file():
+            kind, _ = mimetypes.guess_type(path.name)
+            if kind and kind.startswith("video/"):
+                raise ConfigError(f"--input {text}: is a video, not a picture; video.py takes videos")
             found[os.path.normpath(text)] = None
             continue
         if path.is_dir():

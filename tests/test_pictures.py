@@ -192,6 +192,17 @@ def test_drawings_do_not_go_among_a_users_pictures(album, capsys):
     assert sorted(os.listdir("album")) == ["a.png", "pictures"]
 
 
+def test_of_an_animation_the_first_frame_is_posed_and_that_is_said(album, caplog):
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
+    for name in ("a.webp", "b.png"):
+        frames[0].save(album / name, save_all=True, append_images=frames[1:], duration=100)
+        assert np.abs(read_picture(album / name).image[30, 30].astype(int) - (255, 0, 0)).max() < 12
+    with caplog.at_level("INFO"):
+        argv = ["synthetic-heads-plainnet", "--input", "album", "--detector", "whole", "--draw", "none"]
+        assert run(image_cli.main, argv) == 0
+    assert sum("2 animations" in record.message and "video.py" in record.message for record in caplog.records) == 1
+
+
 def test_heic_is_read_or_named(album, caplog, capsys):
     if reads_heif():
         Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save("album/x.heic")
@@ -210,6 +221,13 @@ def test_heic_is_read_or_named(album, caplog, capsys):
     with pytest.raises(ConfigError, match=r"--input album.*1 HEIC.*semiuhpe\[heif\]"):
         find_pictures(["album"], Path("out"))
     assert run(image_cli.main, ["synthetic-heads-plainnet", "--input", "album", "--detector", "whole"]) == 2
+
+
+def test_a_video_is_for_the_other_script(album):
+    for name in ("clip.mp4", "clip.MOV", "clip.mkv", "clip.webm"):
+        Path(name).write_bytes(b"\0")
+        with pytest.raises(ConfigError, match=rf"--input {name}: .*video\.py"):
+            find_pictures([name], Path("out"))
 
 
 def test_a_folder_of_nearly_that_name(album):

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,9 @@ def test_interrupting_finishes_the_file(checkpoint, clip, caplog):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--input is not given"),
+        (["--input", "clip.mp4", "--fps", "0"], "--fps"),
+        (["--input", "clip.mp4", "--fps", "fast"], "--fps"),
+        (["--input", "clip.mp4", "--fps", "30/0"], "--fps"),
         (["--input", "none.mp4"], "--input none.mp4: there is no such file or folder"),
         (["--input", "clip.mp4", "--output", "clip.mp4"], "--output clip.mp4: is the input"),
         (["--input", "clip.mp4", "--output", "out.avi"], "--output out.avi: has to end in one of .mp4, .mov"),
@@ -155,3 +158,41 @@ def test_a_video_without_heads_is_copied_and_it_is_said(checkpoint, clip, capsys
     assert video_py(checkpoint, "--input", "clip.mp4", "--output", "out.mkv") == 0
     assert [number_of(frame.image) for frame in open_footage("out.mkv").frames] == list(range(6))
     assert "no head was found: lower --min_score" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("25", "25"),
+        ("29.97", "30000/1001"),
+        ("23.976", "24000/1001"),
+        ("12.5", "25/2"),
+        ("30000/1001", "30000/1001"),
+        ("59.94", "60000/1001"),
+        ("0.5", "1/2"),
+    ],
+)
+def test_frame_rates_as_people_write_them(text, rate):
+    assert video_cli.frame_rate(text) == Fraction(rate)
+
+
+def test_without_input_the_packages_heads_are_a_video(checkpoint, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.INFO):
+        assert run(video_cli.main, [str(checkpoint), "--draw", "none", "--jsonl", "heads.jsonl"]) == 0
+    assert sum("--input is not given" in record.message for record in caplog.records) == 1
+    lines = records("heads.jsonl")
+    assert [len(line["heads"]) for line in lines] == [1] * 6
+    assert [line["time"] for line in lines] == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5])
+
+
+def test_boxes_that_the_video_has_no_place_for_are_counted(checkpoint, clip, caplog):
+    Path("some.csv").write_text(
+        "image,x,y,w,h,frame\nclip.mp4,5,5,30,30,0\nclip.mp4,5000,5,30,30,1\nclip.mp4,-40,5,30,30,1\n"
+        "clip.mp4,5,5,30,30,99999\n"
+    )
+    arguments = ["--input", "clip.mp4", "--draw", "none", "--jsonl", "a.jsonl", "--detector", "boxes:some.csv"]
+    assert run(video_cli.main, [str(checkpoint), *arguments]) == 0
+    told = [record.message for record in caplog.records if "some.csv" in record.message]
+    assert len(told) == 2 and told[0].startswith("2 boxes") and told[1].startswith("1 boxes")
+    assert sum(len(line["heads"]) for line in records("a.jsonl")) == 1

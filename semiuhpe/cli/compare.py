@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import ROLES, TEACHER, check_output
 from semiuhpe.config import make_parser, require
@@ -28,8 +29,9 @@ def main(argv: Sequence[str]) -> int:
     output = (
         Path(options.output) if options.output else paths[1].with_name(paths[1].name.replace("eval_", "compare_", 1))
     )
-    require(output not in paths, f"--output {output}: is one of the evaluations; name another")
     check_output(output)
+    heads = [path.with_suffix(".npz") for path in paths]
+    check_outputs([("--output", output), ("--output", output.with_suffix(".html"))], [*paths, *heads])
     first, second = (read_results(path) for path in paths)
     found = compare(first, second, options.role)
     print(f"A  {paths[0]}\nB  {paths[1]}\n{options.role}s on {found['heads']} heads\n")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.evaluate import aligned
+from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.trained import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.config import require
-from semiuhpe.data.experiment import open_labelled
+from semiuhpe.data.experiment import open_labelled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.embedding import spread
 from semiuhpe.evaluation.embedding_page import embedded, write_embedding
@@ -28,6 +29,8 @@ def main(argv: Sequence[str]) -> int:
     output = Path(options.output) if options.output else results_folder(path) / name
     require(output.suffix == ".html", f"--output {output}: has to end in .html")
     require(output.parent.is_dir(), f"--output {output}: there is no such folder")
+    inputs = [path, *named_files(options), *store_files(store_path(options, "test_set"))]
+    check_outputs([("--output", output)], inputs)
     device = pick_device(options.gpu_ids)
     found = embedded(loaded.model.to(device), store, loaded.image_size, device, options.eval_batch_size)
     write_embedding(output, {path.parent.parent.name or path.stem: found}, store)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semiuhpe.cli.evaluate_scenes import evaluate_scenes
+from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import (
     BESIDE,
@@ -17,7 +18,7 @@ from semiuhpe.cli.trained import (
     trained_parser,
 )
 from semiuhpe.config import FLAG, require
-from semiuhpe.data.experiment import open_labelled
+from semiuhpe.data.experiment import open_labelled, store_path
 from semiuhpe.data.loading import loader_workers
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
@@ -121,9 +122,14 @@ def check_scene_options(options: argparse.Namespace, checkpoint: Path) -> None:
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
     """Where the results go; ConfigError if nothing can be written there."""
+    store = store_path(options, "test_set")
     name = f"eval_{Path(options.test_set).stem}{suffix(options)}.json"
     output = Path(options.output) if options.output else results_folder(checkpoint) / name
     check_output(output)
+    others = [output.with_suffix(ending) for ending in (".npz", ".html")]
+    sheet = output.with_name(f"{output.stem}_scenes.png")
+    inputs = [checkpoint, *named_files(options), *store_files(store)]
+    check_outputs([("--output", path) for path in (output, *others, sheet)], inputs)
     return output
 
 

@@ -2,12 +2,14 @@
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from semiuhpe.cli.evaluate import EXACT, PAPER
+from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import (
     BESIDE,
@@ -51,7 +53,9 @@ def main(argv: Sequence[str]) -> int:
     (model,) = load_models(options, path, [options.role]).values()
     require(not network_spec(model.network).detects, f"{path}: finds heads on whole pictures; the benchmark has crops")
     output = output_path(options, path)
-    items = open_items(source_path(options), options.split)
+    source = source_path(options)
+    check_outputs([("--output", output)], chain([path], named_files(options), read_files(source, options.split)))
+    items = open_items(source, options.split)
     truth = items.truth() if options.split == VAL else None  # before the work of predicting: labels may be broken
     names = items.names
     device = pick_device(options.gpu_ids)
@@ -113,6 +117,13 @@ def source_path(options: argparse.Namespace) -> Path:
         f"there is no head store at {store}; pass the raw dataset with --source, or make the store with `semiuhpe "
         f"prepare {importer.NAME} --source RAW --split {options.split} --out {store}`"
     )
+
+
+def read_files(source: Path, split: str) -> Iterator[Path]:
+    """The files of a store, or those of the raw dataset's split that have a submission's ending."""
+    yield from store_files(source)
+    for folder in (source / split, source / importer.FOLDER / split):
+        yield from folder.rglob("*.json")
 
 
 def error_table(errors: Mapping[str, Mapping[str, float]]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.options import add_checkpoint
+from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, require
 from semiuhpe.inference.export import (
     check_distribution,
@@ -57,10 +58,7 @@ def check_targets(targets: dict[str, Path], loaded: LoadedModel, finds_heads: bo
     """Raises ConfigError, before anything is written, unless each option can be done and names a file of its own."""
     for option, path in targets.items():
         check_place(option, path)
-        is_itself = path.exists() and path.samefile(loaded.path)
-        require(not is_itself, f"{option} {path}: is the checkpoint itself, which would be replaced; name another file")
-    different = {path.resolve() for path in targets.values()}
-    require(len(different) == len(targets), f"{', '.join(targets)}: name the same file; each needs one of its own")
+    check_outputs(targets.items(), [loaded.path])
     if "--torchscript" in targets:
         require(not finds_heads, f"--torchscript: {loaded.network} finds heads; it is exported with --onnx")
     if "--onnx" in targets:

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import make_parser, natural, require
 from semiuhpe.rotation import FRONTAL, geodesic_deg
 from semiuhpe.training.features import FEATURES
@@ -25,6 +26,8 @@ def main(argv: Sequence[str]) -> int:
     require(path.is_file(), f"{path}: there is no such file; train with --save_feat")
     out = options.out or options.run / "features.png"
     require(out.parent.is_dir(), f"--out {out}: there is no such folder")
+    require(out.suffix.lower() == ".png", f"--out {out}: has to end in .png")
+    check_outputs([("--out", out)], [path])
     plot(embed(path, options.seed), path, out)
     print(f"written to {out}")
     return 0

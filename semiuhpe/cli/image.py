@@ -26,6 +26,7 @@ from semiuhpe.cli.heads import (
     load_heads,
     samples_if_none,
 )
+from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
@@ -90,6 +91,7 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
     check_heads(given, default_detector)
     mesh = drawn_mesh(given)
     options, path, size = find_model(parser, argv, given)
+    check_written(options, names, [*named_files(options), path])
     process = start_process(options.gpu_ids, in_step=False)
     try:
         estimator, finder = load_heads(options, path, size, process.device, default_detector)
@@ -105,6 +107,8 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
             own = [name for name in names if share.has(name) and name not in done]
             job = Job(options, estimator, finder, mesh, results, FailedFile(output, share))
             heads = job.run(own, quiet=not process.is_main)
+        if job.animations:
+            logger.info("%d animations: their first frame was posed; video.py poses all frames", job.animations)
         if options.save == CSV:
             for path in [results.path, *(other_files(output, share) if process.is_main else ())]:
                 write_csv(path)
@@ -127,6 +131,16 @@ def add_image(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", metavar="DIR", help="folder of results")
     add_heads(group, AXES)
     group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
+
+
+def check_written(options: argparse.Namespace, names: Sequence[str], others: Sequence[Path]) -> None:
+    """Raises ConfigError if a table or a drawing in the output folder is one of the pictures, or of other inputs."""
+    output = Path(options.output)
+    tables = sorted(output.glob("heads-*.csv")) if options.save == CSV else []
+    check_outputs([("--output", table) for table in tables], others)
+    if options.draw != NONE and (output / DRAWN).is_dir():  # else no picture can be in it
+        for name in names:
+            check_outputs([("--output", drawing_path(output / DRAWN, name))], [name])
 
 
 def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object]:
@@ -158,6 +172,7 @@ class Job:
         self.threads = max(options.num_workers, 1)
         self.estimator, self.detector, self.mesh = estimator, detector, mesh
         self.results, self.failed = results, failed
+        self.animations = 0
 
     def run(self, names: Sequence[str], quiet: bool) -> int:
         """Does all pictures and returns how many heads they have.
@@ -189,6 +204,7 @@ class Job:
         for done, _ in zip(posed, pool.map(self._write_drawing, posed), strict=True):
             boxes = done.poses.boxes * done.picture.scale
             poses = replace(done.poses, boxes=boxes)
+            self.animations += done.picture.animated
             self.results.add(picture_line(done.name, done.picture.width, done.picture.height, poses))
         bar.update(len(group))
         return sum(len(done.poses) for done in posed)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from semiuhpe.cli import inspect_scenes
+from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.cli.text_table import histograms, quantiles, tell, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.inspect import poses, sizes, verify
@@ -29,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
         options.heads <= MOST_SHEET_HEADS,
         f"--heads {options.heads}: a sheet has at most {MOST_SHEET_HEADS}; draw others with another --seed",
     )
+    check_outputs([("--sheet", options.sheet)], store_files(options.store))
     if holds_scenes(options.store):
         return inspect_scenes.inspect(SceneStore(options.store), options.sheet, options.verify)
     store = HeadStore(options.store)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.cli.scenes import check_shares
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.experiment import default_store
@@ -30,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
         return _prepare_scenes(options, importer, split)
     require(not options.masked and not options.turned, "--masked and --turned: are for whole pictures; pass --scenes")
     out = options.out or Path(default_store(importer.NAME, split))
+    check_outputs([("--out", out)], [options.source])
     summary = prepare(
         importer, options.source, out, split,
         size=options.size, quality=options.quality, limit=options.limit, workers=options.workers,
@@ -43,6 +45,7 @@ def _prepare_scenes(options: argparse.Namespace, importer: Importer, split: str)
     """Whole pictures, with masked and turned copies in place of a share of them."""
     check_shares(options)
     out = options.out or Path(default_store(importer.NAME, split).replace(".lmdb", "_scenes.lmdb"))
+    check_outputs([("--out", out)], [options.source])
     change = partial(mask_some, share=options.masked) if options.masked else None
     settings = SceneSettings(options.size or SCENE_SIZE, options.quality, options.turned, change)
     summary = prepare_scenes(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.inference.draw import save_picture
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     require(options.out is not None, "--out is not given: the store to write")
     require(options.size >= SMALLEST_SIZE, f"--size {options.size}: scenes have at least {SMALLEST_SIZE} px")
     check_shares(options)
+    check_outputs([("--out", options.out), ("--sheet", options.sheet)])
     scenes = SceneSet(
         options.count, options.most_heads, options.domain, options.range, options.seed, options.size, options.masked,
         options.turned,

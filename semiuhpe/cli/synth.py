@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.store import HeadStore
 from semiuhpe.inference.draw import contact_sheet, draw_axes, save_picture
@@ -33,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--axes", help="draw the axes of the labels on the contact sheet", **FLAG)
     options = parser.parse_args(argv)
     require(options.out is not None, "--out is not given: the store to write")
+    check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)])
     heads = SyntheticSet(options.count, options.domain, options.range, options.seed, options.size, options.test)
     write_store(heads, options.out, options.workers, options.overwrite)
     print(f"{options.count} heads written to {options.out}")

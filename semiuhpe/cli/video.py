@@ -16,9 +16,19 @@ from typing import IO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, load_heads
+from semiuhpe.cli.heads import (
+    AS_ORIGINAL,
+    SAMPLES,
+    add_heads,
+    check_heads,
+    drawn_mesh,
+    find_model,
+    load_heads,
+    samples_if_none,
+)
+from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.trained import trained_parser
-from semiuhpe.config import FLAG, parse, positive_int, require
+from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.files import whole_file
@@ -29,32 +39,40 @@ from semiuhpe.inference.video_writer import FORMATS, VideoWriter, check_video_na
 
 logger = logging.getLogger(__name__)
 INTERRUPTED = 130
+FPS, SAMPLES_FPS, MAX_FPS = Fraction(25), Fraction(2), 1000
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = trained_parser("video.py", "Head poses on a video, drawn over it and as JSON Lines.", add_video, ("bf16",))
+    told = "Head poses on a video, drawn over it and as JSON Lines."
+    parser = trained_parser("video.py", told, add_video, ("bf16",), original=AS_ORIGINAL)
     given = parse(parser, argv)
-    require(given.input is not None, "--input is not given: a video, a folder of frames, or a webcam's number")
+    samples, default_detector = samples_if_none(given)
     require(not given.smooth or given.track, "--smooth needs --track, which tells the persons apart")
     require(given.draw != NONE or given.jsonl, "--draw none writes no video: --jsonl has to be given")
-    footage = open_footage(given.input, Fraction(given.fps))
+    footage = open_footage(given.input or samples, given.fps or (SAMPLES_FPS if samples else FPS))
     output = _output(given, footage.name)
     if given.jsonl:
         _check_jsonl(given.jsonl)
-    check_heads(given)
+    outputs = (("--output", output), ("--jsonl", given.jsonl))
+    check_outputs(outputs, [*footage.files, *named_files(given)])
+    check_heads(given, default_detector)
     mesh = drawn_mesh(given)
     options, path, size = find_model(parser, argv, given)
-    estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids))
+    check_outputs(outputs, [path])
+    estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids), default_detector)
     with _stop_at_interrupt() as stop:
         draw = None if output is None else options.draw
         frames = pose_video(footage, detector, estimator, draw, options.track, options.smooth, stop, mesh)
         _write(frames, footage, output, options.jsonl, stop)
+    for remark in [] if stop.is_set() else detector.remarks():
+        logger.warning("%s", remark)
     return INTERRUPTED if stop.is_set() and not footage.live else 0
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("video")
-    group.add_argument("--input", metavar="SOURCE", help="a video, a folder of frames, or a webcam's number, from 0")
+    told = f"a video, a folder of frames, an address, or a webcam's number, from 0; {SAMPLES} if not given"
+    group.add_argument("--input", metavar="SOURCE", help=told)
     group.add_argument(
         "--output", type=Path, metavar="FILE", help=f"NAME_heads.mp4 here if not given; ends in {', '.join(FORMATS)}"
     )
@@ -62,7 +80,22 @@ def add_video(parser: argparse.ArgumentParser) -> None:
     add_heads(group, MESH)
     group.add_argument("--track", help="number the persons (pip install 'semiuhpe[track]')", **FLAG)
     group.add_argument("--smooth", help="smooth each person's rotation (one-euro filter)", **FLAG)
-    group.add_argument("--fps", type=positive_int, default=25, help="frames per second of a folder of frames")
+    told = f"frames per second of a folder of frames, such as 29.97 or 30000/1001; {FPS} if not given"
+    group.add_argument("--fps", type=frame_rate, help=told)
+
+
+def frame_rate(text: str) -> Fraction:
+    """Type of a number of frames per second: whole, decimal, or a ratio. The customary 29.97 is 30000/1001."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no number of frames per second") from error
+    if not 0 < rate <= MAX_FPS:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_FPS}")
+    broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)  # which are written with two or three digits
+    return (
+        broadcast if abs(broadcast - rate) < Fraction(1, 200) and rate.denominator > 1 else rate.limit_denominator(1001)
+    )
 
 
 def _output(options: argparse.Namespace, name: str) -> Path | None:
@@ -72,8 +105,6 @@ def _output(options: argparse.Namespace, name: str) -> Path | None:
         return None
     output = options.output or Path(f"{name}_heads.mp4")
     check_video_name(output)
-    if output.exists() and Path(options.input).exists():
-        require(not output.samefile(options.input), f"--output {output}: is the input; name another")
     return output
 
 

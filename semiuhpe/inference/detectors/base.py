@@ -74,6 +74,10 @@ class Detector(ABC):
     protocol: CropRule = HEAD_BOX
     in_file_pixels: bool = False
 
+    def remarks(self) -> list[str]:
+        """What the user should know after a video has been gone through to its end; a line each."""
+        return []
+
     @property
     def takes_crops(self) -> bool:
         """Whether its pictures are head crops already."""

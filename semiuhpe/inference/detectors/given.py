@@ -80,6 +80,8 @@ class GivenBoxes(Detector):
         if small:
             told = "%s: %d of its boxes are smaller than %d pixels and left out; boxes are x, y, w, h in pixels"
             logger.warning(told, path, small, MIN_HEAD_PX)
+        self._outside = 0
+        self._last_frame: dict[tuple[str, ...], int] = {}
         self._plain: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
         for parts in heads:
             self._plain.setdefault(_plain(parts), []).append(parts)
@@ -90,17 +92,37 @@ class GivenBoxes(Detector):
 
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
         found = [self._find(source) for source in sources]
+        self._outside += sum(
+            int(_outside(heads, image).sum()) for heads, image in zip(found, images, strict=True) if len(heads)
+        )
         return [Detections(heads[:, :4].copy(), heads[:, 4].copy()) for heads in found]
+
+    def remarks(self) -> list[str]:
+        beyond = sum(
+            len(boxes)
+            for image, last in self._last_frame.items()
+            for frame, boxes in self._heads[image].items()
+            if frame is not None and frame > last
+        )
+        last = max(self._last_frame.values(), default=0)
+        told = {
+            f"{self._outside} boxes of {self.path} lie outside their frame and are left out": self._outside,
+            f"{beyond} boxes of {self.path} are of frames beyond the video's last, number {last}": beyond,
+        }
+        return [line for line, count in told.items() if count]
 
     def _find(self, source: Source | None) -> np.ndarray:
         """(N, 5) boxes and scores of an image."""
         if source is None:
             raise DataError(f"{self.path}: boxes are looked up by file name; pass source=Source(path, frame)")
         parts = Path(source.path).parts
-        frames = self._frames(parts)
-        if frames is None:
+        image = self._image(parts)
+        if image is None:
             near = same_but_for_case(parts[-1], (image[-1] for image in self._heads))
             raise DataError(f"{source.path}: is not among the images of {self.path}{near or f'; {NO_HEAD}'}")
+        frames = self._heads[image]
+        if source.frame is not None:
+            self._last_frame[image] = max(self._last_frame.get(image, 0), source.frame)
         if set(frames) == {None} and not len(frames[None]):
             return frames[None]
         if (source.frame is None) != (None in frames):
@@ -108,14 +130,20 @@ class GivenBoxes(Detector):
             raise DataError(f"{self.path}: has {has} for {source.path}, which is a {needs}")
         return frames.get(source.frame, np.zeros((0, 5), np.float32))
 
-    def _frames(self, parts: tuple[str, ...]) -> dict[int | None, np.ndarray] | None:
-        """Boxes by frame of the longest name in the file that a path ends with; None if there is none."""
+    def _image(self, parts: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The longest name in the file that a path ends with; None if there is none."""
         for ending in (parts[i:] for i in range(len(parts))):
             if ending in self._heads:
-                return self._heads[ending]
+                return ending
             if len(same := self._plain.get(_plain(ending), [])) == 1:
-                return self._heads[same[0]]
+                return same[0]
         return None
+
+
+def _outside(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """(N,) bool: boxes (N, 5) without a pixel in the image."""
+    end = boxes[:, :2] + boxes[:, 2:4]
+    return ((end <= 0) | (boxes[:, :2] >= image.shape[1::-1])).any(axis=1)
 
 
 def _plain(parts: tuple[str, ...]) -> tuple[str, ...]:
