@@ -48,8 +48,8 @@ class Stopped(Exception):
 def machine_fault(error: BaseException) -> str | None:
     """What to tell of an error that comes from the machine and not from the program; None for any other error.
 
-    These are: a full or broken disk, no memory left, on the GPU, of the CPU, or shared with worker processes, no files or
-    processes left, and a worker process that was killed or has failed.
+    These are: a full or broken disk; no memory left, on the GPU, of the CPU, or shared with worker processes; no files
+    or processes left; and a worker process that was killed or has failed.
     """
     if isinstance(error, WorkerError):
         return str(error)
@@ -62,15 +62,15 @@ def machine_fault(error: BaseException) -> str | None:
         return f"there is no memory left; lower --batch_size or --num_workers ({words})"
     if not isinstance(error, RuntimeError):
         return None
+    if "Too many open files" in words:
+        return f"{_TOO_MANY_FILES} ({words})"
     if any(part in words for part in _SHARED_MEMORY):
         return (
-            "shared memory (/dev/shm), in which workers hand over pictures, is full; lower --num_workers or --batch_size,"
-            f" or enlarge it (Docker: --shm-size 8g; else remount /dev/shm) ({words})"
+            "shared memory (/dev/shm), in which workers hand over pictures, is full; lower --num_workers (0 needs "
+            f"none) or --batch_size, or enlarge it (Docker: --shm-size 8g; else remount /dev/shm) ({words})"
         )
     if any(part in words for part in _NO_MEMORY):
         return f"there is no memory left; lower --batch_size or --num_workers ({words})"
-    if words.startswith("Too many open files"):
-        return f"{_TOO_MANY_FILES} ({words})"
     if words.startswith(("DataLoader worker", "Pin memory thread")):
         return f"a worker process was lost, perhaps killed for want of memory; use fewer workers ({words})"
     return None

@@ -7,6 +7,7 @@ goes to the parent in place of the batch, as do those of the work itself. Of wor
 
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,12 +58,23 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
                 generator=torch.Generator(),  # it draws a seed for workers: not from the training's random state
             )
             results = iter(loader)  # the workers are forked here
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        _end_half_started(error)
         raise WorkerError(
-            f"{workers} worker processes can't be started ({error}); lower --num_workers (--workers in commands that "
-            "make stores), or allow more processes, memory and shared memory (/dev/shm; Docker: --shm-size)"
+            f"{workers} worker processes can't be started ({first_line(error)}); lower --num_workers (--workers in "
+            "commands that make stores), or allow more processes, memory and shared memory (/dev/shm; Docker: "
+            "--shm-size)"
         ) from error
     return _raising(results)
+
+
+def _end_half_started(error: Exception) -> None:
+    """Ends the workers that were started before an error. PyTorch does that too, but prints a traceback meanwhile."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)  # they hold the loader's half-made iterator, whose end this is
+    finally:
+        sys.unraisablehook = before
 
 
 def in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
@@ -109,7 +121,7 @@ class _Made(Dataset):
 class _Queue(Queue):
     """Sends an error in place of what can't be sent."""
 
-    def _on_queue_feeder_error(self, error: Exception, item: Any) -> None:  # type: ignore[override]
+    def _on_queue_feeder_error(self, error: Exception, item: Any) -> None:
         """Called in the sending thread; an item is the number of a job and its result, or bytes while it is sent."""
         sent = isinstance(item, tuple) and not isinstance(item[1], _Failure)
         if not sent:
@@ -134,10 +146,15 @@ def _raising(results: Iterator) -> Iterator:
             if isinstance(result, _Failure):
                 raise result.error
             yield result
-    except (WorkerError, RuntimeError) as error:
-        if machine_fault(error):
-            ignore_lost_workers()
-        raise
+    except (RuntimeError, OSError, EOFError, WorkerError) as error:
+        ignore_lost_workers()
+        if isinstance(error, WorkerError) or machine_fault(error):
+            raise
+        if isinstance(error, RuntimeError):  # a bug in a worker, with its traceback
+            raise
+        raise WorkerError(
+            f"a worker process was lost while it sent its work ({first_line(error)}); use fewer"
+        ) from error
 
 
 def ignore_lost_workers() -> None:
@@ -160,6 +177,8 @@ def own_process_group(worker: int) -> None:
         pass
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    # Called for errors of the thread that hands over memory, which prints them and lets the parent wait.
+    sys.excepthook = lambda *_: os._exit(1)
 
 
 @contextmanager
