@@ -278,12 +278,13 @@ def test_several_processes_share_the_work_and_one_goes_on(checkpoint, photos, im
     assert len(lines()) == 12 and len(list(Path("out").glob("heads-*.jsonl"))) == 3
 
 
-def test_the_readmes_first_demo(tmp_path, monkeypatch, capsys):
-    """Its commands as they stand, on fewer heads, in a folder that has nothing but the shipped weights."""
-    text = (ROOT / "README.md").read_text()
-    block = text.split("## Try it")[1].split("<!-- run -->\n```bash\n")[1].split("```")[0].replace("\\\n", " ")
-    commands = block.strip().splitlines()[:2]
-    assert commands[0].startswith("semiuhpe synth") and commands[1].startswith("python image.py")
+def test_rendered_pictures_are_posed(tmp_path, monkeypatch, capsys):
+    """In a folder that has nothing but the shipped weights."""
+    heads, poses = "outputs/demo/heads", "outputs/demo/poses"
+    commands = [
+        f"semiuhpe synth --count 12 --domain clean --size 224 --out outputs/demo/heads.lmdb --pictures {heads}",
+        f"python image.py {SHIPPED.stem} --input {heads} --detector boxes:{heads}/boxes.csv --output {poses}",
+    ]
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / SHIPPED.name).write_bytes(SHIPPED.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -294,8 +295,8 @@ def test_the_readmes_first_demo(tmp_path, monkeypatch, capsys):
         arguments = words[[Path(word).name for word in words].index(name) + 1 :]
         assert run(entry[name], arguments) == 0, capsys.readouterr().err
     store = HeadStore(next(tmp_path.rglob("*.lmdb")))
-    found = lines("outputs/demo/poses")
+    found = lines(poses)
     predicted = [found[f"outputs/demo/heads/{name}.png"]["heads"][0]["rotation"] for name in store.names]
     errors = geodesic_deg(torch.tensor(predicted), torch.from_numpy(store.rotation)).numpy()
     assert len(found) == len(store) and np.median(errors) < 30
-    assert len(list(Path("outputs/demo/poses/pictures").rglob("*.png"))) == len(store)
+    assert len(list(Path(poses, "pictures").rglob("*.png"))) == len(store)
