@@ -80,12 +80,14 @@ def mean_gradients(folder):
     return torch.cat([moment["exp_avg"].flatten() for moment in moments.values()])
 
 
-@pytest.mark.parametrize("threshold", ["fixed", "dynamic", "running"])
+@pytest.mark.parametrize("threshold", ["fixed", "dynamic", "running", "original"])
 def test_two_processes_do_what_one_does(script, settings, threshold):
     options = {
         "fixed": ["--dynamic_thres", "false", "--conf_thres", "0"],
         "dynamic": ["--left_ratio", "0.5"],
         "running": ["--running_thres", "--left_ratio", "0.5"],
+        # With a teacher in training mode on the statistics of all processes, and two passes of the student
+        "original": ["--original", "--dynamic_thres", "false", "--conf_thres", "0"],
     }[threshold]
     # The weights hardly move, as Adam makes whole steps of the rounding errors of small gradients.
     settings = [*settings, "--network", "nodropout", "--cutmix_aug", "false", "--lr", "1e-7", *options]
