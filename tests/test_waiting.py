@@ -20,6 +20,7 @@ CASES = {
     "semiuhpe": SEMIUHPE,
     "semiuhpe with a running threshold": (*SEMIUHPE, "--running_thres", "--bf16"),
     "semiuhpe with RotationLaplace": (*SEMIUHPE, "--distribution", "RotationLaplace", "--type_unsuper", "nll"),
+    "semiuhpe as the paper's code": (*SEMIUHPE, "--original"),
     "clerf": CLERF,
     "clerf with a frozen embedding": (*CLERF, "--freeze_embedding", "--distribution", "gramSchmidt"),
     "onestage": ONESTAGE,
@@ -62,7 +63,9 @@ def steps_of(common_settings, stores, folder, case, device):
     student = train_cli.build_student(options).to(device, memory_format=torch.channels_last)
     phases = method.phases(options, student, data, description, process)
     optimizer = method.create_optimizer(options, student)
-    trainer = Trainer(options, folder, student, phases, data, method.METRICS[0], optimizer, description, process)
+    trainer = Trainer(
+        options, folder, student, phases, data, method.METRICS[0], "lowest", optimizer, description, process
+    )
     for phase in phases:
         phase.learner.begin()
         batches = next(phase.learner.batches(0, 0))

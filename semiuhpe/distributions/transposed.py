@@ -23,9 +23,6 @@ from semiuhpe.distributions.matrix_fisher import MatrixFisher, _square_moments
 from semiuhpe.distributions.parameters import in_result_dtype
 from semiuhpe.distributions.proper_svd import proper_svd
 
-_SIGNS = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
-"""Diagonals of E_0 to E_3."""
-
 
 def transposed_cross_entropy(target: MatrixFisher, predicted: MatrixFisher) -> Tensor:
     """Cross entropy from a target (...) to a prediction (...), the index transposed, (...).
@@ -38,7 +35,8 @@ def transposed_cross_entropy(target: MatrixFisher, predicted: MatrixFisher) -> T
     parameter = predicted.parameter.double()
     u, s, v = _ProperSvd.apply(parameter)
     product = (summary.u.mT @ u) * (summary.v.mT @ v)
-    signs = torch.tensor(_SIGNS, dtype=product.dtype, device=product.device)
+    identity = torch.eye(3, dtype=product.dtype, device=product.device)
+    signs = torch.cat((torch.ones_like(identity[:1]), 2 * identity - 1))  # the diagonals of E_0 to E_3
     overlaps = (1.0 + signs @ product @ signs.mT) / 4.0  # (..., 4, 4): row of the target, column of the prediction
     b = overlaps[..., 0, 1:]
     expected = b + ((overlaps[..., 1:, 1:] - b[..., :, None]) * moments[..., None, :]).sum(-1)
