@@ -18,10 +18,11 @@ from semiuhpe.cli.trained import ROLES
 from semiuhpe.data import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import write_report
-from semiuhpe.evaluation.protocols import Reader, evaluate_all
+from semiuhpe.evaluation.protocols import evaluate_all
 from semiuhpe.evaluation.results import collect, write_results
 from semiuhpe.models import create_model, save_checkpoint
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA
 from semiuhpe.synthetic.stores import SyntheticSet, write_store
 
@@ -70,7 +71,13 @@ def measure(options: argparse.Namespace, device: torch.device, folder: Path) -> 
     save_checkpoint(checkpoint, {"model_state_dict": networks[ROLES[0]].network.state_dict()})
     start = now(device)
     evaluations = evaluate_all(
-        networks, Reader(description), store, device, options.batch_size, num_workers=options.num_workers, progress=True
+        networks,
+        PoseDecoder(description),
+        store,
+        device,
+        options.batch_size,
+        num_workers=options.num_workers,
+        progress=True,
     )
     evaluated = now(device)
     results = collect(evaluations, store, description, checkpoint, {"test_set": "heads"})

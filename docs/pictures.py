@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from semiuhpe.data import HeadStore
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.protocols import evaluate
 from semiuhpe.inference.draw import contact_sheet, draw_axes
 from semiuhpe.models import load_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 
@@ -47,7 +48,7 @@ def predictions(name: str, columns: int = 8) -> None:
     for model in ("supervised", "baseline", "SemiUHPE"):
         checkpoint = max((RUNS / model).glob("*/last.pth"), key=lambda path: path.stat().st_mtime)
         loaded = load_checkpoint(checkpoint)
-        reader = Reader(loaded.description)
+        reader = PoseDecoder(loaded.description)
         models[model] = evaluate(loaded.model, reader, store, torch.device("cpu"), 128)
     order = models["SemiUHPE"].errors["geodesic_deg"].argsort().numpy()
     ranks = np.linspace(0.05, 0.95, columns) * (len(order) - 1)

@@ -44,6 +44,10 @@ class Process:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    def share(self, length: int) -> range:
+        """This process's share of so many items: every ``world_size``-th of them."""
+        return range(self.rank, length, self.world_size)
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network with its gradients averaged, and its batch norm taken, over all processes."""
         if self.world_size == 1:

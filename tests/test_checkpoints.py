@@ -12,9 +12,9 @@ import torch
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import CheckpointError
-from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.models import checkpoint, create_model, find_checkpoint, load_checkpoint, save_checkpoint, weights
 from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import from_300wlp
 
 DESCRIPTION = {
@@ -155,7 +155,7 @@ def test_front_range_models_predict_r_300wlp(tmp_path):
     assert (loaded.convention, loaded.full_range, loaded.train_labeled) == ("300wlp", False, "300WLP")
     with torch.no_grad():
         output = loaded.model(torch.randn(2, 3, 64, 64))
-    parameter = Reader(loaded.description)(output).parameter
+    parameter = PoseDecoder(loaded.description)(output).parameter
     torch.testing.assert_close(parameter, from_300wlp(output.unflatten(-1, (3, 3))))
 
 

@@ -17,8 +17,9 @@ from semiuhpe.data import HeadStore
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.compare import _row, compare
 from semiuhpe.evaluation.compare_page import write_comparison
-from semiuhpe.evaluation.protocols import Reader, evaluate_all
+from semiuhpe.evaluation.protocols import evaluate_all
 from semiuhpe.evaluation.results import collect, read_results, write_results
+from semiuhpe.models.output import PoseDecoder
 
 COUNT = 180
 NOISE = torch.from_numpy(np.random.default_rng(3).gamma(2, 10, COUNT))
@@ -45,7 +46,7 @@ def runs(tmp_path_factory):
             for role, angle in (("student", off_by * 2), ("teacher", off_by))
         }
         (folder / "best.pth").write_bytes(name.encode())
-        evaluations = evaluate_all(networks, Reader(description()), store, torch.device("cpu"), 32)
+        evaluations = evaluate_all(networks, PoseDecoder(description()), store, torch.device("cpu"), 32)
         results = collect(evaluations, store, description(), folder / "best.pth", {"test_set": "heads"})
         write_results(results, folder / "eval_heads.json")
     return root

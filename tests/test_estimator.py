@@ -18,11 +18,12 @@ from semiuhpe.data.crop import FACE_BOX, HEAD_BOX, crop_by_box
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributions import RotationLaplace
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
-from semiuhpe.evaluation.protocols import Reader, predict
+from semiuhpe.evaluation.protocols import predict
 from semiuhpe.inference import estimator as estimator_module
 from semiuhpe.inference.detectors import Detections, Detector, load_detector
 from semiuhpe.models import create_model, load_checkpoint
 from semiuhpe.models.checkpoint import Description, describe, save_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, euler_to_matrix, from_300wlp, geodesic_deg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +69,7 @@ class Finder(Detector):
 def test_poses_agree_with_the_evaluation_of_a_store(estimator, checkpoint, stores):
     store = HeadStore(stores["test"])
     loaded = load_checkpoint(checkpoint)
-    rotations, entropy = predict(loaded.model, Reader(loaded.description), store, torch.device("cpu"), 5)
+    rotations, entropy = predict(loaded.model, PoseDecoder(loaded.description), store, torch.device("cpu"), 5)
     poses = estimator.predict_crops([store.image(i) for i in range(len(store))])
     assert len(poses) == len(store)
     assert np.allclose(poses.rotations, rotations.numpy(), atol=1e-4)

@@ -29,9 +29,10 @@ from semiuhpe.distributions import base
 from semiuhpe.errors import DataError, StoreError, TrainingError
 from semiuhpe.evaluation.breakdowns import breakdowns, facing_deg
 from semiuhpe.evaluation.evaluation_page import write_report
-from semiuhpe.evaluation.protocols import Reader, evaluate, evaluate_all, predict, predict_all
+from semiuhpe.evaluation.protocols import evaluate, evaluate_all, predict, predict_all
 from semiuhpe.evaluation.results import collect, read_results, write_results
 from semiuhpe.evaluation.validation import PoseValidation
+from semiuhpe.models.output import PoseDecoder
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "data"
@@ -55,7 +56,7 @@ def evaluated(folder, full_range):
     )  # fmt: skip
     store = HeadStore(path)
     networks = {name: TableNetwork(parameter(turned(truth, angle), SHARPNESS)) for name, angle in OFF_BY.items()}
-    evaluations = evaluate_all(networks, Reader(description(full_range=full_range)), store, CPU, 5)
+    evaluations = evaluate_all(networks, PoseDecoder(description(full_range=full_range)), store, CPU, 5)
     checkpoint = folder / "best.pth"
     checkpoint.write_bytes(b"weights")
     settings = {"test_set": "heads", "protocol": "exact", "eval_batch_size": 5, "device": "cpu"}
@@ -231,7 +232,7 @@ def test_a_report_of_one_head_without_error(tmp_path, distribution):
     truth = euler_to_matrix(euler_grid(1))
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
     described = replace(description(), distribution=distribution)
-    evaluations = evaluate_all({"teacher": TableNetwork(parameter(truth))}, Reader(described), store, CPU, 1)
+    evaluations = evaluate_all({"teacher": TableNetwork(parameter(truth))}, PoseDecoder(described), store, CPU, 1)
     (tmp_path / "last.pth").write_bytes(b"")
     results = collect(evaluations, store, described, tmp_path / "last.pth", {"test_set": "heads"})
     assert results.summary["calibration"]["teacher"]["spearman"] is None
@@ -251,7 +252,9 @@ def test_models_in_the_other_convention_are_converted(tmp_path):
         ("head_to_camera", rows, 0.1),
         (R_300WLP, rows, None),
     ):
-        found = evaluate(TableNetwork(table), Reader(description(convention)), store, CPU, 4).errors["geodesic_deg"]
+        found = evaluate(TableNetwork(table), PoseDecoder(description(convention)), store, CPU, 4).errors[
+            "geodesic_deg"
+        ]
         assert (found.max() < worst) if worst else (found.max() > 90)
 
 
@@ -259,7 +262,7 @@ def test_predict_of_one_network_is_that_of_several(tmp_path):
     truth = euler_to_matrix(euler_grid(5))
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
     network = TableNetwork(parameter(truth)).train()
-    rotation, entropy = predict(network, Reader(description()), store, CPU, 2)
+    rotation, entropy = predict(network, PoseDecoder(description()), store, CPU, 2)
     assert rotation.shape == (5, 3, 3) and entropy.shape == (5,) and network.training
     np.testing.assert_allclose(rotation, truth, atol=1e-5)
 
@@ -295,7 +298,7 @@ def test_predictions_that_are_not_finite(tmp_path):
     table = parameter(truth)
     table[2, 4] = torch.nan
     with pytest.raises(TrainingError, match=r"heads\.lmdb: the .*not finite"):
-        evaluate(TableNetwork(table), Reader(description()), store, CPU, 2)
+        evaluate(TableNetwork(table), PoseDecoder(description()), store, CPU, 2)
 
 
 @pytest.mark.parametrize("distribution", ["matrixFisher", "gramSchmidt"])
@@ -306,9 +309,9 @@ def test_predictions_that_are_not_finite_where_the_distributions_do_not_look(tmp
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
     table = parameter(truth)
     table[2, 4] = torch.nan
-    reader = Reader(replace(description(), distribution=distribution))
+    decoder = PoseDecoder(replace(description(), distribution=distribution))
     with pytest.raises(TrainingError, match=r"heads\.lmdb: the teacher predicts values that are not finite"):
-        predict_all({"student": TableNetwork(parameter(truth)), "teacher": TableNetwork(table)}, reader, store, CPU, 2)
+        predict_all({"student": TableNetwork(parameter(truth)), "teacher": TableNetwork(table)}, decoder, store, CPU, 2)
 
 
 def test_validation_reads_the_heads_once_for_all_networks(tmp_path, monkeypatch):
@@ -330,7 +333,7 @@ def test_labels_that_are_no_rotations(tmp_path):
     truth[3, 0] *= -1  # a reflection
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
     with pytest.raises(StoreError, match=r"heads\.lmdb: the labels of 2 heads are not rotations \(head001, head003\)"):
-        evaluate(TableNetwork(parameter(truth)), Reader(description()), store, CPU, 2)
+        evaluate(TableNetwork(parameter(truth)), PoseDecoder(description()), store, CPU, 2)
 
 
 def test_euler_labels_that_are_not_finite(tmp_path):
@@ -339,18 +342,18 @@ def test_euler_labels_that_are_not_finite(tmp_path):
     euler[1, 2] = torch.nan
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth, euler, full_range=False))
     with pytest.raises(StoreError, match=r"not rotations \(head001\)"):
-        evaluate(TableNetwork(parameter(truth)), Reader(description()), store, CPU, 2)
+        evaluate(TableNetwork(parameter(truth)), PoseDecoder(description()), store, CPU, 2)
 
 
 def test_stores_without_heads_or_labels(tmp_path):
     path = write_heads(tmp_path / "heads.lmdb", euler_to_matrix(euler_grid(2)))
-    network, reader = TableNetwork(torch.zeros(2, 9)), Reader(description())
+    network, decoder = TableNetwork(torch.zeros(2, 9)), PoseDecoder(description())
     with pytest.raises(StoreError, match="has no heads"):
-        evaluate(network, reader, HeadStore(path, []), CPU, 2)
+        evaluate(network, decoder, HeadStore(path, []), CPU, 2)
     store = HeadStore(path)
     store.rotation = None
     with pytest.raises(StoreError, match="has no labels"):
-        evaluate(network, reader, store, CPU, 2)
+        evaluate(network, decoder, store, CPU, 2)
 
 
 def test_results_that_can_not_be_read(case, tmp_path):

@@ -18,11 +18,11 @@ from semiuhpe.data import HeadStore
 from semiuhpe.data.splits import hold_out
 from semiuhpe.distributed import Process
 from semiuhpe.errors import TrainingError
-from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.evaluation.validation import POSE_METRICS, PoseValidation
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.models import create_model
 from semiuhpe.models.checkpoint import Description, read_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA
 from semiuhpe.training import features as features_module
 from semiuhpe.training.features import save_features
@@ -219,8 +219,11 @@ def test_features_for_tsne(settings, stores, tmp_path, capsys):
 def test_features_of_a_network_that_was_compiled_and_called_before(stores, tmp_path):
     torch.manual_seed(0)
     network = create_model("plainnet").eval()
-    reader, store = Reader(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", "")), "unlabelled"
-    arguments = (network, reader, HeadStore(stores[store]), ONE.device, 16)
+    decoder, store = (
+        PoseDecoder(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", "")),
+        "unlabelled",
+    )
+    arguments = (network, decoder, HeadStore(stores[store]), ONE.device, 16)
     save_features(tmp_path / "plain.npz", *arguments)
     network.compile(backend="eager")
     with torch.no_grad():
@@ -235,9 +238,9 @@ def test_features_of_a_network_that_was_compiled_and_called_before(stores, tmp_p
 def test_features_that_were_not_all_seen_are_not_written(stores, tmp_path, monkeypatch):
     network = create_model("plainnet")
     monkeypatch.setattr(features_module, "find_pose_head", lambda _: torch.nn.Identity())
-    reader = Reader(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", ""))
+    decoder = PoseDecoder(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", ""))
     with pytest.raises(TrainingError, match="0 features were seen of 40 heads"):
-        save_features(tmp_path / "none.npz", network, reader, HeadStore(stores["unlabelled"]), ONE.device, 16)
+        save_features(tmp_path / "none.npz", network, decoder, HeadStore(stores["unlabelled"]), ONE.device, 16)
     assert not list(tmp_path.iterdir())
 
 

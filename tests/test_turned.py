@@ -19,10 +19,11 @@ from semiuhpe.data.loading import ordered_batches
 from semiuhpe.errors import StoreError
 from semiuhpe.evaluation.embedding import Distances
 from semiuhpe.evaluation.embedding_page import Embedded
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.protocols import evaluate
 from semiuhpe.evaluation.results import read_results
 from semiuhpe.evaluation.tables import Table
 from semiuhpe.evaluation.turned import move, transformed, turned_at_random
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import geodesic_deg, in_plane_rotation, matrix_to_euler
 
 CPU = torch.device("cpu")
@@ -86,7 +87,7 @@ def test_errors_are_measured_against_the_turned_labels(tmp_path):
     seeing = TableNetwork(parameter(in_plane_rotation(torch.tensor(90.0, dtype=torch.float64)) @ truth))
     turned = transformed(store, "rotate:90")
     for network, heads, off in ((blind, store, 0), (blind, turned, 90), (seeing, turned, 0)):
-        found = evaluate(network, Reader(description()), heads, CPU, 4)
+        found = evaluate(network, PoseDecoder(description()), heads, CPU, 4)
         assert found.summary["geodesic_mean_deg"] == pytest.approx(off, abs=0.05)
 
 

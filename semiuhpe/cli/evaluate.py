@@ -23,10 +23,11 @@ from semiuhpe.data.loading import loader_workers
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
-from semiuhpe.evaluation.protocols import Evaluation, Reader, evaluate_all
+from semiuhpe.evaluation.protocols import Evaluation, evaluate_all
 from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
 from semiuhpe.evaluation.turned import TRANSFORMS, transformed, turned_at_random
 from semiuhpe.models import network_spec
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.training.run_folder import read_scalars
 
 EXACT, PAPER = "exact", "paper"
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     def evaluated(heads: HeadStore) -> dict[str, Evaluation]:
         return evaluate_all(
             {role: loaded.model.to(device) for role, loaded in models.items()},
-            Reader(description),
+            PoseDecoder(description),
             heads,
             device,
             options.eval_batch_size,

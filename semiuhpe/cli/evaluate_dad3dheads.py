@@ -30,9 +30,10 @@ from semiuhpe.distributed import pick_device
 from semiuhpe.errors import StoreError
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
 from semiuhpe.evaluation.evaluation_page import MEANS
-from semiuhpe.evaluation.protocols import Reader, predict_views
+from semiuhpe.evaluation.protocols import predict_views
 from semiuhpe.evaluation.results import run_settings
 from semiuhpe.models import network_spec
+from semiuhpe.models.output import PoseDecoder
 
 VAL = "val"
 _USED = ("eval_batch_size", "num_workers", *(f"data_dir_{importer.NAME}{split}" for split in ("", "_val")))
@@ -62,7 +63,9 @@ def main(argv: Sequence[str]) -> int:
     views = items.views(model.image_size, device, options.eval_batch_size, loader_workers(options, device))
     bar = tqdm(views, total=math.ceil(len(names) / options.eval_batch_size), desc="predicting", disable=None)
     networks = {options.role: model.model.to(device)}
-    predicted = predict_views(networks, Reader(model.description), bar, f"DAD-3DHeads {options.split}")[options.role]
+    predicted = predict_views(networks, PoseDecoder(model.description), bar, f"DAD-3DHeads {options.split}")[
+        options.role
+    ]
     write_submission(output, names, predicted.rotation)
     print(f"{len(names)} items of {options.split}, {options.role} of {path}: written to {output}, and checked")
     complete = importer.COUNTS.get(options.split, len(names))

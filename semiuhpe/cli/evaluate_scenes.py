@@ -12,6 +12,7 @@ import numpy as np
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.loading import loader_workers
 from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads
 from semiuhpe.evaluation.results import write_result
@@ -65,7 +66,7 @@ def evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedModel
 def scene_sheet(store: SceneStore, detected: Detected, truth: TrueHeads) -> np.ndarray:
     """(H, W, 3) uint8: scenes spread over the store, with true boxes, and found heads with landmarks and axes."""
     pictures = []
-    for scene in np.unique(np.linspace(0, len(store) - 1, SHEET_SCENES).round().astype(int)):
+    for scene in evenly_spaced(len(store), SHEET_SCENES):
         wanted = (truth.scene == scene) & truth.wanted
         picture = draw_heads(store.image(scene), truth.box[wanted], color=TRUE)
         found = detected.on(scene)

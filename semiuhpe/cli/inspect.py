@@ -15,6 +15,7 @@ from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.inspect import poses, sizes, verify
 from semiuhpe.data.raw import DROPPED_FILE
 from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.store import FORMAT_VERSION, HeadStore, holds_scenes
 from semiuhpe.errors import StoreError
 from semiuhpe.inference.draw import save_picture
@@ -74,10 +75,9 @@ def _parser():
 
 def sheet_heads(count: int, heads: int, seed: int | None) -> np.ndarray:
     """Which of a store's heads to show: evenly spread over it, or at random if there is a seed."""
-    heads = min(heads, count)
     if seed is None:
-        return np.linspace(0, count - 1, heads).round().astype(np.int64)
-    return np.sort(np.random.default_rng(seed).choice(count, heads, replace=False))
+        return evenly_spaced(count, heads)
+    return np.sort(np.random.default_rng(seed).choice(count, min(heads, count), replace=False))
 
 
 def _verify(store: HeadStore, workers: int) -> int:

@@ -9,6 +9,7 @@ import torch
 from semiuhpe.cli.text_table import histograms, quantiles, tell
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
 from semiuhpe.data.scene_store import SceneHeads, SceneStore
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.errors import StoreError
 from semiuhpe.inference.draw import save_picture
 from semiuhpe.inference.scene_sheet import SHEET_SCENES, label_sheet
@@ -36,7 +37,7 @@ def inspect(store: SceneStore, sheet: Path | None, verify: bool) -> int:
     lines += ["", *histograms(angles)] if len(heads) else []
     whole = store.path.resolve()
     sheet = sheet or whole.with_name(f"{whole.stem}_sheet.png")
-    shown = np.unique(np.linspace(0, len(store) - 1, SHEET_SCENES).round().astype(int))
+    shown = evenly_spaced(len(store), SHEET_SCENES)
     save_picture(sheet, label_sheet(store.view(shown)), "--sheet")
     tell([*lines, "", f"{len(shown)} of the scenes are drawn in {sheet}, heads that are mostly covered without a box"])
     return 0

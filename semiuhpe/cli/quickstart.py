@@ -22,9 +22,10 @@ from semiuhpe.data.experiment import datasets, open_labelled, store_path
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.protocols import evaluate
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.models import load_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic import scene_stores
 from semiuhpe.synthetic.scene_stores import SceneSet
 from semiuhpe.synthetic.stores import RENDERED, SyntheticSet, write_store
@@ -144,8 +145,8 @@ def judge(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, Model
     results = {}
     for name, folder in runs.items():
         loaded = load_checkpoint(folder / "last.pth")
-        reader = Reader(loaded.description)
-        evaluation = evaluate(loaded.model.to(device), reader, store, device, options.eval_batch_size)
+        decoder = PoseDecoder(loaded.description)
+        evaluation = evaluate(loaded.model.to(device), decoder, store, device, options.eval_batch_size)
         results[name] = ModelResult(evaluation, read_scalars(folder))
     return results
 

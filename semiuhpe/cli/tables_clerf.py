@@ -23,11 +23,12 @@ from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.embedding import spread
 from semiuhpe.evaluation.embedding_page import Embedded, embedded, write_embedding
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.protocols import evaluate
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.evaluation.turned import FLIP, FLIP_VERTICAL, TurnedStore, transformed, turned_at_random
 from semiuhpe.models import load_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic.stores import SyntheticSet
 
 DEFAULT_SETTINGS = "settings/tables_clerf.yml"
@@ -127,10 +128,10 @@ def judge(options: argparse.Namespace, runs: dict[str, Path], found: Found, page
     turned: TurnedStore = turned_at_random(spread(store, EMBEDDING_HEADS), flips=True)
     for name, folder in runs.items():
         loaded = load_checkpoint(folder / "last.pth")
-        network, reader = loaded.model.to(device), Reader(loaded.description)
+        network, decoder = loaded.model.to(device), PoseDecoder(loaded.description)
         for column, transform in TRANSFORMS.items():
             heads = transformed(store, transform)
-            error = evaluate(network, reader, heads, device, options.eval_batch_size).summary[METRIC]
+            error = evaluate(network, decoder, heads, device, options.eval_batch_size).summary[METRIC]
             found.errors[name][column].append(error)
         shown[name] = embedded(network, turned, loaded.image_size, device, options.eval_batch_size)
         found.correlation[name].append(shown[name].without_self().rank_correlation())

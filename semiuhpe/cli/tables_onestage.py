@@ -27,11 +27,12 @@ from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.detection import DetectionResult, detect, evaluate_detection, true_heads
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.protocols import evaluate
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.onestage import FAMILY
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic.scene_stores import SceneSet
 
 DEFAULT_SETTINGS = "settings/tables_onestage.yml"
@@ -171,8 +172,8 @@ def judge(options: argparse.Namespace, folders: dict[str, Path], test: str, foun
     scenes, heads = SceneStore(path), HeadStore(heads_path(path))
     device = pick_device(options.gpu_ids, quiet=True)
     crops = load_checkpoint(folders[TWO_STAGE] / "last.pth")
-    reader, crop_network = Reader(crops.description), crops.model.to(device)
-    judged = evaluate(crop_network, reader, heads, device, options.eval_batch_size)
+    decoder, crop_network = PoseDecoder(crops.description), crops.model.to(device)
+    judged = evaluate(crop_network, decoder, heads, device, options.eval_batch_size)
     found.crop_error_all[test].append(judged.summary[ERROR])
     for name in MODELS:
         result, mine = detected(folders[name], scenes, device, options.eval_batch_size)

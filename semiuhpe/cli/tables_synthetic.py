@@ -22,10 +22,11 @@ from semiuhpe.cli.variants import PLAIN, train_once, variant
 from semiuhpe.config import positive_int, require
 from semiuhpe.data.experiment import open_labelled
 from semiuhpe.distributed import pick_device
-from semiuhpe.evaluation.protocols import Reader, evaluate
+from semiuhpe.evaluation.protocols import evaluate
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
 from semiuhpe.models import load_checkpoint
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic.stores import SyntheticSet
 
 DEFAULT_SETTINGS = "settings/tables_synthetic.yml"
@@ -137,7 +138,7 @@ def error_of(options: argparse.Namespace, folder: Path) -> float:
     device = pick_device(options.gpu_ids, quiet=True)
     store = open_labelled(options, "test_set")
     network = loaded.model.to(device)
-    return evaluate(network, Reader(loaded.description), store, device, options.eval_batch_size).summary[METRIC]
+    return evaluate(network, PoseDecoder(loaded.description), store, device, options.eval_batch_size).summary[METRIC]
 
 
 def ratio_table(options: argparse.Namespace, by_ratio: dict[float, Errors]) -> Table:

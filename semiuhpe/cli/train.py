@@ -13,12 +13,12 @@ from semiuhpe.cli.options import experiment_parser, refuse_unused
 from semiuhpe.config import parse, require
 from semiuhpe.data.loading import loader_workers
 from semiuhpe.distributed import Process, start_process, world_size
-from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.evaluation.validation import PAPER_ERROR
 from semiuhpe.methods import METHODS
 from semiuhpe.methods.original import choice, drop_ignored
 from semiuhpe.models import find_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint, weights_of
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA
 from semiuhpe.training.features import FEATURES, save_features
 from semiuhpe.training.run_folder import new_run_folder
@@ -108,7 +108,7 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
         if finished and options.save_feat and process.is_main:
             store, network = data.unlabelled or data.labelled, phases[-1].learner.teacher
             loading = options.eval_batch_size, loader_workers(options, process.device)
-            save_features(folder / FEATURES, network, Reader(described), store, process.device, *loading)
+            save_features(folder / FEATURES, network, PoseDecoder(described), store, process.device, *loading)
         return TrainResult(folder, finished)
     finally:
         process.close()

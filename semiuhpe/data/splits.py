@@ -12,6 +12,11 @@ from semiuhpe.errors import ConfigError
 _SEED_300WLP = 666  # The seed of the paper's code: with another one its tables can't be reproduced.
 
 
+def evenly_spaced(length: int, count: int) -> np.ndarray:
+    """(M,) positions of at most ``count`` items at equal steps through ``length``, the first and the last too."""
+    return np.unique(np.linspace(0, length - 1, min(length, count)).round().astype(np.int64))
+
+
 def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
     """The paper's split of one sub-folder of 300W-LP.
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.distributions.named import DISTRIBUTIONS
 
 SAMPLES = 500
@@ -78,7 +79,7 @@ def sparsification(entropy: np.ndarray, error: np.ndarray) -> dict[str, Any]:
 
     by_entropy, oracle = curve(np.argsort(entropy, kind="stable")), curve(np.argsort(error, kind="stable"))
     dropped = np.arange(count) / count
-    shown = np.unique(np.linspace(0, count - 1, min(count, CURVE_POINTS)).round().astype(int))
+    shown = evenly_spaced(count, CURVE_POINTS)
     return {
         "dropped": dropped[shown].tolist(),
         "by_entropy": by_entropy[shown].tolist(),

@@ -30,6 +30,7 @@ from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.onestage import anchor_boxes
 from semiuhpe.models.onestage_decoding import MIN_SCORE, MOST_FOUND, find_heads
+from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import matrix_to_euler
 
 DETECTION_METRICS = ("missed_ap50", "missed_ap", "geodesic_mean_deg", "missed_share")
@@ -77,31 +78,28 @@ def detect(
     """
     size = description.image_size
     anchors = anchor_boxes(size, size, device)
-    was_training = network.training
-    network.eval()
     rows: list[tuple[Tensor, ...]] = []
     total = math.ceil(len(store) / batch_size)
     batches = ordered_scenes(store, batch_size, num_workers)
     batches = tqdm(batches, total=total, desc="detecting", disable=None if progress else True)
     try:
-        for number, batch in enumerate(batches):
-            batch = batch.to(device)
-            outputs = network(plain_view(batch, size).image)
-            found = find_heads(outputs, anchors, description.distribution, LEAST_SCORE)
-            # Where a score is not a number, no head would be found.
-            if not all(values.isfinite().all() for values in (outputs.logit, found.box, found.rotation)):
-                raise TrainingError(f"{store.path}: the network predicts values that are not finite")
-            scale = (batch.extent.amax(-1) / size)[found.picture]
-            scene = found.picture + number * batch_size
-            limit = batch.extent[found.picture].repeat(1, 2)
-            box = (found.box * scale[:, None]).clamp(min=0.0).minimum(limit)
-            landmarks = found.landmarks * scale[:, None, None]
-            columns = (scene, box, found.score, landmarks, found.rotation, found.entropy)
-            rows.append(tuple(column.cpu() for column in columns))
+        with eval_mode(network):
+            for number, batch in enumerate(batches):
+                batch = batch.to(device)
+                outputs = network(plain_view(batch, size).image)
+                found = find_heads(outputs, anchors, description.distribution, LEAST_SCORE)
+                # Where a score is not a number, no head would be found.
+                if not all(values.isfinite().all() for values in (outputs.logit, found.box, found.rotation)):
+                    raise TrainingError(f"{store.path}: the network predicts values that are not finite")
+                scale = (batch.extent.amax(-1) / size)[found.picture]
+                scene = found.picture + number * batch_size
+                limit = batch.extent[found.picture].repeat(1, 2)
+                box = (found.box * scale[:, None]).clamp(min=0.0).minimum(limit)
+                landmarks = found.landmarks * scale[:, None, None]
+                columns = (scene, box, found.score, landmarks, found.rotation, found.entropy)
+                rows.append(tuple(column.cpu() for column in columns))
     except NonFiniteParameterError as error:
         raise TrainingError(f"{store.path}: the network predicts values that are not finite ({error})") from error
-    finally:
-        network.train(was_training)
     return Detected(*(torch.cat(columns) for columns in zip(*rows, strict=True)))
 
 
@@ -289,7 +287,7 @@ class DetectionValidation:
         process, store = self.process, self.store
         if len(store) < process.world_size or process.world_size == 1:
             return detect(network, self.description, store, process.device, *self._loading)
-        share = np.arange(process.rank, len(store), process.world_size)
+        share = np.array(process.share(len(store)))
         mine = detect(network, self.description, store.view(share), process.device, *self._loading)
         columns: Iterable[Tensor] = (torch.from_numpy(share)[mine.scene], *list(vars(mine).values())[1:])
         return Detected(*(process.gather(column) for column in columns))

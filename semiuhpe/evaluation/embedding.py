@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.data.loading import ordered_batches
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.errors import TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.protocols import evaluation_view
 from semiuhpe.models.embedding import embed, normalized
+from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import geodesic_deg
 
 REFERENCE_HEADS = 4000
@@ -43,15 +45,11 @@ def embed_store(
     Raises:
         TrainingError: it is not finite.
     """
-    was_training = network.training
-    network.eval()
-    try:
+    with eval_mode(network):
         parts = [
             normalized(embed(network, evaluation_view(batch.to(device), store, size))[0]).cpu()
             for batch in ordered_batches(store, batch_size, num_workers)
         ]
-    finally:
-        network.train(was_training)
     embedding = torch.cat(parts)
     if not torch.isfinite(embedding).all():
         raise TrainingError(f"{store.path}: the embedding has values that are not finite")
@@ -60,7 +58,7 @@ def embed_store(
 
 def spread(store: HeadStore, count: int) -> HeadStore:
     """At most so many heads, at equal steps through a store."""
-    return store.view(np.unique(np.linspace(0, len(store) - 1, min(len(store), count)).round().astype(int)))
+    return store.view(evenly_spaced(len(store), count))
 
 
 def distances(query: Tensor, query_rotation: Tensor, other: Tensor, other_rotation: Tensor) -> Distances:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.store import HeadStore
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.embedding import Distances, distances, embed_store
@@ -88,7 +89,7 @@ def _neighbours(found: Embedded, store: HeadStore) -> str:
     count = min(NEIGHBOURS, len(store) - 1)
     nearest = found.nearest(count)
     pictures, captions = [], []
-    for query in np.unique(np.linspace(0, len(store) - 1, min(QUERIES, len(store))).round().astype(int)):
+    for query in evenly_spaced(len(store), QUERIES):
         for position in (query, *nearest[query]):
             pictures.append(draw_axes(report.enlarged(store.image(int(position)), _PICTURE_PX), store.truth[position]))
             away = found.pairs.geodesic_deg[query, position]

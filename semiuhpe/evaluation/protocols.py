@@ -13,11 +13,10 @@ from semiuhpe.augment.views import plain_view, weak_center_view
 from semiuhpe.data.crop import PROTOCOLS
 from semiuhpe.data.loading import HeadBatch, ordered_batches
 from semiuhpe.data.store import HeadStore
-from semiuhpe.distributions import NonFiniteParameterError, RotationDistribution
-from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
+from semiuhpe.distributions import NonFiniteParameterError
 from semiuhpe.errors import StoreError, TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
-from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.output import PoseDecoder, eval_mode
 from semiuhpe.rotation import is_rotation
 
 LABEL_TOLERANCE = 1e-3
@@ -52,24 +51,9 @@ class Evaluation(Prediction):
     summary: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Reader:
-    """Reads a model's nine numbers as its description says."""
-
-    description: Description
-
-    @property
-    def image_size(self) -> int:
-        return self.description.image_size
-
-    def __call__(self, output: Tensor) -> RotationDistribution:
-        """The predicted distribution of R head to camera of (B, 9) numbers."""
-        return DISTRIBUTIONS[self.description.distribution](output_parameter(output, self.description.convention))
-
-
 def predict_all(
     networks: Mapping[str, nn.Module],
-    reader: Reader,
+    decoder: PoseDecoder,
     store: HeadStore,
     device: torch.device,
     batch_size: int,
@@ -86,39 +70,39 @@ def predict_all(
         TrainingError: a prediction is not finite.
     """
     batches = ordered_batches(store, batch_size, num_workers)
-    views = (evaluation_view(batch.to(device), store, reader.image_size) for batch in batches)
+    views = (evaluation_view(batch.to(device), store, decoder.image_size) for batch in batches)
     total = math.ceil(len(store) / batch_size)
     bar = tqdm(views, total=total, desc="evaluating", disable=None if progress else True)
-    return predict_views(networks, reader, bar, f"{store.path}")
+    return predict_views(networks, decoder, bar, f"{store.path}")
 
 
 def predict(
-    network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int, progress: bool = False
+    network: nn.Module,
+    decoder: PoseDecoder,
+    store: HeadStore,
+    device: torch.device,
+    batch_size: int,
+    progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Modes (N, 3, 3) and entropies (N,) of one network; see :func:`predict_all`."""
-    predicted = predict_all({"model": network}, reader, store, device, batch_size, progress=progress)["model"]
+    predicted = predict_all({"model": network}, decoder, store, device, batch_size, progress=progress)["model"]
     return predicted.rotation, predicted.entropy
 
 
 @torch.no_grad()
 def predict_views(
-    networks: Mapping[str, nn.Module], reader: Reader, views: Iterable[Tensor], source: str
+    networks: Mapping[str, nn.Module], decoder: PoseDecoder, views: Iterable[Tensor], source: str
 ) -> dict[str, Prediction]:
     """As :func:`predict_all`, on (B, 3, S, S) network inputs; ``source`` says in errors what they are."""
-    was_training = {name: network.training for name, network in networks.items()}
     parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in networks}
     try:
-        for network in networks.values():
-            network.eval()
-        for view in views:
-            for name, network in networks.items():
-                predicted = reader(network(view))
-                parts[name].append((predicted.mode(), predicted.entropy(), predicted.parameter))
+        with eval_mode(*networks.values()):
+            for view in views:
+                for name, network in networks.items():
+                    predicted = decoder(network(view))
+                    parts[name].append((predicted.mode(), predicted.entropy(), predicted.parameter))
     except NonFiniteParameterError as error:
         raise TrainingError(f"{source}: the {name} predicts values that are not finite ({error})") from error
-    finally:
-        for name, network in networks.items():
-            network.train(was_training[name])
     predictions = {
         name: Prediction(*(torch.cat(columns).cpu() for columns in zip(*rows, strict=True)))
         for name, rows in parts.items()
@@ -158,7 +142,7 @@ def check_labels(store: HeadStore) -> None:
 
 def evaluate_all(
     networks: Mapping[str, nn.Module],
-    reader: Reader,
+    decoder: PoseDecoder,
     store: HeadStore,
     device: torch.device,
     batch_size: int,
@@ -173,7 +157,7 @@ def evaluate_all(
         TrainingError: a prediction is not finite.
     """
     check_labels(store)
-    predictions = predict_all(networks, reader, store, device, batch_size, num_workers=num_workers, progress=progress)
+    predictions = predict_all(networks, decoder, store, device, batch_size, num_workers=num_workers, progress=progress)
     truth = torch.from_numpy(store.rotation)
     euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
     evaluations = {}
@@ -184,7 +168,12 @@ def evaluate_all(
 
 
 def evaluate(
-    network: nn.Module, reader: Reader, store: HeadStore, device: torch.device, batch_size: int, progress: bool = False
+    network: nn.Module,
+    decoder: PoseDecoder,
+    store: HeadStore,
+    device: torch.device,
+    batch_size: int,
+    progress: bool = False,
 ) -> Evaluation:
     """:func:`evaluate_all` of one network."""
-    return evaluate_all({"model": network}, reader, store, device, batch_size, progress=progress)["model"]
+    return evaluate_all({"model": network}, decoder, store, device, batch_size, progress=progress)["model"]

@@ -9,8 +9,9 @@ from semiuhpe.data.store import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_error_deg
-from semiuhpe.evaluation.protocols import Reader, predict_all
+from semiuhpe.evaluation.protocols import predict_all
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.output import PoseDecoder
 
 PAPER_ERROR = "paper_error_deg"
 POSE_METRICS = ("geodesic_mean_deg", "geodesic_median_deg", "frobenius_mean", "euler_mae_deg", PAPER_ERROR)
@@ -32,16 +33,16 @@ class PoseValidation:
     def __init__(
         self, description: Description, store: HeadStore, process: Process, batch_size: int, num_workers: int = 0
     ):
-        self.reader, self.process = Reader(description), process
+        self.decoder, self.process = PoseDecoder(description), process
         self._loading = batch_size, num_workers
         self._shared = len(store) >= process.world_size
-        self._store = store.view(range(process.rank, len(store), process.world_size)) if self._shared else store
+        self._store = store.view(process.share(len(store))) if self._shared else store
 
     def __call__(self, networks: Mapping[str, nn.Module]) -> dict[str, dict[str, float]]:
         """Of each network; the heads are read once for all of them."""
         batch_size, num_workers = self._loading
         predicted = predict_all(
-            networks, self.reader, self._store, self.process.device, batch_size, num_workers=num_workers
+            networks, self.decoder, self._store, self.process.device, batch_size, num_workers=num_workers
         )
         return {name: self._summary(prediction.rotation) for name, prediction in predicted.items()}
 

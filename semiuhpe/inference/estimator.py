@@ -24,7 +24,6 @@ from semiuhpe.augment.views import normalize
 from semiuhpe.data.crop import HEAD_BOX, CropRule, crop_head, whole_picture
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
-from semiuhpe.evaluation.protocols import Reader
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
     Detections,
@@ -37,6 +36,7 @@ from semiuhpe.inference.detectors.base import MIN_HEAD_PX, checked_image
 from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 MAX_BATCH = 64
@@ -96,7 +96,7 @@ class HeadPoseEstimator:
         self.finds_heads = network_spec(loaded.network).detects
         if self.finds_heads and loaded.convention != HEAD_TO_CAMERA:
             raise ConfigError(f"--convention {loaded.convention}: {loaded.path} is a one-stage model; leave it out")
-        self._reader = Reader(loaded.description)
+        self._decoder = PoseDecoder(loaded.description)
         network = reparametrize(loaded.model)
         self._network = network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self._default_detector: Detector | None = None
@@ -233,7 +233,7 @@ class HeadPoseEstimator:
         if not torch.isfinite(output).all():
             hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
             raise CheckpointError(f"{self.path}: the network's output is not finite{hint}")
-        predicted = self._reader(output)
+        predicted = self._decoder(output)
         rotations = predicted.mode()
         columns = (
             rotations,

@@ -58,7 +58,7 @@ class HeadStreams:
     def pool(self) -> Iterator[HeadBatch]:
         """This process's share of the unlabelled heads once, in order."""
         heads = self.data.pool
-        share = range(self.process.rank, len(heads), self.process.world_size)
+        share = self.process.share(len(heads))
         workers = loader_workers(self.options, self.process.device)
         batches = ordered_batches(heads.view(share), self.options.eval_batch_size, workers)
         total = math.ceil(len(share) / self.options.eval_batch_size)

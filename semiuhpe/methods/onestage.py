@@ -32,6 +32,7 @@ from semiuhpe.methods.supervised import predict
 from semiuhpe.models import create_model, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.onestage import FAMILY, STRIDES, anchor_boxes, decode_boxes
+from semiuhpe.models.output import eval_mode
 from semiuhpe.synthetic.scene_stores import mask_some
 
 METRICS = DETECTION_METRICS
@@ -199,10 +200,8 @@ class OneStage(Stateless):
     def preview(self, batches: Batches[SceneBatch], draws: Draws) -> dict[str, Preview]:
         """The most certain head of each view, cut out by its predicted box."""
         view, network = self._view(batches, draws), self.teacher
-        was_training = network.training
-        network.eval()
-        outputs = network(view.image)
-        network.train(was_training)
+        with eval_mode(network):
+            outputs = network(view.image)
         rows = torch.arange(len(view.image), device=view.image.device)
         best = outputs.logit.argmax(1)
         box = decode_boxes(outputs.box, self._anchors)[rows, best]

@@ -13,6 +13,7 @@ from semiuhpe.distributions import RotationDistribution
 from semiuhpe.distributions.named import output_parameter
 from semiuhpe.methods.base import Networks, Preview, Stateless, StepResult, Summaries, forward
 from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches
+from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import geodesic_deg
 
 D = TypeVar("D", bound=RotationDistribution)
@@ -25,13 +26,9 @@ def predict(distribution: type[D], output: Tensor) -> D:
 
 @torch.no_grad()
 def preview_rotation(network: nn.Module, distribution: type[RotationDistribution], image: Tensor) -> Tensor:
-    """(n, 3, 3) modes of a network on a few pictures, in eval mode for the while."""
-    was_training = network.training
-    network.eval()
-    try:
+    """(n, 3, 3) modes of a network in eval mode on a few pictures."""
+    with eval_mode(network):
         return predict(distribution, network(image).float()).mode()
-    finally:
-        network.train(was_training)
 
 
 class Supervised(Stateless):

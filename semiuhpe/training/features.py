@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from semiuhpe.data.loading import ordered_batches
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.store import HeadStore
 from semiuhpe.errors import TrainingError
-from semiuhpe.evaluation.protocols import Reader, evaluation_view
+from semiuhpe.evaluation.protocols import evaluation_view
 from semiuhpe.files import whole_file
 from semiuhpe.models.heads import find_pose_head
+from semiuhpe.models.output import PoseDecoder
 
 FEATURES = "features.npz"
 MOST_HEADS = 10_000
@@ -24,7 +26,7 @@ MOST_HEADS = 10_000
 def save_features(
     path: Path,
     network: nn.Module,
-    reader: Reader,
+    decoder: PoseDecoder,
     store: HeadStore,
     device: torch.device,
     batch_size: int,
@@ -38,7 +40,7 @@ def save_features(
     Raises:
         TrainingError: the pose head was not called once for each batch.
     """
-    view = store.view(np.unique(np.linspace(0, len(store) - 1, min(len(store), MOST_HEADS)).round().astype(int)))
+    view = store.view(evenly_spaced(len(store), MOST_HEADS))
     features: list[Tensor] = []
     hook = find_pose_head(network).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float().cpu()))
     network.eval()
@@ -46,9 +48,9 @@ def save_features(
     try:
         total = math.ceil(len(view) / batch_size)
         for batch in tqdm(ordered_batches(view, batch_size, num_workers), total=total, desc="features", disable=None):
-            image = evaluation_view(batch.to(device), store, reader.image_size)
+            image = evaluation_view(batch.to(device), store, decoder.image_size)
             # Not a call of the network: one that was compiled before doesn't know of the hook.
-            predicted = reader(network.forward(image))
+            predicted = decoder(network.forward(image))
             rotations.append(predicted.mode().cpu())
             entropies.append(predicted.entropy().cpu())
     finally:
