@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from semiuhpe.drawing.overlay import MESH
 from semiuhpe.inference.detectors import Detections, load_detector
 from semiuhpe.inference.estimator import MAX_BATCH, HeadPoseEstimator
-from semiuhpe.inference.footage import Footage, open_footage
-from semiuhpe.inference.overlay import MESH
-from semiuhpe.inference.video import GROUP_FRAMES, PosedFrame, drawn, frame_record, pose_video
-from semiuhpe.inference.video_writer import VideoWriter
 from semiuhpe.models import LoadedModel, create_model
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import HEAD_TO_CAMERA
+from semiuhpe.video.pipeline import GROUP_FRAMES, PosedFrame, drawn, frame_record, pose_video
+from semiuhpe.video.source import VideoSource, open_source
+from semiuhpe.video.writer import VideoWriter
 
 
 def main() -> None:
@@ -73,14 +73,14 @@ def main() -> None:
         table(ways, size, options)
 
 
-def beginning(video: Path, frames: int) -> Footage:
-    footage = open_footage(str(video))
+def beginning(video: Path, frames: int) -> VideoSource:
+    footage = open_source(str(video))
     return replace(footage, frames=itertools.islice(footage.frames, frames))
 
 
 def made_up_boxes(video: Path, frames: int, heads: int) -> dict[str, list[list[float]]]:
     """Heads of a sixth to a third of the picture's height that move by a few pixels a frame."""
-    height, width = next(open_footage(str(video)).frames).image.shape[:2]
+    height, width = next(open_source(str(video)).frames).image.shape[:2]
     rng = np.random.default_rng(0)
     side = rng.uniform(height / 6, height / 3, heads)
     start = rng.uniform(0, 1, (heads, 2)) * (np.array([width, height]) - side[:, None])
@@ -97,7 +97,7 @@ def alone(estimator: HeadPoseEstimator, heads: int, batch: int) -> None:
             estimator._forward(crops[start : start + batch])
 
 
-def one_by_one(footage: Footage, detector: object, estimator: HeadPoseEstimator):
+def one_by_one(footage: VideoSource, detector: object, estimator: HeadPoseEstimator):
     for frame in footage.frames:
         heads = detector(frame.image, frame.source)
         ones = [Detections(heads.boxes[i : i + 1], heads.scores[i : i + 1]) for i in range(len(heads))]
@@ -106,7 +106,7 @@ def one_by_one(footage: Footage, detector: object, estimator: HeadPoseEstimator)
         yield drawn(PosedFrame(frame, 0.0, heads.boxes, heads.scores, *columns), MESH)
 
 
-def write(frames, footage: Footage, folder: Path) -> None:
+def write(frames, footage: VideoSource, folder: Path) -> None:
     with VideoWriter(folder / "out.mp4", footage) as writer, open(folder / "out.jsonl", "w") as lines:
         for posed in frames:
             writer.write(posed.picture, posed.frame.pts)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle as Patch
 
 from semiuhpe.data.crop import HEAD_BOX, LANDMARKS, box_rectangle, crop_by_box, landmark_rectangle
-from semiuhpe.inference.draw import draw_axes
+from semiuhpe.drawing.axes import draw_axes
 from semiuhpe.rotation import euler_to_matrix, matrix_to_euler
 from semiuhpe.synthetic.scene import SyntheticHead, render_head
 

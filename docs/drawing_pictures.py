@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from semiuhpe.inference.draw import contact_sheet, save_picture
-from semiuhpe.inference.overlay import AXES, CUBE, MESH, draw_heads, person_color
+from semiuhpe.drawing.axes import contact_sheet, save_picture
+from semiuhpe.drawing.overlay import AXES, CUBE, MESH, draw_heads, person_color
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene import render_head
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from semiuhpe.data import HeadStore
+from semiuhpe.drawing.axes import contact_sheet, draw_axes
 from semiuhpe.evaluation.protocols import evaluate
-from semiuhpe.inference.draw import contact_sheet, draw_axes
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic.rotations import random_rotations

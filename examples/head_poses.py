@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from semiuhpe import HeadPoseEstimator
-from semiuhpe.inference.overlay import draw_heads
+from semiuhpe.drawing.overlay import draw_heads
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("checkpoint", help="a file, or a name as for eval.py")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import sim3dr
+from semiuhpe.drawing.axes import AXIS_COLORS, draw_axes, project_axes, project_cube
+from semiuhpe.drawing.overlay import AXES, CUBE, DRAWINGS, MESH, NONE, UNKNOWN_COLOR, draw_heads, person_color
+from semiuhpe.drawing.text import text_mask
 from semiuhpe.errors import DataError
-from semiuhpe.inference.draw import AXIS_COLORS, draw_axes, project_axes, project_cube
-from semiuhpe.inference.overlay import AXES, CUBE, DRAWINGS, MESH, NONE, UNKNOWN_COLOR, draw_heads, person_color
-from semiuhpe.inference.text import text_mask
 from semiuhpe.synthetic.rotations import random_rotations
 
 FRONTAL = np.diag([1.0, -1.0, -1.0])

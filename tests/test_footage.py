@@ -12,12 +12,12 @@ from PIL import Image
 from videos import HEIGHT, WIDTH, frame_times, number_of, numbered_frame, packets, write_video
 
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.inference.footage import open_footage
-from semiuhpe.inference.video_writer import VideoWriter
+from semiuhpe.video.source import open_source
+from semiuhpe.video.writer import VideoWriter
 
 
 def copied(source: Path, target: Path, frames: int | None = None) -> Path:
-    footage = open_footage(str(source))
+    footage = open_source(str(source))
     with VideoWriter(target, footage) as writer:
         for frame in footage.frames:
             if frames is None or frame.number < frames:
@@ -27,7 +27,7 @@ def copied(source: Path, target: Path, frames: int | None = None) -> Path:
 
 
 def test_a_file_is_read_frame_by_frame(tmp_path):
-    footage = open_footage(str(write_video(tmp_path / "clip.mp4", frames=12)))
+    footage = open_source(str(write_video(tmp_path / "clip.mp4", frames=12)))
     assert (footage.name, footage.rate, footage.count, footage.live) == ("clip", 25, 12, False)
     frames = list(footage.frames)
     assert [number_of(frame.image) for frame in frames] == list(range(12))
@@ -47,7 +47,7 @@ def test_frame_rate_times_and_colours_are_the_sources(tmp_path, ending):
         video = container.streams.video[0]
         assert video.codec_context.name == "h264" and video.codec_context.pix_fmt == "yuv420p"
         assert abs(video.average_rate - 1 / ntsc) < 0.1
-    image = next(open_footage(str(target)).frames).image
+    image = next(open_source(str(target)).frames).image
     assert np.abs(image[:14, :14].astype(int) - (230, 20, 20)).max() < 14
     assert np.abs(image[40:, 40:].astype(int) - 40).max() < 5
     assert not list(tmp_path.glob("*.partial"))
@@ -56,7 +56,7 @@ def test_frame_rate_times_and_colours_are_the_sources(tmp_path, ending):
 def test_variable_frame_rates_are_kept(tmp_path):
     pts = [0, 1, 2, 10, 11, 40, 41, 90, 91, 92]
     source = write_video(tmp_path / "phone.mp4", 10, pts, Fraction(1, 90))
-    assert [frame.pts * open_footage(str(source)).time_base for frame in open_footage(str(source)).frames] == [
+    assert [frame.pts * open_source(str(source)).time_base for frame in open_source(str(source)).frames] == [
         Fraction(p, 90) for p in pts
     ]
     np.testing.assert_allclose(frame_times(copied(source, tmp_path / "copy.mp4")), np.array(pts) / 90, atol=1e-6)
@@ -83,11 +83,11 @@ def test_sound_that_the_format_cannot_hold_is_left_out_with_a_word(tmp_path, cap
 @pytest.mark.parametrize("turned", [90, 180, -90])
 def test_turned_phone_videos_are_seen_upright(tmp_path, turned):
     source = write_video(tmp_path / "phone.mp4", 3, turned=turned)
-    image = next(open_footage(str(source)).frames).image
+    image = next(open_source(str(source)).frames).image
     expected = np.rot90(numbered_frame(0), turned // 90)
     assert image.shape == expected.shape
     assert np.abs(image.astype(int) - expected).mean() < 4
-    again = open_footage(str(copied(source, tmp_path / "copy.mp4")))
+    again = open_source(str(copied(source, tmp_path / "copy.mp4")))
     assert np.abs(next(again.frames).image.astype(int) - expected).mean() < 5  # and isn't turned twice
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_breaks_off_is_done_as_far_as_it_goes(tmp_path, caplog):
     whole = write_video(tmp_path / "whole.mkv", 24, sound="aac").read_bytes()
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(whole[: len(whole) * 6 // 10])
-    frames = list(open_footage(str(broken)).frames)
+    frames = list(open_source(str(broken)).frames)
     assert 5 < len(frames) < 24
     assert [number_of(frame.image) for frame in frames[:-2]] == list(range(len(frames) - 2))
     assert len(frame_times(copied(broken, tmp_path / "copy.mp4"))) == len(frames)
@@ -107,7 +107,7 @@ def test_a_broken_frame_is_left_out_and_reported(tmp_path, caplog):
     content = path.read_bytes()
     assert content.count(packet) == 1
     path.write_bytes(content.replace(packet, b"\xff" * len(packet)))
-    frames = list(open_footage(str(path)).frames)
+    frames = list(open_source(str(path)).frames)
     assert [number_of(frame.image) for frame in frames] == [*range(10), 11]  # the last packet is the last but one frame
     assert "1 broken frames were left out" in caplog.text
 
@@ -118,16 +118,16 @@ def test_odd_sizes_are_padded(tmp_path, size):
     source.mkdir()
     for number in range(2):
         Image.fromarray(numbered_frame(number, *size)).save(source / f"{number}.png")
-    image = next(open_footage(str(copied(source, tmp_path / "copy.mp4"))).frames).image
+    image = next(open_source(str(copied(source, tmp_path / "copy.mp4"))).frames).image
     assert image.shape == (size[1] + size[1] % 2, size[0] + size[0] % 2, 3)
 
 
 def test_frames_that_change_their_size_are_resized_with_a_word(tmp_path, caplog):
-    footage = open_footage(str(write_video(tmp_path / "clip.mp4")))
+    footage = open_source(str(write_video(tmp_path / "clip.mp4")))
     with VideoWriter(tmp_path / "out.mp4", footage) as writer:
         for number in range(3):
             writer.write(numbered_frame(number, WIDTH * (1 + number), HEIGHT * (1 + number)), number)
-    assert [number_of(frame.image) for frame in open_footage(str(tmp_path / "out.mp4")).frames] == [0, 1, 2]
+    assert [number_of(frame.image) for frame in open_source(str(tmp_path / "out.mp4")).frames] == [0, 1, 2]
     assert caplog.text.count("frames change their size") == 1
 
 
@@ -157,7 +157,7 @@ def test_a_folder_is_a_video_in_natural_order(tmp_path, caplog):
         Image.fromarray(numbered_frame(number)).save(tmp_path / f"frame{number}.png")
     (tmp_path / "frame5.png").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("none either")
-    footage = open_footage(str(tmp_path), Fraction(10))
+    footage = open_source(str(tmp_path), Fraction(10))
     frames = list(footage.frames)
     assert [number_of(frame.image) for frame in frames] == [0, 1, 2, 10]
     assert [float(frame.pts * footage.time_base) for frame in frames] == [0, 0.1, 0.2, 0.4]  # 5 is missing
@@ -165,14 +165,14 @@ def test_a_folder_is_a_video_in_natural_order(tmp_path, caplog):
     assert "frame5.png: can't be decoded" in caplog.text and "is left out" in caplog.text
     Image.fromarray(numbered_frame(3, 50, 40)).save(tmp_path / "frame3.png")
     with pytest.raises(DataError, match=r"frame3.png: is 50x40, but the pictures before it are 96x64"):
-        list(open_footage(str(tmp_path)).frames)
+        list(open_source(str(tmp_path)).frames)
 
 
 def test_a_webcam_is_live(tmp_path, monkeypatch):
     clip = str(write_video(tmp_path / "clip.mp4", 6))
     real = cv2.VideoCapture
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: real(clip))
-    footage = open_footage("0")
+    footage = open_source("0")
     frames = list(footage.frames)
     assert (footage.live, footage.name, footage.count) == (True, "webcam0", None)
     assert [number_of(frame.image) for frame in frames] == list(range(6))
@@ -203,11 +203,11 @@ def test_bad_inputs_are_named(tmp_path, name, message):
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(DataError, match=message):
-        open_footage(name if name.isdigit() else str(tmp_path / name))
+        open_source(name if name.isdigit() else str(tmp_path / name))
 
 
 def test_nothing_half_written_is_left(tmp_path):
-    footage = open_footage(str(write_video(tmp_path / "clip.mp4", sound="aac")))
+    footage = open_source(str(write_video(tmp_path / "clip.mp4", sound="aac")))
     before = sorted(tmp_path.iterdir())
     with pytest.raises(RuntimeError), VideoWriter(tmp_path / "out.mp4", footage) as writer:
         writer.write(numbered_frame(0), 0)
@@ -223,7 +223,7 @@ def test_nothing_half_written_is_left(tmp_path):
 def test_an_old_file_stays_until_the_new_one_is_complete(tmp_path):
     source = write_video(tmp_path / "clip.mp4")
     shutil.copy(source, tmp_path / "out.mp4")
-    footage = open_footage(str(source))
+    footage = open_source(str(source))
     with VideoWriter(tmp_path / "out.mp4", footage) as writer:
         writer.write(numbered_frame(0), 0)
         assert len(frame_times(tmp_path / "out.mp4")) == 12

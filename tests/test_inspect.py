@@ -19,7 +19,7 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.inspect import poses, sizes, verify
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.store_writer import StoredCrop, encode, store_meta
-from semiuhpe.inference.sheet import label_sheet
+from semiuhpe.drawing.head_sheet import label_sheet
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 

@@ -10,15 +10,15 @@ import pytest
 from videos import HEIGHT, WIDTH, frame_times, number_of, numbered_frame, packets, write_video
 
 from semiuhpe.errors import DataError
-from semiuhpe.inference.footage import open_footage
-from semiuhpe.inference.video_writer import VideoWriter
+from semiuhpe.video.source import open_source
+from semiuhpe.video.writer import VideoWriter
 
 UNIT = 1 << 16
 SMALL = 4  # grey levels that compression may change on average
 
 
 def seen(path: Path) -> np.ndarray:
-    return next(iter(open_footage(str(path)).frames)).image.astype(int)
+    return next(iter(open_source(str(path)).frames)).image.astype(int)
 
 
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
@@ -65,7 +65,7 @@ def test_pixels_become_square_and_stay_so(tmp_path, aspect, turned, size):
     expected = stored[::-1] if turned else stored
     assert abs(red.any(axis=0).sum() - expected[0]) <= 1 and abs(red.any(axis=1).sum() - expected[1]) <= 1
     copy = tmp_path / "copy.mp4"
-    footage = open_footage(str(source))
+    footage = open_source(str(source))
     with VideoWriter(copy, footage) as writer:
         for frame in footage.frames:
             writer.write(frame.image, frame.pts)
@@ -98,9 +98,9 @@ def damaged(path: Path, numbers: list[int], time_base: int = 25) -> Path:
 
 def test_corrupt_frames_are_left_out_counted_and_keep_their_numbers(tmp_path, caplog):
     whole = write_video(tmp_path / "whole.mp4", 18, size=(160, 96), draw=noise)
-    images = [frame.image.astype(int) for frame in open_footage(str(whole)).frames]
+    images = [frame.image.astype(int) for frame in open_source(str(whole)).frames]
     path = damaged(Path(shutil.copy(whole, tmp_path / "clip.mp4")), [6])
-    frames = list(open_footage(str(path)).frames)
+    frames = list(open_source(str(path)).frames)
     numbers = [frame.number for frame in frames]
     assert 6 not in numbers and set(range(6)) | set(range(12, 18)) <= set(numbers)
     assert [frame.source.frame for frame in frames] == numbers == [round(frame.pts / 512) for frame in frames]
@@ -114,7 +114,7 @@ def test_frames_that_cannot_be_decoded_keep_their_numbers_too(tmp_path, caplog):
     path = write_video(tmp_path / "clip.mp4", 12)
     packet = packets(path, "video")[-1][1]  # it is decoded last, and shown last but one
     path.write_bytes(path.read_bytes().replace(packet, b"\xff" * len(packet)))
-    frames = list(open_footage(str(path)).frames)
+    frames = list(open_source(str(path)).frames)
     assert [frame.number for frame in frames] == [number_of(frame.image) for frame in frames] == [*range(10), 11]
     assert "1 broken frames were left out" in caplog.text
 
@@ -122,7 +122,7 @@ def test_frames_that_cannot_be_decoded_keep_their_numbers_too(tmp_path, caplog):
 def test_a_video_of_broken_frames_only_is_an_error(tmp_path):
     path = damaged(write_video(tmp_path / "clip.mp4", 1, size=(160, 96), draw=noise), [0])
     with pytest.raises(DataError, match=r"clip\.mp4: none of its frames can be decoded"):
-        open_footage(str(path))
+        open_source(str(path))
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_a_video_of_broken_frames_only_is_an_error(tmp_path):
 def test_any_name_is_read_and_written(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     write_video(Path(f"{name}.mp4"), 3, sound="aac")
-    footage = open_footage(f"{name}.mp4")
+    footage = open_source(f"{name}.mp4")
     assert (footage.name, footage.count) == (name, 3)
     for target in (Path(f"{name}_heads.mp4"), Path(f"{name}_heads.gif")):
-        footage = open_footage(f"./{name}.mp4")
+        footage = open_source(f"./{name}.mp4")
         with VideoWriter(target, footage) as writer:
             for frame in footage.frames:
                 writer.write(frame.image, frame.pts)
     assert len(frame_times(Path(f"{name}_heads.mp4"))) == 3
     assert packets(Path(f"{name}_heads.mp4"), "audio") == packets(Path(f"{name}.mp4"), "audio")
-    assert [number_of(frame.image) for frame in open_footage(f"{name}_heads.gif").frames] == [0, 1, 2]
+    assert [number_of(frame.image) for frame in open_source(f"{name}_heads.gif").frames] == [0, 1, 2]
     assert len(list(tmp_path.iterdir())) == 3

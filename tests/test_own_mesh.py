@@ -13,8 +13,8 @@ import sim3dr
 from semiuhpe.cli import image as image_cli
 from semiuhpe.cli import video as video_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.inference.footage import open_footage
-from semiuhpe.inference.overlay import MESH, draw_heads, load_head_mesh
+from semiuhpe.drawing.overlay import MESH, draw_heads, load_head_mesh
+from semiuhpe.video.source import open_source
 
 BOX = [[20.0, 10, 60, 60]]
 FRONTAL = np.diag([1.0, -1.0, -1.0])[None]
@@ -72,7 +72,7 @@ def test_image_py_and_video_py_draw_it(folder):
     assert draw(image_cli.main, "--input", "photo.png", "--output", "own") == 2  # not mixed with the shipped mesh's
     assert draw(video_cli.main, "--input", "clip.mp4", "--output", "own.mkv", "--mesh", "plate.obj") == 0
     assert draw(video_cli.main, "--input", "clip.mp4", "--output", "shipped.mkv") == 0
-    first = [next(iter(open_footage(f"{name}.mkv").frames)).image.astype(int) for name in ("own", "shipped")]
+    first = [next(iter(open_source(f"{name}.mkv").frames)).image.astype(int) for name in ("own", "shipped")]
     assert np.abs(first[0] - first[1]).max() > 40
 
 

@@ -17,9 +17,9 @@ from semiuhpe.data.importers.base import Picture as Listed
 from semiuhpe.data.raw import read_image
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.inference.detectors import Source, load_detector
-from semiuhpe.inference.footage import open_footage
 from semiuhpe.parsing import parse_json, parse_yaml, read_csv
 from semiuhpe.pictures import files_below, find_pictures, read_picture, reads_heif, to_rgb
+from semiuhpe.video.source import open_source
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOR = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
@@ -112,7 +112,7 @@ def test_sixteen_bit_files_are_the_eight_bit_picture_everywhere(tmp_path, name):
     expected = repeated(GREY)
     np.testing.assert_array_equal(read_picture(path).image, expected)
     np.testing.assert_array_equal(read_image(Listed("a", path, upright=True)), expected)
-    (frame,) = open_footage(str(tmp_path), Fraction(1)).frames
+    (frame,) = open_source(str(tmp_path), Fraction(1)).frames
     np.testing.assert_array_equal(frame.image, expected)
 
 
@@ -169,7 +169,7 @@ def test_files_of_macos_that_only_look_like_pictures_are_skipped(album):
     assert [picture.name for picture in folder_importer.pictures(album, "train")] == ["a.png", "b/c.png"]
     Image.fromarray(COLOR).save("album/b/d.png")
     Path("album/b/._d.png").write_bytes(b"\0\5\26\7\0\2")
-    assert open_footage("album/b").count == 2
+    assert open_source("album/b").count == 2
 
 
 @pytest.mark.parametrize("source", ["album", "album/*.png", "album/**/*.png"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from semiuhpe.inference.smoothing import FORGET_AFTER_S, LARGEST_LAG_DEG, RotationSmoother
+from semiuhpe.video.smoothing import FORGET_AFTER_S, LARGEST_LAG_DEG, RotationSmoother
 
 
 def smoothed(rotations: Rotation, rate: float = 25.0) -> Rotation:

@@ -13,13 +13,13 @@ import torch
 from videos import HEIGHT, WIDTH, number_of, numbered_frame, write_video
 
 from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.drawing.overlay import MESH
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.inference.ahead import Ahead
 from semiuhpe.inference.detectors import Detections, Detector, Source
-from semiuhpe.inference.footage import Footage, Frame, open_footage
-from semiuhpe.inference.overlay import MESH
-from semiuhpe.inference.video import GROUP_BYTES, GROUP_FRAMES, frame_record, pose_video
 from semiuhpe.rotation import euler_to_matrix
+from semiuhpe.video.pipeline import GROUP_BYTES, GROUP_FRAMES, frame_record, pose_video
+from semiuhpe.video.prefetch import Prefetcher
+from semiuhpe.video.source import Frame, VideoSource, open_source
 
 SIDE = 24.0
 
@@ -66,18 +66,18 @@ class TwoHeads(Detector):
         return Detections(boxes, np.full(len(boxes), 0.9, np.float32))
 
 
-def clip(tmp_path: Path, frames: int = 12, **options) -> Footage:
-    return open_footage(str(write_video(tmp_path / "clip.mp4", frames, **options)))
+def clip(tmp_path: Path, frames: int = 12, **options) -> VideoSource:
+    return open_source(str(write_video(tmp_path / "clip.mp4", frames, **options)))
 
 
-def endless(image: np.ndarray, live: bool = False) -> Footage:
+def endless(image: np.ndarray, live: bool = False) -> VideoSource:
     def frames():
         number = 0
         while True:
             yield Frame(image, number, number, Source("endless", number))
             number += 1
 
-    return Footage("endless", frames(), Fraction(25), Fraction(1, 25), live=live)
+    return VideoSource("endless", frames(), Fraction(25), Fraction(1, 25), live=live)
 
 
 def test_every_frame_comes_once_in_order_with_its_own_heads(tmp_path):
@@ -154,7 +154,7 @@ def test_a_video_longer_than_memory_needs_no_more_than_a_short_one():
             made.append(number)
             yield Frame(numbered_frame(number % 20), number, number, Source("long", number))
 
-    footage = Footage("long", frames(), Fraction(25), Fraction(1, 25))
+    footage = VideoSource("long", frames(), Fraction(25), Fraction(1, 25))
     running = pose_video(footage, TwoHeads(), FakeEstimator(), MESH)
     for number, posed in enumerate(running):
         assert posed.frame.number == number and len(made) - number < 8 * GROUP_FRAMES
@@ -177,7 +177,7 @@ def test_stages_work_at_the_same_time():
             yield Frame(numbered_frame(0), number, number, Source("slow", number))
 
     start = time.monotonic()
-    list(pose_video(Footage("slow", frames(), Fraction(25), Fraction(1, 25)), Slow(), FakeEstimator(delay=0.2)))
+    list(pose_video(VideoSource("slow", frames(), Fraction(25), Fraction(1, 25)), Slow(), FakeEstimator(delay=0.2)))
     assert time.monotonic() - start < 0.75 * (3 * 6 * 0.2)  # 1.6 s if they overlap entirely, 3.6 s one after the other
 
 
@@ -196,7 +196,7 @@ def test_of_a_webcam_the_newest_frames_are_taken():
             time.sleep(0.01)
             yield Frame(numbered_frame(1), number, number, Source("webcam0", number))
 
-    footage = Footage("webcam0", frames(), Fraction(100), Fraction(1, 100), live=True)
+    footage = VideoSource("webcam0", frames(), Fraction(100), Fraction(1, 100), live=True)
     numbers = [posed.frame.number for posed in pose_video(footage, TwoHeads(), FakeEstimator(delay=0.1))]
     assert numbers == sorted(set(numbers)) and len(numbers) < 50
     assert numbers[-1] >= 57
@@ -214,13 +214,13 @@ def test_an_error_of_any_stage_comes_out_and_ends_all_threads(tmp_path, stage, m
     footage = clip(tmp_path)
     detector, estimator = TwoHeads(), FakeEstimator()
     if stage == "read":
-        footage = Footage("x", failing_frames(), Fraction(25), Fraction(1, 25))
+        footage = VideoSource("x", failing_frames(), Fraction(25), Fraction(1, 25))
     elif stage == "detect":
         detector._detect = fail
     elif stage == "pose":
         estimator.predict_batch = fail
     else:
-        monkeypatch.setattr("semiuhpe.inference.video.draw_heads", fail)
+        monkeypatch.setattr("semiuhpe.video.pipeline.draw_heads", fail)
     before = threading.active_count()
     with pytest.raises(DataError, match=f"{stage} failed"):
         list(pose_video(footage, detector, estimator, MESH))
@@ -232,7 +232,7 @@ def test_items_made_ahead_come_before_the_error():
         yield from range(3)
         raise ValueError("late")
 
-    ahead, seen = Ahead(items(), 8), []
+    ahead, seen = Prefetcher(items(), 8), []
     with pytest.raises(ValueError, match="late"):
         for item in ahead:
             seen.append(item)

@@ -19,9 +19,9 @@ from videos import frame_times, number_of, packets, write_video
 from semiuhpe import HeadPoseEstimator
 from semiuhpe.cli import video as video_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.inference.footage import open_footage
 from semiuhpe.models import weights
 from semiuhpe.rotation import geodesic_deg
+from semiuhpe.video.source import open_source
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_a_video_is_drawn_with_its_sound(checkpoint, clip, capsys, draw):
     assert video_py(checkpoint, "--input", "clip.mp4", "--draw", draw) == 0
     told = capsys.readouterr().out
     assert "6 frames, 10 heads" in told and "no head was found" not in told
-    frames = [frame.image for frame in open_footage("clip_heads.mp4").frames]
-    plain = [frame.image for frame in open_footage("clip.mp4").frames]
+    frames = [frame.image for frame in open_source("clip_heads.mp4").frames]
+    plain = [frame.image for frame in open_source("clip.mp4").frames]
     changed = [np.abs(a.astype(int) - b).max() > 60 for a, b in zip(frames, plain, strict=True)]
     assert changed == [True, True, True, False, True, True]
     assert [data for _, data in packets(Path("clip_heads.mp4"), "audio")] == [d for _, d in packets(clip, "audio")]
@@ -64,7 +64,7 @@ def test_the_records_are_those_of_the_estimator(checkpoint, clip):
     assert not Path("clip_heads.mp4").exists()
     lines = records("heads.jsonl")
     assert [(line["frame"], len(line["heads"])) for line in lines] == [(i, 0 if i == 3 else 2) for i in range(6)]
-    frames = list(open_footage("clip.mp4").frames)
+    frames = list(open_source("clip.mp4").frames)
     estimator = HeadPoseEstimator.from_checkpoint(str(checkpoint), "cpu")
     poses = estimator.predict(frames[4].image, [head["box"] for head in lines[4]["heads"]])
     rotations = torch.tensor([head["rotation"] for head in lines[4]["heads"]])
@@ -76,7 +76,7 @@ def test_the_records_are_those_of_the_estimator(checkpoint, clip):
 def test_persons_of_a_folder_are_tracked_into_a_gif(checkpoint, clip):
     pytest.importorskip("trackers", reason="needs the package trackers (pip install 'semiuhpe[track]')")
     Path("frames").mkdir()
-    for frame in open_footage("clip.mp4").frames:
+    for frame in open_source("clip.mp4").frames:
         Image.fromarray(frame.image).save(f"frames/{frame.number}.png")
     rows = ["image,x,y,w,h", *(f"frames/{i}.png,{30 + i},10,40,44" for i in range(6))]
     Path("boxes.csv").write_text("\n".join(rows))
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_said_before_a_checkpoint_is_fetched(clip, monkeypatch,
 def test_a_video_without_heads_is_copied_and_it_is_said(checkpoint, clip, capsys):
     Path("boxes.json").write_text(json.dumps({"clip.mp4": []}))
     assert video_py(checkpoint, "--input", "clip.mp4", "--output", "out.mkv") == 0
-    assert [number_of(frame.image) for frame in open_footage("out.mkv").frames] == list(range(6))
+    assert [number_of(frame.image) for frame in open_source("out.mkv").frames] == list(range(6))
     assert "no head was found: lower --min_score" in capsys.readouterr().out
 
 

@@ -12,10 +12,10 @@ from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, l
 from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import pick_device
+from semiuhpe.drawing.overlay import MESH
 from semiuhpe.errors import ConfigError
 from semiuhpe.inference.demo import WHOLE, Demo, render_examples
 from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE
-from semiuhpe.inference.overlay import MESH
 from semiuhpe.models.weights import SHIPPED
 
 TITLE = "SemiUHPE: head poses"

@@ -14,10 +14,10 @@ from semiuhpe.data.loading import loader_workers
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.distributed import pick_device
+from semiuhpe.drawing.axes import contact_sheet, save_picture
+from semiuhpe.drawing.scene_sheet import TRUE, draw_heads, square
 from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads
 from semiuhpe.evaluation.results import write_result
-from semiuhpe.inference.draw import contact_sheet, save_picture
-from semiuhpe.inference.scene_sheet import TRUE, draw_heads, square
 from semiuhpe.methods.onestage import open_test_set
 from semiuhpe.models import LoadedModel
 

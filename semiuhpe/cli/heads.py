@@ -15,6 +15,7 @@ import sim3dr
 from semiuhpe.cli.trained import STUDENT, TEACHER, load_models, parse_with_run
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.crop import HEAD_BOX, original_demo_crop, squeezed_picture
+from semiuhpe.drawing.overlay import DRAWINGS, MESH, load_head_mesh
 from semiuhpe.errors import ConfigError
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
@@ -27,7 +28,6 @@ from semiuhpe.inference.detectors import (
 )
 from semiuhpe.inference.detectors.onestage import split_spec
 from semiuhpe.inference.estimator import HeadPoseEstimator
-from semiuhpe.inference.overlay import DRAWINGS, MESH, load_head_mesh
 from semiuhpe.inference.samples import BOXES, sample_heads
 from semiuhpe.models.onestage import FAMILY
 from semiuhpe.models.weights import RELEASED, find_checkpoint

@@ -30,12 +30,12 @@ from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
+from semiuhpe.drawing.axes import PNG_LEVEL
+from semiuhpe.drawing.overlay import AXES, NONE, draw_heads, head_in_crop
 from semiuhpe.errors import DataError
 from semiuhpe.files import write_whole
 from semiuhpe.inference.detectors import Detector, Source
-from semiuhpe.inference.draw import PNG_LEVEL
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
-from semiuhpe.inference.overlay import AXES, NONE, draw_heads, head_in_crop
 from semiuhpe.inference.records import picture_line
 from semiuhpe.inference.shards import (
     SETTINGS,

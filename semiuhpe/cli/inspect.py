@@ -17,9 +17,9 @@ from semiuhpe.data.raw import DROPPED_FILE
 from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.store import FORMAT_VERSION, HeadStore, holds_scenes
+from semiuhpe.drawing.axes import save_picture
+from semiuhpe.drawing.head_sheet import label_sheet
 from semiuhpe.errors import StoreError
-from semiuhpe.inference.draw import save_picture
-from semiuhpe.inference.sheet import label_sheet
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000
 MIB = 2**20

@@ -10,9 +10,9 @@ from semiuhpe.cli.text_table import histograms, quantiles, tell
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
 from semiuhpe.data.scene_store import SceneHeads, SceneStore
 from semiuhpe.data.splits import evenly_spaced
+from semiuhpe.drawing.axes import save_picture
+from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.errors import StoreError
-from semiuhpe.inference.draw import save_picture
-from semiuhpe.inference.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.rotation import is_rotation, matrix_to_euler
 
 

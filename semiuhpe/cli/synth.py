@@ -7,7 +7,7 @@ from pathlib import Path
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.store import HeadStore
-from semiuhpe.inference.draw import contact_sheet, draw_axes, save_picture
+from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
 from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene import DOMAINS
 from semiuhpe.synthetic.stores import SyntheticSet, write_store

@@ -30,12 +30,12 @@ from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
+from semiuhpe.drawing.overlay import MESH, NONE
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.files import whole_file
-from semiuhpe.inference.footage import Footage, open_footage
-from semiuhpe.inference.overlay import MESH, NONE
-from semiuhpe.inference.video import PosedFrame, frame_record, pose_video
-from semiuhpe.inference.video_writer import FORMATS, VideoWriter, check_video_name
+from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
+from semiuhpe.video.source import VideoSource, open_source
+from semiuhpe.video.writer import FORMATS, VideoWriter, check_video_name
 
 logger = logging.getLogger(__name__)
 INTERRUPTED = 130
@@ -49,12 +49,12 @@ def main(argv: Sequence[str]) -> int:
     samples, default_detector = samples_if_none(given)
     require(not given.smooth or given.track, "--smooth needs --track, which tells the persons apart")
     require(given.draw != NONE or given.jsonl, "--draw none writes no video: --jsonl has to be given")
-    footage = open_footage(given.input or samples, given.fps or (SAMPLES_FPS if samples else FPS))
-    output = _output(given, footage.name)
+    video = open_source(given.input or samples, given.fps or (SAMPLES_FPS if samples else FPS))
+    output = _output(given, video.name)
     if given.jsonl:
         _check_jsonl(given.jsonl)
     outputs = (("--output", output), ("--jsonl", given.jsonl))
-    check_outputs(outputs, [*footage.files, *named_files(given)])
+    check_outputs(outputs, [*video.files, *named_files(given)])
     check_heads(given, default_detector)
     mesh = drawn_mesh(given)
     options, path, size = find_model(parser, argv, given)
@@ -62,11 +62,11 @@ def main(argv: Sequence[str]) -> int:
     estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids), default_detector)
     with _stop_at_interrupt() as stop:
         draw = None if output is None else options.draw
-        frames = pose_video(footage, detector, estimator, draw, options.track, options.smooth, stop, mesh)
-        _write(frames, footage, output, options.jsonl, stop)
+        frames = pose_video(video, detector, estimator, draw, options.track, options.smooth, stop, mesh)
+        _write(frames, video, output, options.jsonl, stop)
     for remark in [] if stop.is_set() else detector.remarks():
         logger.warning("%s", remark)
-    return INTERRUPTED if stop.is_set() and not footage.live else 0
+    return INTERRUPTED if stop.is_set() and not video.live else 0
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +115,7 @@ def _check_jsonl(path: Path) -> None:
 
 def _write(
     frames: Generator[PosedFrame, None, None],
-    footage: Footage,
+    video: VideoSource,
     output: Path | None,
     jsonl: Path | None,
     stop: threading.Event,
@@ -125,8 +125,8 @@ def _write(
     with contextlib.ExitStack() as stack:
         stack.enter_context(logging_redirect_tqdm())
         lines = stack.enter_context(_whole_file(jsonl)) if jsonl else None
-        writer = stack.enter_context(VideoWriter(output, footage)) if output else None
-        bar = stack.enter_context(tqdm(total=footage.count, unit="frame", disable=None))
+        writer = stack.enter_context(VideoWriter(output, video)) if output else None
+        bar = stack.enter_context(tqdm(total=video.count, unit="frame", disable=None))
         stack.enter_context(contextlib.closing(frames))
         for posed in frames:
             if writer:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.store import HeadStore
+from semiuhpe.drawing.axes import draw_axes
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.embedding import Distances, distances, embed_store
-from semiuhpe.inference.draw import draw_axes
 
 QUERIES, NEIGHBOURS = 6, 5
 _PICTURE_PX = 120

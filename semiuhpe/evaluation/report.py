@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from semiuhpe.drawing.axes import contact_sheet, draw_axes
 from semiuhpe.evaluation.plots import PALETTE
 from semiuhpe.evaluation.results import write_result
-from semiuhpe.inference.draw import contact_sheet, draw_axes
 
 PICTURE_PX, PAIR_PX = 190, 150
 JPEG_QUALITY = 90

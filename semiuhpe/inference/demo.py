@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 import sim3dr
+from semiuhpe.drawing.overlay import draw_heads, head_in_crop, person_color
 from semiuhpe.errors import SemiUHPEError
 from semiuhpe.inference.detectors import Detector, Source, load_detector
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
-from semiuhpe.inference.overlay import draw_heads, head_in_crop, person_color
 from semiuhpe.inference.records import picture_line
 from semiuhpe.pictures import Picture, read_picture
 from semiuhpe.rotation import euler_to_matrix

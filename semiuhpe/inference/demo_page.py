@@ -19,8 +19,8 @@ import fastapi
 import gradio as gr
 import uvicorn
 
+from semiuhpe.drawing.overlay import DRAWINGS
 from semiuhpe.inference.demo import Demo, heads_table
-from semiuhpe.inference.overlay import DRAWINGS
 
 MAX_FILE = "200mb"
 """Of a picture that is uploaded."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semiuhpe.augment.views import denormalize
 from semiuhpe.distributed import Process
-from semiuhpe.inference.draw import contact_sheet, draw_axes
+from semiuhpe.drawing.axes import contact_sheet, draw_axes
 from semiuhpe.methods.base import Preview
 
 PREVIEW_HEADS = 8

@@ -15,9 +15,9 @@ import numpy as np
 
 import sim3dr
 from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.drawing.axes import add_axes, add_cube
+from semiuhpe.drawing.text import text_mask
 from semiuhpe.errors import DataError
-from semiuhpe.inference.draw import add_axes, add_cube
-from semiuhpe.inference.text import text_mask
 
 MESH, AXES, CUBE, NONE = "mesh", "axes", "cube", "none"
 DRAWINGS = (MESH, AXES, CUBE, NONE)

@@ -16,14 +16,14 @@ import torch
 
 import sim3dr
 from semiuhpe.data.crop import CropRule
-from semiuhpe.inference.ahead import Ahead
+from semiuhpe.drawing.overlay import draw_heads, head_in_crop, person_color
 from semiuhpe.inference.detectors import Detections, Detector
-from semiuhpe.inference.footage import Footage, Frame
-from semiuhpe.inference.overlay import draw_heads, head_in_crop, person_color
 from semiuhpe.inference.records import head_record
-from semiuhpe.inference.smoothing import RotationSmoother
-from semiuhpe.inference.tracking import HeadTracker
 from semiuhpe.rotation import matrix_to_euler
+from semiuhpe.video.prefetch import Prefetcher
+from semiuhpe.video.smoothing import RotationSmoother
+from semiuhpe.video.source import Frame, VideoSource
+from semiuhpe.video.tracking import HeadTracker
 
 GROUP_FRAMES = 8
 """Frames whose heads share a forward pass, at most."""
@@ -77,7 +77,7 @@ class PosedFrame:
 
 
 def pose_video(
-    footage: Footage,
+    video: VideoSource,
     detector: Detector,
     estimator: Estimator,
     how: str | None = None,
@@ -89,12 +89,12 @@ def pose_video(
     """The heads of each frame, in the order of the frames.
 
     Args:
-        footage: gone through once.
+        video: gone through once.
         detector: finds the heads.
         estimator: their poses.
-        how: of :data:`semiuhpe.inference.overlay.DRAWINGS`; nothing is drawn if None.
+        how: of :data:`semiuhpe.drawing.overlay.DRAWINGS`; nothing is drawn if None.
         track: number the persons.
-        smooth: smooth each person's rotations (:mod:`semiuhpe.inference.smoothing`); needs ``track``.
+        smooth: smooth each person's rotations (:mod:`semiuhpe.video.smoothing`); needs ``track``.
         stop: when it is set, frames whose poses are known are finished and no others.
         mesh: to draw, in head axes; the one that comes with the package if None.
 
@@ -104,22 +104,22 @@ def pose_video(
     """
     stop = threading.Event() if stop is None else stop
     closed = threading.Event()
-    depth = _LIVE_FRAMES if footage.live else GROUP_FRAMES
+    depth = _LIVE_FRAMES if video.live else GROUP_FRAMES
     with ExitStack() as stages:
-        frames = stages.enter_context(Ahead(footage.frames, depth, closed, lossy=footage.live))
-        found = stages.enter_context(Ahead(_found(_groups(frames, footage.live), detector), 1, closed))
-        posed = stages.enter_context(Ahead(_posed(found, estimator, detector.protocol, footage, stop), 1, closed))
+        frames = stages.enter_context(Prefetcher(video.frames, depth, closed, lossy=video.live))
+        found = stages.enter_context(Prefetcher(_found(_groups(frames, video.live), detector), 1, closed))
+        posed = stages.enter_context(Prefetcher(_posed(found, estimator, detector.protocol, video, stop), 1, closed))
         heads: Iterator[PosedFrame] = (frame for group in posed for frame in group)
         if track:
-            heads = _followed(heads, HeadTracker(float(footage.rate)), RotationSmoother() if smooth else None)
+            heads = _followed(heads, HeadTracker(float(video.rate)), RotationSmoother() if smooth else None)
         if how is not None:
             crops = detector.takes_crops
             drawings = (drawn(frame, how, mesh=mesh, crops=crops) for frame in heads)
-            heads = stages.enter_context(Ahead(drawings, 2, closed))
+            heads = stages.enter_context(Prefetcher(drawings, 2, closed))
         yield from heads
 
 
-def _groups(frames: Ahead[Frame], live: bool) -> Iterator[list[Frame]]:
+def _groups(frames: Prefetcher[Frame], live: bool) -> Iterator[list[Frame]]:
     """As many frames together as there may be; of a live source no more than have come."""
     for frame in frames:
         group = [frame]
@@ -150,7 +150,7 @@ def _posed(
     found: Iterator[tuple[list[Frame], list[Detections]]],
     estimator: Estimator,
     protocol: CropRule,
-    footage: Footage,
+    video: VideoSource,
     stop: threading.Event,
 ) -> Iterator[list[PosedFrame]]:
     for group, detections in found:
@@ -160,7 +160,7 @@ def _posed(
         yield [
             PosedFrame(
                 frame,
-                float(frame.pts * footage.time_base),
+                float(frame.pts * video.time_base),
                 np.asarray(heads.boxes),
                 np.asarray(heads.scores),
                 np.asarray(result.rotations),

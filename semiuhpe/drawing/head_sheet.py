@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 
 from semiuhpe.data.inspect import label_faults, picture_fault, poses
 from semiuhpe.data.store import HeadStore
-from semiuhpe.inference.draw import AXIS_COLORS, draw_axes
-from semiuhpe.inference.text import font
+from semiuhpe.drawing.axes import AXIS_COLORS, draw_axes
+from semiuhpe.drawing.text import font
 
 COLUMNS = 8
 _HEAD_PX, _LINE_PX, _GAP, _FONT_PX = 192, 16, 8, 12

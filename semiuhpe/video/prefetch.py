@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _POLL_S = 0.1
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """The items of an iterable, in their order, made by a thread while those before them are being used.
 
     What the iterable raises is raised here, after the items before it. Close it when it is not used to its end (it is

@@ -1,7 +1,7 @@
 """Frames to come: of video files, streams, webcams, animations and folders of pictures, one at a time and upright.
 
 A frame is shown at ``pts * time_base`` seconds, whatever the time from one frame to the next; nothing here assumes that
-frames come at equal intervals. Files and streams are read by PyAV (:mod:`semiuhpe.inference.media`), webcams by OpenCV,
+frames come at equal intervals. Files and streams are read by PyAV (:mod:`semiuhpe.video.media`), webcams by OpenCV,
 animations that FFmpeg doesn't know by Pillow.
 """
 
@@ -20,8 +20,8 @@ from PIL import Image
 
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
-from semiuhpe.inference.media import is_live, is_url, read_media, shown_url, url_name
 from semiuhpe.pictures import HEIF_REMEDY, SUFFIXES, is_animation, no_pictures, pictures_among, read_picture, to_rgb
+from semiuhpe.video.media import is_live, is_url, read_media, shown_url, url_name
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Frame(NamedTuple):
     Attributes:
         image: (H, W, 3) uint8 RGB, upright, with square pixels.
         number: from 0; those that were left out have one too.
-        pts: when it is shown, in units of the footage's time base; larger than that of the frame before.
+        pts: when it is shown, in units of the video's time base; larger than that of the frame before.
         source: where it comes from, for detectors that look boxes up.
     """
 
@@ -50,7 +50,7 @@ class Frame(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Footage:
+class VideoSource:
     """What is known of a video before its frames are read, and its frames.
 
     Attributes:
@@ -74,7 +74,7 @@ class Footage:
     files: Sequence[Path] = ()
 
 
-def open_footage(source: str, rate: Fraction = Fraction(25)) -> Footage:
+def open_source(source: str, rate: Fraction = Fraction(25)) -> VideoSource:
     """Opens a video file, an address, an animation, a folder of pictures, or a webcam.
 
     Args:
@@ -117,21 +117,21 @@ def _picture_format(path: Path) -> tuple[str, bool]:
         return "", False
 
 
-def _file(path: Path, kind: str | None = None) -> Footage:
+def _file(path: Path, kind: str | None = None) -> VideoSource:
     media = read_media(path, kind)
     frames = (Frame(image, number, pts, Source(path, number)) for image, number, pts in media.pictures)
     sound = path if media.has_sound else None
-    return Footage(path.stem, frames, media.rate, media.time_base, media.length, sound, files=(path,))
+    return VideoSource(path.stem, frames, media.rate, media.time_base, media.length, sound, files=(path,))
 
 
-def _address(url: str) -> Footage:
+def _address(url: str) -> VideoSource:
     media, shown = read_media(url), shown_url(url)
     frames = (Frame(image, number, pts, Source(shown, number)) for image, number, pts in media.pictures)
     if is_live(url):
         # Their clocks start anywhere and may jump
-        return Footage(url_name(url), _timed(frames), media.rate, _LIVE_CLOCK, live=True)
+        return VideoSource(url_name(url), _timed(frames), media.rate, _LIVE_CLOCK, live=True)
     sound = url if media.has_sound else None
-    return Footage(url_name(url), frames, media.rate, media.time_base, media.length, sound)
+    return VideoSource(url_name(url), frames, media.rate, media.time_base, media.length, sound)
 
 
 def _timed(frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -142,7 +142,7 @@ def _timed(frames: Iterator[Frame]) -> Iterator[Frame]:
 
 
 class _Clock:
-    """Times of frames that come now, in units of the clock of live footage, from that of the first call on."""
+    """Times of frames that come now, in units of the clock of live video, from that of the first call on."""
 
     def __init__(self) -> None:
         self._start: float | None = None
@@ -155,7 +155,7 @@ class _Clock:
         return self._last
 
 
-def _animation(path: Path) -> Footage:
+def _animation(path: Path) -> VideoSource:
     """The frames of an animation that FFmpeg can't read, such as WebP, at their times."""
     ends_ms = [start_ms + length_ms for start_ms, length_ms, _ in _animated(path)]
     if not ends_ms:
@@ -165,7 +165,7 @@ def _animation(path: Path) -> Footage:
         for number, (start_ms, _, image) in enumerate(_animated(path, quiet=False))
     )
     rate = Fraction(1000 * len(ends_ms), ends_ms[-1])
-    return Footage(path.stem, frames, rate, Fraction(1, 1000), len(ends_ms), files=(path,))
+    return VideoSource(path.stem, frames, rate, Fraction(1, 1000), len(ends_ms), files=(path,))
 
 
 def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -186,14 +186,14 @@ def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.nda
             start_ms += length_ms
 
 
-def _folder(path: Path, rate: Fraction) -> Footage:
+def _folder(path: Path, rate: Fraction) -> VideoSource:
     found, unread = pictures_among([file for file in path.iterdir() if file.is_file()])
     pictures = sorted(found, key=_natural)
     if not pictures:
         raise DataError(f"{path}: {no_pictures(unread)}")
     if unread:
         logger.warning("%s: %d HEIC pictures are left out; %s", path, unread, HEIF_REMEDY)
-    return Footage(path.resolve().name, _pictures(pictures), rate, 1 / rate, len(pictures), files=pictures)
+    return VideoSource(path.resolve().name, _pictures(pictures), rate, 1 / rate, len(pictures), files=pictures)
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -219,13 +219,13 @@ def _pictures(paths: list[Path]) -> Iterator[Frame]:
         yield Frame(image, number, number, Source(path))
 
 
-def _webcam(number: int) -> Footage:
+def _webcam(number: int) -> VideoSource:
     camera = cv2.VideoCapture(number)
     if not camera.isOpened():
         raise DataError(f"--input {number}: there is no webcam of this number, or another program uses it")
     says = camera.get(cv2.CAP_PROP_FPS)
     rate = Fraction(says).limit_denominator(1001) if np.isfinite(says) and says > 0 else Fraction(WEBCAM_RATE)
-    return Footage(f"webcam{number}", _grabbed(camera, number), rate, _LIVE_CLOCK, live=True)
+    return VideoSource(f"webcam{number}", _grabbed(camera, number), rate, _LIVE_CLOCK, live=True)
 
 
 def _grabbed(camera: cv2.VideoCapture, webcam: int) -> Iterator[Frame]:

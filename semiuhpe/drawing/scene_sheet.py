@@ -8,7 +8,7 @@ import torch
 
 from semiuhpe.data.scene_labels import LEAST_VISIBLE, corners
 from semiuhpe.data.scene_store import SceneStore
-from semiuhpe.inference.draw import contact_sheet, draw_axes
+from semiuhpe.drawing.axes import contact_sheet, draw_axes
 
 FOUND, TRUE = (250, 220, 40), (255, 255, 255)
 """RGB of the boxes that a network found, and of true ones."""

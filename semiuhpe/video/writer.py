@@ -16,8 +16,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from semiuhpe.errors import ConfigError, DataError, first_line
-from semiuhpe.inference.footage import Footage
-from semiuhpe.inference.media import media_address, open_media
+from semiuhpe.video.media import media_address, open_media
+from semiuhpe.video.source import VideoSource
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +57,16 @@ class VideoWriter:
 
     Args:
         path: whose ending says the format, one of :data:`FORMATS`.
-        footage: where the frames come from: time base, rate and sound are taken from it.
+        video: where the frames come from: time base, rate and sound are taken from it.
 
     Raises:
         ConfigError: the ending is unknown, or nothing can be written there.
     """
 
-    def __init__(self, path: Path, footage: Footage) -> None:
+    def __init__(self, path: Path, video: VideoSource) -> None:
         check_video_name(path)
         self.path = path
-        self.footage = footage
+        self.video = video
         self.format = FORMATS[path.suffix.lower()]
         self._partial = path.with_name(path.name + ".partial")
         self._sound: _Sound | None = None
@@ -93,7 +93,7 @@ class VideoWriter:
 
         Args:
             image: (H, W, 3) uint8 RGB; resized if it is not of the first frame's size.
-            pts: when it is shown, in the footage's time base; larger than that of the frame before.
+            pts: when it is shown, in the video's time base; larger than that of the frame before.
 
         Raises:
             DataError: it can't be encoded or written.
@@ -106,7 +106,7 @@ class VideoWriter:
             self._encode(self._av_frame(image, pts, self._track), self._track)
             self._last_pts = pts
             if self._sound:
-                self._sound.copy(self._container, until=float(pts * self.footage.time_base))
+                self._sound.copy(self._container, until=float(pts * self.video.time_base))
         except (av.FFmpegError, OSError) as error:
             raise DataError(f"{self.path}: can't be written ({first_line(error)})") from error
 
@@ -131,7 +131,7 @@ class VideoWriter:
                 self._mux_filtered(self._track.palette, self._track.stream)
             self._container.mux(self._track.stream.encode(None))
             if self._sound:
-                end = float(self._last_pts * self.footage.time_base + 1 / self.footage.rate)
+                end = float(self._last_pts * self.video.time_base + 1 / self.video.rate)
                 self._sound.copy(self._container, until=None if whole_sound else end)
                 self._sound.close()
             self._container.close()
@@ -152,11 +152,11 @@ class VideoWriter:
     def _begin(self, image: np.ndarray) -> "_Track":
         height, width = image.shape[:2]
         palette = None
-        rate = self.footage.rate.limit_denominator(100_000)
+        rate = self.video.rate.limit_denominator(100_000)
         if self.format == GIF:
             stream = self._container.add_stream("gif", rate=rate)
             stream.pix_fmt = "pal8"
-            palette = _palette_graph(width, height, self.footage.time_base)
+            palette = _palette_graph(width, height, self.video.time_base)
         elif self.format == WEBP:
             stream = self._container.add_stream("libwebp_anim", rate=rate, options={"quality": "80"})
             stream.pix_fmt = "yuv420p"
@@ -167,9 +167,9 @@ class VideoWriter:
                 setattr(stream.codec_context, name, value)
             width, height = width + width % 2, height + height % 2  # yuv420p halves both
         stream.width, stream.height = width, height
-        stream.codec_context.time_base = self.footage.time_base
-        if self.footage.sound and self.format not in (GIF, WEBP):
-            self._sound = _Sound.opened(self.footage.sound, self._container, self.path)
+        stream.codec_context.time_base = self.video.time_base
+        if self.video.sound and self.format not in (GIF, WEBP):
+            self._sound = _Sound.opened(self.video.sound, self._container, self.path)
         return _Track(stream, image.shape[:2], palette)
 
     def _resized(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -187,7 +187,7 @@ class VideoWriter:
         if track.palette is None:
             space = Colorspace.ITU601 if self.format == WEBP else Colorspace.ITU709
             frame = frame.reformat(format="yuv420p", dst_colorspace=space, dst_color_range=ColorRange.MPEG)
-        frame.pts, frame.time_base = pts, self.footage.time_base
+        frame.pts, frame.time_base = pts, self.video.time_base
         return frame
 
     def _encode(self, frame: av.VideoFrame, track: "_Track") -> None:
