@@ -7,11 +7,11 @@
 
 import argparse
 
-import numpy as np
 from PIL import Image
 
 from semiuhpe import HeadPoseEstimator
 from semiuhpe.drawing.overlay import draw_heads
+from semiuhpe.pictures import read_picture
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("checkpoint", help="a file, or a name as for eval.py")
@@ -20,7 +20,7 @@ parser.add_argument("--box", nargs=4, type=float, action="append", required=True
 parser.add_argument("--drawn", help="picture to write")
 options = parser.parse_args()
 
-image = np.asarray(Image.open(options.picture).convert("RGB"))
+image = read_picture(options.picture).image
 estimator = HeadPoseEstimator.from_checkpoint(options.checkpoint)
 poses = estimator.predict(image, boxes=options.box)
 

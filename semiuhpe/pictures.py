@@ -1,27 +1,30 @@
 """Picture files: finding them in folders, and decoding every kind of them in bounded memory.
 
-Whatever a picture holds becomes (H, W, 3) uint8 RGB, by the table in docs/inference.md: 16-bit grey values are scaled,
-floats and 32-bit integers by their range, and what is transparent is put on black, the color of a crop beyond the
-picture's edge.
+Whatever a picture holds becomes (H, W, 3) uint8 RGB (:mod:`semiuhpe.pixels`).
 """
 
 import glob
+import logging
 import mimetypes
 import os
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from semiuhpe.config import did_you_mean
 from semiuhpe.errors import ConfigError, DataError, first_line
+from semiuhpe.pixels import check_readable, scale_key, to_rgb
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-HEIF_SUFFIXES = {".heic", ".heif"}
+logger = logging.getLogger(__name__)
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".avif"}
+HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 """Of pictures that Pillow reads with the optional package pillow-heif."""
 HEIF_REMEDY = "pip install 'semiuhpe[heif]' reads them"
 MAX_PIXELS = 50_000_000
@@ -29,7 +32,8 @@ MAX_PIXELS = 50_000_000
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 swap width and height
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # other formats of several pictures have pages, or views of a scene
 _JPEG_SCALES = (2, 4, 8)  # at which libjpeg can decode without ever holding the whole picture
-_APPLE_DOUBLE = "._"  # macOS puts a file of that beginning beside each on disks of other systems; it is no picture
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_HIDDEN = "."  # such as the `._photo.jpg` that macOS puts beside photo.jpg on disks of other systems
 
 
 class Picture(NamedTuple):
@@ -58,7 +62,7 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
 
     Args:
         path: of the file.
-        upright: turn it as its EXIF orientation says.
+        upright: turn it as its EXIF orientation says. TIFFs are turned in any case, by Pillow.
         reduce: decode a JPEG of more than :data:`MAX_PIXELS` at a half, a quarter or an eighth of its size, and refuse
             other pictures of that size. Else they are decoded as they are.
 
@@ -66,14 +70,18 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
         DataError: it is missing or can't be decoded, its values are those of no picture, or it has too many pixels:
             more than Pillow ever opens, 179 million, in any case.
     """
-    heif = is_heif(path) and not reads_heif()
     try:
-        with Image.open(path) as image:
-            size, animated = image.size, is_animation(image)
-            if reduce and size[0] * size[1] > MAX_PIXELS:
+        with _opened(path) as image:
+            check_readable(image)
+            whole, animated = image.size, is_animation(image)
+            reduced = reduce and whole[0] * whole[1] > MAX_PIXELS
+            if reduced:
                 _reduce(image, path)
-            orientation = image.getexif().get(_ORIENTATION, 1) if upright else 1
-            pixels = _upright(to_rgb(image), orientation)
+            scale_key(image)
+            if upright:
+                whole = whole[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else whole
+                ImageOps.exif_transpose(image, in_place=True)
+            pixels = to_rgb(image)
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing{similar_name(Path(path))}") from error
     except Image.DecompressionBombError as error:
@@ -82,69 +90,9 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
     except DataError as error:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
-        remedy = f"is HEIC: {HEIF_REMEDY}" if heif else f"can't be decoded ({first_line(error)})"
-        raise DataError(f"{path}: {remedy}") from error
-    width, height = size[::-1] if orientation >= 5 else size
+        raise DataError(f"{path}: can't be decoded ({first_line(error)})") from error
+    width, height = whole if reduced else pixels.shape[1::-1]  # Pillow gives the size of a TIFF turned already
     return Picture(pixels, width, height, animated)
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """The (H, W, 3) uint8 RGB pixels of a picture in any of Pillow's modes; docs/inference.md has the table.
-
-    Raises:
-        DataError: its numbers are those of no picture.
-    """
-    mode = image.mode
-    if mode.startswith("I;16"):
-        grey = _scaled(np.asarray(image), 65535)
-    elif mode in ("I", "F"):
-        grey = _by_range(np.asarray(image), mode)
-    elif mode == "LAB":
-        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(*profiles, "LAB", "RGB")
-        return np.asarray(ImageCms.applyTransform(image, transform))
-    elif mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_black(image)
-    else:
-        return np.asarray(image if mode == "RGB" else image.convert("RGB"))
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _scaled(values: np.ndarray, largest: int) -> np.ndarray:
-    """Whole numbers from 0 to the largest as uint8, rounded."""
-    return ((values.astype(np.uint32) * 255 + largest // 2) // largest).astype(np.uint8)
-
-
-def _by_range(values: np.ndarray, mode: str) -> np.ndarray:
-    """Grey uint8 values of 32-bit numbers: floats of 0 to 1 or 255, whole ones of 8 or of 16 bit."""
-    if not np.isfinite(values).all():
-        raise DataError("has values that are infinite or no numbers; save it with 8 or 16 bit")
-    low, high = (values.min(), values.max()) if values.size else (0, 0)
-    if low >= 0 and mode == "F" and high <= 1:
-        return np.rint(values * 255).astype(np.uint8)
-    if low >= 0 and high <= 255:
-        return np.rint(values).astype(np.uint8)
-    if low >= 0 and mode == "I" and high <= 65535:
-        return _scaled(values, 65535)
-    ranges = "0 to 1 or 255" if mode == "F" else "0 to 255 or 65535"
-    raise DataError(f"has values from {low:g} to {high:g}, not {ranges}; save it with 8 or 16 bit")
-
-
-def _on_black(image: Image.Image) -> np.ndarray:
-    # Premultiplied colors become plain ones on the way, as Pillow goes from La to LA only
-    straight = image.convert("LA") if image.mode == "La" else image
-    colors = straight.convert("RGBA")
-    canvas = Image.new("RGB", colors.size)
-    canvas.paste(colors, mask=colors.getchannel("A"))
-    return np.asarray(canvas)
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    if orientation not in range(2, 9):
-        return pixels
-    turned = Image.fromarray(pixels)
-    turned.getexif()[_ORIENTATION] = orientation
-    return np.asarray(ImageOps.exif_transpose(turned))
 
 
 def is_animation(image: Image.Image) -> bool:
@@ -155,10 +103,24 @@ def is_animation(image: Image.Image) -> bool:
 def count_pixels(path: str | Path) -> int:
     """Pixels of a picture by its header; 0 if it can't be read."""
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             return image.width * image.height
     except Exception:  # as in read_picture, which says what is wrong
         return 0
+
+
+def _opened(path: str | Path) -> Image.Image:
+    """The picture, not decoded yet; DataError if it is HEIC, whatever its name is, and nothing here reads that."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            begin = file.read(12)
+        if begin[4:8] != b"ftyp" or begin[8:] not in _HEIF_BRANDS:
+            raise
+        if not reads_heif():
+            raise DataError(f"{path}: is HEIC: {HEIF_REMEDY}") from None
+        return Image.open(path)
 
 
 def _reduce(image: Image.Image, path: str | Path) -> None:
@@ -205,8 +167,8 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
         if path.is_dir():
             files = [file for file in files_below(path) if not _below(file, exclude)]
         elif glob.has_magic(text):
-            matches = sorted(Path(match) for match in glob.iglob(text, recursive=True))
-            files = sorted(file for file in _once(matches) if file.is_file() and not _below(file, exclude))
+            matches = sorted({Path(match) for match in _matches(text)})
+            files = sorted(file for file in _once(matches) if not file.is_dir() and not _below(file, exclude))
         else:
             beside = os.listdir(path.parent) if path.parent.is_dir() else []
             hint = did_you_mean(path.name, beside)
@@ -220,8 +182,11 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
 
 
 def pictures_among(files: Sequence[Path]) -> tuple[list[Path], int]:
-    """Those of some files that are pictures by their ending, and the number of HEIC ones that nothing here reads."""
-    files = [file for file in files if not file.name.startswith(_APPLE_DOUBLE)]
+    """Those of some files that are pictures by their ending, and the number of HEIC ones that nothing here reads.
+
+    Hidden files are none.
+    """
+    files = [file for file in files if not file.name.startswith(_HIDDEN)]
     heif = [file for file in files if is_heif(file)]
     if heif and reads_heif():
         return [file for file in files if file.suffix.lower() in SUFFIXES | HEIF_SUFFIXES], 0
@@ -251,18 +216,58 @@ def reads_heif() -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and below it, sorted. Links are followed, last; each folder is looked into once."""
-    found: list[Path] = []
+    """All files in a folder and below it, but for hidden ones. Links to folders are followed, last.
+
+    Each folder is looked into once. One that can't be read is warned of. A link that leads to nothing is among the
+    files, so that whoever reads it says so.
+    """
+    found = (Path(parent, name) for parent, names in _folders_below(folder) for name in names)
+    return [path for path in found if path.is_file() or not path.exists()]
+
+
+def _folders_below(top: Path) -> Iterator[tuple[str, list[str]]]:
+    """A folder and all below it, each with the names of its files; those behind links after all others."""
     seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort(key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
-        found += [Path(parent, name) for name in sorted(files)]
-    return [path for path in found if path.is_file()]
+    waiting = deque([str(top)])
+    while waiting:
+        for parent, folders, files in os.walk(waiting.popleft(), onerror=_warn):
+            if not _is_new(parent, seen):
+                folders.clear()
+                continue
+            shown = sorted(name for name in folders if not name.startswith(_HIDDEN))
+            links = {name for name in shown if os.path.islink(os.path.join(parent, name))}
+            waiting += [os.path.join(parent, name) for name in shown if name in links]
+            folders[:] = [name for name in shown if name not in links]
+            yield parent, sorted(name for name in files if not name.startswith(_HIDDEN))
+
+
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
+    """Whether a folder was not seen before; it is then."""
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:  # somebody has just removed it
+        return False
+    known = len(seen)
+    seen.add((status.st_dev, status.st_ino))
+    return len(seen) > known
+
+
+def _warn(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # there is nothing, or nothing any more
+        logger.warning("%s: can't be read and is left out (%s)", error.filename, error.strerror)
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Paths that a glob matches. Links in a circle would hold up Python's own ``**``, so that is gone through here."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    first = parts.index("**")
+    behind = parts[first + 1 :] or ("*",)
+    for top in glob.iglob(os.path.join(*parts[:first])) if first else ["."]:
+        for folder, _ in _folders_below(Path(top)) if os.path.isdir(top) else ():
+            yield from _matches(os.path.join(glob.escape(folder), *behind))
 
 
 def _once(paths: Sequence[Path]) -> Iterator[Path]:

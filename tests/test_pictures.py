@@ -16,9 +16,11 @@ from semiuhpe.data.importers import folder as folder_importer
 from semiuhpe.data.importers.base import Picture as Listed
 from semiuhpe.data.raw import read_image
 from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.evaluation.paper_tables import find_runs
 from semiuhpe.inference.detectors import Source, load_detector
 from semiuhpe.parsing import parse_json, parse_yaml, read_csv
-from semiuhpe.pictures import files_below, find_pictures, read_picture, reads_heif, to_rgb
+from semiuhpe.pictures import files_below, find_pictures, read_picture, reads_heif
+from semiuhpe.pixels import to_rgb
 from semiuhpe.video.source import open_source
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -163,6 +165,58 @@ def test_links_to_folders_are_followed_and_loops_are_broken(album):
     assert [picture.name for picture in listed] == ["a.png", "b/c.png", "linked/d.png", "linked/e/f.png"]
 
 
+def test_links_in_circles_do_not_hold_up_globs(album):
+    """Python's own ``**`` follows them 40 deep, each of several at every level."""
+    for number in range(3):
+        Path(f"album/loop{number}").symlink_to(".")
+    Path("album/a_first").symlink_to("b")
+    names = ["album/a.png", "album/b/c.png"]  # their own paths, and not that of a link before them
+    for given in ("album", "album/**/*.png", "album/**", f"{Path.cwd()}/album/**/*.png"):
+        found, _ = find_pictures([given], Path("out"))
+        assert [os.path.relpath(name) for name in found] == names, given
+    assert find_pictures(["**/c.png"], Path("out"))[0] == ["album/b/c.png"]
+
+
+def test_a_folder_behind_a_link_keeps_its_own_path(album):
+    Path("album/aa").mkdir()
+    Path("album/aa/link").symlink_to("../b")
+    assert find_pictures(["album"], Path("out"))[0] == ["album/a.png", "album/b/c.png"]
+
+
+def test_what_cannot_be_looked_into_is_told_of(album, monkeypatch, caplog):
+    Path("album/gone.png").symlink_to("nowhere.png")
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert find_pictures(["album"], Path("out"))[0] == ["album/a.png", "album/gone.png"]
+    assert "album/b: can't be read" in caplog.text and "Permission denied" in caplog.text
+    assert "gone.png" in [picture.name for picture in folder_importer.pictures(album, "train")]
+
+
+def test_results_behind_links_are_found_for_the_tables(tmp_path):
+    (tmp_path / "store/run").mkdir(parents=True)
+    (tmp_path / "store/run/eval_test.json").write_text("{")
+    (tmp_path / "exps").mkdir()
+    (tmp_path / "exps/link").symlink_to("../store")
+    runs, left_out = find_runs(tmp_path / "exps")
+    assert not runs and len(left_out) == 1 and "link/run/eval_test.json" in left_out[0]
+    assert find_runs(tmp_path / "nowhere") == ([], [])
+
+
+def test_hidden_files_are_skipped(album):
+    for name in ("album/.hidden.png", "album/.cache/e.png", "album/b/.d.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.fromarray(COLOR).save(name)
+    for given in ("album", "album/**/*.png"):
+        assert find_pictures([given], Path("out"))[0] == ["album/a.png", "album/b/c.png"]
+    assert len(folder_importer.pictures(album, "train")) == 2 and open_source("album/b").count == 1
+
+
 def test_files_of_macos_that_only_look_like_pictures_are_skipped(album):
     Path("album/._a.png").write_bytes(b"\0\5\26\7\0\2")
     assert find_pictures(["album"], Path("out"))[0] == ["album/a.png", "album/b/c.png"]
@@ -299,6 +353,26 @@ def test_boxes_that_are_shares_of_the_picture_are_an_error(tmp_path):
     path.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\nb.png,0.5,0,0.1,0.2\nc.png,,,,\n")
     with pytest.raises(DataError, match=r"yolo\.csv: .* 0 and 1.* pixels"):
         load_detector(f"boxes:{path}")
+
+
+def test_boxes_of_heads_to_store_are_pixels_too(tmp_path):
+    Image.fromarray(COLOR).save(tmp_path / "a.png")
+    table = tmp_path / "a.csv"
+    table.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\n")
+    with pytest.raises(DataError, match=r"--source .*a\.csv: .* 0 and 1.* pixels"):
+        folder_importer.pictures(table, "train")
+    table.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\na.png,1,1,3,4\n")
+    (picture,) = folder_importer.pictures(table, "train")
+    dropped, head = folder_importer.heads(picture)
+    assert head.box.tolist() == [1, 1, 3, 4] and dropped.broken
+    assert dropped.reason == "line 2: w and h are 0.25 and 1 pixels; a head has at least 2"
+
+
+def test_empty_columns_of_spreadsheets_are_cut(tmp_path):
+    (tmp_path / "a.csv").write_text("image,x,y,w,h,,\na.png,1,2,30,40,,\nb.png,,,,,,\n")
+    detector = load_detector(f"boxes:{tmp_path / 'a.csv'}")
+    found = [detector(np.zeros((90, 90, 3), np.uint8), Source(name)).boxes.tolist() for name in ("a.png", "b.png")]
+    assert found == [[[1, 2, 30, 40]], []]
 
 
 def test_boxes_too_small_for_a_head_are_counted(tmp_path, caplog):

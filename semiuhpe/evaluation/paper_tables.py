@@ -19,6 +19,7 @@ from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.results import read_summary, run_settings
 from semiuhpe.evaluation.tables import Missing, Row, Table
+from semiuhpe.pictures import files_below
 
 ROLES = {False: "teacher", True: "student"}
 """Whose numbers stand in the tables: those of runs here, and of runs with ``--original``."""
@@ -99,7 +100,8 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
     runs: list[Run] = []
     left_out: list[str] = []
     evaluated, without_row = set(), set()
-    for path in sorted(exps_dir.rglob("eval_*.json")):
+    below = sorted(files_below(exps_dir))
+    for path in (path for path in below if path.match("eval_*.json")):
         try:
             summary = read_summary(path)
         except DataError as error:
@@ -119,7 +121,7 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
             else:
                 evaluated.add(path.parent)
                 runs.append(Run(path.parent, place, summary, _is_original(summary["run"])))
-    for path in sorted(exps_dir.rglob("config.yml")):
+    for path in (path for path in below if path.name == "config.yml"):
         settings = run_settings(path)
         place = place_of(settings)
         if place is None or path.parent in evaluated | without_row or not (path.parent / "best.pth").is_file():

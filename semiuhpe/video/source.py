@@ -20,7 +20,8 @@ from PIL import Image
 
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
-from semiuhpe.pictures import HEIF_REMEDY, SUFFIXES, is_animation, no_pictures, pictures_among, read_picture, to_rgb
+from semiuhpe.pictures import HEIF_REMEDY, SUFFIXES, is_animation, no_pictures, pictures_among, read_picture
+from semiuhpe.pixels import to_rgb
 from semiuhpe.video.media import is_live, is_url, read_media, shown_url, url_name
 
 logger = logging.getLogger(__name__)
