@@ -38,7 +38,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and stripped fields of a CSV file in UTF-8, with or without a byte order mark; no empty rows.
 
     Fields are separated by what the header has most of: commas, semicolons or tabs. Where these are not commas, numbers
-    may have decimal commas, as spreadsheets of many countries write them.
+    may have decimal commas, as spreadsheets of many countries write them. Empty columns behind the last name are cut.
 
     Raises:
         ValueError: it is not CSV in UTF-8, or can't be read.
@@ -49,8 +49,12 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
             delimiter = max(_DELIMITERS, key=header.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+            width = 0
             for row in reader:
                 fields = [field.strip() for field in row]
+                while len(fields) > width and not fields[-1]:
+                    fields.pop()
+                width = width or len(fields)
                 if delimiter != ",":
                     fields = [field.replace(",", ".") if _DECIMAL_COMMA.fullmatch(field) else field for field in fields]
                 if any(fields):

@@ -17,6 +17,8 @@ from semiuhpe.errors import DataError
 
 BOX_MARGIN = 0.15
 LANDMARK_MARGIN = 0.2
+MIN_HEAD_PX = 2
+"""A box with a shorter side is no head, and may leave no pixel to crop."""
 
 
 class Protocol(NamedTuple):

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from semiuhpe.augment.views import normalize
-from semiuhpe.data.crop import HEAD_BOX, CropRule, crop_head, whole_picture
+from semiuhpe.data.crop import HEAD_BOX, MIN_HEAD_PX, CropRule, crop_head, whole_picture
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 from semiuhpe.inference.detectors import (
@@ -32,7 +32,7 @@ from semiuhpe.inference.detectors import (
     check_min_score,
     load_detector,
 )
-from semiuhpe.inference.detectors.base import MIN_HEAD_PX, checked_image
+from semiuhpe.inference.detectors.base import checked_image
 from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize

@@ -17,6 +17,12 @@ from semiuhpe.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+FRACTIONS = (
+    "all its boxes lie between 0 and 1, but boxes are in pixels; multiply x and w by the width of the picture, y and h "
+    "by its height"
+)
+"""What is wrong with a file of a user's boxes that none of exceeds 1."""
+
 
 class BoxLabel(NamedTuple):
     """What a label file says of one head: its box, or why it is left out. ``Picture.labels`` is a tuple of them.

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.crop import HEAD_BOX, MIN_HEAD_PX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
-from semiuhpe.data.importers.boxes import label_lines, numbers
+from semiuhpe.data.importers.boxes import FRACTIONS, label_lines, numbers
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json, read_csv
 from semiuhpe.pictures import HEIF_REMEDY, files_below, named_file, no_pictures, pictures_among
@@ -81,6 +81,9 @@ def pictures(source: Path, split: str) -> Sequence[Picture]:
         logger.warning("%s: these columns are not used: %s.", source, ", ".join(map(repr, unknown)))
     if not found:
         raise DataError(f"--source {source}: has no rows")
+    boxes = [line.values[:4] for lines in found.values() for line in lines if BOX in groups and line.values]
+    if boxes and np.abs(boxes).max() <= 1:
+        raise DataError(f"--source {source}: {FRACTIONS}")
     return [
         Picture(image or source.name, named_file(source.parent, image), tuple(lines), True)
         for image, lines in found.items()
@@ -169,6 +172,9 @@ def _line(number: int, row: Row, groups: tuple[tuple[str, ...], ...]) -> tuple[s
         values += value
     if BOX in groups and min(values[2:4]) <= 0:
         return image, Line(number, groups, fault=f"w and h are {values[2]:g} and {values[3]:g}; they must be positive")
+    if BOX in groups and min(values[2:4]) < MIN_HEAD_PX:
+        fault = f"w and h are {values[2]:g} and {values[3]:g} pixels; a head has at least {MIN_HEAD_PX}"
+        return image, Line(number, groups, values, fault)
     return image, Line(number, groups, values)
 
 

@@ -13,9 +13,6 @@ import torch
 from semiuhpe.data.crop import HEAD_BOX, CropRule, squeezed_picture
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 
-MIN_HEAD_PX = 2
-"""What a detector finds with a shorter side is no head, and may leave no pixel to crop."""
-
 
 class Source(NamedTuple):
     """Where an image comes from, for detectors that look boxes up.

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from semiuhpe.data.crop import MIN_HEAD_PX
 from semiuhpe.data.importers.base import read_json
-from semiuhpe.data.importers.boxes import numbers
+from semiuhpe.data.importers.boxes import FRACTIONS, numbers
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.inference.detectors.base import (
-    MIN_HEAD_PX,
     Detections,
     Detector,
     Options,
@@ -73,10 +73,7 @@ class GivenBoxes(Detector):
         if not heads:
             raise DataError(f"{path}: has no boxes")
         if 0 < largest <= 1:
-            raise DataError(
-                f"{path}: all its boxes lie between 0 and 1, but boxes are in pixels; multiply x and w by the width of "
-                "the picture, y and h by its height"
-            )
+            raise DataError(f"{path}: {FRACTIONS}")
         if small:
             told = "%s: %d of its boxes are smaller than %d pixels and left out; boxes are x, y, w, h in pixels"
             logger.warning(told, path, small, MIN_HEAD_PX)
