@@ -27,6 +27,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".avif"}
 HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 """Of pictures that Pillow reads with the optional package pillow-heif."""
 HEIF_REMEDY = "pip install 'semiuhpe[heif]' reads them"
+_VIDEO_SUFFIXES = {".mkv", ".m4v", ".mts", ".m2ts", ".flv", ".wmv", ".3gp", ".ogv"}  # which not all systems know
 MAX_PIXELS = 50_000_000
 """Pixels of a picture in memory: 150 MB, and about three times that while it is decoded and turned upright."""
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 swap width and height
@@ -159,8 +160,7 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
     for text in inputs:
         path = Path(text)
         if path.is_file():
-            kind, _ = mimetypes.guess_type(path.name)
-            if kind and kind.startswith("video/"):
+            if _is_video(path):
                 raise ConfigError(f"--input {text}: is a video, not a picture; video.py takes videos")
             found[os.path.normpath(text)] = None
             continue
@@ -179,6 +179,12 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
         unread += left
         found |= dict.fromkeys(os.path.normpath(name) for name in names)
     return list(found), unread
+
+
+def _is_video(path: Path) -> bool:
+    """Whether a file is a video by its ending."""
+    kind, _ = mimetypes.guess_type(f"x{path.suffix}")
+    return (kind or "").startswith("video/") or path.suffix.lower() in _VIDEO_SUFFIXES
 
 
 def pictures_among(files: Sequence[Path]) -> tuple[list[Path], int]:

@@ -6,6 +6,7 @@ that a player or a file of boxes gives them.
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -101,7 +102,10 @@ def url_name(url: str) -> str:
 
 def media_address(source: str | Path) -> str:
     """What FFmpeg calls a file or an address: of a bare name with a colon it takes what is before it for a protocol."""
-    return str(source) if is_url(source) else f"file:{source}"
+    if not is_url(source):
+        return f"file:{source}"
+    scheme, _, rest = str(source).partition(":")
+    return f"{scheme.lower()}:{rest}"
 
 
 def open_media(source: str | Path, kind: str | None = None) -> av.container.InputContainer:
@@ -117,11 +121,15 @@ def open_media(source: str | Path, kind: str | None = None) -> av.container.Inpu
     # Frames of UDP get lost on the way, so cameras are asked for TCP first.
     options = {"rtsp_flags": "prefer_tcp"} if is_live(source) else {}
     timeout = TIMEOUT_S if is_url(source) else None
+    start = time.monotonic()
     try:
         return av.open(media_address(source), "r", kind, options, metadata_errors="replace", timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
         if is_url(source):
-            told = f"--input {shown_url(str(source))}: can't be read ({_reason(error)}); check address and server"
+            # FFmpeg tells some interruptions as if what came was damaged
+            late = time.monotonic() - start >= TIMEOUT_S
+            reason = _reason(error) if not late else f"no answer within {TIMEOUT_S:g} seconds"
+            told = f"--input {shown_url(str(source))}: can't be read ({reason}); check address and server"
         else:
             told = f"{source}: can't be read as a video ({_reason(error)}); is the file complete?"
         raise DataError(told) from error

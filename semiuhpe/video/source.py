@@ -130,16 +130,17 @@ def _address(url: str) -> VideoSource:
     frames = (Frame(image, number, pts, Source(shown, number)) for image, number, pts in media.pictures)
     if is_live(url):
         # Their clocks start anywhere and may jump
-        return VideoSource(url_name(url), _timed(frames), media.rate, _LIVE_CLOCK, live=True)
+        return VideoSource(url_name(url), _timed(frames, shown), media.rate, _LIVE_CLOCK, live=True)
     sound = url if media.has_sound else None
     return VideoSource(url_name(url), frames, media.rate, media.time_base, media.length, sound)
 
 
-def _timed(frames: Iterator[Frame]) -> Iterator[Frame]:
+def _timed(frames: Iterator[Frame], name: str) -> Iterator[Frame]:
     """Live frames at the times they come at, from the first one's on."""
     clock = _Clock()
     for frame in frames:
         yield frame._replace(pts=clock.now())
+    logger.warning("%s: has stopped sending pictures", name)
 
 
 class _Clock:
