@@ -132,7 +132,7 @@ def _reduce(image: Image.Image, path: str | Path) -> None:
         for scale in _JPEG_SCALES:
             smaller = -(-width // scale), -(-height // scale)
             if smaller[0] * smaller[1] <= MAX_PIXELS:
-                image.draft("RGB", smaller)
+                image.draft("RGB", (width // scale, height // scale))  # which Pillow's decoder rounds up
                 return
     raise DataError(
         f"{path}: has {width}x{height} pixels, and only baseline JPEGs may have more than {MAX_PIXELS:,}; "

@@ -176,6 +176,12 @@ def test_huge_pictures(image_py, monkeypatch, photos):
     assert "b.png: has 400x320 pixels" in failed and "c.jpg: has 400x320" in failed
 
 
+def test_huge_jpegs_of_odd_sides_are_decoded_smaller_too(monkeypatch, tmp_path):
+    Image.new("RGB", (401, 321)).save(tmp_path / "odd.jpg")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 40_000)
+    assert pictures.read_picture(tmp_path / "odd.jpg").image.shape == (161, 201, 3)
+
+
 def test_pictures_are_turned_upright(image_py, photos):
     exif = Image.Exif()
     exif[0x0112] = 6

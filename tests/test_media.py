@@ -10,6 +10,7 @@ import pytest
 from videos import HEIGHT, WIDTH, frame_times, number_of, numbered_frame, packets, write_video
 
 from semiuhpe.errors import DataError
+from semiuhpe.video.media import HD_HEIGHT, _squared_rgb
 from semiuhpe.video.source import open_source
 from semiuhpe.video.writer import VideoWriter
 
@@ -142,3 +143,14 @@ def test_any_name_is_read_and_written(tmp_path, monkeypatch, name):
     assert packets(Path(f"{name}_heads.mp4"), "audio") == packets(Path(f"{name}.mp4"), "audio")
     assert [number_of(frame.image) for frame in open_source(f"{name}_heads.gif").frames] == [0, 1, 2]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("tagged", "same_as"), [(6, 5), (10, 9)])
+def test_color_spaces_without_a_name_in_pyav_are_those_of_the_file(tagged, same_as):
+    red = np.full((HD_HEIGHT, 2 * HD_HEIGHT, 3), (200, 30, 60), np.uint8)
+    frame = av.VideoFrame.from_ndarray(red, format="rgb24").reformat(format="yuv420p", dst_colorspace=same_as)
+    pictures = []
+    for frame.colorspace in (tagged, same_as):
+        pictures.append(_squared_rgb(frame, Fraction(1)))
+    np.testing.assert_array_equal(*pictures)
+    assert np.abs(pictures[0].astype(int) - red).max() < 8

@@ -136,6 +136,20 @@ def test_runs_of_the_original_have_rows_of_their_own(tmp_path, monkeypatch, requ
     assert sum(row.labels[-1].startswith("--original") for row in table.rows) == 2
 
 
+def test_missing_runs_of_the_original_are_trained_as_such(tmp_path, monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    write_run(tmp_path / "e" / "theirs", Place(2, "semiuhpe", "effinetv2", "20%"), exact=[3.0], paper=[3.1])
+    path = next((tmp_path / "e" / "theirs").glob("eval_*.json"))
+    summary = json.loads(path.read_text())
+    summary["run"]["original"] = True
+    for part in ("results", "paper"):
+        summary[part]["student"] = {"euler_mae_deg": 3.2}
+    path.write_text(json.dumps(summary))
+    table = paper_tables(find_runs(tmp_path)[0])[0]
+    for row, trained in (("--original, exact", True), ("here, exact", False)):
+        assert ("--original" in cells(table, "SemiUHPE", "effinetv2", row)["10%"].command) == trained
+
+
 def test_missing_cells_say_what_fills_them(tmp_path, monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
     trained = Place(2, "baseline", "resnet50", "5%")

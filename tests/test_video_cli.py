@@ -170,6 +170,8 @@ def test_a_video_without_heads_is_copied_and_it_is_said(checkpoint, clip, capsys
         ("30000/1001", "30000/1001"),
         ("59.94", "60000/1001"),
         ("0.5", "1/2"),
+        ("1/300", "1/300"),
+        ("0.004", "1/250"),
     ],
 )
 def test_frame_rates_as_people_write_them(text, rate):

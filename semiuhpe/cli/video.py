@@ -39,7 +39,8 @@ from semiuhpe.video.writer import FORMATS, VideoWriter, check_video_name
 
 logger = logging.getLogger(__name__)
 INTERRUPTED = 130
-FPS, SAMPLES_FPS, MAX_FPS = Fraction(25), Fraction(2), 1000
+FPS, SAMPLES_FPS = Fraction(25), Fraction(2)
+MIN_FPS, MAX_FPS = Fraction(1, 1000), Fraction(1000)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,12 +91,12 @@ def frame_rate(text: str) -> Fraction:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
         raise argparse.ArgumentTypeError(f"{text} is no number of frames per second") from error
-    if not 0 < rate <= MAX_FPS:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_FPS}")
+    if not MIN_FPS <= rate <= MAX_FPS:
+        raise argparse.ArgumentTypeError(f"{text} is not between {MIN_FPS} and {MAX_FPS}")
     broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)  # which are written with two or three digits
-    return (
-        broadcast if abs(broadcast - rate) < Fraction(1, 200) and rate.denominator > 1 else rate.limit_denominator(1001)
-    )
+    if broadcast and abs(broadcast - rate) < Fraction(1, 200) and rate.denominator > 1:
+        return broadcast
+    return rate.limit_denominator(1001)
 
 
 def _output(options: argparse.Namespace, name: str) -> Path | None:

@@ -1,8 +1,9 @@
 """From a photograph to a square head crop: the one function behind training, evaluation, demos and export.
 
-Two protocols, as in the paper: by landmarks (300W-LP, AFLW2000, AFLWFace) and by head box (everything else). Both end
-in the same way: the rectangle is limited to the image, its shorter side widened to a square, what then lies outside the
-image is black, and the result is resized with Pillow's antialiased bicubic filter. All ``int()`` truncate toward zero.
+Two protocols, as in the paper: by landmarks (300W-LP, AFLW2000, AFLWFace) and by box (everything else; twice the margin
+above for the face boxes of WIDER FACE, while BIWI's pictures are taken whole). Both end in the same way: the rectangle
+is limited to the image, its shorter side widened to a square, what then lies outside the image is black, and the result
+is resized with Pillow's antialiased bicubic filter. All ``int()`` truncate toward zero.
 
 Boxes are (x, y, w, h) in pixels, origin at the top left corner; images are RGB uint8 (H, W, 3).
 """

@@ -65,7 +65,7 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
             "commands that make stores), or allow more processes, memory and shared memory (/dev/shm; Docker: "
             "--shm-size)"
         ) from error
-    return _raising(results)
+    return _raising(results, workers)
 
 
 def _end_half_started(error: Exception) -> None:
@@ -140,13 +140,15 @@ def _identity(result: Result) -> Result:
     return result
 
 
-def _raising(results: Iterator) -> Iterator:
+def _raising(results: Iterator, workers: int) -> Iterator:
     try:
         for result in results:
             if isinstance(result, _Failure):
                 raise result.error
             yield result
     except (RuntimeError, OSError, EOFError, WorkerError) as error:
+        if not workers:
+            raise
         ignore_lost_workers()
         if isinstance(error, WorkerError) or machine_fault(error):
             raise

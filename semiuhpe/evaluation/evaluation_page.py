@@ -119,8 +119,8 @@ def _paper(summary: Mapping[str, Any]) -> str:
     columns = ["", *(f"{name}, {kind}" for name in results for kind in ("paper's arithmetic", "ours"))]
     text = (
         "What the paper's code would print for these predictions, to compare with published tables. It doesn't wrap "
-        "differences of Euler angles and limits labels to ±89.99°; on full-range sets its angle is never below 0.405° "
-        "nor above 179.595°."
+        "differences of Euler angles and limits BIWI's labels to ±89.99°; on full-range sets its angle is never below "
+        "0.405° nor above 179.595°."
     )
     return report.section("In the paper's arithmetic", report.table_html(columns, rows), text)
 

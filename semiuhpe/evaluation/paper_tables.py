@@ -47,7 +47,7 @@ COLUMNS4 = {
 _TEST_COLUMNS = {title for column, title in COLUMNS4.items() if column.endswith("_test")}
 _KEYS = {2: "table2_aflw2000_euler_mae_deg", 4: "table4_dad3dheads"}
 _SETTINGS2, _SETTINGS4 = "settings/300WLP_AFLW2000.yml", "settings/DAD3DHeads_{}.yml"
-# Steps of stage 1, and of both, in the commands and run names of the paper's code. It names 20% (supervised, SemiUHPE)
+# Steps of stage 1, and of both, in the commands of the paper's code. It names 20% (supervised, SemiUHPE)
 # and 10% (baseline); 2% and 5% are taken to be as 10%, and all labels as stage 1 of its run with COCOHead.
 _LENGTHS2 = {"20%": (60000, 100000), "all": (90000, 90000)}
 _LENGTH2_OF_FEW = (40000, 80000)
@@ -243,9 +243,9 @@ def _table2(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
         for network, numbers in paper[method].items():
             rows.append(Row((TITLES[method], network, "paper"), [_figure(value) for value in numbers]))
             places = [Place(2, method, network, ratio) for ratio in paper["label_ratio"]]
-            for part, whose, mine in _rows_of(runs, places):
+            for part, whose, mine, original in _rows_of(runs, places):
                 cells: list[str | Missing] = [
-                    "" if value is None else _mine(mine, place, part, "euler_mae_deg", "AFLW2000")
+                    "" if value is None else _mine(mine, place, part, "euler_mae_deg", "AFLW2000", original)
                     for place, value in zip(places, numbers, strict=True)
                 ]
                 rows.append(Row((TITLES[method], network, whose), cells))
@@ -262,34 +262,34 @@ def _table4(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
         for network, numbers in paper[method].items():
             rows.append(Row((TITLES[method], network, "paper"), [_figure(value) for value in numbers]))
             place = Place(4, method, network)
-            for part, whose, mine in _rows_of(runs, [place]):
-                cells = [_mine4(mine, place, part, column) for column in paper["columns"]]
+            for part, whose, mine, original in _rows_of(runs, [place]):
+                cells = [_mine4(mine, place, part, column, original) for column in paper["columns"]]
                 rows.append(Row((TITLES[method], network, whose), cells))
     columns = tuple(COLUMNS4[column] for column in paper["columns"])
     title = "Pose error on DAD-3DHeads (Table 4)"
     return Table("table4", title, ("method", "network", "numbers"), columns, rows, _notes(figures))
 
 
-def _rows_of(runs: Sequence[Run], places: Sequence[Place]) -> Iterator[tuple[str, str, list[Run]]]:
-    """What the rows below the paper's show: part of the results, what the row is called, and whose runs it has."""
+def _rows_of(runs: Sequence[Run], places: Sequence[Place]) -> Iterator[tuple[str, str, list[Run], bool]]:
+    """Part of the results that a row below the paper's shows, its name, its runs, and if those are ``--original``."""
     for original, titles in ((False, OURS), (True, ORIGINALS)):
         chosen = [run for run in runs if run.original == original]
         if not original or any(run.place in places for run in chosen):
-            yield from ((part, whose, chosen) for part, whose in titles.items())
+            yield from ((part, whose, chosen, original) for part, whose in titles.items())
 
 
-def _mine4(runs: Sequence[Run], place: Place, part: str, column: str) -> str | Missing:
+def _mine4(runs: Sequence[Run], place: Place, part: str, column: str, original: bool) -> str | Missing:
     metric, split = column.rsplit("_", 1)
     if split == "val":
-        return _mine(runs, place, part, METRICS4[metric], "DAD3DHeads")
+        return _mine(runs, place, part, METRICS4[metric], "DAD3DHeads", original)
     here = [run for run in runs if run.place == place]
     checkpoint = here[0].folder / "best.pth" if here else "EXP_DETAIL/DATE/best"
-    train = "" if here else f"{train_command(place)} && "
+    train = "" if here else f"{train_command(place, original)} && "
     hand_in = "# hand the file in to the benchmark, which keeps the labels of test"
     return Missing(f"{train}python eval_dad3dheads.py {checkpoint} --split test  {hand_in}")
 
 
-def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: str) -> str | Missing:
+def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: str, original: bool) -> str | Missing:
     """Mean over the runs of a place, with their deviation and number where there are several."""
     here = [run for run in runs if run.place == place]
     numbers = [run.summary[part][ROLES[run.original]] for run in here if run.summary]
@@ -300,14 +300,14 @@ def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: s
         return f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)} runs)"
     if here:
         return Missing(f"python eval.py {here[0].folder / 'best.pth'} --test_set {test_set}")
-    return Missing(f"{train_command(place)} && python eval.py EXP_DETAIL/DATE/best --test_set {test_set}")
+    return Missing(f"{train_command(place, original)} && python eval.py EXP_DETAIL/DATE/best --test_set {test_set}")
 
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def train_command(place: Place) -> str:
+def train_command(place: Place, original: bool = False) -> str:
     """How to train a run that stands there: by the paper's own command where it gives one."""
     more = place.method == MORE
     method = SEMIUHPE if more else place.method
@@ -326,7 +326,7 @@ def train_command(place: Place) -> str:
         SEMIUHPE: f"{_FLAGS.format(left)} {turned}",
     }[method]
     steps = f"--stage1_iteration {stage1} --max_iteration {stage1 if method == SUPERVISED else end}"
-    options = f"{ratio} --batch_size {batch} {steps} --val_frequency 500 {flags}"
+    options = f"{ratio} --batch_size {batch} {steps} --val_frequency 500 {flags} {'--original' if original else ''}"
     return " ".join(f"python train.py --config {settings} --network {place.network} {options}".split())
 
 

@@ -62,8 +62,8 @@ DIFFERENCES = {
         Difference("head_init", "uniform", "normal", "pose head's first weights: torch's, or N(0, 0.01) and biases 0"),
         Difference(
             "imagenet_start", "plain", "paper",
-            "first weights of the backbone: ImageNet-1k's for all; the paper's code distills tinyvit from ImageNet-22k "
-            "and draws mobilenet at random",
+            "first weights of the backbone: ImageNet-1k's for all; in the paper's code tinyvit's are distilled on "
+            "ImageNet-22k and fine-tuned on 1k, and mobilenet's are drawn at random",
         ),
         Difference("cross_entropy", "exact", "transposed", "index of the overlaps in the matrix Fisher cross entropy"),
         Difference("cut_sizes", "real", "integer", "half sides of cut rectangles at 224 px: in [10, 20), or 10 to 19"),

@@ -40,12 +40,8 @@ class Teacher:
 
     @torch.no_grad()
     def reset(self, student: nn.Module) -> None:
-        """Becomes a copy of the student again, buffers included unless they are the teacher's own."""
-        if self.in_training:
-            for mine, theirs in zip(self.network.parameters(), student.parameters(), strict=True):
-                mine.copy_(theirs)
-        else:
-            self.network.load_state_dict(student.state_dict())
+        """Becomes a copy of the student again, buffers included: also those that are its own from then on."""
+        self.network.load_state_dict(student.state_dict())
 
     @torch.no_grad()
     def update(self, student: nn.Module, step: int) -> None:

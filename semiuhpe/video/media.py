@@ -28,6 +28,8 @@ HD_HEIGHT = 720
 """Files that don't say which colour space they have are taken for ITU-R BT.709 from this height on, else for BT.601."""
 WIDEST_PIXEL = 16
 """Pixels that are said to be wider or higher than this many times the other side are taken for square ones."""
+_SAME_COLORS = {6: Colorspace.ITU601.value, 10: Colorspace.BT2020.value}
+"""Colour spaces of FFmpeg that PyAV has no name for: SMPTE 170M, and BT.2020 with constant luminance."""
 _URL = re.compile(r"(https?|rtsps?)://", re.IGNORECASE)
 _LIVE_URL = re.compile(r"rtsps?://", re.IGNORECASE)
 
@@ -292,8 +294,8 @@ def _aspect(stream: av.VideoStream, name: str) -> Fraction:
 def _squared_rgb(frame: av.VideoFrame, aspect: Fraction) -> np.ndarray:
     """(H, W, 3) uint8, with more columns or rows where pixels are not square: nothing is lost."""
     try:
-        space = Colorspace(frame.colorspace)
-    except ValueError:  # the file doesn't say it
+        space = Colorspace(_SAME_COLORS.get(frame.colorspace, frame.colorspace))
+    except ValueError:  # the file doesn't say it, or it is RGB
         space = Colorspace.ITU709 if min(frame.height, frame.width) >= HD_HEIGHT else Colorspace.ITU601
     width = round(frame.width * max(aspect, Fraction(1)))
     height = round(frame.height / min(aspect, Fraction(1)))
