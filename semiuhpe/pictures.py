@@ -205,6 +205,12 @@ def no_pictures(unread: int) -> str:
     return f"has no pictures ({', '.join(sorted(SUFFIXES))}){heic}"
 
 
+def warn_of_unread(unread: int, folder: Path | None = None) -> None:
+    """Warns of HEIC pictures, in a folder or in all inputs, that are left out because nothing here reads them."""
+    if unread:
+        logger.warning("%s%d HEIC pictures are left out; %s", f"{folder}: " if folder else "", unread, HEIF_REMEDY)
+
+
 def is_heif(path: str | Path) -> bool:
     """Whether a file is a HEIC picture by its ending."""
     return Path(path).suffix.lower() in HEIF_SUFFIXES

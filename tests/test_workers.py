@@ -100,6 +100,11 @@ def test_errors_of_ours_come_as_they_are_and_bugs_with_their_traceback():
         list(in_workers(lambda _: raises(RuntimeError("a\nb")), range(4), 0))
 
 
+def test_a_job_that_can_not_be_sent_is_an_error():
+    with pytest.raises(WorkerError, match="pickle"):
+        list(load(lambda _: 1, [lambda: 0], 1))
+
+
 def test_without_workers_errors_are_what_they_are():
     with pytest.raises(FileNotFoundError, match="gone"):
         list(load(lambda _: raises(FileNotFoundError("gone")), range(4), 0))

@@ -71,7 +71,7 @@ def labelled_view(
         matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, draws))
         image = _picture(batch, matrix, size, _blurred(len(batch), draws))
     else:
-        image = _normalize_(resample(batch.image, matrix, size))
+        image = _picture(batch, matrix, size)
     return LabelledView(image, _flipped_rotation(batch.truth, flipped))
 
 
@@ -94,10 +94,9 @@ def turned_view(
         rotation = in_plane_rotation(alignment_deg) @ rotation
         moved = _compose(_turn(alignment_deg, size), moved)
     moved = _compose(_compose(moved, _turn(motion.angle_deg, size)), _area_crop(count, WEAK_SCALE, size, draws))
-    image = resample(batch.image, _compose(margin, moved), size)
     beyond = _beyond(moved, size) & draws.chance(count, FRAMED_PROBABILITY)[:, None, None]
-    image.masked_fill_(beyond[:, None], 0.0)
-    return LabelledView(_normalize_(_blur_(image, *_blurred(count, draws))), motion.moved(rotation))
+    image = _picture(batch, _compose(margin, moved), size, _blurred(count, draws), black=beyond)
+    return LabelledView(image, motion.moved(rotation))
 
 
 def _beyond(matrix: Tensor, size: int) -> Tensor:
@@ -123,10 +122,9 @@ def unlabelled_views(
         return weak, View(_picture(batch, strong, size, blurred))
     angle = (draws.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
     turn, area = _turn(angle, size), _area_crop(len(batch), STRONG_SCALE, size, draws)
-    image = resample(batch.image, _compose(_compose(base, turn), area), size)
-    if black_corners:
-        image.masked_fill_(_beyond(_compose(turn, area), size)[:, None], 0.0)
-    return weak, View(_normalize_(_blur_(image, *blurred)), turn=in_plane_rotation(angle))
+    strong = _compose(_compose(base, turn), area)
+    black = _beyond(_compose(turn, area), size) if black_corners else None
+    return weak, View(_picture(batch, strong, size, blurred, black), turn=in_plane_rotation(angle))
 
 
 def weak_view(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> View:
@@ -160,7 +158,7 @@ def plain_view(batch: HeadBatch, size: int) -> Tensor:
 def weak_center_view(batch: HeadBatch, protocol: Protocol, size: int) -> Tensor:
     """Network input of stored training crops at the protocol's evaluation margin: no randomness."""
     margin = torch.full((len(batch),), protocol.margin, device=batch.image.device)
-    return _normalize_(resample(batch.image, _margin_matrix(batch, protocol, margin, size), size))
+    return _picture(batch, _margin_matrix(batch, protocol, margin, size), size)
 
 
 def normalize(image: Tensor) -> Tensor:
@@ -248,9 +246,23 @@ def _area_crop(count: int, scale: tuple[float, float], size: int, draws: Draws) 
     return _matrix(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
 
 
-def _picture(batch: HeadBatch, matrix: Tensor, size: int, blurred: tuple[Tensor, Tensor]) -> Tensor:
-    """Network input: resampled, the chosen ones blurred, normalised. In place, as large batches cost memory traffic."""
-    return _normalize_(_blur_(resample(batch.image, matrix, size), *blurred))
+def _picture(
+    batch: HeadBatch,
+    matrix: Tensor,
+    size: int,
+    blurred: tuple[Tensor, Tensor] | None = None,
+    black: Tensor | None = None,
+) -> Tensor:
+    """Network input: resampled, made black where it should be (B, size, size), the chosen ones blurred, normalised.
+
+    In place, as large batches cost memory traffic.
+    """
+    image = resample(batch.image, matrix, size)
+    if black is not None:
+        image.masked_fill_(black[:, None], 0.0)
+    if blurred is not None:
+        _blur_(image, *blurred)
+    return _normalize_(image)
 
 
 def resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:

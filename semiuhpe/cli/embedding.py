@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiuhpe.cli.evaluate import aligned
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
+from semiuhpe.cli.text_table import aligned
 from semiuhpe.cli.trained import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.config import require
 from semiuhpe.data.experiment import open_labelled, store_path

@@ -62,10 +62,8 @@ def main(argv: Sequence[str]) -> int:
     device = pick_device(options.gpu_ids)
     views = items.views(model.image_size, device, options.eval_batch_size, loader_workers(options, device))
     bar = tqdm(views, total=math.ceil(len(names) / options.eval_batch_size), desc="predicting", disable=None)
-    networks = {options.role: model.model.to(device)}
-    predicted = predict_views(networks, PoseDecoder(model.description), bar, f"DAD-3DHeads {options.split}")[
-        options.role
-    ]
+    networks, decoder = {options.role: model.model.to(device)}, PoseDecoder(model.description)
+    (predicted,) = predict_views(networks, decoder, bar, f"DAD-3DHeads {options.split}").values()
     write_submission(output, names, predicted.rotation)
     print(f"{len(names)} items of {options.split}, {options.role} of {path}: written to {output}, and checked")
     complete = importer.COUNTS.get(options.split, len(names))

@@ -49,7 +49,7 @@ from semiuhpe.inference.shards import (
     other_files,
     write_csv,
 )
-from semiuhpe.pictures import HEIF_REMEDY, MAX_PIXELS, SUFFIXES, Picture, count_pixels, find_pictures, read_picture
+from semiuhpe.pictures import MAX_PIXELS, SUFFIXES, Picture, count_pixels, find_pictures, read_picture, warn_of_unread
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,7 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = Path(given.output)
     names, unread = find_pictures(given.input or [samples], output / DRAWN)
-    if unread:
-        logger.warning("%d HEIC pictures are left out; %s", unread, HEIF_REMEDY)
+    warn_of_unread(unread)
     check_folder(output)
     check_drawings(output)
     check_heads(given, default_detector)

@@ -93,6 +93,11 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
     return count // batch_size
 
 
+def batches_in_order(count: int, batch_size: int) -> list[list[int]]:
+    """All positions of so many items, cut into batches; the last may be smaller."""
+    return [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
+
+
 class ShuffledStream(Sampler[list[int]]):
     """Endless shuffled batches: epoch after epoch, each a new permutation, cut into batches without a seam.
 
@@ -169,9 +174,7 @@ def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> 
         StoreError: the store (or view) has no heads.
     """
     _require_heads(store)
-    rows = range(len(store))
-    batches = [list(rows[start : start + batch_size]) for start in rows[::batch_size]]
-    return load(Heads(store).batch, batches, num_workers, pin=True)
+    return load(Heads(store).batch, batches_in_order(len(store), batch_size), num_workers, pin=True)
 
 
 def _require_heads(store: HeadStore) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semiuhpe.data.loading import NumberedStream, ShuffledStream
+from semiuhpe.data.loading import NumberedStream, ShuffledStream, batches_in_order
 from semiuhpe.data.scene_labels import Labels, corners
 from semiuhpe.data.scene_store import HEAD_SHAPES, SceneHeads, SceneStore
 from semiuhpe.data.workers import load
@@ -85,8 +85,7 @@ def ordered_scenes(store: SceneStore, batch_size: int, num_workers: int = 0) -> 
         StoreError: the store (or view) has no scenes.
     """
     _require_scenes(store)
-    rows = range(len(store))
-    batches = [[(i, i) for i in rows[start : start + batch_size]] for start in rows[::batch_size]]
+    batches = [[(scene, scene) for scene in batch] for batch in batches_in_order(len(store), batch_size)]
     return load(_Scenes(store, None, 0).batch, batches, num_workers, pin=True)
 
 

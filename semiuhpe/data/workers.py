@@ -79,10 +79,7 @@ def _end_half_started(error: Exception) -> None:
 
 def in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
     """What a function makes of each job, as :func:`load`, for jobs that workers get by the fork and not one by one."""
-    if not workers:
-        yield from map(function, jobs)
-        return
-    yield from load(lambda index: function(jobs[index]), range(len(jobs)), workers)
+    return load(lambda index: function(jobs[index]), range(len(jobs)), workers)
 
 
 class _Failure:
@@ -110,7 +107,9 @@ class _Made(Dataset):
         self.make = make
 
     def __getitem__(self, job: Any) -> Any:
-        if get_worker_info() is None or isinstance(job, _Failure):
+        if isinstance(job, _Failure):  # the job couldn't be sent
+            return job
+        if get_worker_info() is None:
             return self.make(job)
         try:
             return self.make(job)
@@ -150,9 +149,8 @@ def _raising(results: Iterator, workers: int) -> Iterator:
         if not workers:
             raise
         ignore_lost_workers()
-        if isinstance(error, WorkerError) or machine_fault(error):
-            raise
-        if isinstance(error, RuntimeError):  # a bug in a worker, with its traceback
+        # A RuntimeError is a bug in a worker, with its traceback.
+        if isinstance(error, (WorkerError, RuntimeError)) or machine_fault(error):
             raise
         raise WorkerError(
             f"a worker process was lost while it sent its work ({first_line(error)}); use fewer"

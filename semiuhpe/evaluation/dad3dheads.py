@@ -24,7 +24,7 @@ from semiuhpe.augment.views import plain_view
 from semiuhpe.data.crop import crop_by_box
 from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.data.importers.base import Picture, RawHead
-from semiuhpe.data.loading import HeadBatch, ordered_batches
+from semiuhpe.data.loading import HeadBatch, batches_in_order, ordered_batches
 from semiuhpe.data.prepare import TEST_SIZE
 from semiuhpe.data.raw import DROPPED_FILE, read_image
 from semiuhpe.data.store import HeadStore
@@ -91,9 +91,7 @@ class RawItems:
 
     def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
         """As :meth:`StoredItems.views`; DataError if a picture or a box can't be used."""
-        rows = range(len(self.heads))
-        batches = [rows[start : start + batch_size] for start in rows[::batch_size]]
-        for batch in load(self._crops, batches, num_workers, pin=True):
+        for batch in load(self._crops, batches_in_order(len(self.heads), batch_size), num_workers, pin=True):
             yield plain_view(batch.to(device), size)
 
     def _crops(self, rows: Sequence[int]) -> HeadBatch:

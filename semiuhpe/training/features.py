@@ -15,7 +15,7 @@ from semiuhpe.errors import TrainingError
 from semiuhpe.evaluation.protocols import evaluation_view
 from semiuhpe.files import whole_file
 from semiuhpe.models.heads import find_pose_head
-from semiuhpe.models.output import PoseDecoder
+from semiuhpe.models.output import PoseDecoder, eval_mode
 
 FEATURES = "features.npz"
 MOST_HEADS = 10_000
@@ -43,16 +43,17 @@ def save_features(
     view = store.view(evenly_spaced(len(store), MOST_HEADS))
     features: list[Tensor] = []
     hook = find_pose_head(network).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float().cpu()))
-    network.eval()
     rotations, entropies = [], []
+    batches = ordered_batches(view, batch_size, num_workers)
+    bar = tqdm(batches, total=math.ceil(len(view) / batch_size), desc="features", disable=None)
     try:
-        total = math.ceil(len(view) / batch_size)
-        for batch in tqdm(ordered_batches(view, batch_size, num_workers), total=total, desc="features", disable=None):
-            image = evaluation_view(batch.to(device), store, decoder.image_size)
-            # Not a call of the network: one that was compiled before doesn't know of the hook.
-            predicted = decoder(network.forward(image))
-            rotations.append(predicted.mode().cpu())
-            entropies.append(predicted.entropy().cpu())
+        with eval_mode(network):
+            for batch in bar:
+                image = evaluation_view(batch.to(device), store, decoder.image_size)
+                # Not a call of the network: one that was compiled before doesn't know of the hook.
+                predicted = decoder(network.forward(image))
+                rotations.append(predicted.mode().cpu())
+                entropies.append(predicted.entropy().cpu())
     finally:
         hook.remove()
     arrays = {

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -253,17 +254,12 @@ def _pictures(
 
     def pictures() -> Iterator[Picture]:
         last = None
-        for number, frame in _chained(first, decoded):
+        for number, frame in chain([first], decoded):
             pts = frame.pts if frame.pts is not None else round(number / frames_per_unit)
             last = pts if last is None else max(pts, last + 1)
             yield Picture(turn(_squared_rgb(frame, aspect)), number, last)
 
     return pictures()
-
-
-def _chained(first, others):
-    yield first
-    yield from others
 
 
 def frame_turn(frame: av.VideoFrame) -> Turn:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import sim3dr
-from semiuhpe.data.crop import CropRule
+from semiuhpe.data.crop import MIN_HEAD_PX, CropRule
 from semiuhpe.drawing.overlay import draw_heads, head_in_crop, person_color
 from semiuhpe.inference.detectors import Detections, Detector
 from semiuhpe.inference.records import head_record
@@ -29,7 +29,6 @@ GROUP_FRAMES = 8
 """Frames whose heads share a forward pass, at most."""
 GROUP_BYTES = 64 * 2**20
 """Pixels of a group at most, so that large frames need no more memory than small ones."""
-MIN_SEEN_PX = 2
 _LIVE_FRAMES = 2  # that wait at most where frames are lost anyhow: newer ones are worth more
 
 
@@ -139,10 +138,10 @@ def _found(groups: Iterator[list[Frame]], detector: Detector) -> Iterator[tuple[
 
 
 def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
-    """Without the heads that have left the picture but for less than :data:`MIN_SEEN_PX`: there is nothing to crop."""
+    """Without the heads that have left the picture but for less than :data:`MIN_HEAD_PX`: there is nothing to crop."""
     corners = np.concatenate([heads.boxes[:, :2], heads.boxes[:, :2] + heads.boxes[:, 2:]], axis=1)
     seen = np.clip(corners, 0, np.tile(image.shape[1::-1], 2))
-    keep = (seen[:, 2:] - seen[:, :2] >= MIN_SEEN_PX).all(axis=1)
+    keep = (seen[:, 2:] - seen[:, :2] >= MIN_HEAD_PX).all(axis=1)
     return heads.select(keep)
 
 

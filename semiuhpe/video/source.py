@@ -20,7 +20,7 @@ from PIL import Image
 
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
-from semiuhpe.pictures import HEIF_REMEDY, SUFFIXES, is_animation, no_pictures, pictures_among, read_picture
+from semiuhpe.pictures import SUFFIXES, is_animation, no_pictures, pictures_among, read_picture, warn_of_unread
 from semiuhpe.pixels import to_rgb
 from semiuhpe.video.media import is_live, is_url, read_media, shown_url, url_name
 
@@ -193,8 +193,7 @@ def _folder(path: Path, rate: Fraction) -> VideoSource:
     pictures = sorted(found, key=_natural)
     if not pictures:
         raise DataError(f"{path}: {no_pictures(unread)}")
-    if unread:
-        logger.warning("%s: %d HEIC pictures are left out; %s", path, unread, HEIF_REMEDY)
+    warn_of_unread(unread, path)
     return VideoSource(path.resolve().name, _pictures(pictures), rate, 1 / rate, len(pictures), files=pictures)
 
 

@@ -25,7 +25,7 @@ from semiuhpe.data.importers.base import Dropped, Picture, RawHead
 from semiuhpe.data.importers.boxes import FRACTIONS, label_lines, numbers
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json, read_csv
-from semiuhpe.pictures import HEIF_REMEDY, files_below, named_file, no_pictures, pictures_among
+from semiuhpe.pictures import files_below, named_file, no_pictures, pictures_among, warn_of_unread
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +98,7 @@ def _pictures_below(folder: Path) -> list[Picture]:
     if not images:
         remedy = f"; to read the table in it, pass --source {tables[0]}" if tables else ""
         raise DataError(f"--source {folder}: {no_pictures(unread)}{remedy}")
-    if unread:
-        logger.warning("%s: %d HEIC pictures are left out; %s.", folder, unread, HEIF_REMEDY)
+    warn_of_unread(unread, folder)
     if tables:
         others = f" and {len(tables) - 1} more table{'s' * (len(tables) > 2)} are" if len(tables) > 1 else " is"
         logger.warning(
