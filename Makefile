@@ -34,7 +34,7 @@ sanitize: install  ## the renderer's tests with a build that stops at reads and 
 	CXXFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" $(BIN)/python setup.py --quiet build --build-base build/sanitize --build-lib $(SANITIZED)
 	nm -D $(SANITIZED)/sim3dr/_core.*.so | grep -q __asan
 	$(SANITIZER_ENVIRONMENT) $(BIN)/python -P -c 'import sim3dr, sys; sys.exit("$(SANITIZED)" not in sim3dr._core.__file__)'
-	$(SANITIZER_ENVIRONMENT) $(BIN)/python -P -m pytest --noconftest -p no:cacheprovider tests/test_sim3dr*.py
+	$(SANITIZER_ENVIRONMENT) $(BIN)/python -P -m pytest --noconftest -p no:cacheprovider tests/sim3dr
 
 install: $(STAMP)
 

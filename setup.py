@@ -13,7 +13,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 # Nothing depends on the machine. The two -fno flags give up only what nobody reads, errno and floating point traps, and
-# let compilers use vector instructions for square roots and choices. MSVC optimises by default and has no such flags.
+# let compilers use vector instructions for square roots and choices. MSVC optimizes by default and has no such flags.
 if sys.platform == "win32":
     compile_args, link_args = [], []
 else:

@@ -34,19 +34,19 @@ from torchvision import transforms
 
 from semiuhpe.augment import views
 from semiuhpe.data import HeadStore, StoreWriter
+from semiuhpe.data.batches.heads import HeadBatch, ShuffledStream, training_batches
 from semiuhpe.data.crop import HEAD_BOX, LANDMARKS, cut, landmark_rectangle
 from semiuhpe.data.importers import w300lp
-from semiuhpe.data.loading import HeadBatch, ShuffledStream, training_batches
-from semiuhpe.data.prepare import prepare
-from semiuhpe.data.store_writer import JPEG_QUALITY, StoredCrop, encode, store_meta
+from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, encode, store_meta
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.rotation import matrix_to_euler
+from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
-from semiuhpe.synthetic.scene import render_head
 
 RAW_PX, RAW_COUNT = 450, 200
 VIEW_PX = 224
-LABELLED, UNLABELLED = 32, 128
+LABELED, UNLABELED = 32, 128
 MEMORY_PX = 64
 MIB = 2**20
 
@@ -152,12 +152,12 @@ def measure_speed(raw: Path, store: HeadStore, runs: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     generator = torch.Generator().manual_seed(0)
-    heads = training_batches(store, ShuffledStream(len(store), UNLABELLED, seed=0), num_workers=0)
-    endless = RandomSampler(range(len(store)), replacement=True, num_samples=(runs + 1) * UNLABELLED)
-    files = iter(DataLoader(FileByFile(raw), UNLABELLED, sampler=endless))
+    heads = training_batches(store, ShuffledStream(len(store), UNLABELED, seed=0), num_workers=0)
+    endless = RandomSampler(range(len(store)), replacement=True, num_samples=(runs + 1) * UNLABELED)
+    files = iter(DataLoader(FileByFile(raw), UNLABELED, sampler=endless))
     ways: dict[str, Callable[[], object]] = {
         "file by file": lambda: next(files),
-        "training store": lambda: views.unlabelled_views(next(heads), LANDMARKS, VIEW_PX, True, generator),
+        "training store": lambda: views.unlabeled_views(next(heads), LANDMARKS, VIEW_PX, True, generator),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs + 1):
@@ -168,8 +168,8 @@ def measure_speed(raw: Path, store: HeadStore, runs: int) -> None:
     slow, fast = (times[1:] for times in seconds.values())  # the first run warms up
     ratios = [s / f for s, f in zip(slow, fast, strict=True)]
     lower, _, upper = statistics.quantiles(ratios, n=4)
-    rates = [UNLABELLED / statistics.median(times) for times in (slow, fast)]
-    print(f"{len(store)} pictures, stored at {store.size} px; views of {VIEW_PX} px; {runs} batches of {UNLABELLED}\n")
+    rates = [UNLABELED / statistics.median(times) for times in (slow, fast)]
+    print(f"{len(store)} pictures, stored at {store.size} px; views of {VIEW_PX} px; {runs} batches of {UNLABELED}\n")
     print("| heads per second and core | file by file | training store | ratio | its quartiles |")
     print("| --- | ---: | ---: | ---: | ---: |")
     ratio = statistics.median(ratios)
@@ -185,7 +185,7 @@ def small_store(path: Path, count: int) -> HeadStore:
         bounds = np.array([0.0, 0.0, MEMORY_PX, MEMORY_PX])
         crops.append(StoredCrop(encode(head.image, JPEG_QUALITY), head.box, bounds))
     meta = store_meta(
-        dataset="benchmark", split="train", size=MEMORY_PX, protocol=HEAD_BOX, loose=True, full_range=False,
+        dataset="benchmark", split="train", size=MEMORY_PX, crop_rule=HEAD_BOX, loose=True, full_range=False,
         source="benchmarks/data.py", settings={},
     )  # fmt: skip
     with StoreWriter(path, meta) as writer:
@@ -207,7 +207,7 @@ def own_memory(process: int) -> dict[str, float]:
 
 def measure_memory(folder: Path, count: int, workers: int) -> None:
     torch.set_num_threads(1)
-    batch_size, points = UNLABELLED, 10
+    batch_size, points = UNLABELED, 10
     store = small_store(folder / "small.lmdb", count)
     generator = torch.Generator().manual_seed(0)
     stream = training_batches(store, ShuffledStream(count, batch_size, seed=0), workers)
@@ -216,15 +216,15 @@ def measure_memory(folder: Path, count: int, workers: int) -> None:
     print("| heads | this process, MiB | its workers, MiB | mapped files, MiB |\n| ---: | ---: | ---: | ---: |")
     totals = []
     for step in range(1, steps + 1):
-        views.unlabelled_views(next(stream), HEAD_BOX, MEMORY_PX, True, generator)
+        views.unlabeled_views(next(stream), HEAD_BOX, MEMORY_PX, True, generator)
         if step in measured:
             own, *others = [
                 own_memory(process) for process in (os.getpid(), *(c.pid for c in multiprocessing.active_children()))
             ]
             files = sum(memory["files"] for memory in (own, *others))
-            in_workers = sum(memory["own"] for memory in others)
-            totals.append(own["own"] + in_workers)
-            print(f"| {step * batch_size} | {own['own']:.1f} | {in_workers:.1f} | {files:.1f} |", flush=True)
+            map_in_workers = sum(memory["own"] for memory in others)
+            totals.append(own["own"] + map_in_workers)
+            print(f"| {step * batch_size} | {own['own']:.1f} | {map_in_workers:.1f} | {files:.1f} |", flush=True)
     print(f"\nfrom the first to the last line: {totals[-1] - totals[0]:+.1f} MiB")
 
 
@@ -234,14 +234,14 @@ def training_step() -> Callable[[HeadBatch, HeadBatch], None]:
     optimizer = torch.optim.Adam(student.parameters(), lr=1e-4)
     generator = torch.Generator().manual_seed(0)
 
-    def step(labelled: HeadBatch, unlabelled: HeadBatch) -> None:
-        known = views.labelled_view(labelled, LANDMARKS, VIEW_PX, True, generator)
-        weak, strong = views.unlabelled_views(unlabelled, LANDMARKS, VIEW_PX, True, generator)
+    def step(labeled: HeadBatch, unlabeled: HeadBatch) -> None:
+        known = views.labeled_view(labeled, LANDMARKS, VIEW_PX, True, generator)
+        weak, strong = views.unlabeled_views(unlabeled, LANDMARKS, VIEW_PX, True, generator)
         with torch.no_grad():
             pseudo = MatrixFisher(teacher(weak.image).unflatten(-1, (3, 3)))
         out = student(torch.cat([known.image, strong.image])).unflatten(-1, (3, 3))
-        loss = pseudo.cross_entropy(MatrixFisher(out[LABELLED:])).mean()
-        loss = loss - MatrixFisher(out[:LABELLED]).log_prob(known.rotation).mean()
+        loss = pseudo.cross_entropy(MatrixFisher(out[LABELED:])).mean()
+        loss = loss - MatrixFisher(out[:LABELED]).log_prob(known.rotation).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -251,7 +251,7 @@ def training_step() -> Callable[[HeadBatch, HeadBatch], None]:
 
 def measure_waiting(store: HeadStore, workers: int, steps: int) -> None:
     streams: list[Iterator[HeadBatch]] = [
-        training_batches(store, ShuffledStream(len(store), size, seed=size), workers) for size in (LABELLED, UNLABELLED)
+        training_batches(store, ShuffledStream(len(store), size, seed=size), workers) for size in (LABELED, UNLABELED)
     ]
     step = training_step()
     waits, lengths = [], []

@@ -172,31 +172,31 @@ def time_decompositions(device: torch.device, repeats: int) -> None:
 
 
 def time_training_step(device: torch.device) -> None:
-    """One step of a student on 32 labelled and 128 unlabelled heads, with a teacher's pseudo labels."""
+    """One step of a student on 32 labeled and 128 unlabeled heads, with a teacher's pseudo labels."""
     import torchvision
 
-    labelled, unlabelled = 32, 128
+    labeled, unlabeled = 32, 128
     student, teacher = (torchvision.models.resnet18(num_classes=9).to(device) for _ in range(2))
-    images = torch.randn(labelled + unlabelled, 3, 224, 224, device=device)
+    images = torch.randn(labeled + unlabeled, 3, 224, 224, device=device)
     optimizer = torch.optim.Adam(student.parameters())
-    target = MatrixFisher(random_parameters(labelled, device, seed=0)).mode()
+    target = MatrixFisher(random_parameters(labeled, device, seed=0)).mode()
 
     def losses(out: Tensor, pseudo: Tensor) -> Tensor:
         given = MatrixFisher(pseudo)
         confident = given.entropy() < 0
-        unsupervised = (confident * given.cross_entropy(MatrixFisher(out[labelled:]))).mean()
-        return unsupervised - MatrixFisher(out[:labelled]).log_prob(target).mean()
+        unsupervised = (confident * given.cross_entropy(MatrixFisher(out[labeled:]))).mean()
+        return unsupervised - MatrixFisher(out[:labeled]).log_prob(target).mean()
 
     def step():
         with torch.no_grad():
-            pseudo = teacher(images[labelled:]).unflatten(-1, (3, 3))
+            pseudo = teacher(images[labeled:]).unflatten(-1, (3, 3))
         loss = losses(student(images).unflatten(-1, (3, 3)), pseudo)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    out = random_parameters(labelled + unlabelled, device, seed=1).requires_grad_()
-    pseudo = random_parameters(unlabelled, device, seed=2)
+    out = random_parameters(labeled + unlabeled, device, seed=1).requires_grad_()
+    pseudo = random_parameters(unlabeled, device, seed=2)
     share = median_ms(lambda: torch.autograd.grad(losses(out, pseudo), out), device, 50)
     whole = median_ms(step, device, 3)
     print("\n| ResNet-18 step, 32 + 128 heads, ms | of it losses, ms | share |\n| ---: | ---: | ---: |")

@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation.py --heads 2000 --network resnet50
 
-Student and teacher are two randomly initialised networks: times don't depend on the weights. The passes are timed
+Student and teacher are two randomly initialized networks: times don't depend on the weights. The passes are timed
 inside the evaluation, so both numbers are of the same run on the same machine, however busy it is.
 """
 
@@ -14,17 +14,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.cli.trained import ROLES
+from semiuhpe.cli.checkpoint_options import ROLES
 from semiuhpe.data import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import write_report
-from semiuhpe.evaluation.protocols import evaluate_all
+from semiuhpe.evaluation.predict import evaluate_all
 from semiuhpe.evaluation.results import collect, write_results
 from semiuhpe.models import create_model, save_checkpoint
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA
-from semiuhpe.synthetic.stores import SyntheticSet, write_store
+from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 
 SIZE = 224
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fault_world import ITERATIONS, SAVED_EVERY, UNLABELLED, Child, World, damage, expect, lines_of
+from fault_world import ITERATIONS, SAVED_EVERY, UNLABELED, Child, World, damage, expect, lines_of
 
 from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.data import HeadStore
 from semiuhpe.methods.semiuhpe import SemiUHPE
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.models.checkpoint import read_checkpoint
-from semiuhpe.synthetic.stores import write_store
+from semiuhpe.synthetic.head_stores import write_store
 from semiuhpe.training import run_folder as run_folder_module
 
 Fault = Callable[[World, Path, random.Random], None]
@@ -64,7 +64,7 @@ def write_slowly(out: Path, workers: int) -> Callable[[object], int]:
     """A command that renders a store."""
 
     def main(_: object) -> int:
-        write_store(UNLABELLED, out, workers=workers, overwrite=True)
+        write_store(UNLABELED, out, workers=workers, overwrite=True)
         return 0
 
     return main
@@ -74,13 +74,13 @@ def expect_store(world: World, out: Path) -> None:
     """Lost unless a store is not there, or the undisturbed one; and unless it can be made again, with no leftovers."""
     if out.exists():
         expect_same_store(world, HeadStore(out))
-    write_store(UNLABELLED, out, overwrite=True)
+    write_store(UNLABELED, out, overwrite=True)
     expect_same_store(world, HeadStore(out))
     expect(os.listdir(out.parent) == [out.name], f"leftovers: {os.listdir(out.parent)}")
 
 
 def expect_same_store(world: World, store: HeadStore) -> None:
-    whole = HeadStore(world.folder / "unlabelled.lmdb")
+    whole = HeadStore(world.folder / "unlabeled.lmdb")
     expect(len(store) == len(whole) and np.array_equal(store.rotation, whole.rotation), "another store")
     expect(all(np.array_equal(store.image(i), whole.image(i)) for i in range(len(whole))), "other pictures")
 
@@ -89,7 +89,7 @@ def expect_same_store(world: World, store: HeadStore) -> None:
 def kill_rendering(world: World, work: Path, rng: random.Random) -> None:
     """kill -9 or SIGTERM while a store is rendered over an older one, in one process or with workers"""
     out = work / "stores" / "a.lmdb"
-    shutil.copytree(world.folder / "unlabelled.lmdb", out)
+    shutil.copytree(world.folder / "unlabeled.lmdb", out)
     child = Child(write_slowly(out, rng.choice([1, 2])), [])
     sleep_into(0.5, rng)
     child.send(rng.choice([signal.SIGKILL, signal.SIGTERM]))
@@ -106,9 +106,9 @@ def kill_preparing(world: World, work: Path, rng: random.Random) -> None:
     sleep_into(0.5, rng)
     child.send(rng.choice([signal.SIGKILL, signal.SIGTERM]))
     child.end()
-    expect(not out.exists() or len(HeadStore(out)) == UNLABELLED.count, "a half store")
+    expect(not out.exists() or len(HeadStore(out)) == UNLABELED.count, "a half store")
     again = prepare_pictures(world, work, out, 0, "--overwrite")
-    expect(again.end() == 0 and len(HeadStore(out)) == UNLABELLED.count, f"does not go on: {again.text()}")
+    expect(again.end() == 0 and len(HeadStore(out)) == UNLABELED.count, f"does not go on: {again.text()}")
     expect(os.listdir(out.parent) == [out.name], f"leftovers: {os.listdir(out.parent)}")
 
 
@@ -153,7 +153,7 @@ def full_disk_in_training(world: World, work: Path, rng: random.Random) -> None:
 def full_disk_in_store(world: World, work: Path, rng: random.Random) -> None:
     """disk full while a store is written"""
     out = work / "stores" / "a.lmdb"
-    size = (world.folder / "unlabelled.lmdb" / "data.mdb").stat().st_size
+    size = (world.folder / "unlabeled.lmdb" / "data.mdb").stat().st_size
     child = prepare_pictures(world, work, out, 0, fault=full_disk(rng.randrange(size // 2)))
     child.expect_one_error(f"{out}: can't be written")
     expect(os.listdir(out.parent) == [], f"leftovers: {os.listdir(out.parent)}")
@@ -178,7 +178,7 @@ def damaged_store(world: World, work: Path, rng: random.Random) -> None:
     """a store's file cut off, or with a changed bit"""
     broken = work / "a.lmdb"
     broken.mkdir()
-    what = damage(world.folder / "unlabelled.lmdb" / "data.mdb", rng, broken / "data.mdb")
+    what = damage(world.folder / "unlabeled.lmdb" / "data.mdb", rng, broken / "data.mdb")
 
     def read(_: object) -> int:
         expect_same_store(world, HeadStore(broken))

@@ -21,11 +21,11 @@ from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.models.checkpoint import read_checkpoint
-from semiuhpe.synthetic.stores import SyntheticSet, write_store
+from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 
 HANGS_S = 300
-LABELLED = SyntheticSet(24, "clean", "front", 1, 40, test=False)
-UNLABELLED = SyntheticSet(40, "wild", "front", 2, 40, test=False)
+LABELED = SyntheticSet(24, "clean", "front", 1, 40, test=False)
+UNLABELED = SyntheticSet(40, "wild", "front", 2, 40, test=False)
 TEST = SyntheticSet(12, "wild", "front", 3, 32, test=True)
 ITERATIONS, STAGE1, SAVED_EVERY = 12, 6, 2
 ROUNDING = 1e-4
@@ -108,8 +108,8 @@ class Child:
     def expect_one_error(self, *words: str) -> None:
         """Lost unless it ends with exit code 2 and one line of error that has the words."""
         code, errors = self.end(), [line for line in self.text().splitlines() if line.startswith("error: ")]
-        told = code == 2 and len(errors) == 1 and "Traceback" not in self.text()
-        expect(told and all(word in errors[0] for word in words), f"exit code {code}, told: {self.text()}")
+        message = code == 2 and len(errors) == 1 and "Traceback" not in self.text()
+        expect(message and all(word in errors[0] for word in words), f"exit code {code}, told: {self.text()}")
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ class World:
     @classmethod
     def make(cls, folder: Path) -> "World":
         """Renders the data, and runs undisturbed what will be disturbed."""
-        for name, heads in (("labelled", LABELLED), ("unlabelled", UNLABELLED), ("test", TEST)):
+        for name, heads in (("labeled", LABELED), ("unlabeled", UNLABELED), ("test", TEST)):
             write_store(heads, folder / f"{name}.lmdb")
         pictures = folder / "pictures"
         pictures.mkdir()
-        store = HeadStore(folder / "unlabelled.lmdb")
+        store = HeadStore(folder / "unlabeled.lmdb")
         for number in range(len(store)):
             Image.fromarray(store.image(number)).save(pictures / f"{number:02d}.{'png' if number % 2 else 'jpg'}")
         empty = cls(folder, {}, Path(), pictures, {}, 0.0, 0.0)
@@ -159,8 +159,8 @@ class World:
         """Starts a training of both stages whose run folder is in ``work``."""
         argv = [
             *("--exps_dir", str(work / "exps"), "--exp_name", "tiny", "--exp_detail", "run", "--network", "plainnet"),
-            *("--image_size", "32", "--train_labeled", str(self.folder / "labelled.lmdb"), "--lr", "1e-3"),
-            *("--train_unlabeled", str(self.folder / "unlabelled.lmdb"), "--test_set", str(self.folder / "test.lmdb")),
+            *("--image_size", "32", "--train_labeled", str(self.folder / "labeled.lmdb"), "--lr", "1e-3"),
+            *("--train_unlabeled", str(self.folder / "unlabeled.lmdb"), "--test_set", str(self.folder / "test.lmdb")),
             *("--batch_size", "4", "--ulb_batch_ratio", "2", "--num_workers", "0", "--stage1_iteration", str(STAGE1)),
             *("--max_iteration", str(ITERATIONS), "--val_frequency", str(SAVED_EVERY), "--log_frequency", "1"),
             *("--save_frequency", "3", "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug", *more),

@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--networks resnet50 repvgg] [--batches 1 8 64] [--runs 3]
 
-Compares eager PyTorch with its tensors in channels-last order, re-parametrised where the network can be, both, and the
+Compares eager PyTorch with its tensors in channels-last order, re-parametrized where the network can be, both, and the
 exported ONNX file in onnxruntime. All compute the pose with Euler angles and entropy, with one thread. Weights are
 random: they don't matter for the time. Seconds are of processor time, so that other processes on the machine count
 little. The ways take turns, and medians are printed, with their ratio to eager PyTorch.
@@ -27,7 +27,7 @@ from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import HEAD_TO_CAMERA
 
 BY_DEFAULT = ("resnet18", "resnet50", "effinetv2", "repvgg", "effinet", "tinyvit", "mobilenet")
-WAYS = ("eager", "channels-last", "re-parametrised", "re-param., channels-last", "ONNX")
+WAYS = ("eager", "channels-last", "re-parametrized", "re-param., channels-last", "ONNX")
 
 
 def main() -> None:
@@ -50,13 +50,13 @@ def main() -> None:
 
 
 def ways_of(name: str, image_size: int) -> dict[str, Callable[[torch.Tensor], object]]:
-    """Functions from (B, 3, S, S) pictures to poses; without the re-parametrised ones where nothing can be merged."""
+    """Functions from (B, 3, S, S) pictures to poses; without the re-parametrized ones where nothing can be merged."""
     network = create_model(name).eval()
     description = Description(name, "matrixFisher", HEAD_TO_CAMERA, True, image_size, "", "")
     merged = reparametrize(network)
     ways = {"eager": eager(network, description), "channels-last": eager(network, description, channels_last=True)}
     if merged.state_dict().keys() != network.state_dict().keys():
-        ways["re-parametrised"] = eager(merged, description)
+        ways["re-parametrized"] = eager(merged, description)
         ways["re-param., channels-last"] = eager(merged, description, channels_last=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

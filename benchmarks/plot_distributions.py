@@ -14,7 +14,7 @@ from distributions import Straightforward
 
 from semiuhpe.distributions import MatrixFisher, RotationLaplace
 
-COLOURS = ("tab:red", "tab:green", "tab:blue")
+COLORS = ("tab:red", "tab:green", "tab:blue")
 
 
 def draw_samples(path: Path) -> None:
@@ -29,10 +29,10 @@ def draw_samples(path: Path) -> None:
         sphere = (np.cos(u) * np.sin(v), np.sin(u) * np.sin(v), np.cos(v))
         axes.plot_wireframe(*sphere, color="0.85", linewidth=0.4, zorder=0)
         towards_viewer = torch.tensor([0.68, 0.57, 0.47], dtype=torch.float64)  # of the view set below
-        for axis, colour in enumerate(COLOURS):
+        for axis, color in enumerate(COLORS):
             points = samples[:, :, axis]
             points = points[points @ towards_viewer > 0]
-            axes.scatter(*points.T.numpy(), s=1.5, color=colour, depthshade=False, zorder=1)
+            axes.scatter(*points.T.numpy(), s=1.5, color=color, depthshade=False, zorder=1)
         axes.set_title(f"s = {s}", fontsize=10, y=1.04)
         axes.set_box_aspect((1, 1, 1), zoom=1.4)
         axes.set_axis_off()
@@ -48,7 +48,7 @@ def draw_density(path: Path) -> None:
     rotations = roma.rotvec_to_rotmat(angle[:, None] * z)
     haar = (1 - torch.cos(angle)) / np.pi
     figure, (linear, logarithmic) = plt.subplots(1, 2, figsize=(8, 3.2))
-    for median, colour in zip((10, 25, 60), COLOURS, strict=True):
+    for median, color in zip((10, 25, 60), COLORS, strict=True):
         for distribution, style, name in ((MatrixFisher, "-", "matrix Fisher"), (RotationLaplace, "--", "Laplace")):
             low, high = 1e-3, 1e5  # the equal singular values that give the median, by bisection
             for _ in range(50):
@@ -58,9 +58,7 @@ def draw_density(path: Path) -> None:
                 wide = mass[torch.searchsorted(angle, np.radians(median)) - 1] < 0.5 * mass[-1]
                 low, high = (s, high) if wide else (low, s)
             for axes in (linear, logarithmic):
-                axes.plot(
-                    torch.rad2deg(angle), density * np.pi / 180, style, color=colour, label=f"{name}, s = {s:.1f}"
-                )
+                axes.plot(torch.rad2deg(angle), density * np.pi / 180, style, color=color, label=f"{name}, s = {s:.1f}")
     linear.set(xlim=(0, 90), xlabel="angle from the mode, degrees", ylabel="density per degree")
     logarithmic.set(yscale="log", ylim=(1e-7, 0.2), xlim=(0, 180), xlabel="angle from the mode, degrees")
     linear.legend(fontsize=7)
@@ -92,7 +90,7 @@ def draw_trapezoid_error(path: Path) -> None:
     parameter = s[:, None, None] * torch.eye(3, dtype=torch.float64)
     exact, trapezoid = MatrixFisher(parameter), Straightforward(parameter)
     figure, axes = plt.subplots(figsize=(5, 3.4))
-    axes.loglog(s, (trapezoid.log_normalizer() - exact.log_normalizer()).abs(), label="log normaliser")
+    axes.loglog(s, (trapezoid.log_normalizer() - exact.log_normalizer()).abs(), label="log normalizer")
     axes.loglog(s, (trapezoid.entropy() - exact.entropy()).abs(), label="entropy")
     axes.set(xlabel="singular values s = s1 = s2 = s3", ylabel="error of the 512-point rule")
     axes.legend()

@@ -15,7 +15,7 @@ import sim3dr
 TRIANGLES = 105_694
 RUNS = 60
 # Width of the head, size of the image, and the milliseconds of Sim3DR (Cython, 2020) for normals, lighting and
-# rasterising a mesh of 53,149 vertices and 105,694 triangles, on one core of a 2-core machine
+# rasterizing a mesh of 53,149 vertices and 105,694 triangles, on one core of a 2-core machine
 SIZES = ((180, (224, 224), 24.6), (400, (720, 1280), 31.0), (800, (1080, 1920), 48.0))
 
 
@@ -40,7 +40,7 @@ def main() -> None:
 def fine_head() -> tuple[np.ndarray, np.ndarray]:
     """The built-in head, its longest edges halved until there are as many triangles; clockwise on screen.
 
-    That makes triangles of about one size and shape, as scanned heads have them. Neighbours stay neighbours in memory.
+    That makes triangles of about one size and shape, as scanned heads have them. Neighbors stay neighbors in memory.
     """
     head = sim3dr.default_head()
     vertices, triangles = list(np.asarray(head.vertices, np.float64)), np.asarray(head.triangles).tolist()
@@ -85,8 +85,8 @@ def fine_head() -> tuple[np.ndarray, np.ndarray]:
 def on_screen(vertices: np.ndarray, width: int, rows: int, columns: int) -> np.ndarray:
     """The head upright in the middle of the image, `width` pixels wide."""
     flipped = vertices * [1, -1, 1]
-    centred = flipped - (flipped.min(0) + flipped.max(0)) / 2
-    return (centred * (width / np.ptp(centred[:, 0])) + [columns / 2, rows / 2, 0]).astype(np.float32)
+    centerd = flipped - (flipped.min(0) + flipped.max(0)) / 2
+    return (centerd * (width / np.ptp(centerd[:, 0])) + [columns / 2, rows / 2, 0]).astype(np.float32)
 
 
 def milliseconds(vertices: np.ndarray, triangles: np.ndarray, image: np.ndarray, threads: int) -> float:

@@ -20,7 +20,7 @@ STARTING = "starting Python, importing libraries"
 PARTS = {
     STARTING: ("importlib._bootstrap",),
     "rendering": ("semiuhpe/synthetic/", "sim3dr/"),
-    "views: crops, colours, cutout, cutmix": ("semiuhpe/augment/", "semiuhpe/methods/unlabelled"),
+    "views: crops, colors, cutout, cutmix": ("semiuhpe/augment/", "semiuhpe/methods/unlabeled"),
     "losses and distributions": ("semiuhpe/distributions/",),
     "drawing and pages": (
         "matplotlib/",
@@ -35,7 +35,7 @@ PARTS = {
     "checkpoints": ("models/checkpoint.py", "training/run_folder.py"),
     "intervals, calibration, break-downs": ("bootstrap.py", "calibration.py", "breakdowns.py", "evaluation/results.py"),
     "the networks' passes": ("torch/nn/modules/module.py", "torch/autograd/graph.py"),
-    "optimizer, moving average, guard": ("torch/optim/", "methods/teacher.py", "training/guard.py"),
+    "optimizer, moving average, guard": ("torch/optim/", "methods/teacher.py", "training/non_finite.py"),
     "reading and writing video": ("footage.py", "video_writer.py"),
     "reading heads and pictures": ("semiuhpe/data/", "torch/utils/data/", "multiprocessing/"),
 }

@@ -9,8 +9,8 @@ import time
 import cv2
 import numpy as np
 
+from semiuhpe.synthetic.render_head import DOMAINS, render_head
 from semiuhpe.synthetic.rotations import random_rotations
-from semiuhpe.synthetic.scene import DOMAINS, render_head
 
 HEADS, RUNS, SIZES = 200, 5, (64, 112, 224)
 

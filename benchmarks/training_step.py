@@ -22,14 +22,15 @@ import torch
 
 from semiuhpe.cli import train as train_cli
 from semiuhpe.methods import semiuhpe, teacher
-from semiuhpe.synthetic.stores import SyntheticSet, write_store
-from semiuhpe.training import guard, monitor, trainer
+from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
+from semiuhpe.training import monitor, trainer
+from semiuhpe.training import non_finite as guard
 
 TEACHER, STUDENT, BACKWARD = "teacher's pass", "student's pass", "student's backward pass"
 NETWORKS = (TEACHER, STUDENT, BACKWARD)
 LOSSES, LOADER, REST = "distributions and losses", "waiting for the loader", "the rest"
 SIMPLE = {
-    "weak and strong views": [(semiuhpe, "labelled_view"), (semiuhpe, "unlabelled_views")],
+    "weak and strong views": [(semiuhpe, "labeled_view"), (semiuhpe, "unlabeled_views")],
     "cutout and cutmix": [(semiuhpe, "cutout"), (semiuhpe, "cutmix")],
     "optimizer": [(torch.optim.Adam, "step")],
     "teacher's moving average": [(teacher.Teacher, "update")],

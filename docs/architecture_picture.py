@@ -12,7 +12,7 @@ from matplotlib.patches import FancyBboxPatch
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH, HEIGHT = 2.6, 1.0
-PLAIN, OPEN = "#eef2f7", "#fdebc8"
+BASELINE_OPTIONS, OPEN = "#eef2f7", "#fdebc8"
 LINE = "#4a5568"
 
 
@@ -72,7 +72,7 @@ def center(part: Box) -> tuple[float, float]:
 def draw(axes: Axes, part: Box) -> None:
     x, y = center(part)
     corner = (x - WIDTH / 2, y - HEIGHT / 2)
-    color = OPEN if part.open else PLAIN
+    color = OPEN if part.open else BASELINE_OPTIONS
     axes.add_patch(
         FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0.05", facecolor=color, edgecolor=LINE, zorder=2)
     )

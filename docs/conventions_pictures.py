@@ -14,11 +14,11 @@ from matplotlib.patches import Rectangle as Patch
 from semiuhpe.data.crop import HEAD_BOX, LANDMARKS, box_rectangle, crop_by_box, landmark_rectangle
 from semiuhpe.drawing.axes import draw_axes
 from semiuhpe.rotation import euler_to_matrix, matrix_to_euler
-from semiuhpe.synthetic.scene import SyntheticHead, render_head
+from semiuhpe.synthetic.render_head import SyntheticHead, render_head
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = 224
-RED, GREEN, BLUE, GREY = "#dc2828", "#1eaa3c", "#285aeb", "#808890"
+RED, GREEN, BLUE, GRAY = "#dc2828", "#1eaa3c", "#285aeb", "#808890"
 
 
 def main() -> None:
@@ -66,10 +66,10 @@ def axes_picture() -> Figure:
     head, rotation = head_at(0, 0, 0)
     left.imshow(head.image)
     bare(left)
-    left.set(xlim=(-62, SIZE + 70), ylim=(SIZE + 12, -46), title="camera axes (grey), head axes (in colours)")
-    arrow(left, (-30, -26), (44, -26), GREY, "x", (12, 0))
-    arrow(left, (-30, -26), (-30, 48), GREY, "y", (0, 14))
-    mark(left, (-30, -26), GREY, "x", "z", (-16, 0))
+    left.set(xlim=(-62, SIZE + 70), ylim=(SIZE + 12, -46), title="camera axes (gray), head axes (in colors)")
+    arrow(left, (-30, -26), (44, -26), GRAY, "x", (12, 0))
+    arrow(left, (-30, -26), (-30, 48), GRAY, "y", (0, 14))
+    mark(left, (-30, -26), GRAY, "x", "z", (-16, 0))
     x, y = head.box[0] + head.box[2] / 2, head.box[1] + head.box[3] / 2
     arrow(left, (x, y), (SIZE + 6, y), RED, "x: subject's\nleft", (34, 0))
     arrow(left, (x, y), (x, -8), GREEN, "y: up", (0, -12))
@@ -119,7 +119,7 @@ def crops_picture() -> Figure:
         panels, ("head box", "landmarks"), (box_rectangles, point_rectangles), strict=False
     ):
         axes.imshow(scene)
-        for rectangle, color, style in zip(rectangles, (GREY, GREY, GREEN), ("--", "--", "-"), strict=True):
+        for rectangle, color, style in zip(rectangles, (GRAY, GRAY, GREEN), ("--", "--", "-"), strict=True):
             add_box(axes, rectangle.left, rectangle.top, rectangle.right, rectangle.bottom, color, style)
         axes.set(xlim=(60, 390), ylim=(400, 40), title=title)
         bare(axes)

@@ -10,8 +10,8 @@ import numpy as np
 
 from semiuhpe.drawing.axes import contact_sheet, save_picture
 from semiuhpe.drawing.overlay import AXES, CUBE, MESH, draw_heads, person_color
+from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
-from semiuhpe.synthetic.scene import render_head
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS, SIZE = 7, 112

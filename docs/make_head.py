@@ -9,7 +9,7 @@ import numpy as np
 
 from semiuhpe.synthetic import figure
 from semiuhpe.synthetic.head import template
-from semiuhpe.synthetic.identity import HAIR_COLOURS, IRIS_COLOURS, LIP_TINT, SKIN_TONES, Identity
+from semiuhpe.synthetic.identity import HAIR_COLORS, IRIS_COLORS, LIP_TINT, SKIN_TONES, Identity
 from semiuhpe.synthetic.modes import MODES
 
 HEAD = Path(__file__).parents[1] / "sim3dr" / "head.npz"
@@ -82,10 +82,10 @@ def mean_identity() -> Identity:
         skin=skin,
         lips=skin * LIP_TINT,
         blush=0.2,
-        hair=HAIR_COLOURS[2],
-        brow=HAIR_COLOURS[2] * 0.6,
+        hair=HAIR_COLORS[2],
+        brow=HAIR_COLORS[2] * 0.6,
         brow_strength=0.9,
-        iris=IRIS_COLOURS[0],
+        iris=IRIS_COLORS[0],
         style="bald",
         strand=0,
         volume=1.0,

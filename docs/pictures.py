@@ -13,11 +13,11 @@ from PIL import Image
 
 from semiuhpe.data import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes
-from semiuhpe.evaluation.protocols import evaluate
+from semiuhpe.evaluation.predict import evaluate
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.output import PoseDecoder
+from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
-from semiuhpe.synthetic.scene import render_head
 
 IMAGES = Path(__file__).parent / "images"
 RUNS = Path("exps/quickstart")

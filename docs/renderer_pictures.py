@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def shadings() -> np.ndarray:
-    """Flat, Gouraud and Phong: white, and in the head's own colours."""
+    """Flat, Gouraud and Phong: white, and in the head's own colors."""
     coarse = sim3dr.default_head()
     rows = [[one_head(mesh, shading=s) for s in ("flat", "gouraud", "phong")] for mesh in (white(coarse), coarse)]
     return np.vstack([np.hstack(row) for row in rows])
@@ -43,7 +43,7 @@ def edges() -> np.ndarray:
 
 
 def buffers() -> np.ndarray:
-    """Depth (nearer is lighter), triangles (a colour for each), and what culling leaves of a mesh seen from inside."""
+    """Depth (nearer is lighter), triangles (a color for each), and what culling leaves of a mesh seen from inside."""
     vertices, mesh = placed(sim3dr.default_head())
     depth, index = np.full((SIZE, SIZE), -np.inf, np.float32), np.full((SIZE, SIZE), -1, np.int32)
     background = np.full((SIZE, SIZE, 3), 40, np.uint8)
@@ -53,7 +53,7 @@ def buffers() -> np.ndarray:
     of_depth, of_index = background.copy(), background.copy()
     of_depth[seen] = (60 + 195 * (depth[seen] - far) / (near - far))[:, None]
     of_index[seen] = np.random.default_rng(0).integers(60, 256, (len(mesh.triangles), 3))[index[seen]]
-    halved = mesh.with_(triangles=mesh.triangles[vertices[mesh.triangles, 2].mean(1) < np.median(vertices[:, 2])])
+    halved = mesh.replace(triangles=mesh.triangles[vertices[mesh.triangles, 2].mean(1) < np.median(vertices[:, 2])])
     culled = sim3dr.draw(background, [halved], LIGHT, cull=True, antialias=True)
     return np.hstack([of_depth, of_index, culled])
 
@@ -71,11 +71,11 @@ def textures() -> np.ndarray:
         unprojected=floor * [1, 1, -1],
     )
     background = np.full((SIZE, SIZE, 3), 40, np.uint8)
-    planes = [sim3dr.draw(background, [m], antialias=True) for m in (plane, plane.with_(unprojected=None))]
+    planes = [sim3dr.draw(background, [m], antialias=True) for m in (plane, plane.replace(unprojected=None))]
     head = sim3dr.default_head()
     x, y, z = head.vertices.T
     around = np.stack([np.arctan2(x, z) / np.pi + 0.5, y / 2], 1)
-    return np.hstack([*planes, one_head(head.with_(uv=around, texture=texture))])
+    return np.hstack([*planes, one_head(head.replace(uv=around, texture=texture))])
 
 
 def heads() -> np.ndarray:
@@ -90,18 +90,18 @@ def heads() -> np.ndarray:
 def one_head(mesh: sim3dr.Mesh, opacity: float = 1.0, **options: object) -> np.ndarray:
     background = np.full((SIZE, SIZE, 3), 40, np.uint8)
     background[::20], background[:, ::20] = 70, 70
-    return sim3dr.draw(background, [placed(mesh)[1].with_(opacity=opacity)], LIGHT, **{"antialias": True, **options})
+    return sim3dr.draw(background, [placed(mesh)[1].replace(opacity=opacity)], LIGHT, **{"antialias": True, **options})
 
 
 def placed(mesh: sim3dr.Mesh) -> tuple[np.ndarray, sim3dr.Mesh]:
     """A head turned to the side, orthographic: vertices in the frame of the image, and the mesh of them."""
     rotation = FRONTAL @ Rotation.from_euler("y", 30, degrees=True).as_matrix()
     points = mesh.vertices @ rotation.T * [1, 1, -1] * 72 + [SIZE / 2, SIZE / 2 - 4, 0]
-    return points, mesh.with_(vertices=points, triangles=mesh.triangles[:, ::-1])
+    return points, mesh.replace(vertices=points, triangles=mesh.triangles[:, ::-1])
 
 
 def white(mesh: sim3dr.Mesh) -> sim3dr.Mesh:
-    return mesh.with_(colors=None)
+    return mesh.replace(colors=None)
 
 
 def save(name: str, image: np.ndarray) -> None:

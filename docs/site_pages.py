@@ -13,7 +13,7 @@ PAGES = {
     "weights/README.md": "weights.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
-    "LICENSE": "licence.md",
+    "LICENSE": "license.md",
 }
 """Files of the repository, and the pages that they become."""
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)#\s]+)")

@@ -13,10 +13,10 @@ from semiuhpe.training.run_folder import read_scalars
 
 IMAGES = Path(__file__).parent / "images"
 SHARE = "r0.05"
-COLOURS = {"supervised": "tab:gray", "baseline": "tab:orange", "SemiUHPE": "tab:blue"}
+COLORS = {"supervised": "tab:gray", "baseline": "tab:orange", "SemiUHPE": "tab:blue"}
 PANELS = {
-    "labelled loss": "train/loss",
-    "error on labelled heads (°)": "train/error_deg",
+    "labeled loss": "train/loss",
+    "error on labeled heads (°)": "train/error_deg",
     "validation error, teacher (°)": "val/teacher/geodesic_mean_deg",
     "entropy of pseudo labels": "ssl/entropy",
     "share of pseudo labels kept": "ssl/kept_ratio",
@@ -42,7 +42,7 @@ def main() -> None:
 
 def curves(axes: Axes, runs: Path, key: str) -> None:
     """One line for each seed; the runs that start from the supervised one go on where it ends."""
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         for seed in range(3):
             folder = max(runs.glob(f"seed{seed}_{SHARE}_{name}/*"))
             start = 0 if name == "supervised" else 1200
@@ -51,7 +51,7 @@ def curves(axes: Axes, runs: Path, key: str) -> None:
             known = key if any(key in row for row in rows) else key.replace("/teacher/", "/student/")
             points = [(start + row["step"], row[known]) for row in rows if known in row]
             if points:
-                axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.2, label=None if seed else name)
+                axes.plot(*zip(*points, strict=True), color=color, linewidth=1.2, label=None if seed else name)
 
 
 if __name__ == "__main__":

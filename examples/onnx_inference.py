@@ -62,7 +62,7 @@ def crop_by_box(picture: np.ndarray, box: list[float]) -> np.ndarray:
 
 
 def network_input(crop: np.ndarray, size: int) -> np.ndarray:
-    """(1, 3, size, size), normalised with ImageNet's mean and deviation."""
+    """(1, 3, size, size), normalized with ImageNet's mean and deviation."""
     shrinks = min(crop.shape[:2]) > size
     resized = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return ((resized.astype(np.float32) / 255.0 - MEAN) / STD).transpose(2, 0, 1)[None]

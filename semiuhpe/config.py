@@ -20,7 +20,7 @@ import configargparse
 import yaml
 
 from semiuhpe.errors import ConfigError
-from semiuhpe.files import write_whole
+from semiuhpe.files import atomic_write
 from semiuhpe.parsing import parse_yaml
 
 logger = logging.getLogger(__name__)
@@ -179,4 +179,4 @@ def require(condition: bool, message: str) -> None:
 def save_settings(options: argparse.Namespace, path: Path) -> None:
     """Writes all options as a settings file that ``--config`` reads again."""
     settings = {key: value for key, value in vars(options).items() if key not in _NOT_SAVED and value is not None}
-    write_whole(path, yaml.safe_dump(settings, sort_keys=True))
+    atomic_write(path, yaml.safe_dump(settings, sort_keys=True))

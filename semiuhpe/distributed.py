@@ -2,7 +2,7 @@
 
 Under ``torchrun`` each process trains on its share of every batch, and all of them together do what one process would
 do with the whole batch: gradients are averaged, batch norm looks at the heads of all, and random numbers of the
-augmentation are drawn for all (:mod:`semiuhpe.augment.draws`). What differs is dropout, and the partners of cutmix,
+augmentation are drawn for all (:mod:`semiuhpe.augment.random`). What differs is dropout, and the partners of cutmix,
 which come from the same process.
 """
 
@@ -188,14 +188,14 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1] + [1] * (input.dim() - 2)
         count = input.numel() // input.shape[1] * dist.get_world_size()
         mean = all_reduce(input.sum(dims)) / count
-        centred = input - mean.view(shape)
-        variance = all_reduce(centred.square().sum(dims)) / count
+        centerd = input - mean.view(shape)
+        variance = all_reduce(centerd.square().sum(dims)) / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale.view(shape) + self.bias.view(shape)
+        return centerd * scale.view(shape) + self.bias.view(shape)
 
 
 def with_synced_batch_norm(network: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``, for a block that writes the file; ``path`` is there once the block is done.
 
     After an error nothing new is left, and what was there before stays.
@@ -22,12 +22,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def atomic_write(path: Path, content: str | bytes) -> None:
     """Writes a file under a temporary name and renames it; text as UTF-8.
 
     Raises:
         OSError: it can't be written; nothing new is left then.
     """
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-    with whole_file(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)

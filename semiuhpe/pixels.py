@@ -47,7 +47,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     """
     mode = image.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
-        return _of_grey(image)
+        return _of_gray(image)
     if mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(*profiles, "LAB", "RGB")
@@ -57,18 +57,18 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     return np.asarray(image if mode == "RGB" else image.convert("RGB"))
 
 
-def _of_grey(image: Image.Image) -> np.ndarray:
-    """Grey pixels of more than 8 bit."""
+def _of_gray(image: Image.Image) -> np.ndarray:
+    """Gray pixels of more than 8 bit."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
     if image.mode == "F":
-        grey = _of_floats(values)
+        gray = _of_floats(values)
     elif image.mode == "I" and image.format not in _OF_16_BITS:
-        grey = _of_integers(values.view(np.uint32) if tags.get(_SAMPLE_FORMAT, (0,))[0] == _UNSIGNED else values)
+        gray = _of_integers(values.view(np.uint32) if tags.get(_SAMPLE_FORMAT, (0,))[0] == _UNSIGNED else values)
     else:
-        grey = _of_bits(values, tags.get(_BITS, (16,))[0])
+        gray = _of_bits(values, tags.get(_BITS, (16,))[0])
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow turns only pixels of up to 8 bit around
-        grey = 255 - grey
-    pixels = np.repeat(grey[..., None], 3, axis=2)
+        gray = 255 - gray
+    pixels = np.repeat(gray[..., None], 3, axis=2)
     if isinstance(key := image.info.get("transparency"), int):
         pixels[values == key] = 0
     return pixels

@@ -16,7 +16,7 @@ def real_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
 
 
 def color_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
-    """As `real_array`, but refuses bytes: those are colours from 0 to 255."""
+    """As `real_array`, but refuses bytes: those are colors from 0 to 255."""
     array = np.asarray(array)
     if array.dtype == np.uint8:
         raise TypeError(f"{name} must be numbers from 0 to 1, got the dtype uint8: divide by 255")

@@ -3,7 +3,7 @@
 Axes of the camera: x right, y down, z into the scene. A head's rotation R takes head axes (`sim3dr.mesh`) to these: a
 frontal face is diag(1, -1, -1). Boxes are (x, y, w, h) in pixels with the origin at the top left corner of the image;
 so is the principal point. The default focal length is width + height of the image, the default principal point its
-centre.
+center.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def place_head(
 
     Each side of the box is a plane through the camera; the head is moved until it touches all four. That fixes more
     than there is to choose, unless the box has the shape of the head: otherwise the distance is the geometric mean of
-    those at which width and height would be right, and the head is centred. The head is never scaled, so a smaller box
+    those at which width and height would be right, and the head is centered. The head is never scaled, so a smaller box
     is farther away.
 
     Args:
@@ -134,7 +134,7 @@ def draw_heads(
     for rotation, box in zip(rotations, boxes, strict=True):
         points = place_head(mesh, rotation, box, size, focal, center)
         placed.append(
-            mesh.with_(
+            mesh.replace(
                 vertices=project(points, size, focal, center),
                 triangles=triangles,
                 unprojected=points * np.array([1, 1, -1], np.float32),

@@ -27,7 +27,7 @@ class RenderPipeline:
 
         ambient + directional * max(n.l, 0) + specular * max(r.v, 0) ** specular_exp      (specular only where n.l > 0)
 
-    clipped to [0, 1], each of the three an intensity times a colour; specular light has the colour of the directional.
+    clipped to [0, 1], each of the three an intensity times a color; specular light has the color of the directional.
 
     Args:
         intensity_ambient: 0 or more.
@@ -40,7 +40,7 @@ class RenderPipeline:
         view_pos: (x, y, z) of the viewer, in the same frame; only highlights depend on it.
 
     Raises:
-        ValueError: a colour or a position is not three finite numbers.
+        ValueError: a color or a position is not three finite numbers.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RenderPipeline:
             vertices: (N, 3), pixels, larger z nearer.
             triangles: (M, 3) integers, indices of vertices.
             image: uint8 (H, W, 3), the background; it is not modified.
-            texture: (N, 3), colours of the vertices from 0 to 1, white without it; it is not modified.
+            texture: (N, 3), colors of the vertices from 0 to 1, white without it; it is not modified.
 
         Returns:
             A new image, uint8 (H, W, 3).

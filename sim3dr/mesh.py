@@ -40,7 +40,7 @@ class Mesh:
         opacity: of what is seen of this mesh, from 0 to 1. What lies behind it in the same picture is hidden all the
             same: it is the background that shines through.
         unprojected: (N, 3), the vertices before a perspective projection, with the axes of the image (x right, y down,
-            z towards the viewer) in any unit. Light is computed there, and colours, textures and light are interpolated
+            z towards the viewer) in any unit. Light is computed there, and colors, textures and light are interpolated
             in perspective; z of `vertices` must then be 1 / distance from the camera. Without it the vertices are what
             is lit, and interpolation is linear on the screen.
         enclosed: indices of the vertices that a head box encloses; all without it. Only `sim3dr.place_head` reads it.
@@ -55,7 +55,7 @@ class Mesh:
     unprojected: ArrayLike | None = None
     enclosed: ArrayLike | None = None
 
-    def with_(self, **changes: Any) -> Mesh:
+    def replace(self, **changes: Any) -> Mesh:
         """A copy with other values of the named attributes; what is not named is shared."""
         return replace(self, **changes)
 
@@ -65,7 +65,7 @@ def load_mesh(path: str | PathLike[str]) -> Mesh:
 
     - `.npz`: the arrays `vertices` and `triangles`, and if they are there `colors` (numbers from 0 to 1, or bytes),
       `uv`, `texture` and `enclosed`, as in `Mesh`. Files that need pickle are refused.
-    - `.obj`, `.ply`: read by trimesh, with colours of vertices, or UV and the texture picture (RGB), if there are any.
+    - `.obj`, `.ply`: read by trimesh, with colors of vertices, or UV and the texture picture (RGB), if there are any.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -94,7 +94,7 @@ def default_head() -> Mesh:
 
 
 def _mesh_of(arrays: np.lib.npyio.NpzFile) -> Mesh:
-    """Colours stored as bytes become numbers from 0 to 1, and what is computed with becomes float32 and int32."""
+    """Colors stored as bytes become numbers from 0 to 1, and what is computed with becomes float32 and int32."""
     given: dict[str, Any] = {name: arrays[name] for name in ("vertices", "triangles", *ARRAYS) if name in arrays}
     if "colors" in given and given["colors"].dtype == np.uint8:
         given["colors"] = given["colors"].astype(np.float32) / 255

@@ -4,9 +4,9 @@ Conventions, for the whole package:
 
 - Vertices are in the frame of the image: x right and y down in pixels, z towards the viewer in any unit: where
   surfaces overlap, the larger z is seen. The projection is the caller's; depth is interpolated linearly on the screen.
-- The centre of the pixel in column i and row j lies at (x, y) = (i, j), as in OpenCV, so the image covers x from -0.5
+- The center of the pixel in column i and row j lies at (x, y) = (i, j), as in OpenCV, so the image covers x from -0.5
   to width - 0.5.
-- Pixels are covered where their centre lies inside the triangle; centres on a shared edge belong to exactly one of
+- Pixels are covered where their center lies inside the triangle; centers on a shared edge belong to exactly one of
   the two triangles (top-left rule). Vertices are snapped to 1/256 pixel first. Both sides of a triangle are drawn.
 - The normal of a triangle (p, q, r) is (q - p) x (r - p), by coordinates. It points to the viewer if p, q, r run
   clockwise on the screen. Meshes whose triangles run counter-clockwise seen from outside, as most files have them,
@@ -15,8 +15,8 @@ Conventions, for the whole package:
   are triangles without area.
 - The back of a triangle is the side that its normal does not point to: with back-face culling, triangles that turn
   counter-clockwise on the screen are left out.
-- Images are uint8 (H, W, C). Colours are floats from 0 to 1, clipped to that range after interpolation and rounded to
-  the nearest of the 256 levels. The channels may mean anything (RGB, BGR, grey), as long as image and colours agree.
+- Images are uint8 (H, W, C). Colors are floats from 0 to 1, clipped to that range after interpolation and rounded to
+  the nearest of the 256 levels. The channels may mean anything (RGB, BGR, gray), as long as image and colors agree.
 
 Every function may be called from several threads at once: the core releases the GIL and keeps nothing between calls.
 The arrays that a call was given must not be written to while it runs. The number of `threads` changes no pixel.
@@ -57,9 +57,9 @@ def draw(
     Args:
         image: uint8 (H, W, C), the background; it is not modified. C must be 3 if there is a light.
         meshes: in the frame of the image. Of equal depths the earlier mesh, and in it the earlier triangle, is seen.
-        light: multiplies the colours. Each mesh is lit by itself, relative to its own bounding box. Without it colours
+        light: multiplies the colors. Each mesh is lit by itself, relative to its own bounding box. Without it colors
             and textures are drawn as they are.
-        shading: where the light is computed: "flat", at the centre of each triangle; "gouraud", at its vertices, from
+        shading: where the light is computed: "flat", at the center of each triangle; "gouraud", at its vertices, from
             where it is interpolated; "phong", in every pixel, from interpolated normals.
         cull: leave out triangles that show their back.
         antialias: draw four by four samples per pixel and average them. Not together with `depth` or `index`.
@@ -74,7 +74,7 @@ def draw(
         A new image, uint8 (H, W, C).
 
     Raises:
-        TypeError: an array is of a kind that cannot be meant, such as triangles of floats or colours of bytes.
+        TypeError: an array is of a kind that cannot be meant, such as triangles of floats or colors of bytes.
         ValueError: shapes do not agree, an index is out of range, or an option has no such value.
     """
     if shading not in SHADINGS:
@@ -101,7 +101,7 @@ def rasterize(
     index: NDArray[np.int32] | None = None,
     threads: int = 1,
 ) -> NDArray[np.uint8]:
-    """Draw a mesh with a colour at each vertex, unlit, over a background. Positional arguments are those of Sim3DR.
+    """Draw a mesh with a color at each vertex, unlit, over a background. Positional arguments are those of Sim3DR.
 
     Args:
         vertices: (N, 3), pixels, larger z nearer. float32 is used as it is, other real dtypes are converted.

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.paths import EXTENDING, SHARED
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.methods import METHODS
 from semiuhpe.models import registry
-from semiuhpe.synthetic.stores import SyntheticSet, write_store
-
-EXTENDING = Path(__file__).resolve().parents[1] / "examples" / "extending"
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +44,11 @@ def registries():
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory) -> dict[str, Path]:
-    """Rendered stores: labelled (clean), unlabelled (wild), test (wild), front to profile."""
+    """Rendered stores: labeled (clean), unlabeled (wild), test (wild), front to profile."""
     folder = tmp_path_factory.mktemp("stores")
     sets = {
-        "labelled": SyntheticSet(24, "clean", "front", 1, 40, test=False),
-        "unlabelled": SyntheticSet(40, "wild", "front", 2, 40, test=False),
+        "labeled": SyntheticSet(24, "clean", "front", 1, 40, test=False),
+        "unlabeled": SyntheticSet(40, "wild", "front", 2, 40, test=False),
         "test": SyntheticSet(12, "wild", "front", 3, 32, test=True),
     }
     paths = {name: folder / f"{name}.lmdb" for name in sets}
@@ -64,7 +62,7 @@ def common_settings(stores, tmp_path) -> list[str]:
     """The part of the command line of a training run that all methods of head crops have."""
     return [
         *("--exps_dir", str(tmp_path / "exps"), "--exp_name", "tiny", "--network", "plainnet", "--image_size", "32"),
-        *("--train_labeled", str(stores["labelled"]), "--train_unlabeled", str(stores["unlabelled"])),
+        *("--train_labeled", str(stores["labeled"]), "--train_unlabeled", str(stores["unlabeled"])),
         *("--test_set", str(stores["test"]), "--batch_size", "4", "--num_workers", "0", "--lr", "1e-3"),
         *("--max_iteration", "6", "--val_frequency", "2", "--save_frequency", "2", "--log_frequency", "1"),
     ]

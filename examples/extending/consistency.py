@@ -1,10 +1,10 @@
-"""A method: two views of an unlabelled head have to agree (the Pi model, Laine and Aila 2017). It has no teacher."""
+"""A method: two views of an unlabeled head have to agree (the Pi model, Laine and Aila 2017). It has no teacher."""
 
-from semiuhpe.augment.views import unlabelled_views
+from semiuhpe.augment.views import unlabeled_views
 from semiuhpe.config import require
 from semiuhpe.data.experiment import open_training_data
 from semiuhpe.methods.base import Phase, StepResult, forward
-from semiuhpe.methods.crops import UNLABELLED, crop_task
+from semiuhpe.methods.crops import UNLABELED, crop_task
 from semiuhpe.methods.semiuhpe import METRICS, create_optimizer, create_student  # noqa: F401
 from semiuhpe.methods.supervised import Supervised, predict
 
@@ -13,7 +13,7 @@ USED_OPTIONS = ("ulb_batch_ratio",)
 
 def add_options(parser):
     group = parser.add_argument_group("consistency")
-    group.add_argument("--consistency", type=float, default=0.1, help="weight of the unlabelled heads' loss")
+    group.add_argument("--consistency", type=float, default=0.1, help="weight of the unlabeled heads' loss")
 
 
 def check_options(options):
@@ -21,7 +21,7 @@ def check_options(options):
 
 
 def open_data(options):
-    return open_training_data(options, needs_unlabelled=True)
+    return open_training_data(options, needs_unlabeled=True)
 
 
 def phases(options, student, data, description, process):
@@ -35,14 +35,12 @@ class Consistency(Supervised):
         self.weight = weight
 
     def batches(self, iteration, step):
-        for labelled, unlabelled in zip(
-            super().batches(iteration, step), self.task.streams.unlabelled(step), strict=True
-        ):
-            yield {**labelled, UNLABELLED: unlabelled}
+        for labeled, unlabeled in zip(super().batches(iteration, step), self.task.streams.unlabeled(step), strict=True):
+            yield {**labeled, UNLABELED: unlabeled}
 
     def step(self, batches, draws):
         supervised, task = super().step(batches, draws), self.task
-        views = unlabelled_views(batches[UNLABELLED], task.unlabelled_protocol, task.size, False, draws)
+        views = unlabeled_views(batches[UNLABELED], task.unlabeled_crop_rule, task.size, False, draws)
         weak, strong = (predict(task.distribution, forward(self.student, view.image, task.bf16)) for view in views)
         loss = type(weak)(weak.parameter.detach(), validate_args=False).cross_entropy(strong).mean()
         return StepResult(

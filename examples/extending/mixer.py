@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from semiuhpe.models import register_model
-from semiuhpe.models.heads import pose_head
+from semiuhpe.models.pose_head import pose_head
 
 
 class Block(nn.Module):

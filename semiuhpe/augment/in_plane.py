@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.random import BatchRandom
 from semiuhpe.rotation import in_plane_rotation, mirror, mirror_vertical
 
 FULL_TURN_DEG = 360.0
@@ -28,19 +28,19 @@ class InPlane:
 
     angle_deg: Tensor
     mirrored: Tensor
-    upended: Tensor
+    flipped_vertical: Tensor
 
     def moved(self, rotation: Tensor) -> Tensor:
         """(B, 3, 3) rotations of the heads in the moved pictures."""
         rotation = torch.where(self.mirrored[:, None, None], mirror(rotation), rotation)
-        rotation = torch.where(self.upended[:, None, None], mirror_vertical(rotation), rotation)
+        rotation = torch.where(self.flipped_vertical[:, None, None], mirror_vertical(rotation), rotation)
         return in_plane_rotation(self.angle_deg.to(rotation.dtype)) @ rotation
 
 
-def random_in_plane(count: int, draws: Draws) -> InPlane:
+def random_in_plane(count: int, random: BatchRandom) -> InPlane:
     """Turns uniform in [0, 360) degrees; half of the heads mirrored, half of them upended."""
     return InPlane(
-        angle_deg=draws.uniform(count) * FULL_TURN_DEG,
-        mirrored=draws.chance(count, FLIP_PROBABILITY),
-        upended=draws.chance(count, FLIP_PROBABILITY),
+        angle_deg=random.uniform(count) * FULL_TURN_DEG,
+        mirrored=random.chance(count, FLIP_PROBABILITY),
+        flipped_vertical=random.chance(count, FLIP_PROBABILITY),
     )

@@ -1,43 +1,43 @@
 """Cut-occlusion: rectangles of nothing (cutout) and of another head (cutmix) over the strong view, in batch.
 
 Neither changes the pose. Zhou et al., arXiv 2404.02544, section 3.3: three rectangles each, of half-size 10 to 20 px in
-a 224 px picture, centres normal about the middle, because a head fills the middle of its crop.
+a 224 px picture, centers normal about the middle, because a head fills the middle of its crop.
 """
 
 import torch
 from torch import Tensor
 
-from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.random import BatchRandom
 
 RECTANGLES = 3
 HALF_SIZE_PX = (10, 20)
 REFERENCE_PX = 224
 CENTER_DEVIATION = 1 / 6
-"""Standard deviation of a rectangle's centre as a share of the picture's side."""
+"""Standard deviation of a rectangle's center as a share of the picture's side."""
 
 
-def cutout(image: Tensor, draws: Draws, whole_pixels: bool = False) -> Tensor:
-    """(B, 3, H, W) normalised pictures with rectangles set to 0, the mean colour; see :func:`_rectangles`."""
-    return image.masked_fill(_rectangles(image, draws, whole_pixels), 0.0)
+def cutout(image: Tensor, random: BatchRandom, whole_pixels: bool = False) -> Tensor:
+    """(B, 3, H, W) normalized pictures with rectangles set to 0, the mean color; see :func:`_rectangles`."""
+    return image.masked_fill(_rectangles(image, random, whole_pixels), 0.0)
 
 
-def cutmix(image: Tensor, draws: Draws, whole_pixels: bool = False) -> Tensor:
+def cutmix(image: Tensor, random: BatchRandom, whole_pixels: bool = False) -> Tensor:
     """(B, 3, H, W) pictures with rectangles taken, at the same place, from other pictures of the batch."""
-    other = image[draws.permutation(len(image))]
-    return torch.where(_rectangles(image, draws, whole_pixels), other, image)
+    other = image[random.permutation(len(image))]
+    return torch.where(_rectangles(image, random, whole_pixels), other, image)
 
 
-def _rectangles(image: Tensor, draws: Draws, whole_pixels: bool) -> Tensor:
+def _rectangles(image: Tensor, random: BatchRandom, whole_pixels: bool) -> Tensor:
     """(B, 1, H, W) bool: inside any of the picture's rectangles.
 
     Args:
         whole_pixels: rectangles of the paper's code, which begin and end between pixels: half sides of 10 to 19 px, and
-            centres rounded towards 0, in a picture of 224 px; in others both are scaled and rounded down.
+            centers rounded towards 0, in a picture of 224 px; in others both are scaled and rounded down.
     """
     count, _, height, width = image.shape
     device = image.device
-    normal = draws.normal(count, RECTANGLES, 2)
-    uniform = draws.uniform(count, RECTANGLES, 2)
+    normal = random.normal(count, RECTANGLES, 2)
+    uniform = random.uniform(count, RECTANGLES, 2)
     low, high = HALF_SIZE_PX
     half = low + (high - low) * uniform
     center = 0.5 + CENTER_DEVIATION * normal
@@ -53,6 +53,6 @@ def _rectangles(image: Tensor, draws: Draws, whole_pixels: bool) -> Tensor:
 
 
 def _between(center: Tensor, half: Tensor, length: int, device: torch.device) -> Tensor:
-    """(B, K, length) bool: pixel centres within ``half`` of ``center``, both as shares of the length."""
+    """(B, K, length) bool: pixel centers within ``half`` of ``center``, both as shares of the length."""
     pixel = (torch.arange(length, device=device) + 0.5) / length
     return (pixel - center[..., None]).abs() < half[..., None]

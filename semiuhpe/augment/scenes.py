@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import normalize, resample
-from semiuhpe.data.scene_labels import changed, compose, sort_out, turning
-from semiuhpe.data.scene_loading import SceneBatch
+from semiuhpe.data.batches.scenes import SceneBatch
+from semiuhpe.data.scene_labels import clip_and_filter, compose, rotation_about_center, transform_labels
 
 FLIP_PROBABILITY = 0.5
 MAX_TURN_DEG = 45.0
@@ -27,7 +27,7 @@ class SceneView:
     """Network inputs and what is to be found on them.
 
     Attributes:
-        image: (B, 3, size, size) float32, normalised with ImageNet's mean and deviation.
+        image: (B, 3, size, size) float32, normalized with ImageNet's mean and deviation.
         box: (B, M, 4) corners in pixels, limited to the picture.
         landmarks: (B, M, 5, 2) pixels, NaN where unknown.
         rotation: (B, M, 3, 3) head to camera, as it is seen.
@@ -43,7 +43,7 @@ class SceneView:
     ignored: Tensor
 
 
-def training_view(batch: SceneBatch, size: int, turned: float, draws: Draws) -> SceneView:
+def training_view(batch: SceneBatch, size: int, turned: float, random: BatchRandom) -> SceneView:
     """A random view.
 
     Args:
@@ -53,13 +53,15 @@ def training_view(batch: SceneBatch, size: int, turned: float, draws: Draws) -> 
         draws: all randomness.
     """
     count = len(batch)
-    mirrored = draws.chance(count, FLIP_PROBABILITY)
-    angle = (draws.uniform(count) * 2 - 1) * MAX_TURN_DEG * draws.chance(count, turned)
-    place, light = draws.uniform(count, 3), draws.uniform(count, 2) * 2 - 1
+    mirrored = random.chance(count, FLIP_PROBABILITY)
+    angle = (random.uniform(count) * 2 - 1) * MAX_TURN_DEG * random.chance(count, turned)
+    place, light = random.uniform(count, 3), random.uniform(count, 2) * 2 - 1
     width, height = batch.extent.unbind(-1)
     side = (SCALE[0] + (SCALE[1] - SCALE[0]) * place[:, 0]) * torch.maximum(width, height)
     low = place[:, 1:] * (batch.extent - side[:, None])  # where a piece wider than the picture is, so are black rims
-    matrix = compose(_zoom(low, size / side), compose(turning(angle, width, height), _flip(mirrored, width)))
+    matrix = compose(
+        _zoom(low, size / side), compose(rotation_about_center(angle, width, height), _flip(mirrored, width))
+    )
     view = _view(batch, matrix, angle, mirrored, size)
     contrast, brightness = (1 + LIGHT * light[:, 0]), LIGHT * light[:, 1]
     view.image.mul_(contrast[:, None, None, None]).add_(brightness[:, None, None, None])
@@ -75,9 +77,9 @@ def plain_view(batch: SceneBatch, size: int) -> SceneView:
 
 def _view(batch: SceneBatch, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor, size: int) -> SceneView:
     """The view of matrices (B, 2, 3) from the stored picture to it."""
-    labels = changed(batch.labels, matrix, angle_deg, mirrored)
+    labels = transform_labels(batch.labels, matrix, angle_deg, mirrored)
     extent = torch.full_like(batch.extent, size)
-    box, wanted, ignored = sort_out(labels.box, batch.visible, extent)
+    box, wanted, ignored = clip_and_filter(labels.box, batch.visible, extent)
     image = normalize(resample(batch.image, _inverse(matrix), size))
     return SceneView(image, box, labels.landmarks, labels.rotation, wanted, ignored)
 

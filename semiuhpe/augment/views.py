@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import InPlane
-from semiuhpe.data.crop import Protocol
-from semiuhpe.data.loading import HeadBatch
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.data.batches.heads import HeadBatch
+from semiuhpe.data.crop import CropRule
 from semiuhpe.rotation import in_plane_rotation, mirror
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,7 +41,7 @@ class View:
     """A batch of network inputs.
 
     Attributes:
-        image: (B, 3, size, size) float32, normalised with ImageNet's mean and deviation.
+        image: (B, 3, size, size) float32, normalized with ImageNet's mean and deviation.
         rotation: (B, 3, 3) labels that belong to the picture, or None.
         turn: (B, 3, 3) in-plane rotation of a strong view against the weak one, or None where nothing was turned.
     """
@@ -52,33 +52,38 @@ class View:
 
 
 @dataclass
-class LabelledView(View):
+class LabeledView(View):
     """A view of heads that all have labels."""
 
     rotation: Tensor
 
 
-def labelled_view(
-    batch: HeadBatch, protocol: Protocol, size: int, flip: bool, draws: Draws, weak: bool = True
-) -> LabelledView:
-    """Weak view of labelled heads; half of them mirrored, with their labels, where ``flip``.
+def labeled_view(
+    batch: HeadBatch, crop_rule: CropRule, size: int, flip: bool, random: BatchRandom, weak: bool = True
+) -> LabeledView:
+    """Weak view of labeled heads; half of them mirrored, with their labels, where ``flip``.
 
     Without ``weak`` it is neither blurred nor cropped by area: only the margin is drawn.
     """
-    flipped = draws.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
-    matrix = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
+    flipped = random.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
+    matrix = _compose(_margin_crop(batch, crop_rule, size, random), _flip(flipped, size))
     if weak:
-        matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, draws))
-        image = _picture(batch, matrix, size, _blurred(len(batch), draws))
+        matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, random))
+        image = _picture(batch, matrix, size, _blurred(len(batch), random))
     else:
         image = _picture(batch, matrix, size)
-    return LabelledView(image, _flipped_rotation(batch.truth, flipped))
+    return LabeledView(image, _flipped_rotation(batch.truth, flipped))
 
 
 def turned_view(
-    batch: HeadBatch, protocol: Protocol, size: int, motion: InPlane, draws: Draws, alignment_deg: Tensor | None = None
-) -> LabelledView:
-    """Weak view of labelled heads that are moved in plane, with their labels.
+    batch: HeadBatch,
+    crop_rule: CropRule,
+    size: int,
+    motion: InPlane,
+    random: BatchRandom,
+    alignment_deg: Tensor | None = None,
+) -> LabeledView:
+    """Weak view of labeled heads that are moved in plane, with their labels.
 
     Half of the views are black beyond the crop that was turned, as turned test pictures are; the others show what the
     loose crop has there.
@@ -88,15 +93,15 @@ def turned_view(
         alignment_deg: (B,) turn of each head before the motion; none if None.
     """
     count, rotation = len(batch), batch.truth
-    margin = _margin_crop(batch, protocol, size, draws)
-    moved = _flip(motion.mirrored, size, motion.upended)
+    margin = _margin_crop(batch, crop_rule, size, random)
+    moved = _flip(motion.mirrored, size, motion.flipped_vertical)
     if alignment_deg is not None:
         rotation = in_plane_rotation(alignment_deg) @ rotation
         moved = _compose(_turn(alignment_deg, size), moved)
-    moved = _compose(_compose(moved, _turn(motion.angle_deg, size)), _area_crop(count, WEAK_SCALE, size, draws))
-    beyond = _beyond(moved, size) & draws.chance(count, FRAMED_PROBABILITY)[:, None, None]
-    image = _picture(batch, _compose(margin, moved), size, _blurred(count, draws), black=beyond)
-    return LabelledView(image, motion.moved(rotation))
+    moved = _compose(_compose(moved, _turn(motion.angle_deg, size)), _area_crop(count, WEAK_SCALE, size, random))
+    beyond = _beyond(moved, size) & random.chance(count, FRAMED_PROBABILITY)[:, None, None]
+    image = _picture(batch, _compose(margin, moved), size, _blurred(count, random), black=beyond)
+    return LabeledView(image, motion.moved(rotation))
 
 
 def _beyond(matrix: Tensor, size: int) -> Tensor:
@@ -106,39 +111,41 @@ def _beyond(matrix: Tensor, size: int) -> Tensor:
     return torch.maximum(place.real.abs(), place.imag.abs()) > 1.0
 
 
-def unlabelled_views(
-    batch: HeadBatch, protocol: Protocol, size: int, rotate: bool, draws: Draws, black_corners: bool = False
+def unlabeled_views(
+    batch: HeadBatch, crop_rule: CropRule, size: int, rotate: bool, random: BatchRandom, black_corners: bool = False
 ) -> tuple[View, View]:
-    """Weak and strong view of unlabelled heads.
+    """Weak and strong view of unlabeled heads.
 
     Margin, mirroring and blur are drawn once for both, so that the teacher and the student look at the same head. The
     labels, where the store has them (for judging pseudo labels only), are those of the weak view; ``turn`` of the
     strong view takes a rotation from the weak view to the strong one. A turned view shows what the stored crop has
     beyond the square that was turned, or nothing, where ``black_corners``.
     """
-    weak, base, blurred = _weak(batch, protocol, size, draws)
+    weak, base, blurred = _weak(batch, crop_rule, size, random)
     if not rotate:
-        strong = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, draws))
+        strong = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, random))
         return weak, View(_picture(batch, strong, size, blurred))
-    angle = (draws.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
-    turn, area = _turn(angle, size), _area_crop(len(batch), STRONG_SCALE, size, draws)
+    angle = (random.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
+    turn, area = _turn(angle, size), _area_crop(len(batch), STRONG_SCALE, size, random)
     strong = _compose(_compose(base, turn), area)
     black = _beyond(_compose(turn, area), size) if black_corners else None
     return weak, View(_picture(batch, strong, size, blurred, black), turn=in_plane_rotation(angle))
 
 
-def weak_view(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> View:
-    """The weak view of :func:`unlabelled_views` alone."""
-    return _weak(batch, protocol, size, draws)[0]
+def weak_view(batch: HeadBatch, crop_rule: CropRule, size: int, random: BatchRandom) -> View:
+    """The weak view of :func:`unlabeled_views` alone."""
+    return _weak(batch, crop_rule, size, random)[0]
 
 
-def _weak(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> tuple[View, Tensor, tuple[Tensor, Tensor]]:
+def _weak(
+    batch: HeadBatch, crop_rule: CropRule, size: int, random: BatchRandom
+) -> tuple[View, Tensor, tuple[Tensor, Tensor]]:
     """A weak view, and what a strong view of the same heads shares with it: margin and mirroring, and the blur."""
     count = len(batch)
-    flipped = draws.chance(count, FLIP_PROBABILITY)
-    blurred = _blurred(count, draws)
-    base = _compose(_margin_crop(batch, protocol, size, draws), _flip(flipped, size))
-    matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, draws))
+    flipped = random.chance(count, FLIP_PROBABILITY)
+    blurred = _blurred(count, random)
+    base = _compose(_margin_crop(batch, crop_rule, size, random), _flip(flipped, size))
+    matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, random))
     rotation = None if batch.rotation is None else _flipped_rotation(batch.rotation, flipped)
     return View(_picture(batch, matrix, size, blurred), rotation), base, blurred
 
@@ -155,10 +162,10 @@ def plain_view(batch: HeadBatch, size: int) -> Tensor:
     return normalize(image)
 
 
-def weak_center_view(batch: HeadBatch, protocol: Protocol, size: int) -> Tensor:
+def weak_center_view(batch: HeadBatch, crop_rule: CropRule, size: int) -> Tensor:
     """Network input of stored training crops at the protocol's evaluation margin: no randomness."""
-    margin = torch.full((len(batch),), protocol.margin, device=batch.image.device)
-    return _picture(batch, _margin_matrix(batch, protocol, margin, size), size)
+    margin = torch.full((len(batch),), crop_rule.margin, device=batch.image.device)
+    return _picture(batch, _margin_matrix(batch, crop_rule, margin, size), size)
 
 
 def normalize(image: Tensor) -> Tensor:
@@ -192,13 +199,13 @@ def _compose(outer: Tensor, inner: Tensor) -> Tensor:
     return torch.cat([linear, shift], dim=-1)
 
 
-def _margin_matrix(batch: HeadBatch, protocol: Protocol, margin: Tensor, size: int) -> Tensor:
+def _margin_matrix(batch: HeadBatch, crop_rule: CropRule, margin: Tensor, size: int) -> Tensor:
     """The protocol's square about each head box, with the given margin, as view pixels -> stored pixels.
 
     As in :mod:`semiuhpe.data.crop`: limited to the source's picture, then its shorter side widened to a square.
     """
     x, y, w, h = batch.box.unbind(-1)
-    if protocol.by_extent:
+    if crop_rule.by_extent:
         side = torch.maximum(w, h)
     else:
         side = (w + h) / 2
@@ -207,41 +214,41 @@ def _margin_matrix(batch: HeadBatch, protocol: Protocol, margin: Tensor, size: i
     reach = margin * side
     left = torch.maximum(x - reach, first_x)
     right = torch.minimum(x + w + reach, first_x + picture_width)
-    top = torch.maximum(y - protocol.above * reach, first_y)
+    top = torch.maximum(y - crop_rule.above * reach, first_y)
     bottom = torch.minimum(y + h + reach, first_y + picture_height)
     span = torch.maximum(right - left, bottom - top)
     zero, scale = torch.zeros_like(span), span / size
     return _matrix(scale, zero, (left + right - span) / 2, zero, scale, (top + bottom - span) / 2)
 
 
-def _margin_crop(batch: HeadBatch, protocol: Protocol, size: int, draws: Draws) -> Tensor:
-    low, high = protocol.margin_range
-    return _margin_matrix(batch, protocol, low + (high - low) * draws.uniform(len(batch)), size)
+def _margin_crop(batch: HeadBatch, crop_rule: CropRule, size: int, random: BatchRandom) -> Tensor:
+    low, high = crop_rule.margin_range
+    return _margin_matrix(batch, crop_rule, low + (high - low) * random.uniform(len(batch)), size)
 
 
-def _flip(flipped: Tensor, size: int, upended: Tensor | None = None) -> Tensor:
-    """Mirrors pictures left to right, and top to bottom where ``upended``."""
+def _flip(flipped: Tensor, size: int, flipped_vertical: Tensor | None = None) -> Tensor:
+    """Mirrors pictures left to right, and top to bottom where ``flipped_vertical``."""
     one, zero = torch.ones_like(flipped, dtype=torch.float32), torch.zeros_like(flipped, dtype=torch.float32)
-    upended = torch.zeros_like(flipped) if upended is None else upended
-    scale_x, scale_y = (torch.where(mirrored, -one, one) for mirrored in (flipped, upended))
-    x, y = (torch.where(mirrored, size * one, zero) for mirrored in (flipped, upended))
+    flipped_vertical = torch.zeros_like(flipped) if flipped_vertical is None else flipped_vertical
+    scale_x, scale_y = (torch.where(mirrored, -one, one) for mirrored in (flipped, flipped_vertical))
+    x, y = (torch.where(mirrored, size * one, zero) for mirrored in (flipped, flipped_vertical))
     return _matrix(scale_x, zero, x, zero, scale_y, y)
 
 
 def _turn(angle_deg: Tensor, size: int) -> Tensor:
-    """Turns the picture clockwise about its centre; the matrix maps back, from the turned picture to the other."""
+    """Turns the picture clockwise about its center; the matrix maps back, from the turned picture to the other."""
     angle = torch.deg2rad(angle_deg)
     cos, sin, center = torch.cos(angle), torch.sin(angle), size / 2
     return _matrix(cos, sin, center * (1 - cos - sin), -sin, cos, center * (1 - cos + sin))
 
 
-def _area_crop(count: int, scale: tuple[float, float], size: int, draws: Draws) -> Tensor:
-    area = scale[0] + (scale[1] - scale[0]) * draws.uniform(count, _CROP_TRIES)
+def _area_crop(count: int, scale: tuple[float, float], size: int, random: BatchRandom) -> Tensor:
+    area = scale[0] + (scale[1] - scale[0]) * random.uniform(count, _CROP_TRIES)
     sides = torch.round(size * area.sqrt())
     fits = sides <= size
     first = fits.float().argmax(dim=1, keepdim=True)  # the first draw that fits
     side = torch.where(fits.any(dim=1), sides.gather(1, first)[:, 0], torch.full_like(area[:, 0], size))
-    place = torch.floor(draws.uniform(count, 2) * (size - side + 1)[:, None])
+    place = torch.floor(random.uniform(count, 2) * (size - side + 1)[:, None])
     ratio, zero = side / size, torch.zeros_like(side)
     return _matrix(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
 
@@ -253,7 +260,7 @@ def _picture(
     blurred: tuple[Tensor, Tensor] | None = None,
     black: Tensor | None = None,
 ) -> Tensor:
-    """Network input: resampled, made black where it should be (B, size, size), the chosen ones blurred, normalised.
+    """Network input: resampled, made black where it should be (B, size, size), the chosen ones blurred, normalized.
 
     In place, as large batches cost memory traffic.
     """
@@ -301,7 +308,7 @@ def _sampling_places(matrix: Tensor, size: int, stored: int) -> tuple[Tensor, Te
     return columns[:, None, :], rows[:, :, None]
 
 
-def _blurred(count: int, draws: Draws) -> tuple[Tensor, Tensor]:
+def _blurred(count: int, random: BatchRandom) -> tuple[Tensor, Tensor]:
     """A few positions, and which of them are to be blurred: 5 percent of all heads on average.
 
     Their number is known beforehand: blurring a few pictures costs little, and the host never waits for the device. So
@@ -309,7 +316,7 @@ def _blurred(count: int, draws: Draws) -> tuple[Tensor, Tensor]:
     """
     mean = BLUR_PROBABILITY * count
     candidates = min(count, math.ceil(mean + 3.0 * math.sqrt(mean)))
-    score, chosen = draws.uniform(count).topk(candidates, largest=False)
+    score, chosen = random.uniform(count).topk(candidates, largest=False)
     return chosen, score < BLUR_PROBABILITY
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from semiuhpe.cli.checkpoint_options import ROLES, TEACHER, check_output
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import ROLES, TEACHER, check_output
 from semiuhpe.config import make_parser, require
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.compare import compare

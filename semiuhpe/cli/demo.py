@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiuhpe.cli.heads import add_heads, check_heads, drawn_mesh, find_model, load_heads
-from semiuhpe.cli.trained import trained_parser
+from semiuhpe.cli.checkpoint_options import trained_parser
+from semiuhpe.cli.pose_options import add_heads, check_heads, drawn_mesh, find_model, load_heads
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH
@@ -29,8 +29,8 @@ _SHIPPED_NOTE = (
 
 
 def main(argv: Sequence[str]) -> int:
-    told = "A page to try a model on pictures and the webcam."
-    parser = trained_parser("semiuhpe demo", told, add_page, ("bf16",), SHIPPED)
+    help_text = "A page to try a model on pictures and the webcam."
+    parser = trained_parser("semiuhpe demo", help_text, add_page, ("bf16",), SHIPPED)
     given = parse(parser, argv)
     default = DEFAULT_DETECTOR if Path(DEFAULT_FILE).is_file() else WHOLE
     check_heads(given, default)
@@ -89,5 +89,5 @@ def _is_local(place: socket.socket) -> bool:
 
 
 def _note(path: Path, full_range: bool) -> str:
-    told = "the full range of rotations" if full_range else "heads from front to profile only"
-    return f"Model: `{path.name}`, trained on {told}. Heads unlike those of its training may get wrong angles."
+    trained_range = "the full range of rotations" if full_range else "heads from front to profile only"
+    return f"Model: `{path.name}`, trained on {trained_range}. Heads unlike those of its training may get wrong angles."

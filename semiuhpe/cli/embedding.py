@@ -4,26 +4,26 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from semiuhpe.cli.checkpoint_options import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.config import require
-from semiuhpe.data.experiment import open_labelled, store_path
+from semiuhpe.data.experiment import open_labeled, store_path
 from semiuhpe.distributed import pick_device
-from semiuhpe.evaluation.embedding import spread
+from semiuhpe.evaluation.embedding import evenly_spread
 from semiuhpe.evaluation.embedding_page import embedded, write_embedding
-from semiuhpe.evaluation.turned import turned_at_random
+from semiuhpe.evaluation.transformed_store import turned_at_random
 
 HEADS = 1000
 """So many heads at most: all their pairs are looked at."""
 
 
 def main(argv: Sequence[str]) -> int:
-    told = "Compares distances in a model's embedding with geodesic ones on turned test heads."
-    parser = trained_parser("semiuhpe embedding", told, add_embedding, ("test_set", "eval_batch_size"))
+    help_text = "Compares distances in a model's embedding with geodesic ones on turned test heads."
+    parser = trained_parser("semiuhpe embedding", help_text, add_embedding, ("test_set", "eval_batch_size"))
     options, path = parse_for_run(parser, argv)
     loaded = load_models(options, path, (STUDENT,))[STUDENT]
-    store = turned_at_random(spread(open_labelled(options, "test_set"), HEADS), flips=True)
+    store = turned_at_random(evenly_spread(open_labeled(options, "test_set"), HEADS), flips=True)
     require(len(store) > 2, f"--test_set {options.test_set}: has {len(store)} heads, which is too few to compare")
     name = f"embedding_{Path(options.test_set).stem}.html"
     output = Path(options.output) if options.output else results_folder(path) / name

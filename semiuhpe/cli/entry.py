@@ -34,10 +34,10 @@ def _run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | N
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, OSError, MemoryError) as error:
-        told = machine_fault(error)
-        if told is None:
+        message = machine_fault(error)
+        if message is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         return 2
     except Stopped:
         print("stopped; run the same command again to go on", file=sys.stderr)

@@ -1,14 +1,11 @@
-"""``eval.py``: evaluates a checkpoint on a labelled store."""
+"""``eval.py``: evaluates a checkpoint on a labeled store."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semiuhpe.cli.evaluate_scenes import evaluate_scenes
-from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import (
+from semiuhpe.cli.checkpoint_options import (
     BESIDE,
     STUDENT,
     check_output,
@@ -17,15 +14,18 @@ from semiuhpe.cli.trained import (
     results_folder,
     trained_parser,
 )
+from semiuhpe.cli.evaluate_scenes import evaluate_scenes
+from semiuhpe.cli.outputs import check_outputs, named_files, store_files
+from semiuhpe.cli.text_table import aligned
 from semiuhpe.config import FLAG, require
-from semiuhpe.data.experiment import open_labelled, store_path
-from semiuhpe.data.loading import loader_workers
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.batches.heads import loader_workers
+from semiuhpe.data.experiment import open_labeled, store_path
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
-from semiuhpe.evaluation.protocols import Evaluation, evaluate_all
+from semiuhpe.evaluation.predict import Evaluation, evaluate_all
 from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
-from semiuhpe.evaluation.turned import TRANSFORMS, transformed, turned_at_random
+from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.training.run_folder import read_scalars
@@ -45,17 +45,17 @@ COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    told = "Evaluates a checkpoint, student and teacher, on a labelled head store."
-    parser = trained_parser("eval.py", told, add_evaluation, ("test_set", "eval_batch_size", "num_workers"))
+    help_text = "Evaluates a checkpoint, student and teacher, on a labeled head store."
+    parser = trained_parser("eval.py", help_text, add_evaluation, ("test_set", "eval_batch_size", "num_workers"))
     options, path = parse_for_run(parser, argv)
     models = load_models(options, path)
     if network_spec(models[STUDENT].network).detects:
         check_scene_options(options, path)
         return evaluate_scenes(options, path, models[STUDENT], output_path(options, path))
-    store = open_labelled(options, "test_set")
+    store = open_labeled(options, "test_set")
     if options.transform:
         store = transformed(store, options.transform)
-    turned = turned_at_random(open_labelled(options, "test_set")) if options.in_plane else None
+    turned = turned_at_random(open_labeled(options, "test_set")) if options.in_plane else None
     output = output_path(options, path)
     device = pick_device(options.gpu_ids)
     description = models[STUDENT].description

@@ -8,10 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from semiuhpe.cli.evaluate import EXACT, PAPER
-from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
-from semiuhpe.cli.trained import (
+from semiuhpe.cli.checkpoint_options import (
     BESIDE,
     ROLES,
     STUDENT,
@@ -22,15 +19,18 @@ from semiuhpe.cli.trained import (
     results_folder,
     trained_parser,
 )
+from semiuhpe.cli.evaluate import EXACT, PAPER
+from semiuhpe.cli.outputs import check_outputs, named_files, store_files
+from semiuhpe.cli.text_table import aligned
 from semiuhpe.config import require
+from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import dad3dheads as importer
-from semiuhpe.data.loading import loader_workers
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import StoreError
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
 from semiuhpe.evaluation.evaluation_page import MEANS
-from semiuhpe.evaluation.protocols import predict_views
+from semiuhpe.evaluation.predict import predict_views
 from semiuhpe.evaluation.results import run_settings
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder
@@ -82,8 +82,8 @@ def add_submission(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the raw dataset or a store of the split; the split's store if not given",
     )
-    told = "whose predictions are written; the teacher's if not given, the student's of a run with --original"
-    parser.add_argument("--role", choices=ROLES, help=told)
+    help_text = "whose predictions are written; the teacher's if not given, the student's of a run with --original"
+    parser.add_argument("--role", choices=ROLES, help=help_text)
     parser.add_argument("--output", metavar="FILE", help=f"dad3dheads_<split>.json, {BESIDE} if not given")
 
 

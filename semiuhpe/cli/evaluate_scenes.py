@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.data.loading import loader_workers
-from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.splits import evenly_spaced
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.axes import contact_sheet, save_picture
 from semiuhpe.drawing.scene_sheet import TRUE, draw_heads, square

@@ -46,8 +46,8 @@ def main(argv: Sequence[str]) -> int:
         if path := targets.get(option):
             print(f"writing {path}: {loaded.network}, {loaded.image_size} px ...", flush=True)
             differences = export(loaded, path)
-            told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-            print(f"{path} written; largest differences from PyTorch: {told}")
+            message = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+            print(f"{path} written; largest differences from PyTorch: {message}")
     if path := targets.get("--weights"):
         save_weights(loaded, path)
         print(f"{path} written: the weights and description of {loaded.path}")

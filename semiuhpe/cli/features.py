@@ -17,7 +17,7 @@ from semiuhpe.training.features import FEATURES
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe features", "Plots the features of unlabelled heads by t-SNE.", [])
+    parser = make_parser("semiuhpe features", "Plots the features of unlabeled heads by t-SNE.", [])
     parser.add_argument("run", type=Path, help="the folder of a run that was trained with --save_feat")
     parser.add_argument("--out", type=Path, metavar="PNG", help="features.png in the run's folder if not given")
     parser.add_argument("--seed", type=natural, default=0, help="of the embedding")
@@ -46,14 +46,14 @@ def embed(path: Path, seed: int) -> np.ndarray:
 
 
 def plot(places: np.ndarray, path: Path, out: Path) -> None:
-    """Scatter plots of an embedding, coloured by entropy and by the distance of the predicted pose to frontal."""
+    """Scatter plots of an embedding, colored by entropy and by the distance of the predicted pose to frontal."""
     arrays = np.load(path, allow_pickle=False)
     distance = geodesic_deg(torch.from_numpy(arrays["rotation"]), FRONTAL).numpy()
     figure, axes = plt.subplots(1, 2, figsize=(13, 5.6), constrained_layout=True)
     columns = (("entropy of the prediction", arrays["entropy"]), ("predicted distance to frontal, degrees", distance))
     for axis, (title, color) in zip(axes, columns, strict=True):
         points = axis.scatter(*places.T, c=color, s=6, linewidths=0)
-        axis.set(title=f"{len(places)} unlabelled heads: {title}", xticks=[], yticks=[], aspect="equal")
+        axis.set(title=f"{len(places)} unlabeled heads: {title}", xticks=[], yticks=[], aspect="equal")
         figure.colorbar(points, ax=axis, shrink=0.9)
     figure.savefig(out, dpi=110)
     plt.close(figure)

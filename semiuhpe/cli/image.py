@@ -16,7 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 import sim3dr
-from semiuhpe.cli.heads import (
+from semiuhpe.cli.checkpoint_options import trained_parser
+from semiuhpe.cli.outputs import check_outputs, named_files
+from semiuhpe.cli.pose_options import (
     AS_ORIGINAL,
     SAMPLES,
     add_heads,
@@ -26,25 +28,23 @@ from semiuhpe.cli.heads import (
     load_heads,
     samples_if_none,
 )
-from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.drawing.axes import PNG_LEVEL
 from semiuhpe.drawing.overlay import AXES, NONE, draw_heads, head_in_crop
 from semiuhpe.errors import DataError
-from semiuhpe.files import write_whole
+from semiuhpe.files import atomic_write
 from semiuhpe.inference.detectors import Detector, Source
 from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
 from semiuhpe.inference.records import picture_line
-from semiuhpe.inference.shards import (
+from semiuhpe.inference.result_files import (
     SETTINGS,
     FailedFile,
     ResultFile,
     Share,
     check_folder,
+    check_settings,
     done_pictures,
-    keep_settings,
     mend,
     other_files,
     write_csv,
@@ -97,10 +97,10 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
         share = Share(process.rank, process.world_size)
         settings = common_settings(options, path)
         if process.is_main:
-            keep_settings(output, settings)
+            check_settings(output, settings)
             mend(output, share)
         process.wait()
-        keep_settings(output, settings)
+        check_settings(output, settings)
         with ResultFile(output / share.file("heads", ".jsonl")) as results:
             done = done_pictures(output)
             own = [name for name in names if share.has(name) and name not in done]
@@ -117,16 +117,16 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
 
 
 def make_image_parser(prog: str):
-    told = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
-    parser = trained_parser(prog, told, add_image, ("num_workers", "bf16"), original=AS_ORIGINAL)
+    help_text = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
+    parser = trained_parser(prog, help_text, add_image, ("num_workers", "bf16"), original=AS_ORIGINAL)
     parser.set_defaults(output=f"outputs/{Path(prog).stem}")
     return parser
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("pictures")
-    told = f"pictures, folders of pictures, globs in quotes; {SAMPLES} if not given"
-    group.add_argument("--input", nargs="+", metavar="PATH", help=told)
+    help_text = f"pictures, folders of pictures, globs in quotes; {SAMPLES} if not given"
+    group.add_argument("--input", nargs="+", metavar="PATH", help=help_text)
     group.add_argument("--output", metavar="DIR", help="folder of results")
     add_heads(group, AXES)
     group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
@@ -220,7 +220,7 @@ class Job:
                     replace(heads, boxes=heads.boxes / picture.scale)
                     for heads, (_, picture) in zip(found, pictures, strict=True)
                 ]
-            poses = self.estimator.predict_batch(images, found, protocol=self.detector.protocol)
+            poses = self.estimator.predict_batch(images, found, crop_rule=self.detector.crop_rule)
         except DataError as error:
             if len(pictures) > 1:
                 return [posed for picture in pictures for posed in self._pose([picture])]
@@ -241,7 +241,7 @@ class Job:
         Image.fromarray(drawing).save(encoded, kind, quality=_QUALITY, compress_level=PNG_LEVEL)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, encoded.getvalue())
+            atomic_write(path, encoded.getvalue())
         except OSError as error:
             raise DataError(f"{path}: can't be written ({error})") from error
 
@@ -297,8 +297,8 @@ def _conclude(process: Process, counts: Sequence[int], pictures: int, output: Pa
     done, heads, failed = process.gather(torch.tensor([counts])).sum(dim=0).tolist()
     if process.is_main:
         before = pictures - done - failed
-        told = f"{done} pictures done with {heads} heads" + (f", {before} were done before" if before else "")
-        print(f"{told}; results in {output}")
+        summary = f"{done} pictures done with {heads} heads" + (f", {before} were done before" if before else "")
+        print(f"{summary}; results in {output}")
         if failed:
             print(f"{failed} failed; {output}/failed-*.txt says why")
     return 1 if failed else 0

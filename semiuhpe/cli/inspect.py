@@ -10,13 +10,13 @@ import numpy as np
 
 from semiuhpe.cli import inspect_scenes
 from semiuhpe.cli.outputs import check_outputs, store_files
-from semiuhpe.cli.text_table import histograms, quantiles, tell, value_counts
+from semiuhpe.cli.text_table import histograms, print_lines, quantiles, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
-from semiuhpe.data.inspect import poses, sizes, verify
-from semiuhpe.data.raw import DROPPED_FILE
-from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.data.store import FORMAT_VERSION, HeadStore, holds_scenes
+from semiuhpe.data.stores.heads import FORMAT_VERSION, HeadStore, holds_scenes
+from semiuhpe.data.stores.inspect import poses, sizes, verify
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.head_sheet import label_sheet
 from semiuhpe.errors import StoreError
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")
     save_picture(sheet, label_sheet(store, heads), "--sheet")
-    tell([*lines, "", f"{len(heads)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"])
+    print_lines([*lines, "", f"{len(heads)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"])
     return 0
 
 
@@ -84,13 +84,13 @@ def _verify(store: HeadStore, workers: int) -> int:
     faults = verify(store, workers)
     faulty = len({fault.head for fault in faults})
     verdict = f"{faulty} of {len(store)} heads are faulty; make the store again" if faulty else "all heads are sound"
-    tell([*(f"#{fault.head} {fault.name}: {fault.what}" for fault in faults), f"{store.path}: {verdict}"])
+    print_lines([*(f"#{fault.head} {fault.name}: {fault.what}" for fault in faults), f"{store.path}: {verdict}"])
     return 1 if faulty else 0
 
 
 def _provenance(store: HeadStore) -> list[str]:
     meta = store.meta
-    labels = "labelled" if store.rotation is not None else "without labels"
+    labels = "labeled" if store.rotation is not None else "without labels"
     pose_range = ", all of SO(3)" if meta["full_range"] else ", front to profile"
     crops = "loose, for training to draw its own from" if meta["loose"] else "as evaluation needs them"
     data_bytes = (store.path / "data.mdb").stat().st_size

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from semiuhpe.cli.text_table import histograms, quantiles, tell
+from semiuhpe.cli.text_table import histograms, print_lines, quantiles
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
-from semiuhpe.data.scene_store import SceneHeads, SceneStore
 from semiuhpe.data.splits import evenly_spaced
+from semiuhpe.data.stores.scenes import SceneHeads, SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.errors import StoreError
@@ -39,7 +39,9 @@ def inspect(store: SceneStore, sheet: Path | None, verify: bool) -> int:
     sheet = sheet or whole.with_name(f"{whole.stem}_sheet.png")
     shown = evenly_spaced(len(store), SHEET_SCENES)
     save_picture(sheet, label_sheet(store.view(shown)), "--sheet")
-    tell([*lines, "", f"{len(shown)} of the scenes are drawn in {sheet}, heads that are mostly covered without a box"])
+    print_lines(
+        [*lines, "", f"{len(shown)} of the scenes are drawn in {sheet}, heads that are mostly covered without a box"]
+    )
     return 0
 
 
@@ -82,5 +84,5 @@ def _verify(store: SceneStore) -> int:
         wrong = ~is_rotation(torch.from_numpy(heads.rotation)).numpy()
         faults += [f"{store.names[scene]}: head {row} has a label that is no rotation" for row in np.flatnonzero(wrong)]
     verdict = f"{len(faults)} faults; make the store again" if faults else "all scenes are sound"
-    tell([*faults, f"{store.path}: {verdict}"])
+    print_lines([*faults, f"{store.path}: {verdict}"])
     return 1 if faults else 0

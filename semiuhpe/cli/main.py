@@ -10,7 +10,7 @@ from semiuhpe.errors import ConfigError
 
 COMMANDS = {
     "train": ("train", "train a pose network, as train.py"),
-    "eval": ("evaluate", "evaluate a checkpoint on a labelled head store, as eval.py"),
+    "eval": ("evaluate", "evaluate a checkpoint on a labeled head store, as eval.py"),
     "eval_dad3dheads": ("evaluate_dad3dheads", "write a submission to the DAD-3DHeads benchmark, as the script"),
     "image": ("image", "poses of the heads on pictures, as image.py"),
     "predict": ("predict", "poses of head crops that are cut already, as predict.py"),
@@ -19,8 +19,8 @@ COMMANDS = {
     "inspect": ("inspect", "say what is in a head store, draw its labels, or verify it"),
     "synth": ("synth", "render a head store"),
     "scenes": ("scenes", "render a store of whole scenes with many heads"),
-    "features": ("features", "plot the features of unlabelled heads (t-SNE)"),
-    "embedding": ("embedding", "is near in a model's embedding near in rotation: neighbours, rank correlation"),
+    "features": ("features", "plot the features of unlabeled heads (t-SNE)"),
+    "embedding": ("embedding", "is near in a model's embedding near in rotation: neighbors, rank correlation"),
     "tables": ("tables", "the paper's tables with finished runs' numbers; others: synthetic, clerf, onestage"),
     "compare": ("compare", "two evaluations on the same heads: is one better, and where"),
     "demo": ("demo", "a page to try a model on pictures and the webcam"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from semiuhpe.config import FLAG, AddOptions, make_parser, natural, positive_int, require
 from semiuhpe.data import experiment
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.methods import METHODS
 from semiuhpe.models import network_choices
 from semiuhpe.rotation import CONVENTIONS
@@ -72,8 +72,8 @@ def add_checkpoint(parser: argparse.ArgumentParser, default: str | None = None) 
 
     It may be left out where there is a default.
     """
-    told = "a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name"
-    parser.add_argument("checkpoint", nargs="?" if default else None, default=default, help=told)
+    help_text = "a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name"
+    parser.add_argument("checkpoint", nargs="?" if default else None, default=default, help=help_text)
     parser.add_argument("--convention", choices=CONVENTIONS, help="of the output, where the checkpoint doesn't tell it")
 
 
@@ -81,7 +81,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--method", choices=tuple(METHODS), default="semiuhpe", help="training method")
     group.add_argument("--lr", type=float, default=1e-4, help="learning rate")
-    group.add_argument("--batch_size", type=positive_int, default=32, help="labelled heads per step, all processes")
+    group.add_argument("--batch_size", type=positive_int, default=32, help="labeled heads per step, all processes")
     group.add_argument("--eval_batch_size", type=positive_int, default=128, help="heads per evaluation batch")
     group.add_argument("--num_workers", type=natural, default=4, help="processes that decode pictures, per stream")
     group.add_argument("--max_iteration", type=positive_int, default=150000, help="length of the whole run")
@@ -91,6 +91,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--best_metric", metavar="NAME", help="what `best` is chosen by; the mean geodesic error")
     group.add_argument("--bf16", help="networks compute in bfloat16, everything else in float32", **FLAG)
     group.add_argument("--compile", help="compile the networks with torch.compile", **FLAG)
-    group.add_argument("--save_feat", help="at the end write features of the unlabelled heads, for t-SNE", **FLAG)
+    group.add_argument("--save_feat", help="at the end write features of the unlabeled heads, for t-SNE", **FLAG)
     group.add_argument("--cont_ckpt", metavar="CKPT", help="continue a run, EXP_DETAIL/DATE/last, with its settings")
     group.add_argument("--init_from", metavar="CKPT", help="start from the weights of another run")

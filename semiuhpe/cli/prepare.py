@@ -11,10 +11,10 @@ from semiuhpe.cli.scenes import check_shares
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import IMPORTERS, Importer
-from semiuhpe.data.prepare import TEST_SIZE, TRAIN_SIZE, prepare
-from semiuhpe.data.prepare_scenes import SCENE_SIZE, SceneSettings, prepare_scenes
-from semiuhpe.data.raw import DROPPED_FILE, Summary
-from semiuhpe.data.store_writer import JPEG_QUALITY
+from semiuhpe.data.preparing.common import DROPPED_FILE, Summary
+from semiuhpe.data.preparing.heads import TEST_SIZE, TRAIN_SIZE, prepare
+from semiuhpe.data.preparing.scenes import SCENE_SIZE, SceneSettings, prepare_scenes
+from semiuhpe.data.stores.writer import JPEG_QUALITY
 from semiuhpe.synthetic.scene_stores import mask_some
 
 SHOWN_BROKEN = 20

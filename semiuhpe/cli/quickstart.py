@@ -11,24 +11,24 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from semiuhpe.cli.comparison import parse_with, training_options
 from semiuhpe.cli.evaluate import table
 from semiuhpe.cli.options import experiment_parser
-from semiuhpe.cli.quickstart_report import ModelResult, write_report
 from semiuhpe.cli.train import check_options
-from semiuhpe.cli.variants import PLAIN, train_once, variant
 from semiuhpe.config import FLAG, positive_int, require
-from semiuhpe.data.experiment import datasets, open_labelled, store_path
-from semiuhpe.data.scene_store import SceneStore
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.experiment import datasets, open_labeled, store_path
+from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import pick_device
-from semiuhpe.evaluation.protocols import evaluate
+from semiuhpe.evaluation.predict import evaluate
 from semiuhpe.evaluation.results import write_result
+from semiuhpe.experiments.options import parse_with, training_options
+from semiuhpe.experiments.quickstart_report import ModelResult, write_report
+from semiuhpe.experiments.runs import BASELINE_OPTIONS, train_once, variant
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic import scene_stores
+from semiuhpe.synthetic.head_stores import RENDERED, SyntheticSet, write_store
 from semiuhpe.synthetic.scene_stores import SceneSet
-from semiuhpe.synthetic.stores import RENDERED, SyntheticSet, write_store
 from semiuhpe.training.run_folder import read_scalars
 
 DEFAULT_SETTINGS = "settings/quickstart.yml"
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     counts = Counts(options.labelled_heads, options.unlabelled_heads, options.val_heads, options.test_heads)
     render_stores(options, counts)
     runs = train_all(options)
-    results = judge(options, runs)
+    results = evaluate_runs(options, runs)
     report = write_report(options, results, Path(options.exps_dir) / options.exp_name / "report.html")
     _print_summary(results, report, runs[SEMIUHPE] / "last.pth")
     return 0
@@ -125,7 +125,7 @@ def train_all(options: argparse.Namespace) -> dict[str, Path]:
     The supervised model is stage 1 of the other two, so it is trained once and they start from it.
     """
     own = training_options(options, _OWN_OPTIONS)
-    supervised = variant(own, SUPERVISED, max_iteration=options.stage1_iteration, **PLAIN)
+    supervised = variant(own, SUPERVISED, max_iteration=options.stage1_iteration, **BASELINE_OPTIONS)
     folder = train_once(supervised, options.again)
     stage2 = {
         "stage1_iteration": 0,
@@ -133,14 +133,14 @@ def train_all(options: argparse.Namespace) -> dict[str, Path]:
         "init_from": str(folder / "last.pth"),
     }
     runs = {SUPERVISED: folder}
-    for name, changes in ((BASELINE, PLAIN), (SEMIUHPE, {})):
+    for name, changes in ((BASELINE, BASELINE_OPTIONS), (SEMIUHPE, {})):
         runs[name] = train_once(variant(own, name, **stage2, **changes), options.again)
     return runs
 
 
-def judge(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, ModelResult]:
+def evaluate_runs(options: argparse.Namespace, runs: dict[str, Path]) -> dict[str, ModelResult]:
     """Evaluates the last teacher of each run on the test heads: no checkpoint is selected on them."""
-    store = open_labelled(options, "test_set")
+    store = open_labeled(options, "test_set")
     device = pick_device(options.gpu_ids, quiet=True)
     results = {}
     for name, folder in runs.items():

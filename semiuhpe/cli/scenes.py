@@ -5,11 +5,11 @@ from pathlib import Path
 
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
-from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
+from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
-from semiuhpe.synthetic.scene import DOMAINS
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 
 SMALLEST_SIZE = 64

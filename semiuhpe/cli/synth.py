@@ -1,4 +1,4 @@
-"""``semiuhpe synth``: renders a labelled head store."""
+"""``semiuhpe synth``: renders a labeled head store."""
 
 import csv
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
+from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
+from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
-from semiuhpe.synthetic.scene import DOMAINS
-from semiuhpe.synthetic.stores import SyntheticSet, write_store
 
 BOXES = "boxes.csv"
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 12, 8, 112

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from semiuhpe.cli import tables_clerf, tables_onestage, tables_synthetic
 from semiuhpe.config import make_parser, require
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
+from semiuhpe.experiments import clerf as tables_clerf
+from semiuhpe.experiments import onestage as tables_onestage
+from semiuhpe.experiments import synthetic as tables_synthetic
 
 FORMATS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated, ".tex": latex}
 
@@ -48,19 +50,19 @@ def paper(argv: Sequence[str]) -> int:
 
 
 def synthetic(argv: Sequence[str]) -> int:
-    """Supervised training, the baseline and SemiUHPE on rendered heads; see :mod:`semiuhpe.cli.tables_synthetic`."""
+    """Supervised training, the baseline and SemiUHPE on rendered heads; see :mod:`semiuhpe.experiments.synthetic`."""
     options = tables_synthetic.parse_options(argv)
     return _show(tables_synthetic.tables(options), options.output)
 
 
 def clerf(argv: Sequence[str]) -> int:
-    """CLERF against regression alone, on turned rendered heads; see :mod:`semiuhpe.cli.tables_clerf`."""
+    """CLERF against regression alone, on turned rendered heads; see :mod:`semiuhpe.experiments.clerf`."""
     options = tables_clerf.parse_options(argv)
     return _show(tables_clerf.tables(options), options.output)
 
 
 def onestage(argv: Sequence[str]) -> int:
-    """One-stage models and head crops on rendered scenes; see :mod:`semiuhpe.cli.tables_onestage`."""
+    """One-stage models and head crops on rendered scenes; see :mod:`semiuhpe.experiments.onestage`."""
     options = tables_onestage.parse_options(argv)
     return _show(tables_onestage.tables(options), options.output)
 

@@ -21,7 +21,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def tell(lines: Sequence[str]) -> None:
+def print_lines(lines: Sequence[str]) -> None:
     """Prints lines."""
     try:
         print("\n".join(lines), flush=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from semiuhpe.cli.options import experiment_parser, refuse_unused
 from semiuhpe.config import parse, require
-from semiuhpe.data.loading import loader_workers
+from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.evaluation.validation import PAPER_ERROR
 from semiuhpe.methods import METHODS
@@ -106,7 +106,7 @@ def train(options: argparse.Namespace, checkpoint: Path | None = None) -> TrainR
             compile_networks([learner_student, *(phase.learner.teacher for phase in phases)])
         finished = trainer.run()
         if finished and options.save_feat and process.is_main:
-            store, network = data.unlabelled or data.labelled, phases[-1].learner.teacher
+            store, network = data.unlabeled or data.labeled, phases[-1].learner.teacher
             loading = options.eval_batch_size, loader_workers(options, process.device)
             save_features(folder / FEATURES, network, PoseDecoder(described), store, process.device, *loading)
         return TrainResult(folder, finished)

@@ -16,7 +16,9 @@ from typing import IO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from semiuhpe.cli.heads import (
+from semiuhpe.cli.checkpoint_options import trained_parser
+from semiuhpe.cli.outputs import check_outputs, named_files
+from semiuhpe.cli.pose_options import (
     AS_ORIGINAL,
     SAMPLES,
     add_heads,
@@ -26,13 +28,11 @@ from semiuhpe.cli.heads import (
     load_heads,
     samples_if_none,
 )
-from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.trained import trained_parser
 from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH, NONE
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.files import whole_file
+from semiuhpe.files import atomic_path
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
 from semiuhpe.video.source import VideoSource, open_source
 from semiuhpe.video.writer import FORMATS, VideoWriter, check_video_name
@@ -44,8 +44,8 @@ MIN_FPS, MAX_FPS = Fraction(1, 1000), Fraction(1000)
 
 
 def main(argv: Sequence[str]) -> int:
-    told = "Head poses on a video, drawn over it and as JSON Lines."
-    parser = trained_parser("video.py", told, add_video, ("bf16",), original=AS_ORIGINAL)
+    help_text = "Head poses on a video, drawn over it and as JSON Lines."
+    parser = trained_parser("video.py", help_text, add_video, ("bf16",), original=AS_ORIGINAL)
     given = parse(parser, argv)
     samples, default_detector = samples_if_none(given)
     require(not given.smooth or given.track, "--smooth needs --track, which tells the persons apart")
@@ -72,8 +72,8 @@ def main(argv: Sequence[str]) -> int:
 
 def add_video(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("video")
-    told = f"a video, a folder of frames, an address, or a webcam's number, from 0; {SAMPLES} if not given"
-    group.add_argument("--input", metavar="SOURCE", help=told)
+    help_text = f"a video, a folder of frames, an address, or a webcam's number, from 0; {SAMPLES} if not given"
+    group.add_argument("--input", metavar="SOURCE", help=help_text)
     group.add_argument(
         "--output", type=Path, metavar="FILE", help=f"NAME_heads.mp4 here if not given; ends in {', '.join(FORMATS)}"
     )
@@ -81,8 +81,8 @@ def add_video(parser: argparse.ArgumentParser) -> None:
     add_heads(group, MESH)
     group.add_argument("--track", help="number the persons (pip install 'semiuhpe[track]')", **FLAG)
     group.add_argument("--smooth", help="smooth each person's rotation (one-euro filter)", **FLAG)
-    told = f"frames per second of a folder of frames, such as 29.97 or 30000/1001; {FPS} if not given"
-    group.add_argument("--fps", type=frame_rate, help=told)
+    help_text = f"frames per second of a folder of frames, such as 29.97 or 30000/1001; {FPS} if not given"
+    group.add_argument("--fps", type=frame_rate, help=help_text)
 
 
 def frame_rate(text: str) -> Fraction:
@@ -149,7 +149,7 @@ def _whole_file(path: Path) -> Iterator[IO[str]]:
     """A text file that gets its name when it is complete."""
     try:
         with (
-            whole_file(path) as partial,
+            atomic_path(path) as partial,
             open(partial, "w", encoding="utf-8", buffering=1) as file,  # line by line, for those who watch it grow
         ):
             yield file

@@ -1,6 +1,6 @@
 """Head stores, crops, importers and loading."""
 
-from semiuhpe.data.store import HeadStore
-from semiuhpe.data.store_writer import StoreWriter
+from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.stores.writer import StoreWriter
 
 __all__ = ["HeadStore", "StoreWriter"]

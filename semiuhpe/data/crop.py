@@ -22,13 +22,13 @@ MIN_HEAD_PX = 2
 """A box with a shorter side is no head, and may leave no pixel to crop."""
 
 
-class Protocol(NamedTuple):
+class CropRule(NamedTuple):
     """What a crop is measured by.
 
     Attributes:
         name: as it stands in a store's ``__meta__``.
         by_extent: start from the box itself and count margins in its longer side; else start from the square of side
-            (w + h) / 2 about the box's centre and count margins in that side.
+            (w + h) / 2 about the box's center and count margins in that side.
         above: multiple of the margin that is left above, where the hair is.
         margin: in validation, test and inference.
         margin_range: in training, drawn uniformly.
@@ -41,13 +41,13 @@ class Protocol(NamedTuple):
     margin_range: tuple[float, float]
 
 
-HEAD_BOX = Protocol("head_box", False, 1.0, BOX_MARGIN, (0.1, 0.2))
-FACE_BOX = Protocol("face_box", False, 2.0, BOX_MARGIN, (0.1, 0.2))
-LANDMARKS = Protocol("landmarks", True, 2.0, LANDMARK_MARGIN, (0.2, 0.4))
-PROTOCOLS = {protocol.name: protocol for protocol in (HEAD_BOX, FACE_BOX, LANDMARKS)}
+HEAD_BOX = CropRule("head_box", False, 1.0, BOX_MARGIN, (0.1, 0.2))
+FACE_BOX = CropRule("face_box", False, 2.0, BOX_MARGIN, (0.1, 0.2))
+LANDMARKS = CropRule("landmarks", True, 2.0, LANDMARK_MARGIN, (0.2, 0.4))
+CROP_RULES = {crop_rule.name: crop_rule for crop_rule in (HEAD_BOX, FACE_BOX, LANDMARKS)}
 
 
-CropRule = Protocol | Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None
+AnyCropRule = CropRule | Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None
 """How a head is cut out of a picture: by a protocol; by a function of the picture, the (4,) box and the size; or None
 for pictures that are head crops already."""
 
@@ -95,8 +95,8 @@ def checked_box(box: np.ndarray, width: int, height: int) -> tuple[float, float,
     return x, y, w, h
 
 
-def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, protocol: Protocol = HEAD_BOX) -> Rectangle:
-    """Crop bounds of the head-box protocol: a square of side (w + h) / 2 about the box's centre, with a margin.
+def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, crop_rule: CropRule = HEAD_BOX) -> Rectangle:
+    """Crop bounds of the head-box protocol: a square of side (w + h) / 2 about the box's center, with a margin.
 
     Raises:
         DataError: the box is empty, not finite, or wholly outside the image.
@@ -105,7 +105,7 @@ def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, proto
     side = (w + h) / 2
     x_center, y_center = x + w / 2, y + h / 2
     reach = (0.5 + margin) * side
-    top_reach = (0.5 + protocol.above * margin) * side
+    top_reach = (0.5 + crop_rule.above * margin) * side
     return _square(x_center - reach, y_center - top_reach, x_center + reach, y_center + reach, width, height)
 
 
@@ -149,7 +149,7 @@ def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
 
 
 def crop_by_box(
-    image: np.ndarray, box: np.ndarray, margin: float = BOX_MARGIN, size: int = 224, protocol: Protocol = HEAD_BOX
+    image: np.ndarray, box: np.ndarray, margin: float = BOX_MARGIN, size: int = 224, crop_rule: CropRule = HEAD_BOX
 ) -> np.ndarray:
     """Head crop by the head-box protocol.
 
@@ -167,10 +167,10 @@ def crop_by_box(
         DataError: the box is empty or outside the image.
     """
     height, width = image.shape[:2]
-    return cut(image, box_rectangle(box, margin, width, height, protocol), size)
+    return cut(image, box_rectangle(box, margin, width, height, crop_rule), size)
 
 
-def crop_head(image: np.ndarray, box: np.ndarray, size: int, rule: CropRule) -> np.ndarray:
+def crop_head(image: np.ndarray, box: np.ndarray, size: int, rule: AnyCropRule) -> np.ndarray:
     """Head crop by any rule.
 
     Args:
@@ -187,7 +187,7 @@ def crop_head(image: np.ndarray, box: np.ndarray, size: int, rule: CropRule) -> 
     """
     if rule is None:
         return whole_picture(image, size)[0]
-    if isinstance(rule, Protocol):
+    if isinstance(rule, CropRule):
         return crop_by_box(image, box, rule.margin, size, rule)
     return rule(image, box, size)
 
@@ -198,7 +198,7 @@ DEMO_SCALE = 1.1
 def original_demo_crop(image: np.ndarray, box: np.ndarray, size: int = 224) -> np.ndarray:
     """Head crop of the demos of the paper's code, which is neither that of its training nor of its evaluation.
 
-    A square of :data:`DEMO_SCALE` times the box's longer side about its centre. Where the picture ends it is cut off,
+    A square of :data:`DEMO_SCALE` times the box's longer side about its center. Where the picture ends it is cut off,
     and what is left is squeezed to a square. Arguments and result are those of :func:`crop_by_box`.
 
     Raises:

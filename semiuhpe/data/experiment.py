@@ -15,7 +15,7 @@ import numpy as np
 from semiuhpe.config import did_you_mean, require
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
-from semiuhpe.data.store import HeadStore, holds_scenes
+from semiuhpe.data.stores.heads import HeadStore, holds_scenes
 from semiuhpe.errors import ConfigError, StoreError
 
 logger = logging.getLogger(__name__)
@@ -42,28 +42,28 @@ def default_store(dataset: str, split: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class ExperimentData:
-    """The stores of a training run; ``unlabelled`` is None where no stage needs it.
+    """The stores of a training run; ``unlabeled`` is None where no stage needs it.
 
     ``selection`` is what the best checkpoint is chosen on, and ``selected_on`` says what that is, in words.
     """
 
-    labelled: HeadStore
-    unlabelled: HeadStore | None
+    labeled: HeadStore
+    unlabeled: HeadStore | None
     selection: HeadStore
     selected_on: str
 
     @property
     def pool(self) -> HeadStore:
-        """``unlabelled``, for a stage that needs it; ConfigError if it was not opened."""
-        if self.unlabelled is None:
-            raise ConfigError("--train_unlabeled: there are no unlabelled heads; name some")
-        return self.unlabelled
+        """``unlabeled``, for a stage that needs it; ConfigError if it was not opened."""
+        if self.unlabeled is None:
+            raise ConfigError("--train_unlabeled: there are no unlabeled heads; name some")
+        return self.unlabeled
 
     @property
-    def told(self) -> list[str]:
+    def log_lines(self) -> list[str]:
         """Lines for the log."""
-        unlabelled = f", {len(self.unlabelled)} unlabelled" if self.unlabelled else ""
-        counts = f"{len(self.labelled)} labelled heads{unlabelled}; selecting on {len(self.selection)} heads"
+        unlabeled = f", {len(self.unlabeled)} unlabeled" if self.unlabeled else ""
+        counts = f"{len(self.labeled)} labeled heads{unlabeled}; selecting on {len(self.selection)} heads"
         return [counts, f"`best` is selected on {self.selected_on}."]
 
 
@@ -78,14 +78,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                 help_ = f"store of {name}'s split {split}, for --{option} {name}; {path} if not given"
                 default = None if split == _TRAIN else path  # see store_path
                 group.add_argument(f"--data_dir_{name}_{split}", metavar="STORE", default=default, help=help_)
-    group.add_argument("--train_labeled", metavar="DATASET", help="labelled heads: a dataset's name, or a store")
-    group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabelled heads; if the same, it is split")
+    group.add_argument("--train_labeled", metavar="DATASET", help="labeled heads: a dataset's name, or a store")
+    group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabeled heads; if the same, it is split")
     group.add_argument("--test_set", metavar="DATASET", help="heads to evaluate on")
     group.add_argument("--val_set", metavar="DATASET", help="heads to select `best` on; the test set if not given")
     group.add_argument(
-        "--val_split", type=float, metavar="SHARE", help="hold out this share of the labelled heads to select `best` on"
+        "--val_split", type=float, metavar="SHARE", help="hold out this share of the labeled heads to select `best` on"
     )
-    group.add_argument("--ss_ratio", type=float, default=1.0, help="share of labelled heads where one set is split")
+    group.add_argument("--ss_ratio", type=float, default=1.0, help="share of labeled heads where one set is split")
 
 
 def store_path(options: argparse.Namespace, option: str) -> Path:
@@ -161,7 +161,7 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
     raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
 
 
-def open_labelled(options: argparse.Namespace, option: str) -> HeadStore:
+def open_labeled(options: argparse.Namespace, option: str) -> HeadStore:
     """The store that an option names; StoreError if its heads have no rotation."""
     store = open_named(options, option)
     if store.rotation is None:
@@ -173,20 +173,20 @@ def _same_store(options: argparse.Namespace) -> bool:
     return store_path(options, "train_labeled").resolve() == store_path(options, "train_unlabeled").resolve()
 
 
-def _check_apart(options: argparse.Namespace, labelled: HeadStore) -> None:
-    """Raises ConfigError if the labelled heads are in the test set too, by its path or by what the two stores hold."""
+def _check_apart(options: argparse.Namespace, labeled: HeadStore) -> None:
+    """Raises ConfigError if the labeled heads are in the test set too, by its path or by what the two stores hold."""
     if not options.test_set:
         return
     test, named = store_path(options, "test_set"), f"--train_labeled {options.train_labeled}, --test_set"
     require(
-        labelled.path.resolve() != test.resolve(),
+        labeled.path.resolve() != test.resolve(),
         f"{named} {options.test_set}: both are the store {test}; name other heads to test on",
     )
     if (test / "data.mdb").is_file():
-        common = _common_heads(labelled, HeadStore(test))
+        common = _common_heads(labeled, HeadStore(test))
         require(
             common == 0,
-            f"{named} {options.test_set}: {common} labelled heads of {labelled.path} are in {test} too; name other "
+            f"{named} {options.test_set}: {common} labeled heads of {labeled.path} are in {test} too; name other "
             "heads to test on",
         )
 
@@ -200,39 +200,39 @@ def _common_heads(one: HeadStore, other: HeadStore) -> int:
     return int((np.abs(one.truth[mine] - other.rotation[others]) < _LABEL_TOLERANCE).all(axis=(1, 2)).sum())
 
 
-def open_training_data(options: argparse.Namespace, needs_unlabelled: bool) -> ExperimentData:
+def open_training_data(options: argparse.Namespace, needs_unlabeled: bool) -> ExperimentData:
     """All stores of a run.
 
-    If labelled and unlabelled heads come from one dataset it is split by ``ss_ratio``, else all of it is labelled.
+    If labeled and unlabeled heads come from one dataset it is split by ``ss_ratio``, else all of it is labeled.
 
     Raises:
         ConfigError, StoreError: a store is missing, has no labels, shares heads with the test set, or there is nothing
             left to train on.
     """
-    labelled = open_labelled(options, "train_labeled")
-    _check_apart(options, labelled)
-    unlabelled = None
+    labeled = open_labeled(options, "train_labeled")
+    _check_apart(options, labeled)
+    unlabeled = None
     if options.train_unlabeled and _same_store(options):
-        labelled, unlabelled = split_store(labelled, options.ss_ratio)
-    elif needs_unlabelled:
-        unlabelled = open_named(options, "train_unlabeled")
+        labeled, unlabeled = split_store(labeled, options.ss_ratio)
+    elif needs_unlabeled:
+        unlabeled = open_named(options, "train_unlabeled")
     require(
-        len(labelled) > 0,
-        f"--ss_ratio {options.ss_ratio}: leaves no labelled head of {options.train_labeled}",
+        len(labeled) > 0,
+        f"--ss_ratio {options.ss_ratio}: leaves no labeled head of {options.train_labeled}",
     )
-    if needs_unlabelled:
+    if needs_unlabeled:
         require(
-            unlabelled is not None and len(unlabelled) > 0,
-            f"--ss_ratio {options.ss_ratio} leaves no unlabelled head of {options.train_unlabeled}, but stage 2 "
+            unlabeled is not None and len(unlabeled) > 0,
+            f"--ss_ratio {options.ss_ratio} leaves no unlabeled head of {options.train_unlabeled}, but stage 2 "
             f"(--max_iteration beyond --stage1_iteration) needs some",
         )
     if options.val_split is not None:
         require(not options.val_set, "--val_split and --val_set: name one of them")
-        labelled, selection = hold_out(labelled, options.val_split, options.seed)
-        selected_on = f"{options.val_split:g} of the labelled heads, held out"
+        labeled, selection = hold_out(labeled, options.val_split, options.seed)
+        selected_on = f"{options.val_split:g} of the labeled heads, held out"
     elif options.val_set:
-        selection, selected_on = open_labelled(options, "val_set"), f"the validation set {options.val_set}"
+        selection, selected_on = open_labeled(options, "val_set"), f"the validation set {options.val_set}"
     else:
-        selection = open_labelled(options, "test_set")
+        selection = open_labeled(options, "test_set")
         selected_on = f"the test set {options.test_set}, as in the paper; --val_set or --val_split name others"
-    return ExperimentData(labelled, unlabelled if needs_unlabelled else None, selection, selected_on)
+    return ExperimentData(labeled, unlabeled if needs_unlabeled else None, selection, selected_on)

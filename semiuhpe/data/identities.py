@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 
 IDENTITY = "identity"
 """Attribute of a store that says who each head is."""

@@ -36,7 +36,7 @@ def corners(box: Tensor) -> Tensor:
     return torch.cat([box[..., :2], box[..., :2] + box[..., 2:]], dim=-1)
 
 
-def changed(labels: Labels, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor) -> Labels:
+def transform_labels(labels: Labels, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor) -> Labels:
     """Labels in a picture that was changed by a matrix: first mirrored where so, then turned, and scaled and moved.
 
     Args:
@@ -54,14 +54,14 @@ def changed(labels: Labels, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor)
     linear, shift = matrix[:, None, :, :2], matrix[:, None, :, 2]
     landmarks = landmarks @ linear.mT + shift[:, :, None]
     low, high = labels.box[..., :2], labels.box[..., 2:]
-    centre = ((low + high) / 2)[..., None, :] @ linear.mT
-    centre = centre.squeeze(-2) + shift
+    center = ((low + high) / 2)[..., None, :] @ linear.mT
+    center = center.squeeze(-2) + shift
     half = torch.linalg.vector_norm(linear * ((high - low) / 2)[..., None, :], dim=-1)
-    return Labels(torch.cat([centre - half, centre + half], dim=-1), landmarks, rotation)
+    return Labels(torch.cat([center - half, center + half], dim=-1), landmarks, rotation)
 
 
-def turning(angle_deg: Tensor, width: Tensor, height: Tensor) -> Tensor:
-    """(B, 2, 3) matrices old to new that turn pictures clockwise about their centres."""
+def rotation_about_center(angle_deg: Tensor, width: Tensor, height: Tensor) -> Tensor:
+    """(B, 2, 3) matrices old to new that turn pictures clockwise about their centers."""
     angle = torch.deg2rad(angle_deg)
     cos, sin = torch.cos(angle), torch.sin(angle)
     x, y = width / 2, height / 2
@@ -82,7 +82,7 @@ LEAST_VISIBLE = 0.35
 SMALLEST_PX = 8.0
 
 
-def sort_out(box: Tensor, visible: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def clip_and_filter(box: Tensor, visible: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes limited to the picture, and which of the heads are to be found.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which heads of a labelled dataset are treated as labelled, and which as unlabelled."""
+"""Which heads of a labeled dataset are treated as labeled, and which as unlabeled."""
 
 import random
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from semiuhpe.data.identities import identity_names
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import ConfigError
 
 _SEED_300WLP = 666  # The seed of the paper's code: with another one its tables can't be reproduced.
@@ -22,10 +22,10 @@ def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
 
     Args:
         n: number of files in the sub-folder, without the mirrored twins.
-        ss_ratio: share of labelled files, in [0, 1]; ``int(n * ss_ratio)`` files are labelled.
+        ss_ratio: share of labeled files, in [0, 1]; ``int(n * ss_ratio)`` files are labeled.
 
     Returns:
-        Positions of the labelled and of the unlabelled files in the sorted list of files, in the paper's order.
+        Positions of the labeled and of the unlabeled files in the sorted list of files, in the paper's order.
     """
     order = list(range(n))
     random.Random(_SEED_300WLP).shuffle(order)
@@ -88,28 +88,28 @@ def split_sequences(names: Sequence[str] | np.ndarray, share: float) -> tuple[li
 
 
 def split_store(store: HeadStore, ss_ratio: float) -> tuple[HeadStore, HeadStore]:
-    """Labelled and unlabelled part of a store, as two views.
+    """Labeled and unlabeled part of a store, as two views.
 
     Heads of one folder (300W-LP's ``AFW``, ``HELEN``, ...) are split by :func:`split_300wlp`; the mirrored twin of a
-    labelled head, in the folder ``*_Flip``, is labelled too.
+    labeled head, in the folder ``*_Flip``, is labeled too.
 
     Raises:
         ConfigError: the ratio is not within (0, 1].
     """
     if not 0.0 < ss_ratio <= 1.0:
-        raise ConfigError(f"--ss_ratio {ss_ratio}: the share of labelled heads must lie in (0, 1]")
+        raise ConfigError(f"--ss_ratio {ss_ratio}: the share of labeled heads must lie in (0, 1]")
     folders: dict[str, dict[str, int]] = {}
     for position, name in enumerate(store.names):
         folder, _, stem = str(name).rpartition("/")
         folders.setdefault(folder, {})[stem] = position
-    labelled: list[int] = []
-    unlabelled: list[int] = []
+    labeled: list[int] = []
+    unlabeled: list[int] = []
     for folder in sorted(name for name in folders if not name.endswith("_Flip")):
         twins = folders.get(folder + "_Flip", {})
         stems = sorted(folders[folder])
         parts = split_300wlp(len(stems), ss_ratio)
-        for target, part in zip((labelled, unlabelled), parts, strict=True):
+        for target, part in zip((labeled, unlabeled), parts, strict=True):
             chosen = [stems[i] for i in part]
             target += [folders[folder][stem] for stem in chosen]
             target += [twins[stem] for stem in chosen if stem in twins]
-    return store.view(labelled), store.view(unlabelled)
+    return store.view(labeled), store.view(unlabeled)

@@ -1,4 +1,4 @@
-"""Probability distributions on SO(3), parametrised by any 3x3 matrix."""
+"""Probability distributions on SO(3), parametrized by any 3x3 matrix."""
 
 from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.matrix_fisher import MatrixFisher

@@ -14,7 +14,7 @@ J. R. Stat. Soc. B 1986)
 
     tr(A^T R) = s1 + s2 + s3 - (g1 q1^2 + g2 q2^2 + g3 q3^2),   g = 2 (s2 + s3, s1 + s3, s1 + s2),
 
-a Bingham distribution of q, whose normaliser and moments :mod:`.contour` gives to nearly full accuracy. With its X_ij,
+a Bingham distribution of q, whose normalizer and moments :mod:`.contour` gives to nearly full accuracy. With its X_ij,
 
     log C(s)      = s1 + s2 + s3 + log c(g)
     dlogC / ds1   = (s1 + s2) X03 + (s1 - s2) X12, and cyclically
@@ -48,10 +48,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributions import register_kl
 
-from semiuhpe.distributions.ball import check_angle, exponential_ball
 from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.bingham_sampling import sample_bingham
-from semiuhpe.distributions.contour import bingham_integrals, gaps_of
+from semiuhpe.distributions.contour_integrals import bingham_integrals, gaps_of
+from semiuhpe.distributions.credible_mass import check_angle, exponential_ball
 from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
@@ -163,7 +163,7 @@ def _kl_divergence(first: MatrixFisher, second: MatrixFisher) -> Tensor:
 
 
 def _summarize_both(first: MatrixFisher, second: MatrixFisher) -> None:
-    """Summarises two distributions in one batch: for small ones the number of operations counts, not their size."""
+    """Summarizes two distributions in one batch: for small ones the number of operations counts, not their size."""
     known = "_summary" in first.__dict__ or "_summary" in second.__dict__
     same_kind = first.batch_shape == second.batch_shape and first.parameter.device == second.parameter.device
     if known or not same_kind or first is second:

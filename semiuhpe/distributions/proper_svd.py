@@ -6,7 +6,7 @@ det A. This is the decomposition in which distributions on SO(3) are diagonal.
 The algorithm is a fixed sequence of elementwise operations on real numbers, so it needs no look at the data from the
 host: a whole batch runs at once, a GPU is never made to wait, and it can be exported to ONNX, which has neither a
 decomposition nor complex numbers. (``torch.linalg.svd`` handles the matrices one by one on the CPU, and on CUDA it
-synchronises to read LAPACK-style status codes.)
+synchronizes to read LAPACK-style status codes.)
 
 1. The best separated eigenvalue of the symmetric ``A^T A`` is an outer root of its characteristic cubic, where Newton's
    method reaches full precision in three steps; its eigenvector comes from the largest row of the adjugate of

@@ -9,7 +9,7 @@ with respect to the Haar probability measure. The mode is M, where the density i
 tails than the matrix Fisher distribution's make a fit less sensitive to outliers.
 
 With q the unit quaternion of U^T R V, p = g1 q1^2 + g2 q2^2 + g3 q3^2, g = 2 (s2 + s3, s1 + s3, s1 + s2). The
-normaliser F, in the paper a sum over a grid of 36,864 rotations, is then one integral in the complex plane, see
+normalizer F, in the paper a sum over a grid of 36,864 rotations, is then one integral in the complex plane, see
 :mod:`.contour`; so is the entropy. Gradients are in closed form, ``U diag(dF/ds) V^T``.
 
 As in the paper p is clamped from below, at 1e-8, which keeps value and gradient finite at the mode. The gaps are
@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributions import register_kl
 
-from semiuhpe.distributions.ball import check_angle, laplace_ball
 from semiuhpe.distributions.base import RotationDistribution
-from semiuhpe.distributions.contour import gaps_of, laplace_integrals
+from semiuhpe.distributions.contour_integrals import gaps_of, laplace_integrals
+from semiuhpe.distributions.credible_mass import check_angle, laplace_ball
 from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 

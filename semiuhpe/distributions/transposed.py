@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from semiuhpe.distributions.contour import gaps_of
+from semiuhpe.distributions.contour_integrals import gaps_of
 from semiuhpe.distributions.matrix_fisher import MatrixFisher, _square_moments
 from semiuhpe.distributions.parameters import in_result_dtype
 from semiuhpe.distributions.proper_svd import proper_svd

@@ -140,7 +140,7 @@ def add_cube(
 
 
 def _tint(canvas: np.ndarray, corners: np.ndarray, color: tuple[int, int, int], opacity: float) -> None:
-    """Mixes a colour into the polygon of the corners (K, 2), as far as it is on the picture."""
+    """Mixes a color into the polygon of the corners (K, 2), as far as it is on the picture."""
     height, width = canvas.shape[:2]
     low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, (width, height))
     high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, 0, (width, height))

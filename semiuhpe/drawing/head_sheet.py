@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from semiuhpe.data.inspect import label_faults, picture_fault, poses
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.stores.inspect import label_faults, picture_fault, poses
 from semiuhpe.drawing.axes import AXIS_COLORS, draw_axes
 from semiuhpe.drawing.text import font
 
@@ -62,7 +62,7 @@ def _caption(shown: HeadStore, row: int, angles: dict[str, np.ndarray]) -> list[
 
 
 def _drawn(shown: HeadStore, row: int) -> np.ndarray:
-    """(_HEAD_PX, _HEAD_PX, 3) uint8 head with its box and axes as far as there are any; grey if it can't be decoded."""
+    """(_HEAD_PX, _HEAD_PX, 3) uint8 head with its box and axes as far as there are any; gray if it can't be decoded."""
     if picture_fault(shown, row):
         return np.full((_HEAD_PX, _HEAD_PX, 3), _MISSING, np.uint8)
     image = shown.image(row)

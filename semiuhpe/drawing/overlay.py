@@ -1,4 +1,4 @@
-"""The heads of a picture drawn over it: meshes, axes or cubes, in colours by person, with labels.
+"""The heads of a picture drawn over it: meshes, axes or cubes, in colors by person, with labels.
 
 Everything is drawn from R itself (:mod:`semiuhpe.rotation`). Axes and cubes are orthographic. Meshes are placed in
 perspective on their boxes (:mod:`sim3dr.heads`) and share one z-buffer. Nearer heads, those with larger boxes, are in
@@ -24,9 +24,9 @@ DRAWINGS = (MESH, AXES, CUBE, NONE)
 OPACITY = 0.7
 """Of meshes."""
 UNKNOWN_COLOR = (150, 150, 150)
-"""RGB of a head that nobody has recognised yet."""
-_GOLDEN = 0.618034  # of a turn of hue, so that the colours of any few people in a row differ
-_TINT = 0.6  # share of a person's colour in their mesh's
+"""RGB of a head that nobody has recognized yet."""
+_GOLDEN = 0.618034  # of a turn of hue, so that the colors of any few people in a row differ
+_TINT = 0.6  # share of a person's color in their mesh's
 _LIGHT = (-4, -5, 6)  # from the upper left in front
 _SMALLEST_PX, _LARGEST_SHARE = 11, 1 / 24  # of text: pixels, and share of the picture's shorter side
 
@@ -60,7 +60,7 @@ class _Head(NamedTuple):
 
 
 def person_color(number: int | None) -> Color:
-    """RGB colour of a person: bright, and far from that of the next few; grey without a number."""
+    """RGB color of a person: bright, and far from that of the next few; gray without a number."""
     if number is None:
         return UNKNOWN_COLOR
     hue = (0.58 + number * _GOLDEN) % 1
@@ -91,7 +91,7 @@ def draw_heads(
         mesh: a head in head axes, of any size and origin; the one that comes with the package if None.
 
     Raises:
-        DataError: there is no such way of drawing, or not as many boxes, rotations, colours and labels.
+        DataError: there is no such way of drawing, or not as many boxes, rotations, colors and labels.
     """
     if how not in DRAWINGS:
         raise DataError(f"heads can't be drawn as {how!r}; choose from {', '.join(DRAWINGS)}")
@@ -145,10 +145,10 @@ def _collected(
     rotations = np.asarray(rotations, np.float64).reshape(-1, 3, 3)
     colors = [person_color(number) for number in range(len(boxes))] if colors is None else colors
     labels = [""] * len(boxes) if labels is None else labels
-    counts = {"boxes": boxes, "rotations": rotations, "colours": colors, "labels": labels}
+    counts = {"boxes": boxes, "rotations": rotations, "colors": colors, "labels": labels}
     if len({len(given) for given in counts.values()}) > 1:
-        told = ", ".join(f"{len(given)} {name}" for name, given in counts.items())
-        raise DataError(f"each head needs a box, a rotation, a colour and a label; there are {told}")
+        message = ", ".join(f"{len(given)} {name}" for name, given in counts.items())
+        raise DataError(f"each head needs a box, a rotation, a color and a label; there are {message}")
     return [
         _Head(box, rotation, (red, green, blue), label)
         for box, rotation, (red, green, blue), label in zip(boxes, rotations, colors, labels, strict=True)
@@ -180,7 +180,7 @@ def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antia
     for head in heads:
         points = sim3dr.place_head(mesh, head.rotation, head.box, size)
         placed.append(
-            mesh.with_(
+            mesh.replace(
                 vertices=sim3dr.project(points, size),
                 triangles=triangles,
                 colors=(1 - _TINT) * own_colors + np.float32(_TINT / 255) * np.array(head.color, np.float32),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from semiuhpe.data.scene_labels import LEAST_VISIBLE, corners
-from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes
 
 FOUND, TRUE = (250, 220, 40), (255, 255, 255)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from semiuhpe.data.crop import PROTOCOLS
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.crop import CROP_RULES
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.bootstrap import bootstrap, interval
 from semiuhpe.rotation import euler_to_matrix, geodesic_deg, matrix_to_euler
 
@@ -54,7 +54,7 @@ class Breakdown:
 
 
 def breakdowns(store: HeadStore) -> dict[str, Breakdown]:
-    """All divisions that a labelled store knows of, by their names in the results."""
+    """All divisions that a labeled store knows of, by their names in the results."""
     truth, full_range = torch.from_numpy(store.truth).double(), store.meta["full_range"]
     pitch, yaw, roll = matrix_to_euler(truth, full_range).numpy().T
     limits = {"yaw": 180, "pitch": 90, "roll": 180} if full_range else {"yaw": 90, "pitch": 90, "roll": 90}
@@ -109,7 +109,7 @@ def _sides(title: str, angle_deg: np.ndarray) -> Breakdown:
 def head_size_px(store: HeadStore) -> np.ndarray:
     """(N,) sides of the heads' boxes in pixels of the source's pictures, measured as the crop protocol does."""
     width, height = store.box[:, 2:].T
-    side = np.maximum(width, height) if PROTOCOLS[store.meta["protocol"]].by_extent else (width + height) / 2
+    side = np.maximum(width, height) if CROP_RULES[store.meta["protocol"]].by_extent else (width + height) / 2
     return side / store.scale
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 
 SAMPLES = 500
 SEED = 0

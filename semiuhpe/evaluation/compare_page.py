@@ -47,7 +47,7 @@ _MEANS_TEXT = (
     "the better one would also be better on other such heads; training again with another seed may change more."
 )
 _GROUPS_TEXT = (
-    "Mean geodesic error; number of heads in parentheses. Strong colour: the interval leaves out zero. Of twenty "
+    "Mean geodesic error; number of heads in parentheses. Strong color: the interval leaves out zero. Of twenty "
     "intervals of equal models one does so by chance, so a single group says little. Groups of fewer than "
     f"{FEWEST} heads are hollow and have no interval: so few heads say nothing about others."
 )

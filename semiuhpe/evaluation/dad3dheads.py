@@ -21,18 +21,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from semiuhpe.augment.views import plain_view
+from semiuhpe.data.batches.heads import HeadBatch, batches_in_order, ordered_batches
+from semiuhpe.data.batches.workers import load
 from semiuhpe.data.crop import crop_by_box
 from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.data.importers.base import Picture, RawHead
-from semiuhpe.data.loading import HeadBatch, batches_in_order, ordered_batches
-from semiuhpe.data.prepare import TEST_SIZE
-from semiuhpe.data.raw import DROPPED_FILE, read_image
-from semiuhpe.data.store import HeadStore
-from semiuhpe.data.workers import load
+from semiuhpe.data.preparing.common import DROPPED_FILE, read_image
+from semiuhpe.data.preparing.heads import TEST_SIZE
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
-from semiuhpe.evaluation.protocols import LABEL_TOLERANCE, check_labels, evaluation_view
+from semiuhpe.evaluation.predict import LABEL_TOLERANCE, check_labels, evaluation_view
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.parsing import parse_json
 from semiuhpe.rotation import is_rotation
@@ -102,14 +102,14 @@ class RawItems:
     def _crop(self, row: int) -> np.ndarray:
         """(224, 224, 3) uint8; DataError if it can't be made."""
         picture, box = self.pictures[row], self.heads[row].box
-        told = "; a submission needs every item, so none is written"
+        message = "; a submission needs every item, so none is written"
         if box is None:
-            raise DataError(f"{picture.image}: has no head box{told}")
+            raise DataError(f"{picture.image}: has no head box{message}")
         try:
             return crop_by_box(read_image(picture), box, size=TEST_SIZE)
         except DataError as error:
             where = "" if str(picture.image) in str(error) else f"{picture.image}: "
-            raise DataError(f"{where}{error}{told}") from error
+            raise DataError(f"{where}{error}{message}") from error
 
 
 Items = StoredItems | RawItems

@@ -3,7 +3,7 @@
 Average precision is COCO's, by pycocotools: the mean over IoU 0.5 to 0.95, and that at 0.5. Errors of rotations are
 means over the heads that were found, at an IoU of 0.5 and a score of 0.5 at least; a head that was not found is counted
 as missed, and never as an error of zero or any other number. Heads that are too small, cut off or covered
-(:func:`semiuhpe.data.scene_labels.sort_out`) are ignored, whether found or not.
+(:func:`semiuhpe.data.scene_labels.clip_and_filter`) are ignored, whether found or not.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from torchvision.ops import box_convert
 from tqdm import tqdm
 
 from semiuhpe.augment.scenes import plain_view
-from semiuhpe.data.scene_labels import corners, sort_out
-from semiuhpe.data.scene_loading import ordered_scenes
-from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.batches.scenes import ordered_scenes
+from semiuhpe.data.scene_labels import clip_and_filter, corners
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import Process
 from semiuhpe.distributions import NonFiniteParameterError
 from semiuhpe.errors import ConfigError, TrainingError
@@ -132,7 +132,7 @@ def true_heads(store: SceneStore, size: int) -> TrueHeads:
         extent = torch.from_numpy(store.extent[scene]).float()
         scale = size / float(extent.max())
         box, visible = corners(torch.from_numpy(heads.box)), torch.from_numpy(heads.visible)
-        box, wanted, ignored = sort_out(box[None] * scale, visible[None], extent[None] * scale)
+        box, wanted, ignored = clip_and_filter(box[None] * scale, visible[None], extent[None] * scale)
         there = (wanted | ignored)[0].numpy()
         turned = np.full(len(heads), store.turn_deg[scene] != 0)
         columns = (

@@ -1,4 +1,4 @@
-"""Is near in the embedding near in rotation? Nearest neighbours, and the rank correlation of the two distances."""
+"""Is near in the embedding near in rotation? Nearest neighbors, and the rank correlation of the two distances."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.data.loading import ordered_batches
+from semiuhpe.data.batches.heads import ordered_batches
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.errors import TrainingError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
-from semiuhpe.evaluation.protocols import evaluation_view
+from semiuhpe.evaluation.predict import evaluation_view
 from semiuhpe.models.embedding import embed, normalized
 from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import geodesic_deg
 
 REFERENCE_HEADS = 4000
-"""Neighbours are sought among at most so many labelled heads, spread over the store."""
+"""Neighbors are sought among at most so many labeled heads, spread over the store."""
 _CORRELATED_HEADS = 400
 
 
@@ -40,7 +40,7 @@ class Distances:
 def embed_store(
     network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int, num_workers: int = 0
 ) -> Tensor:
-    """(N, D) normalised embedding of the heads of a store, on the CPU. The network is in eval mode for the while.
+    """(N, D) normalized embedding of the heads of a store, on the CPU. The network is in eval mode for the while.
 
     Raises:
         TrainingError: it is not finite.
@@ -56,23 +56,23 @@ def embed_store(
     return embedding
 
 
-def spread(store: HeadStore, count: int) -> HeadStore:
+def evenly_spread(store: HeadStore, count: int) -> HeadStore:
     """At most so many heads, at equal steps through a store."""
     return store.view(evenly_spaced(len(store), count))
 
 
 def distances(query: Tensor, query_rotation: Tensor, other: Tensor, other_rotation: Tensor) -> Distances:
-    """Between (Q, D) and (K, D) normalised embeddings, whose heads have the rotations (Q, 3, 3) and (K, 3, 3)."""
+    """Between (Q, D) and (K, D) normalized embeddings, whose heads have the rotations (Q, 3, 3) and (K, 3, 3)."""
     geodesic = geodesic_deg(query_rotation[:, None], other_rotation[None])
     return Distances((1.0 - query @ other.mT).numpy(), geodesic.numpy())
 
 
-class NeighbourValidation:
-    """Errors of the rotation of the nearest labelled head in the embedding, the same in all processes.
+class NeighborValidation:
+    """Errors of the rotation of the nearest labeled head in the embedding, the same in all processes.
 
     Args:
-        reference: labelled heads, to be found.
-        store: labelled heads, to find the nearest for.
+        reference: labeled heads, to be found.
+        store: labeled heads, to find the nearest for.
         size: side of the network's input in pixels.
         process: this process among all.
         batch_size: heads at once.
@@ -82,7 +82,7 @@ class NeighbourValidation:
     def __init__(
         self, reference: HeadStore, store: HeadStore, size: int, process: Process, batch_size: int, num_workers: int = 0
     ):
-        self.reference, self.store = spread(reference, REFERENCE_HEADS), store
+        self.reference, self.store = evenly_spread(reference, REFERENCE_HEADS), store
         self.size, self.process = size, process
         self._loading = batch_size, num_workers
 

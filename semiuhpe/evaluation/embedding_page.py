@@ -1,4 +1,4 @@
-"""A page on embeddings: distance in them against geodesic distance, and nearest neighbours to look at."""
+"""A page on embeddings: distance in them against geodesic distance, and nearest neighbors to look at."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import draw_axes
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.embedding import Distances, distances, embed_store
 
-QUERIES, NEIGHBOURS = 6, 5
+QUERIES, NEIGHBORS = 6, 5
 _PICTURE_PX = 120
 
 
@@ -53,7 +53,7 @@ def embedded(network: nn.Module, store: HeadStore, size: int, device: torch.devi
 
 
 def write_embedding(path: Path, models: Mapping[str, Embedded], store: HeadStore) -> None:
-    """Writes the page; the neighbours are the last model's.
+    """Writes the page; the neighbors are the last model's.
 
     Args:
         models: name -> its distances between the heads of the store.
@@ -75,8 +75,8 @@ def write_embedding(path: Path, models: Mapping[str, Embedded], store: HeadStore
             f"pairs. The head that is nearest in rotation is {least:.2f} degrees away on average.",
         ),
         report.section(
-            f"Nearest neighbours, {name}",
-            report.axes_key() + _neighbours(shown, store),
+            f"Nearest neighbors, {name}",
+            report.axes_key() + _neighbors(shown, store),
             "On the left the head, then those nearest to it in the embedding, with their labels drawn and the geodesic "
             "distance to it.",
         ),
@@ -85,8 +85,8 @@ def write_embedding(path: Path, models: Mapping[str, Embedded], store: HeadStore
     report.write_page(path, "Is near in the embedding near in rotation?", lead, sections)
 
 
-def _neighbours(found: Embedded, store: HeadStore) -> str:
-    count = min(NEIGHBOURS, len(store) - 1)
+def _neighbors(found: Embedded, store: HeadStore) -> str:
+    count = min(NEIGHBORS, len(store) - 1)
     nearest = found.nearest(count)
     pictures, captions = [], []
     for query in evenly_spaced(len(store), QUERIES):

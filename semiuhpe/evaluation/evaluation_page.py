@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.bootstrap import FEWEST
 from semiuhpe.evaluation.breakdowns import FRONT_STEP_DEG, MAX_CATEGORIES, distance_to_frontal_deg
@@ -75,7 +75,7 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
     span = {True: "full range", False: "front range"}
     trained = checkpoint["train_labeled"] or "not known"
     if checkpoint["train_unlabeled"]:
-        trained += f", unlabelled {checkpoint['train_unlabeled']}"
+        trained += f", unlabeled {checkpoint['train_unlabeled']}"
     selection = {True: SELECTED, False: "not on this set", None: "not known"}[checkpoint["selected_on_this_set"]]
     return {
         "checkpoint": checkpoint["path"],

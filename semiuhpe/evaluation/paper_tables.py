@@ -148,18 +148,18 @@ def place_of(settings: Mapping[str, Any] | None) -> Place | None:
         return None
     if settings.get("method", "semiuhpe") != "semiuhpe":
         return None
-    labelled, unlabelled = (Path(settings.get(f"train_{kind}") or "").stem for kind in ("labeled", "unlabeled"))
+    labeled, unlabeled = (Path(settings.get(f"train_{kind}") or "").stem for kind in ("labeled", "unlabeled"))
     network, full_range = settings.get("network", ""), bool(settings.get("is_full_range"))
     method = _method(settings, full_range)
-    if labelled == "300WLP" and not full_range and (unlabelled == labelled or method == SUPERVISED):
-        share = settings.get("ss_ratio") if unlabelled == labelled else 1.0
+    if labeled == "300WLP" and not full_range and (unlabeled == labeled or method == SUPERVISED):
+        share = settings.get("ss_ratio") if unlabeled == labeled else 1.0
         ratio = next((name for name, value in RATIOS.items() if value == share), None)
         if method and ratio and (ratio != "all" or method == SUPERVISED):
             return Place(2, method, network, ratio)
-    if labelled == "DAD3DHeads" and full_range:
-        if method == SUPERVISED or (method and unlabelled == "COCOHead"):
+    if labeled == "DAD3DHeads" and full_range:
+        if method == SUPERVISED or (method and unlabeled == "COCOHead"):
             return Place(4, method, network)
-        if method == SEMIUHPE and unlabelled == "WildHead":
+        if method == SEMIUHPE and unlabeled == "WildHead":
             return Place(4, MORE, network)
     return None
 
@@ -249,7 +249,7 @@ def _table2(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
                     for place, value in zip(places, numbers, strict=True)
                 ]
                 rows.append(Row((TITLES[method], network, whose), cells))
-    title = "Euler MAE in degrees on AFLW2000, by share of 300W-LP that is labelled (Table 2)"
+    title = "Euler MAE in degrees on AFLW2000, by share of 300W-LP that is labeled (Table 2)"
     return Table("table2", title, ("method", "network", "numbers"), tuple(paper["label_ratio"]), rows, _notes(figures))
 
 

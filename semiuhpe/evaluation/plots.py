@@ -1,4 +1,4 @@
-"""Plots for report pages: SVG whose colours are the page's, so that it suits a light and a dark page."""
+"""Plots for report pages: SVG whose colors are the page's, so that it suits a light and a dark page."""
 
 import html
 import io
@@ -27,7 +27,7 @@ PALETTE = dict(
         strict=True,
     )
 )
-"""Variable of the page's style -> its colour on a light page, which plots are drawn in, and on a dark one."""
+"""Variable of the page's style -> its color on a light page, which plots are drawn in, and on a dark one."""
 SIZE = (5.4, 3.4)
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -97,7 +97,7 @@ def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -
 
 
 def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str) -> str:
-    """Lines over training iterations: name -> (iterations, values). One without points only keeps its colour."""
+    """Lines over training iterations: name -> (iterations, values). One without points only keeps its color."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         for color, (name, (steps, values)) in zip(_colors(curves), curves.items(), strict=True):
@@ -281,7 +281,7 @@ def _around(ticks: Sequence[float]) -> tuple[float, float]:
 
 
 def _colors(series: Mapping[str, Any]) -> tuple[str, ...]:
-    """A colour for each; two are the orange and the blue one."""
+    """A color for each; two are the orange and the blue one."""
     return COLORS[1 : 1 + len(series)] if len(series) <= 2 else COLORS[: len(series)]
 
 
@@ -298,7 +298,7 @@ def _finish(figure: Figure, axes, label: str, legend: bool = True) -> str:
 
 
 def _svg(figure: Figure, label: str) -> str:
-    """The figure as an <svg> element that reads its colours from the page."""
+    """The figure as an <svg> element that reads its colors from the page."""
     buffer = io.BytesIO()
     # The salt makes identifiers the same each time, and different from those of other plots on the page.
     with matplotlib.rc_context({"svg.hashsalt": label}):

@@ -175,7 +175,7 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, size: int = 80) -> str:
 
 
 def axes_key() -> str:
-    """Explains the colours of drawn axes."""
+    """Explains the colors of drawn axes."""
     return (
         '<p class="key">Vectors of the head: <span style="color:#dc2828">left</span>, '
         '<span style="color:#28aa3c">down</span>, <span style="color:#285af0">front</span> '

@@ -23,15 +23,15 @@ import torch
 
 from semiuhpe import files
 from semiuhpe.data.experiment import EVALUATION_ROLES, datasets, selection_option, store_path
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
 from semiuhpe.evaluation.calibration import calibration, credible_level
 from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
-from semiuhpe.evaluation.protocols import Evaluation
-from semiuhpe.evaluation.turned import TurnedStore
+from semiuhpe.evaluation.predict import Evaluation
+from semiuhpe.evaluation.transformed_store import TurnedStore
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.parsing import parse_json, parse_yaml
 
@@ -136,7 +136,7 @@ def collect(
 
     Args:
         evaluations: of the models on the store, by ``student``, ``teacher``.
-        store: labelled.
+        store: labeled.
         description: of the models.
         checkpoint: the file that they come from.
         settings: how they were evaluated, plain values; ``test_set`` among them.
@@ -233,9 +233,9 @@ def write_results(results: Results, path: Path) -> None:
 
 
 def write_result(path: Path, content: bytes) -> None:
-    """As :func:`semiuhpe.files.write_whole`; raises DataError if that can't be done."""
+    """As :func:`semiuhpe.files.atomic_write`; raises DataError if that can't be done."""
     try:
-        files.write_whole(path, content)
+        files.atomic_write(path, content)
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error.strerror})") from error
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_error_deg
-from semiuhpe.evaluation.protocols import predict_all
+from semiuhpe.evaluation.predict import predict_all
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.output import PoseDecoder
 
@@ -20,7 +20,7 @@ POSE_METRICS = ("geodesic_mean_deg", "geodesic_median_deg", "frobenius_mean", "e
 
 
 class PoseValidation:
-    """Mean errors of networks on a labelled store, the same in all processes.
+    """Mean errors of networks on a labeled store, the same in all processes.
 
     Args:
         description: of the networks.

@@ -21,7 +21,7 @@ from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
 from semiuhpe.inference.records import picture_line
 from semiuhpe.pictures import Picture, read_picture
 from semiuhpe.rotation import euler_to_matrix
-from semiuhpe.synthetic.scene import render_head
+from semiuhpe.synthetic.render_head import render_head
 
 WHOLE = "whole"
 SHOWN_PX = 1600
@@ -112,7 +112,7 @@ class Demo:
         (found,) = detect(detector, [picture.image], [Source(path)])
         if detector.in_file_pixels:
             found = replace(found, boxes=found.boxes / picture.scale)
-        return self.estimator.predict_batch([picture.image], [found], protocol=detector.protocol)[0]
+        return self.estimator.predict_batch([picture.image], [found], crop_rule=detector.crop_rule)[0]
 
     def _drawing(self, image: np.ndarray, boxes: np.ndarray, rotations: np.ndarray, how: str) -> np.ndarray:
         """The picture, no larger than a page needs, with its heads and their numbers in the table."""

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from semiuhpe.augment.views import normalize
-from semiuhpe.data.crop import HEAD_BOX, MIN_HEAD_PX, CropRule, crop_head, whole_picture
+from semiuhpe.data.crop import HEAD_BOX, MIN_HEAD_PX, AnyCropRule, crop_head, whole_picture
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 from semiuhpe.inference.detectors import (
@@ -134,7 +134,7 @@ class HeadPoseEstimator:
         boxes: Sequence[ArrayLike | Detections] | None = None,
         detector: Detector | None = None,
         sources: Sequence[Source] | None = None,
-        protocol: CropRule = HEAD_BOX,
+        crop_rule: AnyCropRule = HEAD_BOX,
     ) -> list[HeadPoses]:
         """The heads of several images of any sizes, in one forward pass for each :data:`MAX_BATCH` heads.
 
@@ -146,7 +146,7 @@ class HeadPoseEstimator:
                 detector.
             sources: where the images come from, for detectors that ask for it.
             protocol: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to take every
-                image whole, or a function (:data:`semiuhpe.data.crop.CropRule`); a detector brings its own.
+                image whole, or a function (:data:`semiuhpe.data.crop.AnyCropRule`); a detector brings its own.
 
         Raises:
             DataError: something is not an image, or a box is empty or outside of its image.
@@ -156,7 +156,7 @@ class HeadPoseEstimator:
         images = [checked_image(image) for image in images]
         if boxes is None:
             detector = self._detector() if detector is None else detector
-            found, protocol = detect(detector, images, sources), detector.protocol
+            found, crop_rule = detect(detector, images, sources), detector.crop_rule
         elif detector is not None:
             raise ConfigError("predict: boxes and a detector were given; give one of them")
         elif len(boxes) != len(images):
@@ -167,7 +167,7 @@ class HeadPoseEstimator:
             return [self._found_poses(heads) for heads in found]
         size = self.description.image_size
         crops = [
-            crop_head(image, box, size, protocol)
+            crop_head(image, box, size, crop_rule)
             for image, heads in zip(images, found, strict=True)
             for box in heads.boxes
         ]

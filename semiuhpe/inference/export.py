@@ -1,7 +1,7 @@
 """Export of a model to ONNX and to TorchScript.
 
 Both files hold the whole way from the network's input to a pose: input ``image`` (batch, 3, S, S), float32, RGB in
-[0, 1], normalised with ImageNet's mean and deviation; outputs ``rotation`` (batch, 3, 3), head to camera, ``euler_deg``
+[0, 1], normalized with ImageNet's mean and deviation; outputs ``rotation`` (batch, 3, 3), head to camera, ``euler_deg``
 (batch, 3), pitch, yaw and roll in degrees, and ``entropy`` (batch,). The batch is of any size.
 """
 
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.distributions.named import POINT_ESTIMATES
+from semiuhpe.distributions.registry import POINT_ESTIMATES
 from semiuhpe.errors import ConfigError, SemiUHPEError, first_line
-from semiuhpe.files import whole_file
+from semiuhpe.files import atomic_path
 from semiuhpe.inference.pose_graph import PoseGraph
 from semiuhpe.models import LoadedModel, reparametrize
 from semiuhpe.rotation import euler_to_matrix, geodesic_deg
@@ -55,7 +55,7 @@ def check_place(option: str, path: Path) -> None:
 
 
 def pose_graph(loaded: LoadedModel) -> PoseGraph:
-    """The module that is exported: the network, re-parametrised for inference, and the reading of its output.
+    """The module that is exported: the network, re-parametrized for inference, and the reading of its output.
 
     Raises:
         ConfigError: the model predicts a rotation without a distribution.
@@ -154,7 +154,7 @@ def exporting(
     """
     check_place(option, path)
     try:
-        with whole_file(path) as temporary:
+        with atomic_path(path) as temporary:
             yield temporary
             if not all(differences[name] <= tolerance for name, tolerance in tolerances.items()):
                 raise ConfigError(f"{option} {path}: not written, because it differs from PyTorch: {differences}")

@@ -1,6 +1,6 @@
 """Export of a one-stage model to ONNX, with decoding and non-maximum suppression.
 
-Inputs ``image`` (1, 3, S, S), float32, RGB in [0, 1], normalised with ImageNet's mean and deviation, and ``min_score``
+Inputs ``image`` (1, 3, S, S), float32, RGB in [0, 1], normalized with ImageNet's mean and deviation, and ``min_score``
 (), float32: heads with a lower score are left out, 0.5 is usual. Outputs for the n
 heads on it, the best first: ``boxes`` (n, 4), corners x1, y1, x2, y2 in pixels of the input; ``scores`` (n,);
 ``landmarks`` (n, 5, 2) in pixels; ``rotation`` (n, 3, 3), head to camera; ``euler_deg`` (n, 3), pitch, yaw, roll;

@@ -2,7 +2,8 @@
 
 ONNX has no decompositions and no complex numbers, and onnxruntime no arc tangent in float64. The decomposition
 (:mod:`semiuhpe.distributions.proper_svd`) is made of real operations anyway. Entropies are sums along a contour in the
-complex plane (:mod:`semiuhpe.distributions.contour`); here these sums are written with real and imaginary parts. What
+complex plane (:mod:`semiuhpe.distributions.contour_integrals`); here these sums are written with real and imaginary
+parts. What
 ``MatrixFisher`` and ``RotationLaplace`` do beside, for relative accuracy near the uniform distribution and for
 gradients, is left out: entropies are within 1e-9 of theirs, absolutely. All but the network and the Euler angles is in
 float64.
@@ -11,9 +12,9 @@ float64.
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.distributions.contour import exponential_rule, gaps_of, laplace_rule
-from semiuhpe.distributions.named import output_parameter
+from semiuhpe.distributions.contour_integrals import exponential_rule, gaps_of, laplace_rule
 from semiuhpe.distributions.proper_svd import proper_svd
+from semiuhpe.distributions.registry import output_parameter
 from semiuhpe.distributions.rotation_laplace import FLOOR
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import to_300wlp, wrap_deg
@@ -46,7 +47,7 @@ class PoseGraph(nn.Module):
         """Poses of heads.
 
         Args:
-            image: (B, 3, S, S) float32, RGB in [0, 1], normalised with ImageNet's mean and deviation.
+            image: (B, 3, S, S) float32, RGB in [0, 1], normalized with ImageNet's mean and deviation.
 
         Returns:
             float32: rotation (B, 3, 3), head to camera; pitch, yaw, roll (B, 3) in degrees; entropy (B,).
@@ -80,11 +81,11 @@ def fisher_entropy(s: Tensor, points: Tensor, weights: Tensor) -> Tensor:
 
 
 def laplace_entropy(s: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-    """Entropy (B,) of Rotation Laplace distributions: the logarithm of the normaliser and the expected energy.
+    """Entropy (B,) of Rotation Laplace distributions: the logarithm of the normalizer and the expected energy.
 
     Args:
         points: (n, 2), as for :func:`fisher_entropy`.
-        weights: (n, 2, 2) of the normaliser and of the energy under it, real and imaginary parts last.
+        weights: (n, 2, 2) of the normalizer and of the energy under it, real and imaginary parts last.
     """
     real, imaginary = _inverse_roots(gaps_of(s).clamp_min(FLOOR), points)
     sums = (real[..., None] * weights[..., 0] - imaginary[..., None] * weights[..., 1]).sum(-2)

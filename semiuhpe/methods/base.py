@@ -8,8 +8,8 @@ The module has
 - ``METRICS``: names of validation results that ``best`` can be chosen by, the smaller the better; the first is the
   default;
 - ``add_options(parser)`` and ``check_options(options)``;
-- ``open_data(options)``: the stores, opened before anything is written; its attributes ``labelled`` (for the length of
-  an epoch) and ``told`` (lines for the log) are the trainer's;
+- ``open_data(options)``: the stores, opened before anything is written; its attributes ``labeled`` (for the length of
+  an epoch) and ``log_lines`` (lines for the log) are the trainer's;
 - ``create_student(options, pretrained)``: the network;
 - ``create_optimizer(options, student)``: a fused one, which the guard against steps that are not finite needs;
 - ``phases(options, student, data, description, process)``: a list of :class:`Phase`;
@@ -24,12 +24,12 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.random import BatchRandom
 
 
 @dataclass
 class StepResult:
-    """Loss to be minimised, and scalars (0-dimensional tensors, on the device) to be logged."""
+    """Loss to be minimized, and scalars (0-dimensional tensors, on the device) to be logged."""
 
     loss: Tensor
     scalars: dict[str, Tensor] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Preview:
     """A few heads as a network sees them, to look at during training.
 
     Attributes:
-        image: (n, 3, S, S) normalised network inputs.
+        image: (n, 3, S, S) normalized network inputs.
         rotation: (n, 3, 3) predicted, head to camera.
         kept: (n,) bool, whether the pseudo label is kept; None where there are none.
     """
@@ -91,7 +91,7 @@ class Learner(Protocol[B]):
     def refresh(self) -> dict[str, float]:
         """Called every ``save_frequency`` steps; returns scalars to be logged."""
 
-    def step(self, batches: Batches[B], draws: Draws) -> StepResult:
+    def step(self, batches: Batches[B], random: BatchRandom) -> StepResult:
         """The loss of one step."""
 
     def after_step(self, step: int) -> None:
@@ -101,7 +101,7 @@ class Learner(Protocol[B]):
         """The method's ``METRICS``, and whatever else is to be logged, of each network: the student, and the teacher
         where there is one. They come together so that pictures need to be read only once."""
 
-    def preview(self, batches: Batches[B], draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: Batches[B], random: BatchRandom) -> dict[str, Preview]:
         """The heads of a small batch as the networks see them, by the name of the view."""
 
     def state_dict(self) -> dict[str, Any]:

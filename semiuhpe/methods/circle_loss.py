@@ -1,4 +1,4 @@
-"""Circle Loss on pairs of a normalised embedding (Sun et al., CVPR 2020, arXiv 2002.10857)."""
+"""Circle Loss on pairs of a normalized embedding (Sun et al., CVPR 2020, arXiv 2002.10857)."""
 
 import torch
 import torch.nn.functional as F

@@ -2,16 +2,16 @@
 
 ``pretrain``, per step:
 
-1. An anchor is a labelled head. Its positive shows another identity from the same direction (a pose-controlled
+1. An anchor is a labeled head. Its positive shows another identity from the same direction (a pose-controlled
    generator makes or finds it); it is turned in plane until the rolls agree.
 2. Both are turned by any angle and flipped alike, labels along, which leaves the distance between them as it is.
 3. Negatives are the heads of the batch, of all processes, that are farther from the anchor than ``negative_deg``.
-4. Circle Loss on the normalised embedding, where hard negatives count most.
+4. Circle Loss on the normalized embedding, where hard negatives count most.
 
-``regression``: labelled heads, turned and flipped alike, and the layers behind the embedding, which is fine-tuned or
+``regression``: labeled heads, turned and flipped alike, and the layers behind the embedding, which is fine-tuned or
 frozen. The loss is the negative log likelihood of ``--distribution``; for ``gramSchmidt`` that is the geodesic loss.
 
-Pre-training is judged by the rotation of the nearest labelled head in the embedding. What the embedding is, and why
+Pre-training is judged by the rotation of the nearest labeled head in the embedding. What the embedding is, and why
 such a model is a pose network like any other, says :mod:`semiuhpe.models.embedding`.
 """
 
@@ -23,21 +23,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
-from semiuhpe.augment.views import LabelledView, labelled_view, turned_view
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.augment.views import LabeledView, labeled_view, turned_view
 from semiuhpe.config import FLAG, require
-from semiuhpe.data.crop import PROTOCOLS
-from semiuhpe.data.experiment import ExperimentData, open_labelled, open_training_data
-from semiuhpe.data.generators import HeadGenerator, StoreHeads
-from semiuhpe.data.loading import ShuffledStream, loader_workers
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.batches.generators import HeadGenerator, StoreHeads
+from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
+from semiuhpe.data.crop import CROP_RULES
+from semiuhpe.data.experiment import ExperimentData, open_labeled, open_training_data
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process, unwrap
-from semiuhpe.evaluation.embedding import NeighbourValidation
+from semiuhpe.evaluation.embedding import NeighborValidation
 from semiuhpe.evaluation.validation import POSE_METRICS
 from semiuhpe.methods.base import Networks, Phase, Preview, Stateless, StepResult, Summaries
 from semiuhpe.methods.circle_loss import circle_loss
-from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches, crop_task
+from semiuhpe.methods.crops import LABELED, CropTask, HeadBatches, crop_task
 from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: F401  (the network and Adam are shared)
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.methods.triplets import anchors_of, pair_batches, triplet_views
@@ -45,7 +45,7 @@ from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.embedding import dropout, embed, normalized, regressor
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.synthetic.generator import RenderedHeads
-from semiuhpe.synthetic.scene import DOMAINS
+from semiuhpe.synthetic.render_head import DOMAINS
 
 METRICS = POSE_METRICS
 POSITIVE = "positive"
@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--turn_aug", help="the regression too sees heads turned and flipped", **{**FLAG, "default": True}
     )
     group.add_argument(
-        "--generator", metavar="DATASET", default=RENDERED, help=f"of positives: {RENDERED}, or a labelled store"
+        "--generator", metavar="DATASET", default=RENDERED, help=f"of positives: {RENDERED}, or a labeled store"
     )
     group.add_argument("--generator_domain", choices=DOMAINS, default="wild", help="of rendered positives")
     group.add_argument("--positive_deg", type=float, default=5.0, help="a positive is at most so far from its anchor")
@@ -115,7 +115,7 @@ def run_name(options: argparse.Namespace) -> str:
 
 
 class Pairing(NamedTuple):
-    """What makes the positives, and the labelled heads that have one."""
+    """What makes the positives, and the labeled heads that have one."""
 
     generator: HeadGenerator
     anchors: HeadStore
@@ -128,31 +128,34 @@ class ContrastiveData(ExperimentData):
     pairing: Pairing | None = None
 
     @property
-    def told(self) -> list[str]:
+    def log_lines(self) -> list[str]:
         if self.pairing is None:
-            return super().told
-        return [*super().told, f"{len(self.pairing.anchors)} of the labelled heads have a positive and are anchors."]
+            return super().log_lines
+        return [
+            *super().log_lines,
+            f"{len(self.pairing.anchors)} of the labeled heads have a positive and are anchors.",
+        ]
 
 
 def open_data(options: argparse.Namespace) -> ContrastiveData:
     """The stores of a run, and its generator.
 
     Raises:
-        ConfigError, StoreError: a store is missing or has no labels, or no labelled head has a positive.
+        ConfigError, StoreError: a store is missing or has no labels, or no labeled head has a positive.
     """
-    data = open_training_data(options, needs_unlabelled=False)
+    data = open_training_data(options, needs_unlabeled=False)
     require(
         data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
         f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
     )
     if options.pretrain_iteration == 0:
         return ContrastiveData(**vars(data))
-    generator = open_generator(options, data.labelled.size)
-    anchors = anchors_of(data.labelled, generator)
+    generator = open_generator(options, data.labeled.size)
+    anchors = anchors_of(data.labeled, generator)
     require(
         len(anchors) > 0,
         f"--generator {options.generator}: shows nobody else within --positive_deg {options.positive_deg:g} of any "
-        f"labelled head; pass a larger --positive_deg, or another generator",
+        f"labeled head; pass a larger --positive_deg, or another generator",
     )
     return ContrastiveData(**vars(data), pairing=Pairing(generator, anchors))
 
@@ -161,7 +164,7 @@ def open_generator(options: argparse.Namespace, size: int) -> HeadGenerator:
     """What ``--generator`` names; rendered pictures have the side ``size``."""
     if options.generator == RENDERED:
         return RenderedHeads(options.generator_domain, size, options.seed)
-    return StoreHeads(open_labelled(options, "generator"), options.positive_deg)
+    return StoreHeads(open_labeled(options, "generator"), options.positive_deg)
 
 
 def phases(
@@ -190,9 +193,9 @@ class Pretraining(Stateless):
     ):  # fmt: skip
         self.student, self.task, self.settings, self.pairing = student, task, settings, pairing
         self.options, self.process = options, process
-        self._protocols = PROTOCOLS[pairing.anchors.meta["protocol"]], pairing.generator.protocol
-        self._validation = NeighbourValidation(
-            data.labelled, data.selection, task.size, process, options.eval_batch_size,
+        self._crop_rules = CROP_RULES[pairing.anchors.meta["protocol"]], pairing.generator.crop_rule
+        self._validation = NeighborValidation(
+            data.labeled, data.selection, task.size, process, options.eval_batch_size,
             loader_workers(options, process.device),
         )  # fmt: skip
 
@@ -207,11 +210,11 @@ class Pretraining(Stateless):
         stream = ShuffledStream(len(anchors), options.batch_size, 2 * options.seed, iteration, *share)
         pairs = pair_batches(anchors, generator, stream, options.seed, options.num_workers)
         for heads, positives in pairs:
-            yield {LABELLED: heads.to(process.device), POSITIVE: positives.to(process.device)}
+            yield {LABELED: heads.to(process.device), POSITIVE: positives.to(process.device)}
 
-    def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
+    def step(self, batches: HeadBatches, random: BatchRandom) -> StepResult:
         settings, process = self.settings, self.process
-        anchor, positive = self._views(batches, draws)
+        anchor, positive = self._views(batches, random)
         image = torch.cat([anchor.image, positive.image])
         # Each time, as the trainer sets the mode of the whole network; regression has its dropout again.
         dropout(unwrap(self.student)).eval()
@@ -237,13 +240,13 @@ class Pretraining(Stateless):
         return {role: self._validation(network) for role, network in networks.items()}
 
     @torch.no_grad()
-    def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: HeadBatches, random: BatchRandom) -> dict[str, Preview]:
         """The heads of the triplets with their labels: nothing is predicted yet."""
-        anchor, positive = self._views(batches, draws)
+        anchor, positive = self._views(batches, random)
         return {"anchor": Preview(anchor.image, anchor.rotation), POSITIVE: Preview(positive.image, positive.rotation)}
 
-    def _views(self, batches: HeadBatches, draws: Draws) -> tuple[LabelledView, LabelledView]:
-        return triplet_views(batches[LABELLED], batches[POSITIVE], self._protocols, self.task.size, draws)
+    def _views(self, batches: HeadBatches, random: BatchRandom) -> tuple[LabeledView, LabeledView]:
+        return triplet_views(batches[LABELED], batches[POSITIVE], self._crop_rules, self.task.size, random)
 
 
 class Regression(Supervised):
@@ -260,11 +263,11 @@ class Regression(Supervised):
         # A wrapper of its own, as that of the student waits for the gradients of all layers.
         self._regressor = process.wrap(regressor(unwrap(student))) if frozen else None
 
-    def _view(self, batches: HeadBatches, draws: Draws) -> LabelledView:
-        task, batch = self.task, batches[LABELLED]
+    def _view(self, batches: HeadBatches, random: BatchRandom) -> LabeledView:
+        task, batch = self.task, batches[LABELED]
         if not self.turned:
-            return labelled_view(batch, task.labelled_protocol, task.size, True, draws)
-        return turned_view(batch, task.labelled_protocol, task.size, random_in_plane(len(batch), draws), draws)
+            return labeled_view(batch, task.labeled_crop_rule, task.size, True, random)
+        return turned_view(batch, task.labeled_crop_rule, task.size, random_in_plane(len(batch), random), random)
 
     def _output(self, image: Tensor) -> Tensor:
         if self._regressor is None:

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from semiuhpe.augment.draws import Draws
-from semiuhpe.augment.views import LabelledView, labelled_view
-from semiuhpe.data.crop import PROTOCOLS, Protocol
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.augment.views import LabeledView, labeled_view
+from semiuhpe.data.batches.heads import HeadBatch, ShuffledStream, loader_workers, ordered_batches, training_batches
+from semiuhpe.data.crop import CROP_RULES, CropRule
 from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.data.importers import dad3dheads
-from semiuhpe.data.loading import HeadBatch, ShuffledStream, loader_workers, ordered_batches, training_batches
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process
 from semiuhpe.distributions import RotationDistribution
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.evaluation.validation import PoseValidation
 from semiuhpe.methods.base import Batches, Networks, Summaries
 from semiuhpe.methods.original import choice
 from semiuhpe.models.checkpoint import Description
 
-LABELLED, UNLABELLED = "labelled", "unlabelled"
+LABELED, UNLABELED = "labeled", "unlabeled"
 HeadBatches = Batches[HeadBatch]
-_LABELLED_SEED, _UNLABELLED_SEED = 0, 1
+_LABELED_SEED, _UNLABELED_SEED = 0, 1
 
 
 class HeadStreams:
@@ -39,14 +39,14 @@ class HeadStreams:
     def __init__(self, options: argparse.Namespace, data: ExperimentData, process: Process):
         self.options, self.data, self.process = options, data, process
 
-    def labelled(self, iteration: int) -> Iterator[HeadBatch]:
+    def labeled(self, iteration: int) -> Iterator[HeadBatch]:
         """Endless batches, from that of an iteration of the run on."""
-        return self._stream(self.data.labelled, self.options.batch_size, _LABELLED_SEED, iteration)
+        return self._stream(self.data.labeled, self.options.batch_size, _LABELED_SEED, iteration)
 
-    def unlabelled(self, step: int) -> Iterator[HeadBatch]:
+    def unlabeled(self, step: int) -> Iterator[HeadBatch]:
         """Endless batches, from that of a step of the phase on."""
         size = round(self.options.batch_size * self.options.ulb_batch_ratio)
-        return self._stream(self.data.pool, size, _UNLABELLED_SEED, step)
+        return self._stream(self.data.pool, size, _UNLABELED_SEED, step)
 
     def _stream(self, store: HeadStore, size: int, seed: int, start: int) -> Iterator[HeadBatch]:
         share = (self.process.rank, self.process.world_size)
@@ -56,7 +56,7 @@ class HeadStreams:
             yield batch.to(self.process.device)
 
     def pool(self) -> Iterator[HeadBatch]:
-        """This process's share of the unlabelled heads once, in order."""
+        """This process's share of the unlabeled heads once, in order."""
         heads = self.data.pool
         share = self.process.share(len(heads))
         workers = loader_workers(self.options, self.process.device)
@@ -73,18 +73,18 @@ class CropTask:
 
     Attributes:
         size: side of the network's input in pixels.
-        labelled_protocol, unlabelled_protocol: crop protocols of the two stores.
-        flip: mirror half of the labelled heads.
+        labeled_protocol, unlabeled_protocol: crop protocols of the two stores.
+        flip: mirror half of the labeled heads.
         distribution: its class.
         streams: where the heads come from.
         validate: mean errors of networks by name on the heads that ``best`` is selected on.
         bf16: networks compute in bfloat16.
-        weak: blur labelled heads and crop them by area.
+        weak: blur labeled heads and crop them by area.
     """
 
     size: int
-    labelled_protocol: Protocol
-    unlabelled_protocol: Protocol
+    labeled_crop_rule: CropRule
+    unlabeled_crop_rule: CropRule
     flip: bool
     distribution: type[RotationDistribution]
     streams: HeadStreams
@@ -92,25 +92,25 @@ class CropTask:
     bf16: bool = False
     weak: bool = True
 
-    def labelled_view(self, batch: HeadBatch, draws: Draws) -> LabelledView:
-        """The view of labelled heads that the student learns from."""
-        return labelled_view(batch, self.labelled_protocol, self.size, self.flip, draws, self.weak)
+    def labeled_view(self, batch: HeadBatch, random: BatchRandom) -> LabeledView:
+        """The view of labeled heads that the student learns from."""
+        return labeled_view(batch, self.labeled_crop_rule, self.size, self.flip, random, self.weak)
 
 
 def crop_task(
     options: argparse.Namespace, data: ExperimentData, description: Description, process: Process
 ) -> CropTask:
     """The task that an experiment's options describe."""
-    unlabelled = data.unlabelled or data.labelled
+    unlabeled = data.unlabeled or data.labeled
     workers = loader_workers(options, process.device)
     return CropTask(
         size=options.image_size,
-        labelled_protocol=PROTOCOLS[data.labelled.meta["protocol"]],
-        unlabelled_protocol=PROTOCOLS[unlabelled.meta["protocol"]],
+        labeled_crop_rule=CROP_RULES[data.labeled.meta["protocol"]],
+        unlabeled_crop_rule=CROP_RULES[unlabeled.meta["protocol"]],
         flip=not options.is_full_range,
         distribution=DISTRIBUTIONS[options.distribution],
         streams=HeadStreams(options, data, process),
         validate=PoseValidation(description, data.selection, process, options.eval_batch_size, workers),
         bf16=options.bf16,
-        weak=choice(options, "labeled_aug") == "all" or data.labelled.meta["dataset"] != dad3dheads.NAME,
+        weak=choice(options, "labeled_aug") == "all" or data.labeled.meta["dataset"] != dad3dheads.NAME,
     )

@@ -2,7 +2,7 @@
 
 Per step: a random view of whole scenes, in the worker with masks on a share of the heads, on the device mirrored, cut
 and turned with the labels; the network's numbers for all anchors; the losses of class, box, landmarks and pose
-(:mod:`semiuhpe.methods.onestage_loss`). Optimised by SGD (or AdamW), the learning rate divided by ten at 70 and at 90
+(:mod:`semiuhpe.methods.onestage_loss`). Optimized by SGD (or AdamW), the learning rate divided by ten at 70 and at 90
 percent.
 """
 
@@ -15,16 +15,16 @@ import torch
 from torch import nn
 from torchvision.ops import roi_align
 
-from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.scenes import SceneView, training_view
 from semiuhpe.config import require
+from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
+from semiuhpe.data.batches.scenes import SceneBatch, training_scenes
 from semiuhpe.data.experiment import store_path
-from semiuhpe.data.loading import ShuffledStream, loader_workers
-from semiuhpe.data.scene_loading import SceneBatch, training_scenes
-from semiuhpe.data.scene_store import SceneStore
 from semiuhpe.data.splits import split_sequences
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import Process, unwrap
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.evaluation.detection import DETECTION_METRICS, DetectionValidation, require_pycocotools
 from semiuhpe.methods.base import Batches, Networks, Phase, Preview, Stateless, StepResult, Summaries
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses
@@ -67,8 +67,8 @@ def check_options(options: argparse.Namespace) -> None:
     for name in ("masked_share", "turned_share"):
         share = getattr(options, name)
         require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")
-    require(not options.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabelled data")
-    require(options.ss_ratio == 1.0, f"--ss_ratio {options.ss_ratio}: --method onestage trains on all labelled scenes")
+    require(not options.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabeled data")
+    require(options.ss_ratio == 1.0, f"--ss_ratio {options.ss_ratio}: --method onestage trains on all labeled scenes")
     require(options.val_split is None, "--val_split: holds out head crops; name scenes with --val_set")
     require(not options.save_feat, "--save_feat: is for methods with a feature per head")
     require_pycocotools()
@@ -88,14 +88,14 @@ def run_name(options: argparse.Namespace) -> str:
 class SceneData:
     """The stores of a training run."""
 
-    labelled: SceneStore
+    labeled: SceneStore
     selection: SceneStore
     selected_on: str
 
     @property
-    def told(self) -> list[str]:
+    def log_lines(self) -> list[str]:
         """Lines for the log."""
-        counts = f"{len(self.labelled)} scenes; selecting on {len(self.selection)} scenes"
+        counts = f"{len(self.labeled)} scenes; selecting on {len(self.selection)} scenes"
         return [counts, f"`best` is selected on {self.selected_on}."]
 
 
@@ -142,7 +142,7 @@ def create_optimizer(options: argparse.Namespace, student: nn.Module) -> torch.o
     if options.optimizer == ADAMW:
         return torch.optim.AdamW(parameters, options.lr, weight_decay=decay, fused=True)
     optimizer = torch.optim.SGD(parameters, options.lr, MOMENTUM, weight_decay=decay, fused=True)
-    for parameter in parameters:  # torch leaves them uninitialised if the guard skips the very first step
+    for parameter in parameters:  # torch leaves them uninitialized if the guard skips the very first step
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
@@ -179,14 +179,14 @@ class OneStage(Stateless):
     def batches(self, iteration: int, step: int) -> Iterator[Batches[SceneBatch]]:
         options, process = self.options, self.process
         share = (process.rank, process.world_size)
-        stream = ShuffledStream(len(self.data.labelled), options.batch_size, options.seed, iteration, *share)
+        stream = ShuffledStream(len(self.data.labeled), options.batch_size, options.seed, iteration, *share)
         change = partial(mask_some, share=options.masked_share) if options.masked_share else None
-        for batch in training_scenes(self.data.labelled, stream, options.num_workers, change):
+        for batch in training_scenes(self.data.labeled, stream, options.num_workers, change):
             yield {SCENES: batch.to(process.device)}
 
-    def step(self, batches: Batches[SceneBatch], draws: Draws) -> StepResult:
+    def step(self, batches: Batches[SceneBatch], random: BatchRandom) -> StepResult:
         options = self.options
-        view = self._view(batches, draws)
+        view = self._view(batches, random)
         with torch.autocast(view.image.device.type, torch.bfloat16, enabled=options.bf16):
             outputs = self.student(view.image)
         result = losses(outputs, view, self._anchors, options.distribution, options.class_loss, self.process.mean)
@@ -197,9 +197,9 @@ class OneStage(Stateless):
         return {role: self._validation(network) for role, network in networks.items()}
 
     @torch.no_grad()
-    def preview(self, batches: Batches[SceneBatch], draws: Draws) -> dict[str, Preview]:
+    def preview(self, batches: Batches[SceneBatch], random: BatchRandom) -> dict[str, Preview]:
         """The most certain head of each view, cut out by its predicted box."""
-        view, network = self._view(batches, draws), self.teacher
+        view, network = self._view(batches, random), self.teacher
         with eval_mode(network):
             outputs = network(view.image)
         rows = torch.arange(len(view.image), device=view.image.device)
@@ -209,5 +209,5 @@ class OneStage(Stateless):
         rotation = predict(DISTRIBUTIONS[self.options.distribution], outputs.pose[rows, best]).mode()
         return {SCENES: Preview(image, rotation)}
 
-    def _view(self, batches: Batches[SceneBatch], draws: Draws) -> SceneView:
-        return training_view(batches[SCENES], self.options.image_size, self.options.turned_share, draws)
+    def _view(self, batches: Batches[SceneBatch], random: BatchRandom) -> SceneView:
+        return training_view(batches[SCENES], self.options.image_size, self.options.turned_share, random)

@@ -1,4 +1,4 @@
-"""Which anchors stand for which heads, and the losses of the one-stage network, vectorised over the batch.
+"""Which anchors stand for which heads, and the losses of the one-stage network, vectorized over the batch.
 
 As in RetinaFace: an anchor stands for the head that it overlaps most if that is by 0.35 at least, and each head has its
 best anchor if that overlaps by 0.2. Of the other anchors those that overlap a head to be ignored do not count; the
@@ -15,7 +15,7 @@ from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from semiuhpe.augment.scenes import SceneView
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.methods.supervised import predict
 from semiuhpe.models.onestage import Outputs, encode_boxes, encode_landmarks
 

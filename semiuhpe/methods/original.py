@@ -56,9 +56,9 @@ DIFFERENCES = {
         ),
         Difference(
             "labeled_aug", "all", "no-dad",
-            "labelled heads that are blurred and cropped by area: all, or all but those of DAD-3DHeads",
+            "labeled heads that are blurred and cropped by area: all, or all but those of DAD-3DHeads",
         ),
-        Difference("student_passes", "one", "two", "passes of the student for labelled heads and strong views"),
+        Difference("student_passes", "one", "two", "passes of the student for labeled heads and strong views"),
         Difference("head_init", "uniform", "normal", "pose head's first weights: torch's, or N(0, 0.01) and biases 0"),
         Difference(
             "imagenet_start", "plain", "paper",
@@ -80,13 +80,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--original", help="train as the paper's code does, in everything of this group", **FLAG)
     for difference in DIFFERENCES.values():
         ours, original = difference.ours, difference.original
-        told = f"{difference.help}; {ours} if not given, {original} with --original"
+        help_text = f"{difference.help}; {ours} if not given, {original} with --original"
         name = f"--{difference.option}"
         if isinstance(ours, bool):
-            group.add_argument(name, type=boolean, nargs="?", const=True, help=told)
+            group.add_argument(name, type=boolean, nargs="?", const=True, help=help_text)
         else:
             more = ("teacher",) if difference.option == "best_of" else ()
-            group.add_argument(name, choices=(ours, original, *more), help=told)
+            group.add_argument(name, choices=(ours, original, *more), help=help_text)
 
 
 IGNORED = ("std_ratio", "hist_low", "hist_high")

@@ -2,13 +2,13 @@
 
 Stage 1 is supervised. Stage 2, per step:
 
-1. The teacher looks at a weak view of unlabelled heads and gives a distribution for each.
+1. The teacher looks at a weak view of unlabeled heads and gives a distribution for each.
 2. Pseudo labels whose entropy is not below the threshold are dropped. The threshold is fixed, or dynamic: a quantile of
-   the teacher's entropy over the whole unlabelled pool, taken anew every ``save_frequency`` steps, or over the heads of
+   the teacher's entropy over the whole unlabeled pool, taken anew every ``save_frequency`` steps, or over the heads of
    the last steps.
 3. The student looks at a strong view: a wider area crop; cut-occlusion; turned in plane, with the pseudo label.
-4. The loss is that of the labelled heads plus ``SSL_lambda`` times the cross entropy from the teacher's distribution to
-   the student's, averaged over all unlabelled heads, dropped ones counting as zero.
+4. The loss is that of the labeled heads plus ``SSL_lambda`` times the cross entropy from the teacher's distribution to
+   the student's, averaged over all unlabeled heads, dropped ones counting as zero.
 5. The teacher moves towards the student.
 """
 
@@ -21,24 +21,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.occlusion import cutmix, cutout
-from semiuhpe.augment.views import LabelledView, View, unlabelled_views, weak_view
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.augment.views import LabeledView, View, unlabeled_views, weak_view
 from semiuhpe.config import FLAG, require
+from semiuhpe.data.batches.heads import batches_per_epoch
 from semiuhpe.data.experiment import ExperimentData, open_training_data
-from semiuhpe.data.loading import batches_per_epoch
 from semiuhpe.distributed import Process, unwrap, world_size
 from semiuhpe.distributions import MatrixFisher, RotationDistribution, RotationLaplace
-from semiuhpe.distributions.named import POINT_ESTIMATES
+from semiuhpe.distributions.registry import POINT_ESTIMATES
 from semiuhpe.distributions.transposed import transposed_cross_entropy
 from semiuhpe.evaluation.validation import POSE_METRICS
 from semiuhpe.methods import original
 from semiuhpe.methods.base import Networks, Phase, Preview, StepResult, Summaries, forward
-from semiuhpe.methods.crops import LABELLED, UNLABELLED, CropTask, HeadBatches, crop_task
+from semiuhpe.methods.crops import LABELED, UNLABELED, CropTask, HeadBatches, crop_task
 from semiuhpe.methods.original import DIFFERENCES, PAPER_START, choice
 from semiuhpe.methods.supervised import (
     Supervised,
-    labelled_scalars,
+    labeled_scalars,
     predict,
     preview_rotation,
 )
@@ -46,7 +46,7 @@ from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.models import create_model, network_spec
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.models.heads import draw_pose_head, find_pose_head
+from semiuhpe.models.pose_head import draw_pose_head, find_pose_head
 from semiuhpe.rotation import geodesic_deg
 
 METRICS = POSE_METRICS
@@ -58,9 +58,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("semi-supervised learning")
     group.add_argument("--stage1_iteration", type=int, default=50000, help="length of supervised stage 1")
     group.add_argument("--stage2_lr", type=float, help="learning rate of stage 2; a tenth of --lr if not given")
-    group.add_argument("--SSL_lambda", type=float, default=1.0, help="weight of the unlabelled loss")
-    group.add_argument("--ulb_batch_ratio", type=float, default=4, help="unlabelled heads per labelled head in a batch")
-    group.add_argument("--type_unsuper", choices=("ce", "nll"), default="ce", help="unlabelled loss")
+    group.add_argument("--SSL_lambda", type=float, default=1.0, help="weight of the unlabeled loss")
+    group.add_argument("--ulb_batch_ratio", type=float, default=4, help="unlabeled heads per labeled head in a batch")
+    group.add_argument("--type_unsuper", choices=("ce", "nll"), default="ce", help="unlabeled loss")
     group.add_argument("--conf_thres", type=float, default=-5.3, help="pseudo labels of lower entropy are kept")
     group.add_argument("--dynamic_thres", help="take the threshold as a quantile of the pool's entropy", **FLAG)
     group.add_argument("--running_thres", help="that quantile over recent steps, without passes over the pool", **FLAG)
@@ -143,25 +143,25 @@ def check_options(options: argparse.Namespace) -> None:
     )
     ratio, processes = options.ulb_batch_ratio, world_size()
     require(math.isfinite(ratio), f"--ulb_batch_ratio {ratio}: must be a number")
-    unlabelled = round(options.batch_size * ratio)
+    unlabeled = round(options.batch_size * ratio)
     require(
-        unlabelled >= processes and unlabelled % processes == 0,
-        f"--ulb_batch_ratio {ratio}: gives {unlabelled} unlabelled heads in a batch of {options.batch_size}; "
+        unlabeled >= processes and unlabeled % processes == 0,
+        f"--ulb_batch_ratio {ratio}: gives {unlabeled} unlabeled heads in a batch of {options.batch_size}; "
         f"each of {processes} processes needs the same number, 1 at least",
     )
 
 
 def open_data(options: argparse.Namespace) -> ExperimentData:
     """The stores of a run; see :func:`semiuhpe.data.experiment.open_training_data`."""
-    data = open_training_data(options, needs_unlabelled=options.stage1_iteration < options.max_iteration)
+    data = open_training_data(options, needs_unlabeled=options.stage1_iteration < options.max_iteration)
     require(
         data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
         f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
     )
     if choice(options, "drop_last"):  # before a run folder is made
-        batches_per_epoch(len(data.labelled), options.batch_size)
-        if data.unlabelled is not None:
-            batches_per_epoch(len(data.unlabelled), round(options.batch_size * options.ulb_batch_ratio))
+        batches_per_epoch(len(data.labeled), options.batch_size)
+        if data.unlabeled is not None:
+            batches_per_epoch(len(data.unlabeled), round(options.batch_size * options.ulb_batch_ratio))
     return data
 
 
@@ -192,15 +192,15 @@ def phases(
     batch = round(options.batch_size * options.ulb_batch_ratio)
     learner = SemiUHPE(student, task, Settings.of(options), process, batch)
     stage2_lr = options.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
-    stage2 = Phase("stage2", learner, _end(options, len(data.labelled)), stage2_lr)
+    stage2 = Phase("stage2", learner, _end(options, len(data.labeled)), stage2_lr)
     return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
 
 
-def _end(options: argparse.Namespace, labelled: int) -> int:
-    """The last iteration of stage 2, given the number of labelled heads."""
+def _end(options: argparse.Namespace, labeled: int) -> int:
+    """The last iteration of stage 2, given the number of labeled heads."""
     if not choice(options, "whole_epochs"):
         return options.max_iteration
-    steps = batches_per_epoch(labelled, options.batch_size)
+    steps = batches_per_epoch(labeled, options.batch_size)
     return math.ceil(options.max_iteration / steps) * steps
 
 
@@ -224,8 +224,8 @@ class SemiUHPE:
 
     def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
         streams, self._step = self.task.streams, step
-        for labelled, unlabelled in zip(streams.labelled(iteration), streams.unlabelled(step), strict=True):
-            yield {LABELLED: labelled, UNLABELLED: unlabelled}
+        for labeled, unlabeled in zip(streams.labeled(iteration), streams.unlabeled(step), strict=True):
+            yield {LABELED: labeled, UNLABELED: unlabeled}
 
     def begin(self) -> None:
         self._averaged.reset(unwrap(self.student))
@@ -244,11 +244,11 @@ class SemiUHPE:
             self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
         return {"settings/conf_thres": float(self.threshold)}
 
-    def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
+    def step(self, batches: HeadBatches, random: BatchRandom) -> StepResult:
         settings, distribution, bf16 = self.settings, self.task.distribution, self.task.bf16
         if settings.teacher_update == "before":
             self._averaged.update(unwrap(self.student), self._step)
-        view, weak, strong = self._views(batches, draws)
+        view, weak, strong = self._views(batches, random)
         with torch.no_grad():
             with self._averaged.labelling() as teacher:
                 pseudo = predict(self._pseudo_distribution, forward(teacher, weak.image, bf16))
@@ -264,26 +264,26 @@ class SemiUHPE:
         predicted = predict(distribution, output)
         supervised = predicted.negative_log_likelihood(view.rotation).mean()
         if settings.type_unsuper == "nll":
-            unlabelled_loss = predict(distribution, output_strong).negative_log_likelihood(target.mode())
+            unlabeled_loss = predict(distribution, output_strong).negative_log_likelihood(target.mode())
         elif settings.cross_entropy == "transposed" and isinstance(target, MatrixFisher):
-            unlabelled_loss = transposed_cross_entropy(target, predict(MatrixFisher, output_strong))
+            unlabeled_loss = transposed_cross_entropy(target, predict(MatrixFisher, output_strong))
         else:
-            unlabelled_loss = target.cross_entropy(predict(self._pseudo_distribution, output_strong))
-        unsupervised = (unlabelled_loss * kept).mean()
-        scalars = labelled_scalars(supervised, predicted, view.rotation)
-        scalars |= _unlabelled_scalars(unsupervised, pseudo, entropy, kept, weak.rotation)
+            unlabeled_loss = target.cross_entropy(predict(self._pseudo_distribution, output_strong))
+        unsupervised = (unlabeled_loss * kept).mean()
+        scalars = labeled_scalars(supervised, predicted, view.rotation)
+        scalars |= _unlabeled_scalars(unsupervised, pseudo, entropy, kept, weak.rotation)
         return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
 
-    def _student_outputs(self, labelled: Tensor, strong: Tensor) -> list[Tensor]:
-        """(B, 9) of the student for labelled heads and for strong views, seen by batch norm together or in turn."""
+    def _student_outputs(self, labeled: Tensor, strong: Tensor) -> list[Tensor]:
+        """(B, 9) of the student for labeled heads and for strong views, seen by batch norm together or in turn."""
         if self.settings.student_passes == "two":
-            return [forward(self.student, image, self.task.bf16) for image in (labelled, strong)]
-        output = forward(self.student, torch.cat([labelled, strong]), self.task.bf16)
-        return list(output.split([len(labelled), len(strong)]))
+            return [forward(self.student, image, self.task.bf16) for image in (labeled, strong)]
+        output = forward(self.student, torch.cat([labeled, strong]), self.task.bf16)
+        return list(output.split([len(labeled), len(strong)]))
 
     @torch.no_grad()
-    def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
-        _, weak, strong = self._views(batches, draws)
+    def preview(self, batches: HeadBatches, random: BatchRandom) -> dict[str, Preview]:
+        _, weak, strong = self._views(batches, random)
         pseudo = predict(self._pseudo_distribution, self.teacher(weak.image).float())
         kept = pseudo.entropy() < self.threshold
         student = preview_rotation(unwrap(self.student), self.task.distribution, strong.image)
@@ -292,19 +292,19 @@ class SemiUHPE:
     def validate(self, networks: Networks) -> Summaries:
         return self.task.validate(networks)
 
-    def _views(self, batches: HeadBatches, draws: Draws) -> tuple[LabelledView, View, View]:
-        """The labelled heads' view, and the weak and the strong one of the unlabelled heads."""
+    def _views(self, batches: HeadBatches, random: BatchRandom) -> tuple[LabeledView, View, View]:
+        """The labeled heads' view, and the weak and the strong one of the unlabeled heads."""
         task, settings = self.task, self.settings
-        view = task.labelled_view(batches[LABELLED], draws)
+        view = task.labeled_view(batches[LABELED], random)
         black = settings.turned_corners == "black"
-        weak, strong = unlabelled_views(
-            batches[UNLABELLED], task.unlabelled_protocol, task.size, settings.rotate_aug, draws, black
+        weak, strong = unlabeled_views(
+            batches[UNLABELED], task.unlabeled_crop_rule, task.size, settings.rotate_aug, random, black
         )
         whole_pixels = settings.cut_sizes == "integer"
         if settings.cutout_aug:
-            strong.image = cutout(strong.image, draws, whole_pixels)
+            strong.image = cutout(strong.image, random, whole_pixels)
         if settings.cutmix_aug:
-            strong.image = cutmix(strong.image, draws, whole_pixels)
+            strong.image = cutmix(strong.image, random, whole_pixels)
         return view, weak, strong
 
     def after_step(self, step: int) -> None:
@@ -326,17 +326,17 @@ class SemiUHPE:
         """Entropy of the teacher on the weak views that training shows it, batch by batch."""
         process, task = self.process, self.task
         generator = torch.Generator(process.device).manual_seed(0)
-        draws = Draws(generator, process.rank, process.world_size)
+        random = BatchRandom(generator, process.rank, process.world_size)
         for batch in task.streams.pool():
-            weak = weak_view(batch, task.unlabelled_protocol, task.size, draws)
+            weak = weak_view(batch, task.unlabeled_crop_rule, task.size, random)
             yield predict(self._pseudo_distribution, forward(self.teacher, weak.image, task.bf16)).entropy()
 
 
 @torch.no_grad()
-def _unlabelled_scalars(
+def _unlabeled_scalars(
     loss: Tensor, pseudo: RotationDistribution, entropy: Tensor, kept: Tensor, truth: Tensor | None
 ) -> dict[str, Tensor]:
-    """What is logged of the unlabelled part; errors of pseudo labels only where the store happens to have the truth."""
+    """What is logged of the unlabeled part; errors of pseudo labels only where the store happens to have the truth."""
     scalars = {
         "ssl/unsuper_loss": loss.detach(),
         "ssl/entropy": entropy.mean(),

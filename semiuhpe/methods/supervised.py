@@ -1,4 +1,4 @@
-"""Supervised training on labelled heads: the negative log likelihood of a rotation distribution."""
+"""Supervised training on labeled heads: the negative log likelihood of a rotation distribution."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -6,13 +6,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.augment.draws import Draws
-from semiuhpe.augment.views import LabelledView
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.augment.views import LabeledView
 from semiuhpe.distributed import unwrap
 from semiuhpe.distributions import RotationDistribution
-from semiuhpe.distributions.named import output_parameter
+from semiuhpe.distributions.registry import output_parameter
 from semiuhpe.methods.base import Networks, Preview, Stateless, StepResult, Summaries, forward
-from semiuhpe.methods.crops import LABELLED, CropTask, HeadBatches
+from semiuhpe.methods.crops import LABELED, CropTask, HeadBatches
 from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import geodesic_deg
 
@@ -32,7 +32,7 @@ def preview_rotation(network: nn.Module, distribution: type[RotationDistribution
 
 
 class Supervised(Stateless):
-    """One step: a weak view of labelled heads, the student's distribution, its negative log likelihood."""
+    """One step: a weak view of labeled heads, the student's distribution, its negative log likelihood."""
 
     def __init__(self, student: nn.Module, task: CropTask):
         self.student, self.task = student, task
@@ -42,25 +42,25 @@ class Supervised(Stateless):
         return unwrap(self.student)
 
     def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
-        for batch in self.task.streams.labelled(iteration):
-            yield {LABELLED: batch}
+        for batch in self.task.streams.labeled(iteration):
+            yield {LABELED: batch}
 
-    def step(self, batches: HeadBatches, draws: Draws) -> StepResult:
-        view = self._view(batches, draws)
+    def step(self, batches: HeadBatches, random: BatchRandom) -> StepResult:
+        view = self._view(batches, random)
         predicted = predict(self.task.distribution, self._output(view.image))
         loss = predicted.negative_log_likelihood(view.rotation).mean()
-        return StepResult(loss, labelled_scalars(loss, predicted, view.rotation))
+        return StepResult(loss, labeled_scalars(loss, predicted, view.rotation))
 
     def validate(self, networks: Networks) -> Summaries:
         return self.task.validate(networks)
 
     @torch.no_grad()
-    def preview(self, batches: HeadBatches, draws: Draws) -> dict[str, Preview]:
-        view = self._view(batches, draws)
-        return {LABELLED: Preview(view.image, preview_rotation(self.teacher, self.task.distribution, view.image))}
+    def preview(self, batches: HeadBatches, random: BatchRandom) -> dict[str, Preview]:
+        view = self._view(batches, random)
+        return {LABELED: Preview(view.image, preview_rotation(self.teacher, self.task.distribution, view.image))}
 
-    def _view(self, batches: HeadBatches, draws: Draws) -> LabelledView:
-        return self.task.labelled_view(batches[LABELLED], draws)
+    def _view(self, batches: HeadBatches, random: BatchRandom) -> LabeledView:
+        return self.task.labeled_view(batches[LABELED], random)
 
     def _output(self, image: Tensor) -> Tensor:
         """(B, 9) of the student."""
@@ -68,8 +68,8 @@ class Supervised(Stateless):
 
 
 @torch.no_grad()
-def labelled_scalars(loss: Tensor, predicted: RotationDistribution, rotation: Tensor) -> dict[str, Tensor]:
-    """What is logged of the labelled part of a step."""
+def labeled_scalars(loss: Tensor, predicted: RotationDistribution, rotation: Tensor) -> dict[str, Tensor]:
+    """What is logged of the labeled part of a step."""
     return {
         "train/loss": loss.detach(),
         "train/error_deg": geodesic_deg(predicted.mode(), rotation).mean(),

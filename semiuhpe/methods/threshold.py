@@ -16,14 +16,14 @@ def entropy_quantile(entropy: Tensor, left_ratio: float) -> float:
     ``int(N * left_ratio)`` of the sorted entropies, and pseudo labels strictly below it are kept.
 
     Args:
-        entropy: (N,) entropies of the teacher's predictions on the unlabelled pool.
+        entropy: (N,) entropies of the teacher's predictions on the unlabeled pool.
         left_ratio: share to keep, in (0, 1]; 1 keeps all.
 
     Raises:
         TrainingError: an entropy is not finite.
     """
     if not torch.isfinite(entropy).all():
-        raise TrainingError("the teacher's entropy is not finite on the unlabelled heads; lower --lr")
+        raise TrainingError("the teacher's entropy is not finite on the unlabeled heads; lower --lr")
     index = int(len(entropy) * left_ratio)
     if index >= len(entropy):
         return math.inf
@@ -38,7 +38,7 @@ class RunningThreshold:
 
     Args:
         left_ratio: share of the window to keep, in (0, 1].
-        batch: unlabelled heads of a step, over all processes.
+        batch: unlabeled heads of a step, over all processes.
         steps: length of the window.
         device: where the entropies are.
     """

@@ -1,6 +1,6 @@
 """Anchors and their positives, in an order that is a function of the seed and the step.
 
-An anchor is a labelled head. Its positive shows another identity from the same direction; it is looked up or rendered
+An anchor is a labeled head. Its positive shows another identity from the same direction; it is looked up or rendered
 in the loader's workers. Who that is depends on the seed, the step and the place in the batch only, so a resumed run and
 any number of workers or processes see the same pairs. Negatives are found in the batch.
 """
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from semiuhpe.augment.draws import Draws
 from semiuhpe.augment.in_plane import random_in_plane
-from semiuhpe.augment.views import LabelledView, turned_view
-from semiuhpe.data.crop import Protocol
-from semiuhpe.data.generators import HeadGenerator
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.augment.views import LabeledView, turned_view
+from semiuhpe.data.batches.generators import HeadGenerator
+from semiuhpe.data.batches.heads import HeadBatch, Heads, NumberedStream, ShuffledStream
+from semiuhpe.data.batches.workers import load
+from semiuhpe.data.crop import CropRule
 from semiuhpe.data.identities import identity_names
-from semiuhpe.data.loading import HeadBatch, Heads, NumberedStream, ShuffledStream
-from semiuhpe.data.store import HeadStore
-from semiuhpe.data.workers import load
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.rotation import aligning_turn_deg
 
 _CHOICE = 1
@@ -61,7 +61,7 @@ class _Pairs:
 
 
 def anchors_of(store: HeadStore, generator: HeadGenerator) -> HeadStore:
-    """The heads of a labelled store that the generator has a positive for."""
+    """The heads of a labeled store that the generator has a positive for."""
     return store.view(np.flatnonzero(generator.covers(store.truth, identity_names(store))))
 
 
@@ -77,10 +77,10 @@ def pair_batches(
 
 
 def triplet_views(
-    anchors: HeadBatch, positives: HeadBatch, protocols: tuple[Protocol, Protocol], size: int, draws: Draws
-) -> tuple[LabelledView, LabelledView]:
+    anchors: HeadBatch, positives: HeadBatch, crop_rules: tuple[CropRule, CropRule], size: int, random: BatchRandom
+) -> tuple[LabeledView, LabeledView]:
     """Views of anchors and positives: the positives turned until the rolls agree, then both moved alike in plane."""
-    motion = random_in_plane(len(anchors), draws)
+    motion = random_in_plane(len(anchors), random)
     alignment = aligning_turn_deg(positives.truth, anchors.truth)
-    anchor = turned_view(anchors, protocols[0], size, motion, draws)
-    return anchor, turned_view(positives, protocols[1], size, motion, draws, alignment)
+    anchor = turned_view(anchors, crop_rules[0], size, motion, random)
+    return anchor, turned_view(positives, crop_rules[1], size, motion, random, alignment)

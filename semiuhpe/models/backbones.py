@@ -7,7 +7,7 @@ import torchvision
 from torch import Tensor, nn
 
 from semiuhpe.errors import CheckpointError
-from semiuhpe.models.heads import pose_head
+from semiuhpe.models.pose_head import pose_head
 from semiuhpe.models.registry import register_model
 from semiuhpe.models.repvgg import RepVGG
 from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights, read_weights_file

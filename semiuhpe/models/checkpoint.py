@@ -14,9 +14,9 @@ from typing import Any, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError
-from semiuhpe.files import whole_file
+from semiuhpe.files import atomic_path
 from semiuhpe.models.registry import create_model, list_models, network_spec
 from semiuhpe.models.weights import find_checkpoint, read_weights_file
 from semiuhpe.rotation import CONVENTIONS, HEAD_TO_CAMERA, R_300WLP
@@ -69,7 +69,7 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     """
     path = Path(path)
     try:
-        with whole_file(path) as temporary:
+        with atomic_path(path) as temporary:
             torch.save(checkpoint, temporary)
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
@@ -102,7 +102,7 @@ def load_checkpoint(
     Args:
         path: a file, a run's or a released checkpoint's name, see :func:`semiuhpe.models.weights.find_checkpoint`.
         teacher: take the teacher's weights, else the student's.
-        network: name in the registry, for a checkpoint without description; recognised by its keys if not given.
+        network: name in the registry, for a checkpoint without description; recognized by its keys if not given.
         convention: of the output, one of :data:`semiuhpe.rotation.CONVENTIONS`; overrides what the checkpoint or its
             name says.
         full_range: the angle range; overrides what the checkpoint or its name says. Where neither says it, models in
@@ -216,7 +216,7 @@ def _describe_released(path: Path, network: str, convention: str | None) -> Desc
     """Description of a checkpoint of the paper's code, from a name such as ``DAD-WildHead-EffNetV2-S-best.pth``.
 
     Those trained on 300W-LP predict R_300wlp, those trained on DAD-3DHeads R head to camera. Inputs have 224 px unless
-    the network takes another size only, and outputs parametrise matrix Fisher distributions.
+    the network takes another size only, and outputs parametrize matrix Fisher distributions.
 
     Raises:
         CheckpointError: neither the name nor the argument tells the convention.

@@ -9,7 +9,7 @@ thrown away or saved beside it.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiuhpe.models.heads import find_pose_head
+from semiuhpe.models.pose_head import find_pose_head
 
 _PROJECTION = 3
 """Layers of the pose head up to the embedding: dropout, fully connected, batch norm."""

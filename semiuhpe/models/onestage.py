@@ -23,7 +23,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
 from semiuhpe.errors import ConfigError
-from semiuhpe.models.heads import OUTPUTS
+from semiuhpe.models.pose_head import OUTPUTS
 from semiuhpe.models.registry import NetworkSpec, create_model, network_spec, register_family
 from semiuhpe.models.timm_networks import timm_model
 
@@ -33,7 +33,7 @@ ANCHORS_PER_PLACE = 2
 LANDMARKS = 5
 FAMILY = "onestage"
 BOX_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
-"""RetinaFace's variances of 0.1 for centres and 0.2 for sizes."""
+"""RetinaFace's variances of 0.1 for centers and 0.2 for sizes."""
 LANDMARK_SCALE = 0.1
 _PRIOR = 0.01  # share of heads among the anchors that training starts from (Lin et al., ICCV 2017)
 _TORCHVISION = {"resnet18": (128, 256, 512), "resnet50": (512, 1024, 2048)}
@@ -74,7 +74,7 @@ class ContextModule(nn.Module):
 
 
 class OneStageNet(nn.Module):
-    """(B, 3, H, W) pictures, normalised with ImageNet's mean and deviation, to :class:`Outputs`.
+    """(B, 3, H, W) pictures, normalized with ImageNet's mean and deviation, to :class:`Outputs`.
 
     H and W are multiples of 32.
 
@@ -154,18 +154,18 @@ def decode_boxes(codes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def encode_landmarks(points: Tensor, anchors: Tensor) -> Tensor:
-    """(B, A, 10) codes of landmarks (B, A, 5, 2): offsets from the anchor's centre, in tenths of its side."""
-    centre, side = _centre_and_side(anchors)
-    return ((points - centre) / (LANDMARK_SCALE * side)).flatten(-2)
+    """(B, A, 10) codes of landmarks (B, A, 5, 2): offsets from the anchor's center, in tenths of its side."""
+    center, side = _center_and_side(anchors)
+    return ((points - center) / (LANDMARK_SCALE * side)).flatten(-2)
 
 
 def decode_landmarks(codes: Tensor, anchors: Tensor) -> Tensor:
     """(B, A, 5, 2) pixels; the inverse of :func:`encode_landmarks`."""
-    centre, side = _centre_and_side(anchors)
-    return codes.unflatten(-1, (LANDMARKS, 2)) * (LANDMARK_SCALE * side) + centre
+    center, side = _center_and_side(anchors)
+    return codes.unflatten(-1, (LANDMARKS, 2)) * (LANDMARK_SCALE * side) + center
 
 
-def _centre_and_side(anchors: Tensor) -> tuple[Tensor, Tensor]:
+def _center_and_side(anchors: Tensor) -> tuple[Tensor, Tensor]:
     low, high = anchors[:, None, :2], anchors[:, None, 2:]
     return (low + high) / 2, high - low
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
+from semiuhpe.distributions.registry import DISTRIBUTIONS, output_parameter
 from semiuhpe.models.onestage import Outputs, decode_boxes, decode_landmarks
 
 MIN_SCORE, MAX_IOU = 0.5, 0.4

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from semiuhpe.distributions import RotationDistribution
-from semiuhpe.distributions.named import DISTRIBUTIONS, output_parameter
+from semiuhpe.distributions.registry import DISTRIBUTIONS, output_parameter
 from semiuhpe.models.checkpoint import Description
 
 

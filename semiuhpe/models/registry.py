@@ -1,6 +1,6 @@
 """Registry of pose networks: a backbone with the paper's pose head.
 
-Each network takes (B, 3, H, W) float pictures, normalised with ImageNet's mean and deviation, and gives (B, 9): the
+Each network takes (B, 3, H, W) float pictures, normalized with ImageNet's mean and deviation, and gives (B, 9): the
 parameter of a rotation distribution, a 3x3 matrix row by row.
 """
 

@@ -13,7 +13,7 @@ from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from semiuhpe.models.heads import pose_head
+from semiuhpe.models.pose_head import pose_head
 
 STAGES = ((128, 4), (256, 6), (512, 16), (2048, 1))  # width and number of blocks after the stem
 

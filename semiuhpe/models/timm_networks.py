@@ -1,7 +1,7 @@
 """Networks from timm: the paper's EfficientNet-B4 and TinyViT-21M, and any other model as ``timm:<name>``.
 
 TinyViT keeps the key names of the released checkpoints in its state dict, both when it is saved and when it is loaded.
-Pictures are normalised with ImageNet's mean and deviation whatever a model was trained with.
+Pictures are normalized with ImageNet's mean and deviation whatever a model was trained with.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from semiuhpe.errors import ConfigError
-from semiuhpe.models.heads import pose_head
+from semiuhpe.models.pose_head import pose_head
 from semiuhpe.models.registry import NetworkSpec, register_family, register_model
 from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights
 

@@ -1,10 +1,8 @@
 """Backgrounds: soft gradients with low clutter for the clean domain, anything for the wild one.
 
 Pools of textures are made on first use from fixed seeds, so that a picture never depends on what was drawn before it.
-Each picture takes its own piece of them: turned, scaled, mirrored, recoloured, and in the wild with fresh shapes.
+Each picture takes its own piece of them: turned, scaled, mirrored, recolored, and in the wild with fresh shapes.
 """
-
-from __future__ import annotations
 
 from functools import cache
 
@@ -18,17 +16,17 @@ HUES = np.array([[1.0, 0.1, -1.0], [-0.35, 0.45, -0.25]], np.float32)
 
 
 def _noise(rng: np.random.Generator, cells: int, size: int = TEXTURE_SIZE) -> np.ndarray:
-    """Smooth noise (size, size, 3) in about [0, 1] with ``cells`` cells a side, stronger in light than in colour."""
+    """Smooth noise (size, size, 3) in about [0, 1] with ``cells`` cells a side, stronger in light than in color."""
     light = rng.random((cells, cells, 1), np.float32)
-    colour = (rng.random((cells, cells, 2), np.float32) - np.float32(0.5)) @ (np.float32(0.4) * HUES)
-    return cv2.resize(light + colour, (size, size), interpolation=cv2.INTER_CUBIC)
+    color = (rng.random((cells, cells, 2), np.float32) - np.float32(0.5)) @ (np.float32(0.4) * HUES)
+    return cv2.resize(light + color, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _colour(rng: np.random.Generator) -> tuple[float, ...]:
-    """A colour, more often dull than bright."""
-    grey = rng.uniform(0.05, 0.95)
+def _color(rng: np.random.Generator) -> tuple[float, ...]:
+    """A color, more often dull than bright."""
+    gray = rng.uniform(0.05, 0.95)
     spread = 0.08 if rng.random() < 0.7 else 0.30
-    return tuple(float(c) for c in np.clip(grey + rng.normal(0, spread, 2) @ HUES, 0, 1))
+    return tuple(float(c) for c in np.clip(gray + rng.normal(0, spread, 2) @ HUES, 0, 1))
 
 
 @cache
@@ -36,15 +34,15 @@ def _clean_texture(index: int) -> np.ndarray:
     rng = np.random.default_rng((7400, index))
     image = 0.25 + 0.5 * _noise(rng, 2)
     for _ in range(int(rng.integers(2, 9))):  # furniture, windows, shadows on a wall: large and out of focus
-        centre, extent = rng.uniform(0, TEXTURE_SIZE, 2), rng.uniform(12, 60, 2)
-        corners = cv2.boxPoints((tuple(centre), tuple(extent), float(rng.choice((0, 0, rng.uniform(0, 90))))))
-        cv2.fillConvexPoly(image, corners.astype(np.int32), _colour(rng), cv2.LINE_AA)
+        center, extent = rng.uniform(0, TEXTURE_SIZE, 2), rng.uniform(12, 60, 2)
+        corners = cv2.boxPoints((tuple(center), tuple(extent), float(rng.choice((0, 0, rng.uniform(0, 90))))))
+        cv2.fillConvexPoly(image, corners.astype(np.int32), _color(rng), cv2.LINE_AA)
     blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(1.5, 6.5)))
     noisy = blurred + (0.16 * (_noise(rng, 6) - 0.5) + 0.07 * (_noise(rng, 24) - 0.5))
     return (np.clip(noisy, 0, 1) * 255).astype(np.uint8)
 
 
-def _write(image: np.ndarray, x: int, y: int, reach: int, colour: tuple, rng: np.random.Generator) -> None:
+def _write(image: np.ndarray, x: int, y: int, reach: int, color: tuple, rng: np.random.Generator) -> None:
     """A word of made-up letters: each a few strokes between the corners of its cell."""
     height = max(4, reach // 4)
     width = int(height * 0.7) + 1
@@ -59,7 +57,7 @@ def _write(image: np.ndarray, x: int, y: int, reach: int, colour: tuple, rng: np
         ]
         strokes = rng.integers(0, len(corners), (int(rng.integers(2, 5)), 2))
         for a, b in strokes:
-            cv2.line(image, corners[a], corners[b], colour, 1 + height // 12, cv2.LINE_AA)
+            cv2.line(image, corners[a], corners[b], color, 1 + height // 12, cv2.LINE_AA)
 
 
 def _draw_clutter(image: np.ndarray, rng: np.random.Generator, n: int) -> None:
@@ -68,19 +66,19 @@ def _draw_clutter(image: np.ndarray, rng: np.random.Generator, n: int) -> None:
     for _ in range(n):
         kind = rng.integers(7)
         x, y = (int(c) for c in rng.integers(0, size, 2))
-        colour = _colour(rng)
+        color = _color(rng)
         reach = int(rng.integers(size // 20, size // 3))
         if kind == 0:
             points = np.array([x, y]) + rng.integers(-reach, reach + 1, (int(rng.integers(3, 7)), 2))
-            cv2.fillPoly(image, [points.astype(np.int32)], colour, cv2.LINE_AA)
+            cv2.fillPoly(image, [points.astype(np.int32)], color, cv2.LINE_AA)
         elif kind == 1:
             cv2.rectangle(
-                image, (x, y), (x + reach, y + int(reach * rng.uniform(0.3, 2))), colour, int(rng.choice((-1, 1, 3)))
+                image, (x, y), (x + reach, y + int(reach * rng.uniform(0.3, 2))), color, int(rng.choice((-1, 1, 3)))
             )
         elif kind == 2:
             axes = (reach // 2 + 1, int(reach * rng.uniform(0.2, 0.6)) + 1)
             cv2.ellipse(
-                image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, int(rng.choice((-1, 2))), cv2.LINE_AA
+                image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, color, int(rng.choice((-1, 2))), cv2.LINE_AA
             )
         elif kind == 3:
             for k in range(int(rng.integers(2, 9))):  # a fence, a shelf, blinds
@@ -89,19 +87,19 @@ def _draw_clutter(image: np.ndarray, rng: np.random.Generator, n: int) -> None:
                     image,
                     (x + shift, y - reach),
                     (x + shift + reach // 4, y + reach),
-                    colour,
+                    color,
                     int(rng.integers(1, 4)),
                     cv2.LINE_AA,
                 )
         elif kind == 4:
-            _write(image, x, y, reach, colour, rng)
+            _write(image, x, y, reach, color, rng)
         elif kind == 5:
             walk = np.array([x, y]) + np.cumsum(rng.integers(-reach // 3 - 1, reach // 3 + 2, (8, 2)), 0)
-            cv2.polylines(image, [walk.astype(np.int32)], False, colour, int(rng.integers(1, 4)), cv2.LINE_AA)
+            cv2.polylines(image, [walk.astype(np.int32)], False, color, int(rng.integers(1, 4)), cv2.LINE_AA)
         else:  # somebody far behind
             skin = tuple(float(c) for c in np.array([0.85, 0.65, 0.53]) * rng.uniform(0.3, 1.1))
             r = reach // 4 + 3
-            cv2.ellipse(image, (x, y + 3 * r), (2 * r, 2 * r), 0, 180, 360, colour, -1, cv2.LINE_AA)
+            cv2.ellipse(image, (x, y + 3 * r), (2 * r, 2 * r), 0, 180, 360, color, -1, cv2.LINE_AA)
             cv2.ellipse(image, (x, y), (int(0.8 * r), r), 0, 0, 360, skin, -1, cv2.LINE_AA)
             dark = tuple(float(c) for c in rng.uniform(0.02, 0.35, 1) * np.array([1.0, 0.8, 0.7]))
             cv2.ellipse(image, (x, y - r // 5), (int(0.85 * r), int(0.9 * r)), 0, 180, 360, dark, -1, cv2.LINE_AA)
@@ -112,7 +110,7 @@ def _wild_texture(index: int) -> np.ndarray:
     rng = np.random.default_rng((7500, index))
     roughness = rng.uniform(0.35, 0.75)
     image: np.ndarray = np.full((TEXTURE_SIZE, TEXTURE_SIZE, 3), 0.5, np.float32)
-    image[:] = _colour(rng)
+    image[:] = _color(rng)
     for octave, cells in enumerate((3, 6, 12, 24, 48, 96)):
         image += roughness ** (octave + 1) * rng.uniform(0.3, 1.3) * (_noise(rng, cells) - 0.5)
     _draw_clutter(image, rng, int(rng.integers(4, 26)))
@@ -133,7 +131,7 @@ def _piece(texture: np.ndarray, size: int, rng: np.random.Generator, zoom: tuple
     return cv2.warpAffine(texture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _recolour(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
+def _recolor(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
     """Brighter or darker, warmer or colder, now and then with red and blue exchanged."""
     level = np.arange(256, dtype=np.float32) / 255
     gain = np.exp(rng.normal(0, spread, 2) @ HUES) * rng.uniform(0.6, 1.15)
@@ -145,15 +143,15 @@ def _recolour(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.
 def clean_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """A background (size, size, 3) uint8 of soft shapes and shadows."""
     texture = _clean_texture(int(rng.integers(POOL_SIZE)))
-    return _recolour(_piece(texture, size, rng, (0.45, 1.0)), rng, 0.15)
+    return _recolor(_piece(texture, size, rng, (0.45, 1.0)), rng, 0.15)
 
 
 def wild_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """A cluttered background (size, size, 3) uint8, sometimes blurred, sometimes with an edge to another scene."""
     half = (size + 1) // 2
-    image = _recolour(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
+    image = _recolor(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
     if rng.random() < 0.4:
-        other = _recolour(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
+        other = _recolor(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
         a, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3) * half
         grid = np.arange(half, dtype=np.float32) - half / 2
         beyond = np.cos(a) * grid[None] + np.sin(a) * grid[:, None] > offset

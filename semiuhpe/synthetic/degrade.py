@@ -1,6 +1,4 @@
-"""What cameras and networks do to pictures: blur, low resolution, noise, colour shifts, JPEG."""
-
-from __future__ import annotations
+"""What cameras and networks do to pictures: blur, low resolution, noise, color shifts, JPEG."""
 
 import cv2
 import numpy as np
@@ -8,7 +6,7 @@ import numpy as np
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Through JPEG and back."""
-    # The channel order only decides which colours are kept finer; swapping it twice would cost more than it shows.
+    # The channel order only decides which colors are kept finer; swapping it twice would cost more than it shows.
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert decoded is not None, "OpenCV reads what it has just written"
@@ -56,7 +54,7 @@ def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None,
         how = int(rng.choice((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST), p=(0.5, 0.4, 0.1)))
         image = cv2.resize(image, (size, size), interpolation=how)
     if rng.random() < 0.55:
-        image = _shift_colours(image, rng)
+        image = _shift_colors(image, rng)
     if rng.random() < 0.08:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.35:
@@ -66,7 +64,7 @@ def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None,
     return jpeg(image, int(98 - 70 * rng.random() ** 2))
 
 
-def _shift_colours(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shift_colors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """White balance, contrast and gamma."""
     level = np.arange(256, dtype=np.float32) / 255
     curve = level[:, None] ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.12, 3))

@@ -1,16 +1,14 @@
 """An identity as a painted mesh in head axes: the template deformed, its eyes opened, its hair and beard grown."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np
 
-from . import hair
-from .head import NECK_PIVOT, NECK_RINGS, Template, template
-from .identity import Identity
-from .regions import Region, smoothstep
-from .solids import Mesh
+from semiuhpe.synthetic import hair
+from semiuhpe.synthetic.head import NECK_PIVOT, NECK_RINGS, Template, template
+from semiuhpe.synthetic.identity import Identity
+from semiuhpe.synthetic.regions import Region, smoothstep
+from semiuhpe.synthetic.solids import Mesh
 
 # Highlights: above 0.5 they are sharp, see light.shade
 SKIN_GLOSS, LIP_GLOSS, EYE_GLOSS, HAIR_GLOSS, CLOTH_GLOSS = 0.07, 0.16, 0.9, 0.10, 0.0
@@ -83,9 +81,9 @@ def _open_eyes(v: np.ndarray, t: Template, identity: Identity) -> None:
     turn = (turn_x @ turn_y).astype(np.float32)
     for name in ("left eye", "right eye"):
         ball = v[t.part[name]]
-        centre = ball.mean(0)
-        centre[2] -= 0.02  # the rings are denser in front, the mean lies before the centre
-        ball[:] = (ball - centre) @ turn.T + centre
+        center = ball.mean(0)
+        center[2] -= 0.02  # the rings are denser in front, the mean lies before the center
+        ball[:] = (ball - center) @ turn.T + center
 
 
 def _lid_edge(identity: Identity) -> float:
@@ -139,10 +137,10 @@ def _bend_neck(v: np.ndarray, t: Template, identity: Identity) -> None:
     neck += amount * (offset @ (turn - np.eye(3, dtype=np.float32)).T)
 
 
-def _blend(base: np.ndarray, region: Region, strength: float | np.ndarray, colour: np.ndarray) -> None:
-    """``base`` (N, 3) towards ``colour`` (3,) in a region, in place."""
+def _blend(base: np.ndarray, region: Region, strength: float | np.ndarray, color: np.ndarray) -> None:
+    """``base`` (N, 3) towards ``color`` (3,) in a region, in place."""
     before = base[region.index]
-    base[region.index] = before + (strength * region.weight)[:, None] * (colour - before)
+    base[region.index] = before + (strength * region.weight)[:, None] * (color - before)
 
 
 def _paint(t: Template, identity: Identity, from_below: float) -> tuple[np.ndarray, np.ndarray]:
@@ -193,11 +191,9 @@ def _lashes(lid: Region, identity: Identity) -> np.ndarray:
 def _paint_eyes(albedo: np.ndarray, gloss: np.ndarray, t: Template, identity: Identity) -> None:
     a = t.eye_angle
     white = np.array([0.64, 0.61, 0.59], np.float32)
-    colour = np.where(
-        (a < 13)[:, None], np.float32(0.008), identity.iris * (0.8 + 0.5 * smoothstep(a, 25, 13))[:, None]
-    )
-    colour = np.where((a > 26)[:, None], identity.iris * 0.25, colour)  # the dark border
-    colour = np.where((a > 28)[:, None], white, colour)
+    color = np.where((a < 13)[:, None], np.float32(0.008), identity.iris * (0.8 + 0.5 * smoothstep(a, 25, 13))[:, None])
+    color = np.where((a > 26)[:, None], identity.iris * 0.25, color)  # the dark border
+    color = np.where((a > 28)[:, None], white, color)
     for name in ("left eye", "right eye"):
-        albedo[t.part[name]] = colour
+        albedo[t.part[name]] = color
         gloss[t.part[name]] = EYE_GLOSS

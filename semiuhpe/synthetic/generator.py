@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from semiuhpe.data.batches.generators import GeneratedHead
 from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.generators import GeneratedHead
-from semiuhpe.synthetic.scene import render_head
+from semiuhpe.synthetic.render_head import render_head
 
 PEOPLE = 2**31
 _STREAM = 2  # stores draw rotations and heads from streams 0 and 1 of their seed
@@ -14,12 +14,12 @@ class RenderedHeads:
     """Heads rendered when they are asked for; shows exactly the rotation that was asked for.
 
     Args:
-        domain: one of :data:`semiuhpe.synthetic.scene.DOMAINS`.
+        domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
         size: side of the pictures in pixels.
         seed: of everybody.
     """
 
-    protocol = HEAD_BOX
+    crop_rule = HEAD_BOX
 
     def __init__(self, domain: str, size: int, seed: int):
         self.domain, self.size, self.seed = domain, size, seed

@@ -1,19 +1,17 @@
 """Haircuts: how far the shell over the scalp stands off it, and what hangs from it.
 
 Where there is no hair the shell dives below the skin, so that the hairline is where the two surfaces cross. Strands are
-patterns along the lines from the crown downwards, in colour and in height.
+patterns along the lines from the crown downwards, in color and in height.
 """
-
-from __future__ import annotations
 
 from functools import cache
 
 import numpy as np
 
-from . import surface
-from .head import template
-from .regions import Region, smoothstep
-from .solids import Mesh, Wearable, ellipsoid, grid_triangles, solid, tube, wearable
+from semiuhpe.synthetic import surface
+from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.regions import Region, smoothstep
+from semiuhpe.synthetic.solids import Mesh, Wearable, ellipsoid, grid_triangles, solid, tube, wearable
 
 STRAND_PATTERNS = 8
 STYLES = {  # name: how often
@@ -58,7 +56,7 @@ def above_line(v: np.ndarray, line: tuple) -> np.ndarray:
 
 
 def texture(style: str, pattern: int) -> np.ndarray:
-    """What makes hair look like hair, (vertices of the shell,) in about [-1, 1]: for height and for colour."""
+    """What makes hair look like hair, (vertices of the shell,) in about [-1, 1]: for height and for color."""
     return curls(pattern) if style in CURLED else strands(pattern)
 
 
@@ -191,13 +189,13 @@ def _ponytail() -> Wearable:
     return wearable(tube(path, (0.07, 0.09, 0.14, 0.16, 0.13, 0.03), 10, gloss=0.15))
 
 
-def hanging_hair(style: str, colour: np.ndarray, coefficients: np.ndarray) -> Mesh | None:
+def hanging_hair(style: str, color: np.ndarray, coefficients: np.ndarray) -> Mesh | None:
     """What the cut adds to the shell: long hair, a bun, a ponytail."""
     if style == "long":
         sheet, strand = _curtain()
-        return sheet.on(coefficients, colour * np.clip(1 + 0.45 * strand, 0.3, 2))
+        return sheet.on(coefficients, color * np.clip(1 + 0.45 * strand, 0.3, 2))
     if style == "bun":
-        return _bun().on(coefficients, colour)
+        return _bun().on(coefficients, color)
     if style == "ponytail":
-        return _ponytail().on(coefficients, colour)
+        return _ponytail().on(coefficients, color)
     return None

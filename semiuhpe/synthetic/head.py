@@ -6,17 +6,15 @@ with shoulders. Identities are ``mean + modes @ coefficients``; every mode is a 
 head, so that eyes, ears, hair and whatever is worn follow the face. Axes and units are those of :mod:`.surface`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from . import regions, surface
-from .modes import MODES
-from .regions import Region, smoothstep
-from .solids import grid_triangles
+from semiuhpe.synthetic import regions, surface
+from semiuhpe.synthetic.modes import MODES
+from semiuhpe.synthetic.regions import Region, smoothstep
+from semiuhpe.synthetic.solids import grid_triangles
 
 # Grid of the skin: samples, and the range (degrees, from, to) where they lie denser by the factor
 SKIN_COLUMNS, SKIN_ROWS = 92, 70
@@ -24,7 +22,7 @@ SHELL_COLUMNS, SHELL_ROWS = 68, 34
 EAR_RINGS, EAR_SPOKES = 8, 22
 NECK_SPOKES = 22
 
-# (height, centre z, half width, half depth) of the rings of neck and shoulders, top to bottom
+# (height, center z, half width, half depth) of the rings of neck and shoulders, top to bottom
 NECK_RINGS = (
     (-0.35, -0.22, 0.42, 0.56),
     (-0.75, -0.20, 0.45, 0.54),
@@ -104,7 +102,7 @@ def _skin() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _eye() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An eyeball that looks along +z, centred at the origin: vertices, triangles, angle from the gaze."""
+    """An eyeball that looks along +z, centered at the origin: vertices, triangles, angle from the gaze."""
     angle = np.repeat(np.array(EYE_RINGS, np.float32), EYE_SPOKES)
     spoke = np.tile(np.linspace(0, 2 * np.pi, EYE_SPOKES, endpoint=False), len(EYE_RINGS))
     bulge = surface.EYE_RADIUS * (1 + 0.05 * smoothstep(angle, 32, 16))  # the cornea
@@ -160,8 +158,8 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     direction = _directions(longitude, latitude)
     vertices = (direction * surface.cast_rays(direction)[..., None]).reshape(-1, 3)
     triangles = grid_triangles(SHELL_ROWS, SHELL_COLUMNS)
-    centre = vertices[triangles].mean(1)
-    face = (np.abs(centre[:, 0]) < 0.52) & (centre[:, 1] < 0.12) & (centre[:, 2] > 0.35)
+    center = vertices[triangles].mean(1)
+    face = (np.abs(center[:, 0]) < 0.52) & (center[:, 1] < 0.12) & (center[:, 2] > 0.35)
     triangles = triangles[~face]
     used, triangles = np.unique(triangles, return_inverse=True)
     return vertices[used], triangles.reshape(-1, 3).astype(np.int32), direction.reshape(-1, 3)[used]
@@ -188,8 +186,8 @@ def template() -> Template:
     mirror = np.array([-1, 1, 1], np.float32)
     parts = {
         "skin": (skin, skin_triangles),
-        "left eye": (ball + surface.EYE_CENTRE, eye_triangles),
-        "right eye": (ball + surface.EYE_CENTRE * mirror, eye_triangles),
+        "left eye": (ball + surface.EYE_CENTER, eye_triangles),
+        "right eye": (ball + surface.EYE_CENTER * mirror, eye_triangles),
         "left ear": (ear, ear_triangles),
         "right ear": (ear * mirror, ear_triangles[:, ::-1]),
         "neck": (neck, neck_triangles),
@@ -206,7 +204,7 @@ def template() -> Template:
         occlusion[slices[name]] = surface.occlusion(parts[name][0], mesh_normals(*parts[name]))
     occlusion[slices["left ear"]] = occlusion[slices["right ear"]] = ear_light
     for name in ("left eye", "right eye"):  # the upper lid keeps light from the upper half of the eye
-        height = (parts[name][0][:, 1] - surface.EYE_CENTRE[1]) / surface.EYE_RADIUS
+        height = (parts[name][0][:, 1] - surface.EYE_CENTER[1]) / surface.EYE_RADIUS
         occlusion[slices[name]] = 0.92 - 0.55 * smoothstep(height, 0.0, 0.65)
     outwards = skin / np.linalg.norm(skin, axis=1, keepdims=True)
     modes = np.stack([(m.sigma * m.field(vertices)).ravel() for m in MODES]).astype(np.float32)

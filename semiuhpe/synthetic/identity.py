@@ -1,20 +1,18 @@
-"""Who the head is: proportions, colours, hair, beard, how far the eyes are open and where they look.
+"""Who the head is: proportions, colors, hair, beard, how far the eyes are open and where they look.
 
-Colours are linear (the square of the usual 0 to 1 display values), because light is added up in linear space.
+Colors are linear (the square of the usual 0 to 1 display values), because light is added up in linear space.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import hair
-from .modes import MODES
+from semiuhpe.synthetic import hair
+from semiuhpe.synthetic.modes import MODES
 
 
 def _linear(*rows: tuple[int, int, int]) -> np.ndarray:
-    """Colours as read in a paint program (0 to 255) as linear albedo."""
+    """Colors as read in a paint program (0 to 255) as linear albedo."""
     return (np.array(rows, np.float32) / 255.0) ** 2
 
 
@@ -28,7 +26,7 @@ SKIN_TONES = _linear(
     (100, 68, 50),
     (72, 48, 38),
 )
-HAIR_COLOURS = _linear(
+HAIR_COLORS = _linear(
     (38, 33, 32),
     (50, 39, 34),
     (72, 51, 39),
@@ -41,10 +39,10 @@ HAIR_COLOURS = _linear(
     (226, 224, 220),
 )
 HAIR_FREQUENCY = np.array([0.22, 0.20, 0.16, 0.11, 0.08, 0.06, 0.05, 0.04, 0.05, 0.03])
-GREYS = (8, 9)
+GRAYS = (8, 9)
 DARK_SKIN = 0.30
 DYES = _linear((200, 70, 150), (60, 110, 190), (70, 160, 110), (170, 40, 50))
-IRIS_COLOURS = _linear((74, 48, 30), (52, 34, 24), (110, 82, 46), (96, 122, 92), (92, 132, 168), (130, 150, 162))
+IRIS_COLORS = _linear((74, 48, 30), (52, 34, 24), (110, 82, 46), (96, 122, 92), (92, 132, 168), (130, 150, 162))
 IRIS_FREQUENCY = np.array([0.34, 0.26, 0.14, 0.08, 0.12, 0.06])
 LIP_TINT = np.array([0.92, 0.52, 0.52], np.float32)
 LIPSTICK = _linear((180, 40, 60), (140, 30, 60), (200, 90, 100), (120, 50, 50))
@@ -83,21 +81,21 @@ def _skin_tone(rng: np.random.Generator) -> np.ndarray:
     return tone * rng.normal(1.0, 0.05, 3).astype(np.float32) * np.float32(rng.normal(1, 0.06))
 
 
-def _hair_colour(rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
-    """Any colour on light skin; on darker skin mostly the dark ones, and grey."""
-    kind = int(rng.choice(len(HAIR_COLOURS), p=HAIR_FREQUENCY))
-    if skin.mean() < DARK_SKIN and kind not in GREYS and rng.random() < 0.85:
+def _hair_color(rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
+    """Any color on light skin; on darker skin mostly the dark ones, and gray."""
+    kind = int(rng.choice(len(HAIR_COLORS), p=HAIR_FREQUENCY))
+    if skin.mean() < DARK_SKIN and kind not in GRAYS and rng.random() < 0.85:
         kind = int(rng.integers(3))
-    colour = HAIR_COLOURS[kind]
+    color = HAIR_COLORS[kind]
     if rng.random() < 0.03:
-        colour = DYES[rng.integers(len(DYES))]
-    return colour * np.float32(np.exp(rng.normal(0, 0.2)))
+        color = DYES[rng.integers(len(DYES))]
+    return color * np.float32(np.exp(rng.normal(0, 0.2)))
 
 
 def random_identity(rng: np.random.Generator, spread: float = 1.0) -> Identity:
     """A random head; ``spread`` scales how far its proportions are from the mean."""
     skin = np.clip(_skin_tone(rng), 0.02, 0.95)
-    hair_colour = _hair_colour(rng, skin)
+    hair_color = _hair_color(rng, skin)
     lips = skin * LIP_TINT * np.float32(rng.uniform(0.75, 1.05))
     style = hair.random_style(rng)
     beard = BEARDS[rng.choice(len(BEARDS), p=BEARD_FREQUENCY)]
@@ -111,10 +109,10 @@ def random_identity(rng: np.random.Generator, spread: float = 1.0) -> Identity:
         skin=skin,
         lips=lips,
         blush=float(rng.uniform(0.0, 0.35)),
-        hair=hair_colour,
-        brow=np.minimum(hair_colour * 0.6, skin * 0.45),
+        hair=hair_color,
+        brow=np.minimum(hair_color * 0.6, skin * 0.45),
         brow_strength=float(rng.uniform(0.55, 1.0)),
-        iris=IRIS_COLOURS[rng.choice(len(IRIS_COLOURS), p=IRIS_FREQUENCY)] * np.float32(rng.uniform(0.8, 1.3)),
+        iris=IRIS_COLORS[rng.choice(len(IRIS_COLORS), p=IRIS_FREQUENCY)] * np.float32(rng.uniform(0.8, 1.3)),
         style=style,
         strand=int(rng.integers(hair.STRAND_PATTERNS)),
         volume=float(np.exp(rng.normal(0, 0.2))),

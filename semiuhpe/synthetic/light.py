@@ -1,17 +1,15 @@
 """Light and shading, per vertex and linear: a key light, an ambient dome, a rim light, highlights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from .regions import smoothstep
+from semiuhpe.synthetic.regions import smoothstep
 
 VIEWER = np.array([0.0, 0.0, -1.0], np.float32)  # from the head to the camera, in camera axes
 
 NARROW_WRAP, WIDE_WRAP = 0.08, 0.22  # how far light reaches around the terminator: all of it, and the part in red
-BLEED_COLOUR = np.array([1.0, 0.3, 0.0], np.float32)
+BLEED_COLOR = np.array([1.0, 0.3, 0.0], np.float32)
 
 DARKEST, MOST_GAIN = 0.24, 2.5  # display level that automatic exposure aims at when it is darker, and its limit
 
@@ -21,7 +19,7 @@ class Light:
     """All directions are unit vectors towards the light, in camera axes (x right, y down, z into the scene)."""
 
     key_direction: np.ndarray
-    key: np.ndarray  # colour times strength
+    key: np.ndarray  # color times strength
     up: np.ndarray  # where the ambient dome is brightest
     sky: np.ndarray
     ground: np.ndarray
@@ -61,7 +59,7 @@ WILD_LIGHTS = (
     (0.52, (-90, 90), (-25, 75), (0.4, 1.0), (0.25, 0.50), (0.0, 0.5), 0.12, (0.7, 1.2)),  # ordinary
     (0.16, (60, 110), (-10, 45), (0.9, 1.5), (0.09, 0.20), (0.0, 0.3), 0.12, (0.8, 1.1)),  # from one side
     (0.09, (140, 220), (10, 60), (0.9, 1.6), (0.16, 0.30), (0.6, 1.4), 0.10, (0.8, 1.2)),  # from behind
-    (0.09, (-90, 90), (-30, 70), (0.5, 1.0), (0.15, 0.35), (0.2, 0.9), 0.42, (0.8, 1.1)),  # coloured
+    (0.09, (-90, 90), (-30, 70), (0.5, 1.0), (0.15, 0.35), (0.2, 0.9), 0.42, (0.8, 1.1)),  # colored
     (0.07, (-90, 90), (-20, 80), (0.5, 0.9), (0.18, 0.35), (0.0, 0.4), 0.15, (0.42, 0.65)),  # dark
     (0.07, (-70, 70), (0, 60), (0.9, 1.3), (0.35, 0.55), (0.0, 0.4), 0.08, (1.2, 1.7)),  # overexposed
 )
@@ -88,7 +86,7 @@ def wild_light(rng: np.random.Generator) -> Light:
 def shade(
     albedo: np.ndarray, normals: np.ndarray, occlusion: np.ndarray, gloss: np.ndarray, light: Light
 ) -> np.ndarray:
-    """Display colours (N, 3) in [0, 1] of vertices with linear ``albedo`` (N, 3) and camera-space ``normals`` (N, 3).
+    """Display colors (N, 3) in [0, 1] of vertices with linear ``albedo`` (N, 3) and camera-space ``normals`` (N, 3).
 
     Diffuse light wraps a little around the terminator, and deeper in red, as it does in skin. Highlights are broad, and
     sharp where ``gloss`` (N,) is above 0.5.
@@ -101,18 +99,16 @@ def shade(
     rim = np.maximum(from_behind, 0) * smoothstep(grazing, 0.35, 0.95) * occlusion
     dome = (np.float32(0.5) + np.float32(0.5) * upwards) * occlusion
     parts = np.stack([key, bleed, rim, dome, occlusion], 1)
-    colours = np.stack([light.key, light.key * BLEED_COLOUR, light.rim, light.sky - light.ground, light.ground])
-    colour = albedo * (parts @ colours)
-    colour += _highlight(normals, facing, gloss, light)[:, None] * (occlusion[:, None] * light.key)
-    return np.sqrt(np.clip(colour * np.float32(light.exposure), 0, 1))
+    colors = np.stack([light.key, light.key * BLEED_COLOR, light.rim, light.sky - light.ground, light.ground])
+    color = albedo * (parts @ colors)
+    color += _highlight(normals, facing, gloss, light)[:, None] * (occlusion[:, None] * light.key)
+    return np.sqrt(np.clip(color * np.float32(light.exposure), 0, 1))
 
 
-def expose(colours: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def expose(colors: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Brightens a picture whose visible vertices are too dark to tell what is there, as a camera would."""
-    level = float(colours[normals[:, 2] < -0.2][::8].mean())
-    return (
-        np.minimum(colours * np.float32(min(DARKEST / max(level, 1e-3), MOST_GAIN)), 1) if level < DARKEST else colours
-    )
+    level = float(colors[normals[:, 2] < -0.2][::8].mean())
+    return np.minimum(colors * np.float32(min(DARKEST / max(level, 1e-3), MOST_GAIN)), 1) if level < DARKEST else colors
 
 
 def _highlight(normals: np.ndarray, facing: np.ndarray, gloss: np.ndarray, light: Light) -> np.ndarray:

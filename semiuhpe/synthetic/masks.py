@@ -5,8 +5,6 @@ landmarks meet those of the picture; it also hides the part of the mask that lie
 behind gets none.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,12 +12,11 @@ import cv2
 import numpy as np
 
 import sim3dr
-
-from . import surface
-from .head import template
-from .regions import smoothstep
-from .scenes import landmark_vertices
-from .solids import Mesh, join, mirrored, tube
+from semiuhpe.synthetic import surface
+from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.regions import smoothstep
+from semiuhpe.synthetic.render_scene import landmark_vertices
+from semiuhpe.synthetic.solids import Mesh, join, mirrored, tube
 
 DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks tell the size in the picture, not the distance
 LEAST_SHARE = 0.01  # of the head's box that a mask covers, else the head is not called masked
@@ -79,12 +76,12 @@ def draw_mask(
     normals = sim3dr.vertex_normals(mesh.vertices, mesh.triangles) @ rotation.T
     facing = np.abs(normals @ (light / np.linalg.norm(light))).astype(np.float32)
     level = _brightness(image, box)
-    colours = np.clip(mesh.albedo * (0.45 + 0.6 * facing)[:, None] * level, 0, 1)
+    colors = np.clip(mesh.albedo * (0.45 + 0.6 * facing)[:, None] * level, 0, 1)
     low = np.maximum(np.floor(vertices[:, :2].min(0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(vertices[:, :2].max(0)).astype(int) + 2, image.shape[1::-1])
     if (high <= low).any():
         return False
-    covered = _paint(image[low[1] : high[1], low[0] : high[0]], vertices, mesh.triangles, colours, low, rotation, scale,
+    covered = _paint(image[low[1] : high[1], low[0] : high[0]], vertices, mesh.triangles, colors, low, rotation, scale,
                      shift)  # fmt: skip
     return bool(covered > LEAST_SHARE * box[2] * box[3])
 
@@ -97,8 +94,8 @@ def fit_head(rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray) -> tu
     if np.isfinite(landmarks).all():
         points = _projected(_mean_landmarks(), rotation)[:, :2]
         target = np.asarray(landmarks, np.float64)
-        centred, wanted = points - points.mean(0), target - target.mean(0)
-        scale = max((centred * wanted).sum() / (centred**2).sum(), 0.0)
+        centerd, wanted = points - points.mean(0), target - target.mean(0)
+        scale = max((centerd * wanted).sum() / (centerd**2).sum(), 0.0)
         return float(scale), target.mean(0) - scale * points.mean(0)
     t = template()
     points = _projected(t.vertices[t.part["skin"]], rotation)[:, :2]
@@ -108,7 +105,7 @@ def fit_head(rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray) -> tu
 
 
 def _paint(
-    image: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray, corner: np.ndarray,
+    image: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, colors: np.ndarray, corner: np.ndarray,
     rotation: np.ndarray, scale: float, shift: np.ndarray,
 ) -> float:  # fmt: skip
     """Draws onto a part of the picture that begins at a corner, in place; how many pixels are covered."""
@@ -118,7 +115,7 @@ def _paint(
     depth = np.full((height, width), -np.inf, np.float32)
     ones = np.ones((len(face), 1), np.float32)
     sim3dr.rasterize(_enlarged(face, corner), t.triangles["skin"], ones, height=height, width=width, depth=depth)
-    layered = np.concatenate([colours, np.ones((len(colours), 1))], 1).astype(np.float32)
+    layered = np.concatenate([colors, np.ones((len(colors), 1))], 1).astype(np.float32)
     drawn = sim3dr.rasterize(_enlarged(vertices, corner), triangles, layered, height=height, width=width, depth=depth)
     small = cv2.resize(drawn, image.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
     alpha = small[..., 3:] / 255
@@ -159,11 +156,11 @@ def _brightness(image: np.ndarray, box: np.ndarray) -> float:
 
 
 def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
-    """A mask in head axes, coloured."""
+    """A mask in head axes, colored."""
     vertices, triangles = _cover(name)
-    colour, second = (_colour(rng) for _ in range(2))
+    color, second = (_color(rng) for _ in range(2))
     pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], vertices, rng)[:, None]
-    albedo = colour + pattern * (second - colour)
+    albedo = color + pattern * (second - color)
     vertices = vertices.copy()
     if name == "surgical" and rng.random() < 0.6:  # pleats
         pleat = np.sin(55 * vertices[:, 1])
@@ -177,13 +174,13 @@ def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
     return join([mesh, Mesh(straps.vertices, straps.triangles, white, 0.0)])
 
 
-def _colour(rng: np.random.Generator) -> np.ndarray:
+def _color(rng: np.random.Generator) -> np.ndarray:
     usual = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.08, 0.08, 0.09), (0.5, 0.75, 0.7), (0.85, 0.7, 0.75))
     return np.array(usual[rng.integers(len(usual))]) if rng.random() < 0.6 else rng.uniform(0.05, 0.95, 3)
 
 
 def _pattern(texture: str, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) in [0, 1]: where the second colour is."""
+    """(N,) in [0, 1]: where the second color is."""
     around, height = np.arctan2(v[:, 0], v[:, 2]), v[:, 1]
     angle, frequency = rng.uniform(0, np.pi), rng.uniform(8, 22)
     first = np.sin(frequency * (np.cos(angle) * around + np.sin(angle) * height) + rng.uniform(0, 6))

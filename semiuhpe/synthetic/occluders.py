@@ -1,13 +1,11 @@
 """What gets between the camera and the head: hands in 3D, and flat things drawn over the picture."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import cv2
 import numpy as np
 
-from .solids import Mesh, ellipsoid, join, tube
+from semiuhpe.synthetic.solids import Mesh, ellipsoid, join, tube
 
 
 @cache
@@ -42,9 +40,9 @@ def random_hand(rng: np.random.Generator, skin: np.ndarray, distance: float) -> 
     reach = rng.uniform(1.0, 1.9)  # how far out the wrist is; the fingers point inwards
     depth = distance - rng.uniform(1.15, 1.45)
     shrink = depth / distance  # nearer things look larger: keep the hand's size and place in the picture
-    centre = np.array([cos * reach * shrink, sin * reach * shrink, depth], np.float32)
+    center = np.array([cos * reach * shrink, sin * reach * shrink, depth], np.float32)
     albedo = np.broadcast_to(np.asarray(skin, np.float32), v.shape)
-    return Mesh((v * np.float32(shrink) + centre).astype(np.float32), hand.triangles, albedo, 0.06)
+    return Mesh((v * np.float32(shrink) + center).astype(np.float32), hand.triangles, albedo, 0.06)
 
 
 def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
@@ -52,15 +50,15 @@ def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) ->
     x, y, w, h = box
     angle = rng.uniform(0, 2 * np.pi)
     reach = rng.uniform(0.42, 0.68)  # the middle of the head mostly stays free
-    centre = np.array([x + w / 2 + np.cos(angle) * reach * w, y + h / 2 + np.sin(angle) * reach * h])
+    center = np.array([x + w / 2 + np.cos(angle) * reach * w, y + h / 2 + np.sin(angle) * reach * h])
     extent = rng.uniform(0.16, 0.42, 2) * (w + h) / 2
     layer = image.copy()
-    colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+    color = tuple(int(c) for c in rng.integers(0, 256, 3))
     kind = rng.integers(4)
     if kind == 0:
-        corners = cv2.boxPoints((tuple(centre), tuple(2 * extent), float(rng.uniform(0, 180))))
-        cv2.fillConvexPoly(layer, np.round(corners * 16).astype(np.int32), colour, cv2.LINE_AA, 4)
-        inner = centre + 0.75 * (corners - centre)
+        corners = cv2.boxPoints((tuple(center), tuple(2 * extent), float(rng.uniform(0, 180))))
+        cv2.fillConvexPoly(layer, np.round(corners * 16).astype(np.int32), color, cv2.LINE_AA, 4)
+        inner = center + 0.75 * (corners - center)
         second = tuple(int(c) for c in rng.integers(0, 256, 3))
         cv2.polylines(
             layer, [np.round(inner * 16).astype(np.int32)], True, second, int(rng.integers(1, 4)), cv2.LINE_AA, 4
@@ -68,21 +66,21 @@ def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) ->
     elif kind == 1:
         axes = tuple(int(a) for a in np.maximum(extent, 2))
         cv2.ellipse(
-            layer, tuple(int(c) for c in centre), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA
+            layer, tuple(int(c) for c in center), axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA
         )
     elif kind == 2:
         width = max(1, int(rng.uniform(0.03, 0.09) * w))
         along = np.array([np.cos(angle + 1.2), np.sin(angle + 1.2)]) * 3 * w
         for offset in np.arange(rng.integers(1, 4)) * rng.uniform(2.5, 5) * width:
-            middle = centre + offset * np.array([np.cos(angle), np.sin(angle)])
+            middle = center + offset * np.array([np.cos(angle), np.sin(angle)])
             ends = [tuple(int(c) for c in middle + side * along) for side in (-1, 1)]
-            cv2.line(layer, ends[0], ends[1], colour, width, cv2.LINE_AA)
+            cv2.line(layer, ends[0], ends[1], color, width, cv2.LINE_AA)
     else:
         n = int(rng.integers(5, 10))
         around = np.sort(rng.uniform(0, 2 * np.pi, n))
         radius = extent.mean() * rng.uniform(0.5, 1.3, n)
-        points = centre + radius[:, None] * np.stack([np.cos(around), np.sin(around)], 1)
-        cv2.fillPoly(layer, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+        points = center + radius[:, None] * np.stack([np.cos(around), np.sin(around)], 1)
+        cv2.fillPoly(layer, [np.round(points * 16).astype(np.int32)], color, cv2.LINE_AA, 4)
     if rng.random() < 0.3:
         cv2.addWeighted(layer, 0.75, image, 0.25, 0, dst=image)
     else:

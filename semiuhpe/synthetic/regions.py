@@ -1,12 +1,10 @@
 """Soft masks over the skin of the mean head: lips, brows, beard and so on, and the opening of the eyes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import surface
+from semiuhpe.synthetic import surface
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,10 @@ def smoothstep(x: np.ndarray, low: float | np.ndarray, high: float | np.ndarray)
     return t * t * (3.0 - 2.0 * t)
 
 
-def _bump(v: np.ndarray, centre: tuple, widths: tuple) -> np.ndarray:
-    """A mirrored Gaussian bump (N,) around ``centre``."""
+def _bump(v: np.ndarray, center: tuple, widths: tuple) -> np.ndarray:
+    """A mirrored Gaussian bump (N,) around ``center``."""
     q = np.abs(v) * np.array([1, 0, 0], np.float32) + v * np.array([0, 1, 1], np.float32)
-    return np.exp(-(((q - np.asarray(centre, np.float32)) / np.asarray(widths, np.float32)) ** 2).sum(1))
+    return np.exp(-(((q - np.asarray(center, np.float32)) / np.asarray(widths, np.float32)) ** 2).sum(1))
 
 
 def face_regions(v: np.ndarray) -> dict[str, Region]:
@@ -71,8 +69,8 @@ def face_regions(v: np.ndarray) -> dict[str, Region]:
 def lids(v: np.ndarray) -> Region:
     """Height of the skin over the eyes in the almond of the opening: 0 in the middle, 1 at the lids, more beyond."""
     x = np.abs(v[:, 0])
-    along = (x - surface.EYE_CENTRE[0]) / 0.150
-    axis = surface.EYE_CENTRE[1] - 0.008 + 0.016 * along  # the outer corner lies a little higher
+    along = (x - surface.EYE_CENTER[0]) / 0.150
+    axis = surface.EYE_CENTER[1] - 0.008 + 0.016 * along  # the outer corner lies a little higher
     bow = np.sqrt(np.clip(1 - along**2, 1e-4, 1))
     height = np.where(v[:, 1] > axis, 0.072, 0.052) * bow
     inside = np.abs(v[:, 1] - axis) / np.maximum(height, 1e-3)

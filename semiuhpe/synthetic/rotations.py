@@ -1,7 +1,5 @@
 """Random head rotations: over all of SO(3), or from front to profile as in 300W-LP."""
 
-from __future__ import annotations
-
 import numpy as np
 import roma
 import torch
@@ -25,7 +23,7 @@ def random_rotations(n: int, rng: np.random.Generator, range_: str = "full") -> 
         ValueError: ``range_`` is neither.
     """
     if range_ == "full":
-        quaternions = rng.standard_normal((n, 4))  # normalised, Gaussian vectors are uniform on the sphere
+        quaternions = rng.standard_normal((n, 4))  # normalized, Gaussian vectors are uniform on the sphere
         quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
         return roma.unitquat_to_rotmat(torch.from_numpy(quaternions)).numpy().astype(np.float32)
     if range_ == "front":

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from semiuhpe.data.scene_store import SceneHeads, SceneWriter, scene_meta
-from semiuhpe.data.store_writer import JPEG_QUALITY, encode
+from semiuhpe.data.stores.scenes import SceneHeads, SceneWriter, scene_meta
+from semiuhpe.data.stores.writer import JPEG_QUALITY, encode
+from semiuhpe.synthetic.head_stores import render_jobs
 from semiuhpe.synthetic.masks import draw_mask
+from semiuhpe.synthetic.render_scene import render_scene
 from semiuhpe.synthetic.rotations import random_rotations
-from semiuhpe.synthetic.scenes import render_scene
-from semiuhpe.synthetic.stores import render_jobs
 
 RENDERED = "semiuhpe scenes"
 MAX_TURN_DEG = 45.0
@@ -25,7 +25,7 @@ class SceneSet:
     Attributes:
         count: number of scenes.
         most_heads: on a scene.
-        domain: one of :data:`semiuhpe.synthetic.scene.DOMAINS`.
+        domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
         range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
         seed: of everything random.
         size: side of the pictures in pixels.

@@ -1,12 +1,10 @@
 """Small meshes to build with: ellipsoids, tubes, discs. Triangles turn counter-clockwise seen from outside."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from .modes import MODES
+from semiuhpe.synthetic.modes import MODES
 
 
 def grid_triangles(rows: int, columns: int, closed: bool = True) -> np.ndarray:
@@ -46,14 +44,14 @@ class Wearable:
 
 
 def wearable(mesh: Mesh) -> Wearable:
-    """Makes a mesh that is modelled on the mean head fit all heads."""
+    """Makes a mesh that is modeled on the mean head fit all heads."""
     return Wearable(mesh, np.stack([(m.sigma * m.field(mesh.vertices)).ravel() for m in MODES]).astype(np.float32))
 
 
-def solid(vertices: np.ndarray, triangles: np.ndarray, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
-    """A mesh of one colour."""
+def solid(vertices: np.ndarray, triangles: np.ndarray, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+    """A mesh of one color."""
     vertices = np.ascontiguousarray(vertices, np.float32)
-    albedo = np.broadcast_to(np.asarray(colour, np.float32), vertices.shape)
+    albedo = np.broadcast_to(np.asarray(color, np.float32), vertices.shape)
     return Mesh(vertices, np.ascontiguousarray(triangles, np.int32), albedo, gloss)
 
 
@@ -74,16 +72,16 @@ def mirrored(mesh: Mesh) -> Mesh:
     return Mesh(flipped, np.ascontiguousarray(mesh.triangles[:, ::-1]), mesh.albedo, mesh.gloss)
 
 
-def ellipsoid(centre, radii, rows: int = 8, columns: int = 12, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+def ellipsoid(center, radii, rows: int = 8, columns: int = 12, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
     """An axis-aligned ellipsoid."""
     lat = np.linspace(-np.pi / 2, np.pi / 2, rows)[:, None]
     lon = np.linspace(0, 2 * np.pi, columns, endpoint=False)[None]
     unit = np.stack([np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon, np.cos(lat) * np.cos(lon)], -1).reshape(-1, 3)
-    vertices = unit * np.asarray(radii) + np.asarray(centre)
-    return solid(vertices, grid_triangles(rows, columns), colour, gloss)
+    vertices = unit * np.asarray(radii) + np.asarray(center)
+    return solid(vertices, grid_triangles(rows, columns), color, gloss)
 
 
-def tube(path, radii, spokes: int = 8, closed: bool = False, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+def tube(path, radii, spokes: int = 8, closed: bool = False, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
     """A tube around a polyline (n, 3), with a radius (n,) at every point; ``closed`` joins its end to its beginning."""
     path = np.asarray(path, np.float64)
     radii = np.broadcast_to(np.asarray(radii, np.float64), len(path))
@@ -100,13 +98,13 @@ def tube(path, radii, spokes: int = 8, closed: bool = False, colour=(0.5, 0.5, 0
     rows = len(path)
     if closed:
         wrapped = grid_triangles(rows + 1, spokes) % (rows * spokes)
-        return solid(vertices, wrapped, colour, gloss)
-    return solid(vertices, grid_triangles(rows, spokes), colour, gloss)
+        return solid(vertices, wrapped, color, gloss)
+    return solid(vertices, grid_triangles(rows, spokes), color, gloss)
 
 
-def fan(rim: np.ndarray, colour=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
+def fan(rim: np.ndarray, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
     """A flat plate inside a closed rim (n, 3)."""
     n = len(rim)
     i = np.arange(n)
     triangles = np.stack([np.full(n, n), i, (i + 1) % n], 1)
-    return solid(np.concatenate([rim, rim.mean(0, keepdims=True)]), triangles, colour, gloss)
+    return solid(np.concatenate([rim, rim.mean(0, keepdims=True)]), triangles, color, gloss)

@@ -8,19 +8,17 @@ The head is star-shaped from the origin: :func:`cast_rays` finds its radius alon
 of any grid of directions. This happens once per process; identities are linear deformations of that mesh.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-EYE_CENTRE = np.array([0.315, -0.03, 0.735], np.float32)
+EYE_CENTER = np.array([0.315, -0.03, 0.735], np.float32)
 EYE_RADIUS = 0.128
 LID_THICKNESS = 0.016
 
 
-def _ellipsoid(p: np.ndarray, centre: tuple, radii: tuple) -> np.ndarray:
+def _ellipsoid(p: np.ndarray, center: tuple, radii: tuple) -> np.ndarray:
     """Approximate signed distance to an axis-aligned ellipsoid (exact on its surface)."""
     r = np.asarray(radii, np.float32)
-    q = (p - np.asarray(centre, np.float32)) / r
+    q = (p - np.asarray(center, np.float32)) / r
     k0 = np.linalg.norm(q, axis=-1)
     k1 = np.linalg.norm(q / r, axis=-1)
     return k0 * (k0 - 1.0) / np.maximum(k1, 1e-6)
@@ -67,7 +65,7 @@ def head_distance(points: np.ndarray) -> np.ndarray:
     d = _cut(d, _ellipsoid(p, (0.31, -0.03, 1.00), (0.215, 0.155, 0.20)), 0.17)
     d = _union(d, _capsule(p, (0.07, 0.165, 0.84), (0.30, 0.21, 0.78), 0.085, 0.085), 0.12)
     d = _union(d, _capsule(p, (0.30, 0.21, 0.78), (0.50, 0.12, 0.60), 0.085, 0.08), 0.12)
-    lids = np.linalg.norm(p - EYE_CENTRE, axis=-1) - (EYE_RADIUS + LID_THICKNESS)
+    lids = np.linalg.norm(p - EYE_CENTER, axis=-1) - (EYE_RADIUS + LID_THICKNESS)
     d = _union(d, lids, 0.05)
     # nose: bridge, tip, wings
     d = _union(d, _capsule(p, (0, 0.08, 0.865), (0, -0.20, 1.005), 0.070, 0.075), 0.12)

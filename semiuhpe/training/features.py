@@ -1,4 +1,4 @@
-"""Features and entropies of unlabelled heads, for looking at what a teacher has learnt (``--save_feat``)."""
+"""Features and entropies of unlabeled heads, for looking at what a teacher has learnt (``--save_feat``)."""
 
 import math
 from pathlib import Path
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from semiuhpe.data.loading import ordered_batches
+from semiuhpe.data.batches.heads import ordered_batches
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.data.store import HeadStore
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import TrainingError
-from semiuhpe.evaluation.protocols import evaluation_view
-from semiuhpe.files import whole_file
-from semiuhpe.models.heads import find_pose_head
+from semiuhpe.evaluation.predict import evaluation_view
+from semiuhpe.files import atomic_path
 from semiuhpe.models.output import PoseDecoder, eval_mode
+from semiuhpe.models.pose_head import find_pose_head
 
 FEATURES = "features.npz"
 MOST_HEADS = 10_000
@@ -63,5 +63,5 @@ def save_features(
     }
     if not len(view) == len(arrays["feature"]) == len(arrays["rotation"]):
         raise TrainingError(f"{path}: {len(arrays['feature'])} features were seen of {len(view)} heads; not written")
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})  # type: ignore[arg-type]  # none is named allow_pickle

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from semiuhpe.augment.draws import Draws
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.data.batches.workers import ignore_lost_workers
 from semiuhpe.data.experiment import ExperimentData
-from semiuhpe.data.workers import ignore_lost_workers
 from semiuhpe.distributed import Process
 from semiuhpe.errors import CheckpointError, TrainingError, WorkerError, first_line, machine_fault
 from semiuhpe.methods.base import Batches, Phase
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
-from semiuhpe.training.guard import LIMIT, NonFiniteGuard
 from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
+from semiuhpe.training.non_finite import LIMIT, NonFiniteGuard
 from semiuhpe.training.run_folder import RunLog
 from semiuhpe.training.signals import stop_on_signals
 
@@ -63,7 +63,9 @@ class Trainer:
         self.data, self.metric, self.best_of = data, metric, best_of
         self.description, self.process, self.optimizer = description, process, optimizer
         self.guard = NonFiniteGuard(student, self.optimizer, process)
-        self.draws = Draws(torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size)
+        self.random = BatchRandom(
+            torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size
+        )
         self.iteration = 0
         self.best = math.inf
         self.metrics: dict[str, float] = {}
@@ -103,12 +105,12 @@ class Trainer:
         end = self.phases[-1].end
         if self.iteration >= end:
             if self.process.is_main:
-                told = "The run is complete (iteration %d of %d); raise --max_iteration to go on."
-                logger.info(told, self.iteration, end)
+                message = "The run is complete (iteration %d of %d); raise --max_iteration to go on."
+                logger.info(message, self.iteration, end)
             return True
         if self.process.is_main:
             self.log = RunLog(self.folder, self.options, self.iteration)
-            for line in (f"Run folder: {self.folder}", *self.data.told, f"The best has the lowest {self.metric}."):
+            for line in (f"Run folder: {self.folder}", *self.data.log_lines, f"The best has the lowest {self.metric}."):
                 logger.info(line)
         try:
             with self._signals:
@@ -118,13 +120,13 @@ class Trainer:
             return True
         except (RuntimeError, OSError, MemoryError, WorkerError) as error:
             if isinstance(error, RuntimeError) and self.process.has_lost_another(error):
-                told = f"another process was lost ({first_line(error)}); start all of them again"
+                message = f"another process was lost ({first_line(error)}); start all of them again"
             elif fault := machine_fault(error):
                 ignore_lost_workers()
-                told = f"{fault}. Then go on"
+                message = f"{fault}. Then go on"
             else:
                 raise
-            raise TrainingError(f"iteration {self.iteration}: {told} with --cont_ckpt {self._name}") from error
+            raise TrainingError(f"iteration {self.iteration}: {message} with --cont_ckpt {self._name}") from error
         finally:
             if self.log:
                 self.log.close()
@@ -202,7 +204,7 @@ class Trainer:
             group["lr"] = phase.lr_at(self.iteration - start)
         self.student.train()
         self.guard.before_step()
-        result = phase.learner.step(batches, self.draws)
+        result = phase.learner.step(batches, self.random)
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         self.guard.after_backward(result.loss.detach())
@@ -230,8 +232,8 @@ class Trainer:
         means = self._meter.take()
         skipped = self.guard.take_skipped()
         if skipped:
-            told = "iteration %d: %d steps skipped, their loss or gradient was not finite"
-            logger.warning(told, self.iteration, skipped)
+            message = "iteration %d: %d steps skipped, their loss or gradient was not finite"
+            logger.warning(message, self.iteration, skipped)
         self._record({**means, "train/skipped_steps": skipped, "train/lr": self.optimizer.param_groups[0]["lr"]})
         return means
 
@@ -252,8 +254,8 @@ class Trainer:
         self._record({f"val/{name}": value for name, value in metrics.items()})
         values = {role: metrics[f"{role}/{self.metric}"] for role in networks}
         if self.process.is_main:
-            told = ", ".join(f"{role} {value:.3f}" for role, value in values.items())
-            logger.info("iteration %d, %s: %s", self.iteration, self.metric, told)
+            message = ", ".join(f"{role} {value:.3f}" for role, value in values.items())
+            logger.info("iteration %d, %s: %s", self.iteration, self.metric, message)
         self.metrics = metrics
         chosen = [values[self.best_of]] if self.best_of in values else values.values()
         # One-stage poses have no error, but NaN, while no head is found.
@@ -262,16 +264,18 @@ class Trainer:
             self.best = lowest
             self._save("best", phase)
         if self.iteration == phase.end and self.best == math.inf:
-            told = "%s has no best: %s was never a number; the weights are in last.pth, choose by another --best_metric"
-            logger.warning(told, phase.name, self.metric)
+            message = (
+                "%s has no best: %s was never a number; the weights are in last.pth, choose by another --best_metric"
+            )
+            logger.warning(message, phase.name, self.metric)
 
     def _show(self, phase: Phase, batches: Batches) -> None:
         """Puts pictures of what the networks see, and say, onto the TensorBoard."""
         if self.log is None:
             return
         few = {name: batch.first(PREVIEW_HEADS) for name, batch in batches.items()}
-        draws = Draws(torch.Generator(self.process.device).manual_seed(self.iteration))
-        for name, preview in phase.learner.preview(few, draws).items():
+        random = BatchRandom(torch.Generator(self.process.device).manual_seed(self.iteration))
+        for name, preview in phase.learner.preview(few, random).items():
             self.log.picture(self.iteration, f"heads/{name}", preview_sheet(preview))
 
     def _save(self, name: str, phase: Phase) -> None:
@@ -284,7 +288,7 @@ class Trainer:
         self.process.wait()
 
     def _checkpoint(self, phase: Phase, states: list[dict[str, Tensor]]) -> dict[str, Any]:
-        epoch, minibatch = divmod(self.iteration * self.options.batch_size, len(self.data.labelled))
+        epoch, minibatch = divmod(self.iteration * self.options.batch_size, len(self.data.labeled))
         return {
             "description": describe(self.description),
             "model_state_dict": self.student.state_dict(),
@@ -305,17 +309,17 @@ class Trainer:
     def _restore_random_states(self, states: list[dict[str, Tensor]]) -> None:
         device = self.process.device
         if len(states) != self.process.world_size or ("cuda" in states[0]) != (device.type == "cuda"):
-            self.draws.generator.manual_seed(hash((self.options.seed, self.iteration)))
+            self.random.generator.manual_seed(hash((self.options.seed, self.iteration)))
             logger.warning("The run began on other devices or processes: it goes on, but with other random numbers.")
             return
         mine = states[self.process.rank]
-        self.draws.generator.set_state(mine["augmentation"])
+        self.random.generator.set_state(mine["augmentation"])
         torch.set_rng_state(mine["cpu"])
         if device.type == "cuda":
             torch.cuda.set_rng_state(mine["cuda"], device)
 
     def _random_states(self) -> dict[str, Tensor]:
-        states = {"augmentation": self.draws.generator.get_state(), "cpu": torch.get_rng_state()}
+        states = {"augmentation": self.random.generator.get_state(), "cpu": torch.get_rng_state()}
         if self.process.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.process.device)
         return states

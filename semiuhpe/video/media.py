@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 """How long a server may take to answer, and for more of what it sends."""
 HD_HEIGHT = 720
-"""Files that don't say which colour space they have are taken for ITU-R BT.709 from this height on, else for BT.601."""
+"""Files that don't say which color space they have are taken for ITU-R BT.709 from this height on, else for BT.601."""
 WIDEST_PIXEL = 16
 """Pixels that are said to be wider or higher than this many times the other side are taken for square ones."""
 _SAME_COLORS = {6: Colorspace.ITU601.value, 10: Colorspace.BT2020.value}
-"""Colour spaces of FFmpeg that PyAV has no name for: SMPTE 170M, and BT.2020 with constant luminance."""
+"""Color spaces of FFmpeg that PyAV has no name for: SMPTE 170M, and BT.2020 with constant luminance."""
 _URL = re.compile(r"(https?|rtsps?)://", re.IGNORECASE)
 _LIVE_URL = re.compile(r"rtsps?://", re.IGNORECASE)
 
@@ -132,10 +132,10 @@ def open_media(source: str | Path, kind: str | None = None) -> av.container.Inpu
             # FFmpeg tells some interruptions as if what came was damaged
             late = time.monotonic() - start >= TIMEOUT_S
             reason = _reason(error) if not late else f"no answer within {TIMEOUT_S:g} seconds"
-            told = f"--input {shown_url(str(source))}: can't be read ({reason}); check address and server"
+            message = f"--input {shown_url(str(source))}: can't be read ({reason}); check address and server"
         else:
-            told = f"{source}: can't be read as a video ({_reason(error)}); is the file complete?"
-        raise DataError(told) from error
+            message = f"{source}: can't be read as a video ({_reason(error)}); is the file complete?"
+        raise DataError(message) from error
 
 
 def read_media(source: str | Path, kind: str | None = None) -> Media:

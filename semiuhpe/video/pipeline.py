@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import sim3dr
-from semiuhpe.data.crop import MIN_HEAD_PX, CropRule
+from semiuhpe.data.crop import MIN_HEAD_PX, AnyCropRule
 from semiuhpe.drawing.overlay import draw_heads, head_in_crop, person_color
 from semiuhpe.inference.detectors import Detections, Detector
 from semiuhpe.inference.records import head_record
@@ -36,7 +36,7 @@ class Estimator(Protocol):
     """What is needed of :class:`semiuhpe.inference.estimator.HeadPoseEstimator`."""
 
     def predict_batch(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, protocol: CropRule
+        self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, crop_rule: AnyCropRule
     ) -> Sequence[Any]: ...
 
 
@@ -107,7 +107,7 @@ def pose_video(
     with ExitStack() as stages:
         frames = stages.enter_context(Prefetcher(video.frames, depth, closed, lossy=video.live))
         found = stages.enter_context(Prefetcher(_found(_groups(frames, video.live), detector), 1, closed))
-        posed = stages.enter_context(Prefetcher(_posed(found, estimator, detector.protocol, video, stop), 1, closed))
+        posed = stages.enter_context(Prefetcher(_posed(found, estimator, detector.crop_rule, video, stop), 1, closed))
         heads: Iterator[PosedFrame] = (frame for group in posed for frame in group)
         if track:
             heads = _followed(heads, HeadTracker(float(video.rate)), RotationSmoother() if smooth else None)
@@ -148,14 +148,14 @@ def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
 def _posed(
     found: Iterator[tuple[list[Frame], list[Detections]]],
     estimator: Estimator,
-    protocol: CropRule,
+    crop_rule: AnyCropRule,
     video: VideoSource,
     stop: threading.Event,
 ) -> Iterator[list[PosedFrame]]:
     for group, detections in found:
         if stop.is_set():
             return
-        results = estimator.predict_batch([frame.image for frame in group], detections, protocol=protocol)
+        results = estimator.predict_batch([frame.image for frame in group], detections, crop_rule=crop_rule)
         yield [
             PosedFrame(
                 frame,
@@ -182,7 +182,7 @@ def _followed(
 def drawn(
     posed: PosedFrame, how: str, antialias: bool = False, mesh: sim3dr.Mesh | None = None, crops: bool = False
 ) -> PosedFrame:
-    """The same with its picture drawn: in colours by person, and with their numbers, where they are known.
+    """The same with its picture drawn: in colors by person, and with their numbers, where they are known.
 
     ``crops`` says that pictures are head crops, whose boxes have room around the head.
     Without antialiasing meshes are drawn four times as fast, which hardly shows in a compressed moving picture.

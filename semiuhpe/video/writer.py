@@ -208,7 +208,7 @@ class VideoWriter:
 
 
 def _palette_graph(width: int, height: int, time_base: Fraction) -> av.filter.Graph:
-    """RGB frames to 256 colours, chosen for each frame by itself: a palette for all would need all frames at once."""
+    """RGB frames to 256 colors, chosen for each frame by itself: a palette for all would need all frames at once."""
     graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=time_base)
     split = graph.add("split")

@@ -4,13 +4,12 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from typing import Protocol as TypingProtocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.io
 
-from semiuhpe.data.crop import Protocol
+from semiuhpe.data.crop import CropRule
 from semiuhpe.data.importers.matlab import check_elements
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json
@@ -76,7 +75,7 @@ class Dropped:
     broken: bool = False
 
 
-class Importer(TypingProtocol):
+class Importer(Protocol):
     """A raw dataset. Each importer is a module with these names.
 
     Attributes:
@@ -92,7 +91,7 @@ class Importer(TypingProtocol):
     def NAME(self) -> str: ...
 
     @property
-    def PROTOCOL(self) -> Protocol: ...
+    def PROTOCOL(self) -> CropRule: ...
 
     @property
     def SPLITS(self) -> tuple[str, ...]: ...

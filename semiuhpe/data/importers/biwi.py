@@ -1,15 +1,15 @@
 """BIWI Kinect Head Pose Database (Fanelli et al., IJCV 2013), the original: ``hpdb/NN/frame_XXXXX_rgb.png``.
 
-``frame_XXXXX_pose.txt`` holds a 3x3 rotation and the head's centre in mm, both in the frame of the depth camera, and
+``frame_XXXXX_pose.txt`` holds a 3x3 rotation and the head's center in mm, both in the frame of the depth camera, and
 ``NN/rgb.cal`` the calibration of the camera that took the pictures. What that means here:
 
 - **Rotation.** See :func:`semiuhpe.conventions.from_biwi`. It is used as it is annotated, as Hopenet and FSA-Net do,
   although the two cameras are turned against each other by about a degree. ``euler_deg`` is R's, which is those papers'
   reading of the file.
-- **Head box.** BIWI has none, so this is our choice: the head's centre c is brought to the colour camera, ``R c + t``
+- **Head box.** BIWI has none, so this is our choice: the head's center c is brought to the color camera, ``R c + t``
   with the rotation and translation of ``rgb.cal``, projected without lens distortion, and made the middle of a square
   of 240 mm. An adult's head is up to 240 mm from chin to crown. The box is square and does not depend on the rotation,
-  so that it doesn't tell the label. (t is about -24 mm in x: a Kinect's colour camera lies to the right of its depth
+  so that it doesn't tell the label. (t is about -24 mm in x: a Kinect's color camera lies to the right of its depth
   camera, as these cameras look.)
 """
 
@@ -38,7 +38,7 @@ IMAGE, POSE = "_rgb.png", "_pose.txt"
 
 
 class Calibration(NamedTuple):
-    """The colour camera of a sequence.
+    """The color camera of a sequence.
 
     Attributes:
         intrinsics: (3, 3), to pixels.
@@ -105,10 +105,10 @@ def _rows(path: Path) -> list[list[float]]:
 
 
 def _head_box(center: np.ndarray, camera: Calibration, path: Path) -> np.ndarray:
-    """(4,) x, y, w, h in pixels of the square about a head's centre, (3,) mm in the depth camera's frame."""
+    """(4,) x, y, w, h in pixels of the square about a head's center, (3,) mm in the depth camera's frame."""
     x, y, depth = camera.rotation @ center + camera.translation
     if not depth > 0:
-        raise DataError(f"{path}: its head centre is not in front of the camera")
+        raise DataError(f"{path}: its head center is not in front of the camera")
     middle = (camera.intrinsics @ [x, y, depth])[:2] / depth
     size = np.diag(camera.intrinsics)[:2] * HEAD_SIZE_MM / depth
     return np.concatenate([middle - size / 2, size])

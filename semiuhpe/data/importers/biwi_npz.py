@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from semiuhpe.data.crop import HEAD_BOX, Protocol
+from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.data.importers.base import Picture, RawHead, limit_front, wrap
 from semiuhpe.errors import DataError
 
@@ -28,7 +28,7 @@ class BiwiNpz:
 
     NAME: str
     SPLITS: tuple[str]
-    PROTOCOL: ClassVar[Protocol] = HEAD_BOX
+    PROTOCOL: ClassVar[CropRule] = HEAD_BOX
     FULL_RANGE: ClassVar[bool] = False
     MIN_SIZE: ClassVar[float] = 0.0
     COUNTS: ClassVar[Mapping[str, int]] = {}

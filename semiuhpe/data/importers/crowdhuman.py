@@ -30,7 +30,7 @@ COUNTS = {"train": 163291}
 PARTS = ("val", "train")
 BFJDET, BFJDET_IMAGES = "BFJDet", "yolov5_format/images"
 IGNORED = BoxLabel(reason="marked to be ignored")
-NO_HEAD = BoxLabel(reason="no labelled head")
+NO_HEAD = BoxLabel(reason="no labeled head")
 NO_PERSON = BoxLabel(reason="not a person")
 OUTSIDE = "outside the picture"
 

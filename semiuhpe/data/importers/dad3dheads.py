@@ -26,7 +26,7 @@ FULL_RANGE = True
 MIN_SIZE = 0.0
 COUNTS = {"train": 37840, "val": 4312}
 FOLDER = "DAD-3DHeadsDataset"
-UNLABELLED = "test"
+UNLABELED = "test"
 ATTRIBUTES = ("quality", "gender", "expression", "age", "occlusions", "pose", "standard light")
 
 
@@ -49,7 +49,7 @@ def heads(picture: Picture) -> Iterator[RawHead]:
     if not _has_name(item):
         raise DataError(f"{path}: the entry has no item_id")
     box = _numbers(item, "bbox", (4,), path)
-    rotation = None if folder.name == UNLABELLED else _rotation(folder / "annotations" / f"{picture.name}.json")
+    rotation = None if folder.name == UNLABELED else _rotation(folder / "annotations" / f"{picture.name}.json")
     yield RawHead(picture.name, box=box, rotation=rotation, attributes=_attributes(item))
 
 

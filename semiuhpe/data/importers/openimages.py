@@ -66,7 +66,7 @@ def _in_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _part_pictures(folder: Path) -> list[Picture]:
-    """The pictures of one part that are there and have a labelled head, in the order of the label file."""
+    """The pictures of one part that are there and have a labeled head, in the order of the label file."""
     path, data = folder / "labels" / "detections.csv", folder / "data"
     images = set(os.listdir(data))
     labels: dict[str, list[BoxLabel]] = defaultdict(list)

@@ -1,8 +1,8 @@
 """The heads of a scene store, cut out by their true boxes: what a crop model sees of the scenes.
 
 So a one-stage model and a model of head crops learn from the same pictures, and are tested on the same heads. Left out
-are the heads that a one-stage model need not find either (:func:`semiuhpe.data.scene_labels.sort_out`). A head is named
-after its scene and its place among the heads of it; attributes are whether it is ``masked`` and ``turned``.
+are the heads that a one-stage model need not find either (:func:`semiuhpe.data.scene_labels.clip_and_filter`). A head
+is named after its scene and its place among the heads of it; attributes are whether it is ``masked`` and ``turned``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ import torch
 
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
-from semiuhpe.data.scene_labels import corners, sort_out
-from semiuhpe.data.scene_store import SceneStore
+from semiuhpe.data.scene_labels import clip_and_filter, corners
+from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import DataError, StoreError
 
 NAME = "scenes"
@@ -54,7 +54,7 @@ def _image(store: SceneStore, scene: int) -> np.ndarray:
 def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
     found, extent, turn_deg = picture.labels
     box, visible = torch.from_numpy(found.box), torch.from_numpy(found.visible)
-    _, wanted, _ = sort_out(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
+    _, wanted, _ = clip_and_filter(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
     for row, seen in enumerate(wanted[0].tolist()):
         name = f"{picture.name}_{row}"
         if not seen:

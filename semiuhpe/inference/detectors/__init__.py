@@ -7,7 +7,7 @@ import torch
 
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.detectors import bpjdet, given, onestage, yolo_onnx, yunet  # noqa: F401  (fills the registry)
+from semiuhpe.inference.detectors import boxes_file, bpjdet, onestage, yolo_onnx, yunet  # noqa: F401  (fills the registry)
 from semiuhpe.inference.detectors.base import (
     Detections,
     Detector,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from semiuhpe.data.crop import HEAD_BOX, CropRule, squeezed_picture
+from semiuhpe.data.crop import HEAD_BOX, AnyCropRule, squeezed_picture
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 
 
@@ -68,7 +68,7 @@ class Detector(ABC):
         in_file_pixels: whether boxes are in pixels of the picture in its file, even if the image was made smaller.
     """
 
-    protocol: CropRule = HEAD_BOX
+    crop_rule: AnyCropRule = HEAD_BOX
     in_file_pixels: bool = False
 
     def remarks(self) -> list[str]:
@@ -78,7 +78,7 @@ class Detector(ABC):
     @property
     def takes_crops(self) -> bool:
         """Whether its pictures are head crops already."""
-        return self.protocol in (None, squeezed_picture)
+        return self.crop_rule in (None, squeezed_picture)
 
     def __call__(self, image: np.ndarray, source: Source | None = None) -> Detections:
         """The heads on one image.
@@ -109,8 +109,8 @@ def checked_image(image: np.ndarray) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(
-            f"images have to be RGB, uint8 (H, W, 3), not {found}; convert it first, a grey one for instance with "
-            "numpy.repeat(grey[..., None], 3, axis=2)"
+            f"images have to be RGB, uint8 (H, W, 3), not {found}; convert it first, a gray one for instance with "
+            "numpy.repeat(gray[..., None], 3, axis=2)"
         )
     if image.size == 0:
         raise DataError(f"the image has no pixels: {image.shape}")

@@ -24,7 +24,7 @@ from semiuhpe.inference.detectors.base import (
     require_file,
 )
 from semiuhpe.inference.detectors.bpjdet_file import DetectorFile, read_detector_file
-from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape, suppress, to_corners
+from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, nms, same_shape, xyxy
 from semiuhpe.inference.detectors.yolov5 import YOLOv5
 
 DEFAULT_FILE = "weights/ch_head_l_1536_e150_best_mMR.pt"
@@ -65,14 +65,14 @@ class BodyHeadDetector(Detector):
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
         """The heads of an image from the network's (N, 9) output."""
-        corners, scores = to_corners(output[:, :4]), output[:, 4:5] * output[:, 5:7]
-        heads = suppress(corners, scores[:, self.head], self.min_score, MAX_IOU)
-        bodies = suppress(corners, scores[:, self.body], self.min_score, MAX_IOU)
+        corners, scores = xyxy(output[:, :4]), output[:, 4:5] * output[:, 5:7]
+        heads = nms(corners, scores[:, self.head], self.min_score, MAX_IOU)
+        bodies = nms(corners, scores[:, self.body], self.min_score, MAX_IOU)
         owner = _owners(corners[heads], output[heads, 7:9], corners[bodies])
         placed, placed_bodies = box.to_image(corners[heads]), box.to_image(corners[bodies])
         owned = torch.full_like(placed, float("nan"))
         owned[owner >= 0] = placed_bodies[owner[owner >= 0]]
-        kept = (placed[:, 2:] > 0).all(dim=1)  # in the image, not in the grey beside it
+        kept = (placed[:, 2:] > 0).all(dim=1)  # in the image, not in the gray beside it
         if self.paired:
             kept &= owner >= 0
         results = (placed[kept], scores[heads, self.head][kept], owned[kept])
@@ -82,7 +82,7 @@ class BodyHeadDetector(Detector):
 def _owners(heads: Tensor, points: Tensor, bodies: Tensor) -> Tensor:
     """Which body each head belongs to, -1 if none.
 
-    The offset point of a head is where the centre of its body should be. A body is a candidate if it holds enough of
+    The offset point of a head is where the center of its body should be. A body is a candidate if it holds enough of
     the head; pairs are made from the closest on, each body having one head.
 
     Args:

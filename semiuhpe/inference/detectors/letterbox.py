@@ -1,7 +1,7 @@
 """From images to the square-ish input of a YOLO and back.
 
-An image is scaled, keeping its aspect ratio, and padded on both sides, with YOLO's grey if not said otherwise. Boxes of
-the network are (x centre, y centre, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
+An image is scaled, keeping its aspect ratio, and padded on both sides, with YOLO's gray if not said otherwise. Boxes of
+the network are (x center, y center, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-GREY = 114
+GRAY = 114
 MAX_CANDIDATES = 30_000
 """Boxes that enter NMS, whose time grows with their square."""
 MAX_FOUND = 1000
@@ -39,7 +39,7 @@ class Letterbox(NamedTuple):
     image_height: int
     image_width: int
 
-    def place(self, image: np.ndarray, padding: int = GREY) -> np.ndarray:
+    def place(self, image: np.ndarray, padding: int = GRAY) -> np.ndarray:
         """The (height, width, 3) input, uint8, of an image, and the value of all channels beside it."""
         size = (self.inner_width, self.inner_height)
         if image.shape[1::-1] != size:
@@ -64,7 +64,7 @@ def fit_size(image_height: int, image_width: int, size: int, stride: int) -> Let
     scale = size / max(image_height, image_width)
     inner_height, inner_width = max(round(image_height * scale), 1), max(round(image_width * scale), 1)
     height, width = -(-inner_height // stride) * stride, -(-inner_width // stride) * stride
-    return _centred(height, width, inner_height, inner_width, image_height, image_width)
+    return _centerd(height, width, inner_height, inner_width, image_height, image_width)
 
 
 def fit_shape(image_height: int, image_width: int, height: int, width: int) -> Letterbox:
@@ -72,10 +72,10 @@ def fit_shape(image_height: int, image_width: int, height: int, width: int) -> L
     scale = min(height / image_height, width / image_width)
     inner_height = min(max(round(image_height * scale), 1), height)
     inner_width = min(max(round(image_width * scale), 1), width)
-    return _centred(height, width, inner_height, inner_width, image_height, image_width)
+    return _centerd(height, width, inner_height, inner_width, image_height, image_width)
 
 
-def _centred(
+def _centerd(
     height: int, width: int, inner_height: int, inner_width: int, image_height: int, image_width: int
 ) -> Letterbox:
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
@@ -92,12 +92,12 @@ def same_shape(boxes: Sequence[Letterbox], most: int) -> Iterator[list[int]]:
             yield indices[start : start + most]
 
 
-def to_corners(centred: Tensor) -> Tensor:
-    """(N, 4) x centre, y centre, w, h -> x1, y1, x2, y2."""
-    return torchvision.ops.box_convert(centred, "cxcywh", "xyxy")
+def xyxy(centerd: Tensor) -> Tensor:
+    """(N, 4) x center, y center, w, h -> x1, y1, x2, y2."""
+    return torchvision.ops.box_convert(centerd, "cxcywh", "xyxy")
 
 
-def suppress(corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Tensor:
+def nms(corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Tensor:
     """Indices of at most :data:`MAX_FOUND` boxes that the threshold and non-maximum suppression leave, best first.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from semiuhpe.augment.views import normalize
 from semiuhpe.distributions import NonFiniteParameterError
-from semiuhpe.distributions.named import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, file_and_option, register_detector
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape
@@ -59,15 +59,15 @@ class OneStageDetector(Detector):
     def _finite_heads(self, outputs: Outputs, anchors: Tensor) -> FoundHeads:
         """The heads of a batch of pictures; CheckpointError if what they come from is not finite."""
         hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
-        told = f"--detector {FAMILY}: the network predicts values that are not finite{hint}"
+        message = f"--detector {FAMILY}: the network predicts values that are not finite{hint}"
         try:
             found = find_heads(outputs, anchors, self.distribution, self.min_score)
         except NonFiniteParameterError as error:
-            raise CheckpointError(told) from error
+            raise CheckpointError(message) from error
         # On a GPU the distributions don't look; and where a score is not a number, no head would be found.
         looked_at = (outputs.logit, found.box, found.landmarks, found.parameter, found.rotation)
         if not all(torch.isfinite(values).all() for values in looked_at):
-            raise CheckpointError(told)
+            raise CheckpointError(message)
         return found
 
 

@@ -2,8 +2,8 @@
 
 Three layouts of the one output, A boxes of C classes, are told apart by shape and metadata:
 
-- (B, A, 5 + C), YOLOv5 to v7: centre, size, objectness, class scores; several boxes per cell.
-- (B, 4 + C, A), v8, v9, v11: centre, size, class scores; one box per cell.
+- (B, A, 5 + C), YOLOv5 to v7: center, size, objectness, class scores; several boxes per cell.
+- (B, 4 + C, A), v8, v9, v11: center, size, class scores; one box per cell.
 - (B, A, 6), v10 and exports with NMS: corners, score, class number; best boxes only.
 
 Coordinates are pixels of the network's input. Metadata are those that Ultralytics' exporters write, all optional:
@@ -37,9 +37,9 @@ from semiuhpe.inference.detectors.letterbox import (
     Letterbox,
     fit_shape,
     fit_size,
+    nms,
     same_shape,
-    suppress,
-    to_corners,
+    xyxy,
 )
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class OnnxDetector(Detector):
         outputs = self._run(np.zeros((1, height, width, 3), np.uint8))
         self.layout, count = recognise(tuple(outputs.shape), (height, width), metadata, path)
         self.chosen = choose_class(wanted, count, metadata.names, path)
-        self.protocol = FACE_BOX if metadata.names.get(self.chosen, wanted).lower() == "face" else HEAD_BOX
+        self.crop_rule = FACE_BOX if metadata.names.get(self.chosen, wanted).lower() == "face" else HEAD_BOX
 
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
         boxes = [self._fit(*image.shape[:2]) for image in images]
@@ -119,11 +119,11 @@ class OnnxDetector(Detector):
 
     def _run(self, inputs: np.ndarray) -> Tensor:
         """The network's (B, ..., ...) output for (B, H, W, 3) uint8."""
-        normalised = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / 255
+        normalized = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / 255
         try:
-            output = self.session.run(None, {self.input.name: normalised})[0]
+            output = self.session.run(None, {self.input.name: normalized})[0]
         except Exception as error:  # onnxruntime has no common base of its errors
-            raise CheckpointError(f"{self.path}: fails on input {normalised.shape} ({first_line(error)})") from error
+            raise CheckpointError(f"{self.path}: fails on input {normalized.shape} ({first_line(error)})") from error
         return torch.from_numpy(np.asarray(output, np.float32))
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
@@ -134,11 +134,11 @@ class OnnxDetector(Detector):
         elif self.layout is Layout.OBJECTNESS:
             # With one class, YOLOv5 to v7 train the objectness alone.
             of_class = output[:, 5 + self.chosen] if output.shape[1] > 6 else 1.0
-            corners, scores = to_corners(output[:, :4]), output[:, 4] * of_class
+            corners, scores = xyxy(output[:, :4]), output[:, 4] * of_class
         else:
-            corners, scores = to_corners(output[:4].T), output[4 + self.chosen]
+            corners, scores = xyxy(output[:4].T), output[4 + self.chosen]
         max_iou = 1.0 if self.layout is Layout.END_TO_END else MAX_IOU  # 1: nothing is suppressed a second time
-        kept = suppress(corners, scores, self.min_score, max_iou)
+        kept = nms(corners, scores, self.min_score, max_iou)
         placed, scores = box.to_image(corners[kept]), scores[kept].clamp(0, 1)
         inside = (placed[:, 2:] > 0).all(dim=1)
         return Detections(placed[inside].numpy(), scores[inside].numpy())

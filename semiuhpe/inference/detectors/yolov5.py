@@ -109,7 +109,7 @@ class Concat(nn.Module):
 class Detect(nn.Module):
     """Decodes the features of each scale to boxes in pixels of the input, three (or so) per cell.
 
-    Per box: x, y of its centre, w, h, objectness, class scores, offset points. An offset is relative to the cell's
+    Per box: x, y of its center, w, h, objectness, class scores, offset points. An offset is relative to the cell's
     corner and scaled by the box's anchor: it reaches two anchors far.
     """
 

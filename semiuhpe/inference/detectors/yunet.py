@@ -30,7 +30,7 @@ cv2.FaceDetectorYN.create(sys.argv[1], "", (64, 64)).detect(numpy.zeros((64, 64,
 class FaceDetector(Detector):
     """Faces by OpenCV's ``FaceDetectorYN``. One image after the other: it has no batches."""
 
-    protocol = FACE_BOX
+    crop_rule = FACE_BOX
 
     def __init__(self, network: cv2.FaceDetectorYN) -> None:
         self.network = network
@@ -55,7 +55,7 @@ class FaceDetector(Detector):
         return Detections(boxes, faces[inside, 14].clip(0, 1))
 
 
-def _survive(path: Path) -> None:
+def _check_in_subprocess(path: Path) -> None:
     """Raises CheckpointError if OpenCV crashes on a file, which can't be caught; so another process tries it first."""
     command = [sys.executable, "-c", _TRIAL, str(path)]
     if subprocess.run(command, capture_output=True).returncode < 0:
@@ -69,7 +69,7 @@ def _file(argument: str) -> Path:
 @register_detector("yunet", "yunet:FILE.onnx", _file)
 def _build(options: Options) -> Detector:
     path = _file(options.argument)
-    _survive(path)
+    _check_in_subprocess(path)
     min_score = MIN_SCORE if options.min_score is None else options.min_score
     try:
         detector = FaceDetector(cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, MAX_IOU, CANDIDATES))

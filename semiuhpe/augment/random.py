@@ -1,0 +1,43 @@
+"""Random numbers of a batch that several processes share.
+
+Each process draws the numbers of the whole batch from a generator with the same state, and takes the rows of its own
+heads. So a head is augmented alike however many processes there are, and the generator stays the same in all of them.
+"""
+
+import torch
+from torch import Tensor
+
+
+class BatchRandom:
+    """Random numbers for this process's part of a batch, row i of it being row ``rank + i * world_size`` of the whole.
+
+    Args:
+        generator: on the device that the numbers are for; in the same state in all processes.
+        rank, world_size: this process among all.
+    """
+
+    def __init__(self, generator: torch.Generator, rank: int = 0, world_size: int = 1):
+        self.generator, self.rank, self.world_size = generator, rank, world_size
+
+    def uniform(self, count: int, *shape: int) -> Tensor:
+        """(count, *shape) numbers in [0, 1)."""
+        return self._mine(torch.rand((count * self.world_size, *shape), **self._source))
+
+    def normal(self, count: int, *shape: int) -> Tensor:
+        """(count, *shape) numbers of the standard normal distribution."""
+        return self._mine(torch.randn((count * self.world_size, *shape), **self._source))
+
+    def chance(self, count: int, probability: float) -> Tensor:
+        """(count,) bool, true with the probability."""
+        return self.uniform(count) < probability
+
+    def permutation(self, count: int) -> Tensor:
+        """A permutation of this process's rows."""
+        return self.uniform(count).argsort()
+
+    @property
+    def _source(self) -> dict:
+        return {"generator": self.generator, "device": self.generator.device}
+
+    def _mine(self, numbers: Tensor) -> Tensor:
+        return numbers[self.rank :: self.world_size]

@@ -1,0 +1,92 @@
+"""Pose-controlled generators of heads: (identity, rotation) to an image.
+
+An image shows the identity seen from where the rotation says, up to a turn in plane and a tolerance: what it shows
+exactly comes with it. :class:`StoreHeads` finds such images among the labeled heads of a store, which a 3D-aware GAN
+may have made (``semiuhpe prepare EG3D``); :mod:`semiuhpe.synthetic.generator` renders them.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from semiuhpe.data.crop import CROP_RULES, CropRule
+from semiuhpe.data.identities import identity_names
+from semiuhpe.data.stores.heads import HeadStore
+
+_NEIGHBORS = 8
+
+
+class GeneratedHead(NamedTuple):
+    """A picture and what it shows.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x, y, w, h of the head in it.
+        bounds: (4,) x, y, w, h of the source's picture in it.
+        rotation: (3, 3) head to camera.
+    """
+
+    image: np.ndarray
+    box: np.ndarray
+    bounds: np.ndarray
+    rotation: np.ndarray
+
+
+class HeadGenerator(Protocol):
+    """Where the positives of CLERF come from.
+
+    Attributes:
+        size: the largest side of its pictures in pixels.
+        protocol: how they are to be cropped.
+    """
+
+    size: int
+    crop_rule: CropRule
+
+    def identities(self, rotation: np.ndarray, other_than: str) -> Sequence[int] | np.ndarray:
+        """Who can be shown as seen from where the (3, 3) rotation says, without the identity of that name."""
+
+    def covers(self, rotation: np.ndarray, names: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether anybody can, for (N, 3, 3) rotations and (N,) identities."""
+
+    def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
+        """Shows one of them."""
+
+
+class StoreHeads:
+    """The heads of a labeled store by the direction that they are seen from.
+
+    Args:
+        store: labeled.
+        tolerance_deg: the largest angle between the direction that is asked for and the one that is shown. After
+            :func:`semiuhpe.rotation.aligning_turn_deg` it is the geodesic distance between the rotations.
+    """
+
+    def __init__(self, store: HeadStore, tolerance_deg: float):
+        self.store, self.size, self.crop_rule = store, store.size, CROP_RULES[store.meta["protocol"]]
+        self.names, self.person = np.unique(identity_names(store), return_inverse=True)
+        self._view = store.truth[:, 2].astype(np.float64)
+        self._tree = KDTree(self._view)
+        self._chord = 2.0 * np.sin(np.radians(tolerance_deg) / 2.0)
+
+    def identities(self, rotation: np.ndarray, other_than: str) -> np.ndarray:
+        near = self._tree.query_ball_point(np.asarray(rotation, np.float64)[2], self._chord)
+        people = np.unique(self.person[near])
+        return people[self.names[people] != other_than]
+
+    def covers(self, rotation: np.ndarray, names: np.ndarray) -> np.ndarray:
+        neighbors = min(_NEIGHBORS, len(self._view))
+        distance, near = self._tree.query(rotation[:, 2], range(1, neighbors + 1), distance_upper_bound=self._chord)
+        within = np.isfinite(distance)
+        others = self.names[self.person[np.where(within, near, 0)]] != names[:, None]
+        covered = (within & others).any(axis=1)
+        for row in np.flatnonzero(~covered & within.all(axis=1)):  # many heads near, but these are the same person
+            covered[row] = len(self.identities(rotation[row], names[row])) > 0
+        return covered
+
+    def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
+        store, heads = self.store, np.flatnonzero(self.person == identity)
+        position = heads[np.argmax(self._view[heads] @ np.asarray(rotation, np.float64)[2])]
+        return GeneratedHead(store.image(position), store.box[position], store.bounds[position], store.truth[position])

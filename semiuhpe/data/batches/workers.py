@@ -1,0 +1,197 @@
+"""Work in forked processes that can't end in waiting: whatever becomes of a worker, its parent gets an error.
+
+PyTorch's loader sends what a worker has made from a thread of its own. An error there, such as no shared memory left
+for the pictures of a batch, is printed and forgotten, and the parent waits for that batch forever. Here such an error
+goes to the parent in place of the batch, as do those of the work itself. Of workers that are killed PyTorch tells.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.context import ForkContext
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from semiuhpe.errors import SemiUHPEError, WorkerError, first_line, machine_fault
+
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: bool = False) -> Iterator[Result]:
+    """What a function makes of each job, in order, in so many forked processes; in this one with 0.
+
+    Args:
+        make: called in the workers.
+        jobs: is read in this process, a little ahead, and may be endless; jobs are sent to the workers.
+        workers: how many, forked at once.
+        pin: tensors of the results lie in pinned memory, where there is a GPU.
+
+    Raises:
+        WorkerError: a worker can't be started, has failed or was lost.
+        RuntimeError: a worker was lost, while another wait than that for a result was going on; see
+            :func:`semiuhpe.errors.machine_fault`.
+        SemiUHPEError: what ``make`` raises of this kind.
+    """
+    try:
+        with forking_workers():
+            loader = DataLoader(
+                _Made(make),
+                batch_size=None,
+                sampler=jobs,
+                num_workers=workers,
+                collate_fn=_identity,
+                pin_memory=pin and torch.cuda.is_available(),
+                worker_init_fn=own_process_group,
+                multiprocessing_context=_Context() if workers else None,
+                generator=torch.Generator(),  # it draws a seed for workers: not from the training's random state
+            )
+            results = iter(loader)  # the workers are forked here
+    except (OSError, RuntimeError) as error:
+        _end_half_started(error)
+        raise WorkerError(
+            f"{workers} worker processes can't be started ({first_line(error)}); lower --num_workers (--workers in "
+            "commands that make stores), or allow more processes, memory and shared memory (/dev/shm; Docker: "
+            "--shm-size)"
+        ) from error
+    return _raising(results, workers)
+
+
+def _end_half_started(error: Exception) -> None:
+    """Ends the workers that were started before an error. PyTorch does that too, but prints a traceback meanwhile."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)  # they hold the loader's half-made iterator, whose end this is
+    finally:
+        sys.unraisablehook = before
+
+
+def map_in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+    """What a function makes of each job, as :func:`load`, for jobs that workers get by the fork and not one by one."""
+    return load(lambda index: function(jobs[index]), range(len(jobs)), workers)
+
+
+class _Failure:
+    """An error in place of a result. Raised in a worker it would come wrapped into its traceback, or not at all."""
+
+    def __init__(self, error: Exception):
+        self.error = error if isinstance(error, SemiUHPEError) else WorkerError(_told(error))
+
+
+def _told(error: Exception) -> str:
+    """One line on an error in a worker."""
+    if message := machine_fault(error):
+        return message
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"a worker process failed: {type(error).__name__}: {first_line(error)} ({Path(frame.filename).name}, line "
+        f"{frame.lineno}); if that doesn't say why, --num_workers 0 (or the least --workers) shows more"
+    )
+
+
+class _Made(Dataset):
+    """What is made of each job. In a worker, errors that may come from the machine are results; others are bugs."""
+
+    def __init__(self, make: Callable):
+        self.make = make
+
+    def __getitem__(self, job: Any) -> Any:
+        if isinstance(job, _Failure):  # the job couldn't be sent
+            return job
+        if get_worker_info() is None:
+            return self.make(job)
+        try:
+            return self.make(job)
+        except (SemiUHPEError, RuntimeError, OSError, MemoryError) as error:
+            return _Failure(error)
+
+
+class _Queue(Queue):
+    """Sends an error in place of what can't be sent."""
+
+    def _on_queue_feeder_error(self, error: Exception, item: Any) -> None:
+        """Called in the sending thread; an item is the number of a job and its result, or bytes while it is sent."""
+        sent = isinstance(item, tuple) and not isinstance(item[1], _Failure)
+        if not sent:
+            os._exit(1)  # of a process that ends, the parent is told
+        self.put((item[0], _Failure(error)))
+
+
+class _Context(ForkContext):
+    """Forks; its queues are :class:`_Queue`."""
+
+    def Queue(self, maxsize: int = 0) -> Any:
+        return _Queue(maxsize, ctx=self)
+
+
+def _identity(result: Result) -> Result:
+    return result
+
+
+def _raising(results: Iterator, workers: int) -> Iterator:
+    try:
+        for result in results:
+            if isinstance(result, _Failure):
+                raise result.error
+            yield result
+    except (RuntimeError, OSError, EOFError, WorkerError) as error:
+        if not workers:
+            raise
+        ignore_lost_workers()
+        # A RuntimeError is a bug in a worker, with its traceback.
+        if isinstance(error, (WorkerError, RuntimeError)) or machine_fault(error):
+            raise
+        raise WorkerError(
+            f"a worker process was lost while it sent its work ({first_line(error)}); use fewer"
+        ) from error
+
+
+def ignore_lost_workers() -> None:
+    """Lets the loss of workers pass from now on, in a process that ends because of one.
+
+    PyTorch's handler raises an error for each lost worker, wherever the program is, so also while it clears up.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def own_process_group(worker: int) -> None:
+    """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state.
+
+    One that came in the moment between the fork and this call is waiting (:func:`forking_workers`), and is dropped.
+    What the parent does on Ctrl-C is not for its workers.
+    """
+    os.setpgrp()
+    while signal.sigtimedwait(_STOP_SIGNALS, 0):
+        pass
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    # Called for errors of the thread that hands over memory, which prints them and lets the parent wait.
+    sys.excepthook = lambda *_: os._exit(1)
+
+
+@contextmanager
+def forking_workers() -> Iterator[None]:
+    """Workers forked within this context can use OpenCV, and signals wait until :func:`own_process_group` is called.
+
+    OpenCV's threads don't survive a fork, but its pool in the child believes that they do, and waits for them forever.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a signal that waited may raise here

@@ -1,0 +1,160 @@
+"""From a raw dataset to a head store."""
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from semiuhpe.data.crop import box_rectangle, landmark_box, landmark_rectangle
+from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
+from semiuhpe.data.preparing.common import (
+    Summary,
+    check_source,
+    each_picture,
+    fill_store,
+    printable,
+    read_image,
+    rotation_of,
+)
+from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, StoreWriter, store_crop, store_meta, store_whole
+from semiuhpe.errors import DataError
+
+TEST_SIZE = 224
+TRAIN_SIZE = 320
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How heads are stored.
+
+    Attributes:
+        loose: keep the loosest crop that training draws from, as JPEG, instead of the protocol's own one, lossless.
+        size: side of the protocol's crop, or the largest side of a loose one, in pixels.
+        quality: of the JPEG.
+    """
+
+    loose: bool
+    size: int
+    quality: int
+
+
+def prepare(
+    importer: Importer,
+    source: Path,
+    out: Path,
+    split: str,
+    *,
+    size: int | None = None,
+    quality: int = JPEG_QUALITY,
+    limit: int | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+) -> Summary:
+    """Writes the head store of one split of a raw dataset.
+
+    The split ``train`` holds the loosest crop that training draws from, as JPEG, with the head's place in it. Other
+    splits hold the protocol's own crop, lossless. ``dropped.csv`` in the store lists what was dropped and why.
+
+    Args:
+        importer, source, out, split: which dataset, where it is, where the store goes, and which part of it.
+        size: side of the stored crops in pixels, the largest one of loose crops; 224, or 320 for loose ones.
+        quality: of the JPEG of loose crops.
+        limit: keep the first heads only.
+        workers: processes that read and crop; with 0 this process does.
+        overwrite: replace a store that is there.
+
+    Raises:
+        DataError: the source is not that dataset.
+        StoreError: the target exists or can't be written, or nothing was kept.
+    """
+    check_source(source)
+    loose = split == "train"
+    settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality)
+    meta = store_meta(
+        dataset=importer.NAME,
+        split=split,
+        size=settings.size,
+        crop_rule=importer.PROTOCOL,
+        loose=loose,
+        full_range=importer.FULL_RANGE,
+        source=str(source),
+        settings={"quality": quality if loose else None, "limit": limit},
+    )
+    summary = Summary(expected=None if limit else importer.COUNTS.get(split))
+    with StoreWriter(out, meta, overwrite) as writer:
+
+        def crop(picture: Picture, _: int) -> list[CroppedHead | Dropped]:
+            return crop_heads(importer, picture, settings)
+
+        def add(head: CroppedHead) -> None:
+            summary.labeled = head.rotation is not None  # the store takes all heads with labels, or none
+            writer.add(head.name, head.crop, head.rotation, head.euler_deg, head.attributes)
+
+        pictures = importer.pictures(source, split)
+        heads = chain.from_iterable(each_picture(importer.NAME, pictures, crop, workers))
+        fill_store(writer, heads, add, summary, limit, "head")
+    return summary
+
+
+@dataclass(frozen=True)
+class CroppedHead:
+    """A head as it goes into a store."""
+
+    name: str
+    crop: StoredCrop
+    rotation: np.ndarray | None
+    euler_deg: np.ndarray | None
+    attributes: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> list[CroppedHead | Dropped]:
+    """All heads of one picture: cropped, or dropped with a reason. The picture is only decoded if a head is on it."""
+    try:
+        found = list(importer.heads(picture))
+    except DataError as error:
+        return [Dropped(printable(picture.name), printable(str(error)), broken=True)]
+    image = None
+    results: list[CroppedHead | Dropped] = []
+    for head in found:
+        result: CroppedHead | Dropped
+        if isinstance(head, Dropped):
+            result = head
+        elif head.box is not None and _is_small(head.box, importer.MIN_SIZE):
+            result = Dropped(head.name, f"smaller than {importer.MIN_SIZE:g} px")
+        else:
+            try:
+                image = read_image(picture) if image is None else image
+                result = _crop(importer, image, head, settings)
+            except DataError as error:
+                result = Dropped(head.name, printable(str(error)), broken=True)
+        results.append(replace(result, name=printable(result.name)))
+    return results
+
+
+def _is_small(box: np.ndarray, least: float) -> bool:
+    """Whether a box x, y, w, h is too small; one of 0 x 0 is, one without width or height alone is broken."""
+    smaller, larger = sorted(box[2:])
+    return 0 < smaller < least or 0 == larger < least
+
+
+def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSettings) -> CroppedHead:
+    rotation = rotation_of(head)
+    quality = settings.quality if settings.loose else None
+    if head.landmarks is None and head.box is None:
+        size = min(settings.size, max(image.shape[:2])) if settings.loose else settings.size
+        crop = store_whole(image, size, quality)
+    else:
+        crop_rule = importer.PROTOCOL
+        margin = crop_rule.margin_range[1] if settings.loose else crop_rule.margin
+        height, width = image.shape[:2]
+        if crop_rule.by_extent and head.landmarks is not None:
+            box, rectangle = landmark_box(head.landmarks), landmark_rectangle(head.landmarks, margin, width, height)
+        elif not crop_rule.by_extent and head.box is not None:
+            box, rectangle = head.box, box_rectangle(head.box, margin, width, height, crop_rule)
+        else:
+            raise DataError(f"has no {'landmarks' if crop_rule.by_extent else 'box'}, by which it would be cropped")
+        size = min(settings.size, rectangle.right - rectangle.left) if settings.loose else settings.size
+        crop = store_crop(image, rectangle, box, size, quality)
+    return CroppedHead(head.name, crop, rotation, head.euler_deg, dict(head.attributes), head.notes)

@@ -1,0 +1,195 @@
+"""From a raw dataset to a scene store: whole pictures with the box, landmarks and rotation of each head.
+
+For datasets whose heads have rotations. A picture on which a head was dropped or can't be read is left out, because
+that head would count as background.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from semiuhpe.data.batches.scenes import Change
+from semiuhpe.data.crop import LANDMARK_MARGIN, LANDMARKS, landmark_box
+from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
+from semiuhpe.data.preparing.common import (
+    Summary,
+    check_source,
+    each_picture,
+    fill_store,
+    printable,
+    read_image,
+    rotation_of,
+)
+from semiuhpe.data.scene_labels import Labels, corners, rotation_about_center, transform_labels
+from semiuhpe.data.stores.scenes import SceneHeads, SceneWriter, scene_meta
+from semiuhpe.data.stores.writer import encode
+from semiuhpe.errors import ConfigError, DataError
+
+SCENE_SIZE = 640
+MAX_TURN_DEG = 45.0
+SCENE_DATASETS = ("300WLP", "AFLW2000", "BIWI", "DAD3DHeads")
+_FIVE_OF_68 = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
+"""Of the 68 points of 300W: the subject's right eye, left eye, tip of the nose, right and left corner of the mouth."""
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """How scenes are stored.
+
+    Attributes:
+        size: the largest side of a stored picture in pixels.
+        quality: of the JPEG.
+        turned: share of the pictures that are turned by up to 45 degrees.
+        change: what else is done to pictures and heads, such as masks, from a generator; None for nothing.
+    """
+
+    size: int
+    quality: int
+    turned: float
+    change: Change | None
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """A scene as it goes into a store."""
+
+    name: str
+    encoded: bytes
+    extent: tuple[int, int]
+    heads: SceneHeads
+    turn_deg: float
+    notes: tuple[str, ...]
+
+
+def prepare_scenes(
+    importer: Importer, source: Path, out: Path, split: str, settings: SceneSettings, *, limit: int | None = None,
+    workers: int = 0, overwrite: bool = False,
+) -> Summary:  # fmt: skip
+    """Writes the scene store of one split of a raw dataset; arguments as :func:`semiuhpe.data.preparing.heads.prepare`.
+
+    Returns:
+        What became of it; ``kept`` counts pictures.
+
+    Raises:
+        ConfigError: the dataset is none of :data:`SCENE_DATASETS`.
+        DataError: the source is not that dataset.
+        StoreError: the target exists or can't be written, or nothing was kept.
+    """
+    if importer.NAME not in SCENE_DATASETS:
+        known = ", ".join(SCENE_DATASETS)
+        raise ConfigError(f"--scenes: {importer.NAME} has no rotations for whole pictures; there are {known}")
+    check_source(source)
+    meta = scene_meta(
+        dataset=importer.NAME,
+        split=split,
+        size=settings.size,
+        full_range=importer.FULL_RANGE,
+        source=str(source),
+        settings={"quality": settings.quality, "turned": settings.turned, "limit": limit},
+    )
+    summary = Summary()
+    with SceneWriter(out, meta, overwrite) as writer:
+
+        def scene(picture: Picture, index: int) -> PreparedScene | Dropped:
+            return scene_of(importer, picture, settings, np.random.default_rng([0, index]))
+
+        def add(scene: PreparedScene) -> None:
+            writer.add_scene(scene.name, scene.encoded, scene.extent, scene.heads, scene.turn_deg)
+
+        pictures = importer.pictures(source, split)
+        fill_store(writer, each_picture(importer.NAME, pictures, scene, workers), add, summary, limit, "picture")
+    return summary
+
+
+def scene_of(
+    importer: Importer, picture: Picture, settings: SceneSettings, rng: np.random.Generator
+) -> PreparedScene | Dropped:
+    """One picture as it goes into a store, or why it does not."""
+    name = printable(picture.name)
+    try:
+        found: list[RawHead] = []
+        for head in importer.heads(picture):
+            if isinstance(head, Dropped):
+                return Dropped(name, f"has a head that was left out: {printable(head.reason)}", head.broken)
+            found.append(head)
+        image = read_image(picture)
+        heads = _labels(found)
+    except DataError as error:
+        return Dropped(name, printable(str(error)), broken=True)
+    scale = min(settings.size / max(image.shape[:2]), 1.0)
+    if scale < 1.0:
+        extent = [max(round(side * scale), 1) for side in image.shape[1::-1]]
+        image = cv2.resize(image, extent, interpolation=cv2.INTER_AREA)
+        heads = replace(heads, box=heads.box * np.float32(scale), landmarks=heads.landmarks * np.float32(scale))
+    turn_deg = float(rng.uniform(-MAX_TURN_DEG, MAX_TURN_DEG)) if rng.random() < settings.turned else 0.0
+    if turn_deg:
+        image, heads = turned_scene(image, heads, turn_deg)
+    if settings.change is not None:
+        image, heads = settings.change(image, heads, rng)
+    notes = tuple(note for head in found for note in head.notes)
+    return PreparedScene(name, encode(image, settings.quality), image.shape[1::-1], heads, turn_deg, notes)
+
+
+def turned_scene(image: np.ndarray, heads: SceneHeads, angle_deg: float) -> tuple[np.ndarray, SceneHeads]:
+    """A picture turned clockwise about its center, black where it ends, and its heads' labels along with it."""
+    height, width = image.shape[:2]
+    angle = torch.tensor([angle_deg], dtype=torch.float64)
+    matrix = rotation_about_center(
+        angle, torch.tensor([width], dtype=torch.float64), torch.tensor([height], dtype=torch.float64)
+    )
+    box, landmarks, rotation = (
+        torch.from_numpy(values).double()[None] for values in (heads.box, heads.landmarks, heads.rotation)
+    )
+    labels = transform_labels(
+        Labels(corners(box), landmarks, rotation), matrix, angle, torch.zeros(1, dtype=torch.bool)
+    )
+    low, high = labels.box[0, :, :2], labels.box[0, :, 2:]
+    warp = matrix[0].numpy().copy()
+    warp[:, 2] += warp[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixels have their centers at whole numbers
+    turned = cv2.warpAffine(image, warp, (width, height), flags=cv2.INTER_LINEAR)
+    return turned, replace(
+        heads,
+        box=torch.cat([low, high - low], dim=-1).float().numpy(),
+        landmarks=labels.landmarks[0].float().numpy(),
+        rotation=labels.rotation[0].float().numpy(),
+    )
+
+
+def _labels(found: Sequence[RawHead]) -> SceneHeads:
+    """Labels of the heads on a picture; DataError if one has no rotation or neither box nor landmarks."""
+    if not found:
+        return SceneHeads.none()
+    rotations = [rotation for head in found if (rotation := rotation_of(head)) is not None]
+    if len(rotations) < len(found):
+        raise DataError("a head has no rotation")
+    return SceneHeads(
+        box=np.stack([_box(head) for head in found]).astype(np.float32),
+        landmarks=np.stack([_five(head) for head in found]).astype(np.float32),
+        rotation=np.stack(rotations).astype(np.float32),
+        visible=np.ones(len(found), np.float32),
+        masked=np.zeros(len(found), bool),
+    )
+
+
+def _box(head: RawHead) -> np.ndarray:
+    """(4,) the dataset's box, or that of the landmarks with the margins of their crop, which take in the whole head."""
+    if head.box is not None:
+        return np.asarray(head.box, dtype=np.float64)
+    if head.landmarks is None:
+        raise DataError("a head has neither a box nor landmarks")
+    x, y, w, h = landmark_box(head.landmarks)
+    reach = LANDMARK_MARGIN * max(w, h)
+    above = LANDMARKS.above * reach
+    return np.array([x - reach, y - above, w + 2 * reach, h + reach + above])
+
+
+def _five(head: RawHead) -> np.ndarray:
+    """(5, 2) the five landmarks of 68; NaN where the dataset has no such points."""
+    if head.landmarks is None or len(head.landmarks) != 68:
+        return np.full((5, 2), np.nan)
+    points = np.asarray(head.landmarks, dtype=np.float64)
+    return np.stack([points[list(index)].mean(0) for index in _FIVE_OF_68])

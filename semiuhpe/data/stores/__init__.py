@@ -1,0 +1,1 @@
+"""Head stores and scene stores."""

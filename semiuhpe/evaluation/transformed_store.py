@@ -1,0 +1,98 @@
+"""Test heads turned and mirrored in plane, with their labels: how well a model does on any orientation of a picture."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from semiuhpe.augment.in_plane import InPlane, random_in_plane
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.errors import ConfigError, StoreError
+from semiuhpe.rotation import matrix_to_euler
+
+FLIP, FLIP_VERTICAL, ROTATE = "flip", "flip:vertical", "rotate:"
+TRANSFORMS = f"{ROTATE}DEGREES (clockwise), {FLIP} (left to right), {FLIP_VERTICAL} (top to bottom)"
+
+
+class TurnedStore(HeadStore):
+    """A test store, or a view of one, whose pictures and labels are moved in plane as they are read.
+
+    What a turned picture shows beyond the stored crop is black. Quarter turns and flips change no pixel's value.
+
+    Args:
+        store: not a training store, whose loose crops are cropped only after they were read.
+        motion: of each head of the view.
+
+    Raises:
+        StoreError: it is a training store.
+    """
+
+    def __init__(self, store: HeadStore, motion: InPlane):
+        if store.meta["loose"]:
+            raise StoreError(
+                f"{store.path}: is a training store; only test stores, which hold the protocol's crop, can be turned"
+            )
+        super().__init__(store.path, store.indices)
+        self.motion = motion
+        self._angle, self._mirrored, self._upended = (
+            values.numpy() for values in (motion.angle_deg, motion.mirrored, motion.flipped_vertical)
+        )
+        self.rotation = motion.moved(torch.from_numpy(self.rotation)).numpy()
+        turned = bool((self._angle % 360 != 0).any() or self._upended.any())
+        self.meta = {**self.meta, "full_range": self.meta["full_range"] or turned}
+        if self.euler_deg is not None:
+            self.euler_deg = matrix_to_euler(torch.from_numpy(self.rotation), self.meta["full_range"]).numpy()
+
+    def image(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB crop of one head, moved."""
+        return move(super().image(index), self._angle[index], self._mirrored[index], self._upended[index])
+
+    def view(self, indices: Sequence[int] | np.ndarray) -> "TurnedStore":
+        """A part of this view, by positions in it."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        motion = InPlane(*(values[chosen] for values in vars(self.motion).values()))
+        return TurnedStore(HeadStore(self.path, self.indices[chosen]), motion)
+
+
+def move(image: np.ndarray, angle_deg: float, mirrored: bool, flipped_vertical: bool) -> np.ndarray:
+    """Mirrors a (H, W, 3) picture and turns it clockwise about its center; what comes from outside is black."""
+    image = image[:: -1 if flipped_vertical else 1, :: -1 if mirrored else 1]
+    if angle_deg % 90 == 0 and image.shape[0] == image.shape[1]:
+        return np.ascontiguousarray(np.rot90(image, -int(angle_deg // 90)))
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -float(angle_deg), 1.0)
+    return cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def transformed(store: HeadStore, transform: str) -> TurnedStore:
+    """A test store under one of :data:`TRANSFORMS`.
+
+    Raises:
+        ConfigError: there is no such transform.
+        StoreError: it is a training store.
+    """
+    angle = 0.0
+    if transform.startswith(ROTATE):
+        try:
+            angle = float(transform.removeprefix(ROTATE))
+        except ValueError:
+            angle = math.nan
+    elif transform not in (FLIP, FLIP_VERTICAL):
+        angle = math.nan
+    if not math.isfinite(angle):
+        raise ConfigError(f"--transform {transform}: unknown; there are {TRANSFORMS}")
+    count = len(store)
+    chosen = (torch.full((count,), transform == flip) for flip in (FLIP, FLIP_VERTICAL))
+    return TurnedStore(store, InPlane(torch.full((count,), angle), *chosen))
+
+
+def turned_at_random(store: HeadStore, flips: bool = False) -> TurnedStore:
+    """A test store whose heads are turned by any angle in [0, 360), always the same ones; and mirrored if ``flips``."""
+    motion = random_in_plane(len(store), BatchRandom(torch.Generator().manual_seed(0)))
+    if not flips:
+        none = torch.zeros(len(store), dtype=torch.bool)
+        motion = InPlane(motion.angle_deg, none, none)
+    return TurnedStore(store, motion)

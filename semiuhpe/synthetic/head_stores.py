@@ -1,0 +1,86 @@
+"""Head stores of rendered heads: the data that the project can make for itself."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from semiuhpe.data.batches.workers import Job, Result, map_in_workers
+from semiuhpe.data.crop import HEAD_BOX, box_rectangle
+from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
+from semiuhpe.rotation import matrix_to_euler
+from semiuhpe.synthetic.render_head import render_head
+from semiuhpe.synthetic.rotations import random_rotations
+
+RENDERED = "semiuhpe synth"
+"""What stands as the source in a rendered store."""
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A set of rendered heads; each head is a function of the seed and its number alone.
+
+    Attributes:
+        count: number of heads.
+        domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        seed: of everything random.
+        size: side of the stored pictures in pixels.
+        test: store the protocol's own crop, lossless, instead of the loose one that training draws its crops from.
+    """
+
+    count: int
+    domain: str
+    range: str
+    seed: int
+    size: int
+    test: bool
+
+
+def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
+    """Renders a set of heads into a labeled head store.
+
+    Raises:
+        StoreError: the target exists, or can't be written.
+    """
+    rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
+    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
+    meta = store_meta(
+        dataset=f"synthetic-{heads.domain}",
+        split="test" if heads.test else "train",
+        size=heads.size,
+        crop_rule=HEAD_BOX,
+        loose=not heads.test,
+        full_range=heads.range == "full",
+        source=RENDERED,
+        settings=asdict(heads),
+    )
+    jobs = [(heads, number, rotations[number]) for number in range(heads.count)]
+    with StoreWriter(path, meta, overwrite) as writer:
+        for number, crop in enumerate(render_jobs(_render, jobs, workers, path)):
+            writer.add(f"{number:06d}", crop, rotations[number], euler[number])
+
+
+def render_jobs(
+    render: Callable[[Job], Result], jobs: Sequence[Job], workers: int, path: str | os.PathLike
+) -> Iterable[Result]:
+    """What is rendered for each job of a store, in order, with a progress bar; in this process with 0 or 1 workers."""
+    results = map_in_workers(render, jobs, workers if workers > 1 else 0)  # one alone would only be waited for
+    return tqdm(results, total=len(jobs), desc=f"rendering {Path(path).name}", disable=None)
+
+
+def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> StoredCrop:
+    heads, number, rotation = job
+    rng = np.random.default_rng([heads.seed, 1, number])
+    if not heads.test:
+        head = render_head(rotation, rng, heads.domain, heads.size)
+        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
+    # The tight crop is cut from a larger picture, so that a test head is not blurred by enlarging it.
+    head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5))
+    height, width = head.image.shape[:2]
+    rectangle = box_rectangle(head.box, HEAD_BOX.margin, width, height)
+    return store_crop(head.image, rectangle, head.box, heads.size, quality=None)

@@ -1,0 +1,189 @@
+"""Pictures of many heads with exact labels: ``render_scene``.
+
+All heads are of one size and stand in one space before one perspective camera, nearer ones before others, on a
+cluttered background. Each head is labeled with the rotation that is seen: that in the camera turned to look at it. So
+the label is what a crop of the head shows, wherever in the picture it is.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+import sim3dr
+from semiuhpe.data.stores.scenes import SceneHeads
+from semiuhpe.synthetic import backgrounds, degrade, occluders
+from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.identity import random_identity
+from semiuhpe.synthetic.light import Light, clean_light, wild_light
+from semiuhpe.synthetic.render_head import DOMAINS, dress, lit_mesh, seen_from_below
+
+HEAD_UNITS = 2.3  # height of a head; 1 unit is about 10 cm
+FIELD_DEG = (35.0, 65.0)  # of view
+SMALLEST_PX, LARGEST_SHARE = 20.0, 0.7  # heights of heads: in pixels, and of the picture
+NO_HEADS, OBJECT = 0.06, 0.12  # how often a scene is empty, and a wild head has something flat over it
+MOST_COVERED = 0.7  # of a head's box, by the box of a nearer head, when places are drawn
+_PLACE_TRIES = 20
+_SPREAD = {"clean": 1.0, "wild": 1.35}  # of proportions
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture, RGB uint8 (size, size, 3), and the heads on it, the farthest first."""
+
+    image: np.ndarray
+    heads: SceneHeads
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A head as it is drawn: on the picture in pixels, the third coordinate larger nearer."""
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    colors: np.ndarray
+    is_head: np.ndarray  # (triangles,) whether it is of the head itself, not of shoulders and hanging hair
+    box: np.ndarray
+    landmarks: np.ndarray
+
+
+def render_scene(
+    rotations: np.ndarray, rng: np.random.Generator, domain: str = "wild", size: int = 320, turn_deg: float = 0.0
+) -> Scene:
+    """Draws a random scene; a pure function of its arguments.
+
+    Args:
+        rotations: (n, 3, 3) rotations, head to camera, of the at most n heads.
+        rng: the only source of randomness.
+        domain: ``"clean"`` or ``"wild"``.
+        size: side of the picture in pixels.
+        turn_deg: the camera is turned about its axis so that the picture is turned clockwise by this. All else stays.
+
+    Raises:
+        ValueError: the domain is unknown.
+    """
+    if domain not in DOMAINS:
+        raise ValueError(f"unknown domain {domain!r} of synthetic scenes; it must be one of {', '.join(DOMAINS)}")
+    wild = domain == "wild"
+    focal = size / 2 / np.tan(np.radians(rng.uniform(*FIELD_DEG)) / 2)
+    light = wild_light(rng) if wild else clean_light(rng)
+    count = 0 if rng.random() < NO_HEADS else int(rng.integers(1, len(rotations) + 1))
+    centers = _places(count, focal, size, rng)
+    turn = _about_z(turn_deg)
+    placed = [_place(rotations[i], center, turn, focal, size, light, rng, domain) for i, center in enumerate(centers)]
+    fine = size * 2 if size <= 256 else int(size * 1.5)
+    background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
+    image, visible = _draw(placed, _turned_picture(background, turn_deg), fine / size)
+    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    for head in placed:
+        if wild and rng.random() < OBJECT:
+            occluders.draw_object(image, head.box, rng)
+    image = degrade.wild(image, rng, unit=1.0, smallest=0.6) if wild else degrade.clean(image, rng)
+    if not placed:
+        return Scene(image, SceneHeads.none())
+    seen = turn @ rotations[:count]
+    return Scene(
+        image,
+        SceneHeads(
+            box=np.stack([head.box for head in placed]).astype(np.float32),
+            landmarks=np.stack([head.landmarks for head in placed]).astype(np.float32),
+            rotation=seen.astype(np.float32),
+            visible=np.array(visible, np.float32),
+            masked=np.zeros(count, bool),
+        ),
+    )
+
+
+def _places(count: int, focal: float, size: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, 3) centers of heads in camera axes, the farthest first, which hardly ever hide each other wholly."""
+    heights = np.sort(np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(LARGEST_SHARE * size), count)))
+    middles = np.zeros((count, 2))
+    for i in reversed(range(count)):  # the nearest first, as it hides others
+        for _ in range(_PLACE_TRIES):
+            middles[i] = rng.uniform(0.05 * size, 0.95 * size, 2)
+            gap = np.abs(middles[i + 1 :] - middles[i])
+            reach = (heights[i + 1 :, None] + heights[i]) / 2
+            overlap = np.clip(reach - gap, 0, heights[i]).prod(1) / heights[i] ** 2
+            if (overlap <= MOST_COVERED).all():
+                break
+    depth = focal * HEAD_UNITS / heights
+    return np.concatenate([(middles - size / 2) * (depth / focal)[:, None], depth[:, None]], 1).reshape(-1, 3)
+
+
+def _place(
+    rotation: np.ndarray, center: np.ndarray, turn: np.ndarray, focal: float, size: int, light: Light,
+    rng: np.random.Generator, domain: str,
+) -> _Placed:  # fmt: skip
+    """A random head of a rotation as it is seen, at a place in camera axes before the camera is turned."""
+    rotation = (look_at(center) @ rotation).astype(np.float32)
+    identity = random_identity(rng, _SPREAD[domain])
+    head, gloss, extras, enclosed = dress(identity, seen_from_below(rotation), rng, domain == "wild", face_mask=0.0)
+    vertices, triangles, colors = lit_mesh(head, gloss, extras, rotation, light)
+
+    def project(points: np.ndarray) -> np.ndarray:
+        x, y, z = ((points @ rotation.T + center) @ turn.T).T
+        z = np.maximum(z, 0.3)
+        return np.stack([focal * x / z + size / 2, focal * y / z + size / 2, 1 / z], 1).astype(np.float32)
+
+    projected = project(vertices)
+    low, high = projected[enclosed, :2].min(0), projected[enclosed, :2].max(0)
+    belongs = np.zeros(len(vertices), bool)
+    belongs[enclosed] = True
+    landmarks = np.stack([head.vertices[index].mean(0) for index in landmark_vertices()])
+    box = np.concatenate([low, high - low])
+    return _Placed(projected, triangles, colors, belongs[triangles].all(1), box, project(landmarks)[:, :2])
+
+
+def _draw(placed: list[_Placed], background: np.ndarray, scale: float) -> tuple[np.ndarray, list[float]]:
+    """The picture, and the share of each head in it that nothing covers; 0 for one that lies wholly outside."""
+    image, side = background, len(background)
+    depth = np.full((side, side), -np.inf, np.float32)
+    owner = np.full((side, side), -1)
+    masks = []
+    for number, head in enumerate(placed):
+        vertices = head.vertices * np.array([scale, scale, 1], np.float32) - np.array([0.5, 0.5, 0], np.float32)
+        before = depth.copy()
+        image = sim3dr.rasterize(vertices, head.triangles, head.colors, bg=image, depth=depth)
+        owner[depth > before] = number
+        ones = np.ones((len(vertices), 1), np.float32)
+        triangles = head.triangles[head.is_head]
+        masks.append(sim3dr.rasterize(vertices, triangles, ones, height=side, width=side)[..., 0] > 0)
+    visible = [float((owner[mask] == number).mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)]
+    return image, visible
+
+
+def look_at(direction: np.ndarray) -> np.ndarray:
+    """(3, 3) the smallest rotation that takes the camera's axis, z, to a direction (3,) with positive z."""
+    x, y, z = direction / np.linalg.norm(direction)
+    k = 1 / (1 + z)
+    return np.array([[1 - k * x * x, -k * x * y, x], [-k * x * y, 1 - k * y * y, y], [-x, -y, z]])
+
+
+def _about_z(angle_deg: float) -> np.ndarray:
+    """Turns the picture clockwise; as :func:`semiuhpe.rotation.in_plane_rotation`, without torch in forked workers."""
+    cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _turned_picture(image: np.ndarray, angle_deg: float) -> np.ndarray:
+    if angle_deg == 0.0:
+        return image
+    middle = (len(image) - 1) / 2
+    matrix = cv2.getRotationMatrix2D((middle, middle), -angle_deg, 1.0)
+    return cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT_101)
+
+
+@cache
+def landmark_vertices() -> tuple[np.ndarray, ...]:
+    """Indices of the template's vertices whose means are the five landmarks: the subject's right eye, left eye, tip of
+    the nose, right and left corner of the mouth."""
+    t = template()
+    skin = t.vertices[t.part["skin"]]
+    nose = (np.abs(skin[:, 0]) < 0.08) & (skin[:, 1] > -0.6) & (skin[:, 1] < -0.2)
+    tip = np.flatnonzero(nose)[[skin[nose, 2].argmax()]]
+    lips = t.region["lips"].index[t.region["lips"].weight > 0.5]
+    corners = (lips[[skin[lips, 0].argmin()]], lips[[skin[lips, 0].argmax()]])
+    eyes = tuple(np.arange(t.part[name].start, t.part[name].stop) for name in ("right eye", "left eye"))
+    start = t.part["skin"].start
+    return (*eyes, start + tip, *(start + corner for corner in corners))

@@ -1,0 +1,242 @@
+"""Whatever becomes of a worker process, its parent ends with one error, soon, and keeps what it had."""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch.utils.data import get_worker_info
+
+from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.entry import run
+from semiuhpe.data import HeadStore
+from semiuhpe.data.batches.heads import Heads, ShuffledStream, ordered_batches, training_batches
+from semiuhpe.data.batches.scenes import _Scenes
+from semiuhpe.data.batches.workers import load, map_in_workers
+from semiuhpe.errors import StoreError, WorkerError, machine_fault
+from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
+from semiuhpe.training.signals import stop_on_signals
+
+SHARED_MEMORY = ("/dev/shm", "--num_workers", "--shm-size")
+
+
+@pytest.fixture(autouse=True)
+def _ends_soon():
+    """A test that waits forever fails, with whatever it waits in."""
+
+    def late(*_):
+        raise TimeoutError("hangs")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(90)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def one_error(capsys):
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    return line
+
+
+class CannotBeSent:
+    def __reduce__(self):
+        raise RuntimeError("no pickle of it")
+
+
+def raises(error):
+    raise error
+
+
+def no_more_memory_to_share():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    return torch.zeros(100_000)
+
+
+WAYS = {
+    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), ("worker process was lost",)),
+    "crashed": (lambda: ctypes.string_at(0), ("worker process was lost",)),
+    "interrupted": (lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(9), ("worker process was lost",)),
+    "left": (lambda: os._exit(0), ("worker process was lost",)),
+    "left with a code": (lambda: os._exit(3), ("worker process was lost",)),
+    "RuntimeError": (lambda: raises(RuntimeError("a\nb")), ("RuntimeError: a (test_workers.py", "--num_workers")),
+    "OSError": (lambda: raises(PermissionError(13, "not allowed", "a.bin")), ("a.bin", "--num_workers")),
+    "MemoryError": (lambda: raises(MemoryError()), ("no memory left", "--num_workers")),
+    "disk full": (lambda: raises(OSError(28, "No space left on device", "a.bin")), ("a.bin", "disk full")),
+    "while it sends": (CannotBeSent, ("RuntimeError: no pickle of it",)),
+    "shared memory full": (no_more_memory_to_share, SHARED_MEMORY),
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("loop", [map_in_workers, load])
+def test_a_worker_that_fails_ends_the_work_with_one_error(loop, how, capfd):
+    fail, words = WAYS[how]
+
+    def work(number):
+        return fail() if number == 3 else torch.full((5000,), number)
+
+    began = time.monotonic()
+    with pytest.raises((WorkerError, RuntimeError)) as lost:
+        list(loop(work, range(40), 2))
+    message = machine_fault(lost.value)
+    assert message and "\n" not in message and all(word in message for word in words)
+    assert time.monotonic() - began < 30 and "Traceback" not in capfd.readouterr().err
+
+
+def test_errors_of_ours_come_as_they_are_and_bugs_with_their_traceback():
+    with pytest.raises(StoreError, match=r"^the store is broken$"):
+        list(map_in_workers(lambda _: raises(StoreError("the store is broken")), range(4), 2))
+    with pytest.raises(KeyError, match="in raises"):
+        list(map_in_workers(lambda _: raises(KeyError("a bug")), range(4), 2))
+    with pytest.raises(RuntimeError, match=r"^a\nb$"):  # in this process nothing is hidden
+        list(map_in_workers(lambda _: raises(RuntimeError("a\nb")), range(4), 0))
+
+
+def test_a_job_that_can_not_be_sent_is_an_error():
+    with pytest.raises(WorkerError, match="pickle"):
+        list(load(lambda _: 1, [lambda: 0], 1))
+
+
+def test_without_workers_errors_are_what_they_are():
+    with pytest.raises(FileNotFoundError, match="gone"):
+        list(load(lambda _: raises(FileNotFoundError("gone")), range(4), 0))
+
+
+@pytest.mark.parametrize("last", [0, 2])
+def test_workers_that_can_not_be_started(last, monkeypatch, capfd):
+    real, calls = os.fork, iter(range(99))
+
+    def fork():
+        return real() if next(calls) < last else raises(BlockingIOError(11, "Resource temporarily unavailable"))
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(WorkerError, match=r"4 worker processes can't be started .*--num_workers"):
+        load(abs, range(4), 4)
+    assert not capfd.readouterr().err
+
+
+def test_workers_change_nothing_about_batches(stores):
+    store = HeadStore(stores["labeled"])
+    for batches in (
+        lambda workers: ordered_batches(store, 7, workers),
+        lambda workers: training_batches(store, ShuffledStream(24, 7, seed=3, start=2), workers),
+    ):
+        alone, helped = ([vars(batch) for batch, _ in zip(batches(n), range(4), strict=False)] for n in (0, 3))
+        assert [len(batch["image"]) for batch in alone] == [len(batch["image"]) for batch in helped]
+        torch.testing.assert_close(helped, alone, rtol=0, atol=0)
+
+
+def in_a_worker(monkeypatch, target, do, when=lambda items: True):
+    """Has something done in workers before they make a batch of some of the items."""
+    original = target.batch
+
+    def batch(self, items):
+        if get_worker_info() is not None and when(items):
+            do()
+        return original(self, items)
+
+    monkeypatch.setattr(target, "batch", batch)
+
+
+def goes_on_as(settings, name, tmp_path, *more):
+    """The weights of a run that goes on from a checkpoint, and those of a run that was never disturbed."""
+    run_again = ["--exps_dir", str(tmp_path / "exps"), "--cont_ckpt", name]
+    folders = [
+        train_cli.train(*train_cli.parse_options(argv)).folder
+        for argv in (run_again, [*settings, *more, "--exp_detail", "whole"])
+    ]
+    return [read_checkpoint(folder / "last.pth")["model_state_dict"] for folder in folders]
+
+
+def test_full_shared_memory_at_the_beginning_of_stage_2(settings, tmp_path, monkeypatch, capfd):
+    workers = ("--num_workers", "2")
+    in_a_worker(monkeypatch, Heads, no_more_memory_to_share, lambda items: len(items) == 8)  # unlabeled ones
+    assert run(train_cli.main, [*settings, *workers, "--exp_detail", "full"]) == 2
+    printed = capfd.readouterr().err
+    (error,) = [line for line in printed.splitlines() if line.startswith("error:")]
+    assert all(word in error for word in (*SHARED_MEMORY, "iteration 3", "--cont_ckpt full/"))
+    assert "Traceback" not in printed
+    monkeypatch.undo()
+    resumed, whole = goes_on_as(settings, error.split("--cont_ckpt ")[1], tmp_path, *workers)
+    torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
+
+
+def test_full_shared_memory_with_pairs(common_settings, stores, monkeypatch, capsys):
+    more = ["--method", "clerf", "--generator", str(stores["labeled"]), "--positive_deg", "40", "--negative_deg", "60"]
+    in_a_worker(monkeypatch, Heads, no_more_memory_to_share)
+    assert run(train_cli.main, [*common_settings, *more, "--pretrain_iteration", "2", "--num_workers", "1"]) == 2
+    error = one_error(capsys)
+    assert all(word in error for word in (*SHARED_MEMORY, "--cont_ckpt"))
+
+
+def test_full_shared_memory_with_scenes(tmp_path, monkeypatch, capsys):
+    stores = [tmp_path / "train.lmdb", tmp_path / "test.lmdb"]
+    for seed, store in enumerate(stores):
+        write_scenes(SceneSet(8, 1, "clean", "full", seed, 64), store)
+    in_a_worker(monkeypatch, _Scenes, no_more_memory_to_share)
+    argv = ["--method", "onestage", "--network", "onestage:timm:test_resnet", "--pretrained", "false"]
+    argv += ["--train_labeled", str(stores[0]), "--test_set", str(stores[1]), "--image_size", "64"]
+    argv += ["--exps_dir", str(tmp_path), "--batch_size", "2", "--num_workers", "1", "--max_iteration", "2"]
+    assert run(train_cli.main, argv) == 2
+    error = one_error(capsys)
+    assert all(word in error for word in (*SHARED_MEMORY, "--cont_ckpt"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_wait_for_a_worker(number, settings, tmp_path, monkeypatch, caplog):
+    """A worker that neither answers nor ends: nothing tells its parent."""
+    in_a_worker(monkeypatch, Heads, lambda: time.sleep(1000), lambda items: len(items) == 8)
+    options = train_cli.parse_options([*settings, "--num_workers", "2", "--exp_detail", "waits"])
+
+    def send():
+        while "stage2 begins" not in caplog.text:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(os.getpid(), number)
+
+    caplog.set_level("INFO")
+    thread = threading.Thread(target=send)
+    thread.start()
+    result = train_cli.train(*options)
+    thread.join()
+    assert not result.finished and "Stopped at iteration 3" in caplog.text
+    monkeypatch.undo()
+    resumed, whole = goes_on_as(settings, f"waits/{result.folder.name}/last", tmp_path)
+    torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
+
+
+def test_after_a_signal_nothing_is_waited_for():
+    came = []
+    with stop_on_signals(lambda: came.append(1)) as signals:
+        assert signals.wait(lambda: 5) == 5
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert came == [1] and signals.wait(lambda: time.sleep(1000)) is None
+
+
+SMALL = """
+mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 77
+exec "$@"
+"""
+
+
+def test_a_small_dev_shm(settings):
+    argv = [sys.executable, "-m", "semiuhpe.cli.main", "train", *settings, "--num_workers", "2"]
+    try:
+        ended = subprocess.run(
+            ["unshare", "-m", "sh", "-c", SMALL, "sh", *argv], capture_output=True, text=True, timeout=80
+        )
+    except FileNotFoundError:
+        pytest.skip("needs unshare")
+    if ended.returncode in (1, 77) and "error:" not in ended.stderr:
+        pytest.skip("needs the right to mount a file system")
+    (error,) = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert all(word in error for word in (*SHARED_MEMORY, "--cont_ckpt"))

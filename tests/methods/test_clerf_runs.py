@@ -1,0 +1,175 @@
+"""Runs of CLERF: both phases, exact resume in each, a frozen embedding, bad input."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from semiuhpe.augment.random import BatchRandom
+from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.entry import run
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.distributed import start_process
+from semiuhpe.methods import clerf as method
+from semiuhpe.methods.circle_loss import circle_loss
+from semiuhpe.methods.triplets import triplet_views
+from semiuhpe.models import create_model, load_checkpoint
+from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.models.embedding import embed, normalized
+from semiuhpe.rotation import geodesic_deg
+from semiuhpe.training import trainer as trainer_module
+from semiuhpe.training.run_folder import read_scalars
+
+
+@pytest.fixture
+def clerf(common_settings, stores):
+    """A run of both phases that takes a second."""
+    return [
+        *common_settings, "--method", "clerf", "--pretrain_iteration", "3", "--generator", str(stores["unlabeled"]),
+        "--positive_deg", "20", "--negative_deg", "25", "--is_full_range",
+    ]  # fmt: skip
+
+
+def train(settings, *more):
+    options, checkpoint = train_cli.parse_options([*settings, *more])
+    return train_cli.train(options, checkpoint)
+
+
+def state(folder):
+    checkpoint = read_checkpoint(folder / "last.pth")
+    return {key: checkpoint[key] for key in ("model_state_dict", "optimizer_state_dict")}
+
+
+def test_a_run_of_both_phases(clerf):
+    result = train(clerf)
+    assert result.finished
+    assert result.folder.parent.name == "CLERF3_unlabelled_plainnet_matrixFisher_b4_full"
+    keys = {step: set() for step in range(1, 7)}
+    for row in read_scalars(result.folder):
+        keys[row["step"]] |= row.keys()
+    assert {"train/loss", "clerf/positive_deg"} <= keys[2] and "train/error_deg" in keys[5]
+    assert {"val/student/geodesic_mean_deg", "val/student/embedding_rank_correlation"} <= keys[2]
+    assert "val/student/euler_mae_deg" in keys[6] and "val/student/embedding_rank_correlation" not in keys[6]
+    assert all(row["clerf/positive_deg"] < 20 for row in read_scalars(result.folder) if "clerf/positive_deg" in row)
+    loaded = load_checkpoint(result.folder / "last.pth")
+    assert loaded.full_range and loaded.model.state_dict().keys() == create_model("plainnet").state_dict().keys()
+
+
+def test_semiuhpe_starts_from_it(clerf, settings):
+    first = train(clerf)
+    second = train(
+        [*settings, "--init_from", str(first.folder / "last.pth"), "--stage1_iteration", "6", "--lr", "1e-9"]
+    )
+    weights = [state(r.folder)["model_state_dict"]["features.0.weight"] for r in (first, second)]
+    torch.testing.assert_close(*weights)
+
+
+def test_each_head_of_a_pair_is_the_anchor_once_without_dropout(clerf):
+    options, _ = train_cli.parse_options([*clerf, "--batch_size", "6", "--negative_deg", "40"])
+    data, process = method.open_data(options), start_process(options.gpu_ids)
+    student = train_cli.build_student(options).train()
+    learner = method.phases(options, student, data, train_cli.description(options), process)[0].learner
+    batches = next(learner.batches(0, 0))
+    first, again = (learner.step(batches, BatchRandom(torch.Generator().manual_seed(0))) for _ in range(2))
+    assert first.loss.item() == again.loss.item(), "dropout would have made a difference"
+
+    views = triplet_views(
+        batches["labeled"],
+        batches["positive"],
+        (HEAD_BOX, HEAD_BOX),
+        32,
+        BatchRandom(torch.Generator().manual_seed(0)),
+    )
+    with torch.no_grad():
+        heads = normalized(embed(student, torch.cat([view.image for view in views]))[0])
+    rotation = torch.cat([view.rotation for view in views])
+    losses = []
+    for anchor in range(12):
+        far = torch.tensor([geodesic_deg(rotation[anchor], other).item() > 40 for other in rotation])
+        similarity, positive = heads @ heads[anchor], heads[(anchor + 6) % 12] @ heads[anchor]
+        assert far.any()
+        losses.append(circle_loss(positive[None], similarity[None], far[None], 0.25, options.circle_scale))
+    torch.testing.assert_close(first.loss, torch.cat(losses).mean(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--distribution", "gramSchmidt"),
+        ("--turn_aug", "false"),
+        ("--pretrain_iteration", "0"),
+        ("--pretrain_iteration", "6"),
+        ("--generator", "rendered", "--generator_domain", "clean", "--num_workers", "1"),
+    ],
+)
+def test_options_train(clerf, more):
+    assert train(clerf, *more).finished
+
+
+def test_a_frozen_embedding_stays(clerf):
+    """Backbone, projection and their batch norm statistics are those of the best of pre-training; the rest learns."""
+    folder = train(clerf, "--pretrain_iteration", "2", "--freeze_embedding", "--exp_detail", "frozen").folder
+    before = train(clerf, "--pretrain_iteration", "2", "--max_iteration", "2").folder
+    first, second = (state(f)["model_state_dict"] for f in (before, folder))
+    changed = {key for key in first if not torch.equal(first[key], second[key])}
+    assert changed and all(key.startswith(("head.4", "head.5", "head.7")) for key in changed), changed
+    assert "head.7.weight" in changed
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("frozen", ["false", "true"])
+def test_killed_and_resumed_is_the_same_as_not_killed(clerf, monkeypatch, step, frozen):
+    """Dies without warning in a step of either phase, or between them; goes on from the last checkpoint."""
+    settings = [*clerf, "--val_frequency", "1", "--freeze_embedding", frozen]
+    whole = train(settings)
+    original = trainer_module.Trainer._step
+
+    def die(self, *arguments):
+        if self.iteration == step:
+            raise Killed
+        original(self, *arguments)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_step", die)
+    with pytest.raises(Killed):
+        train(settings, "--exp_detail", "killed")
+    monkeypatch.undo()
+    (folder,) = (Path(clerf[1]) / "tiny" / "killed").iterdir()
+    resumed = train(["--exps_dir", clerf[1], "--cont_ckpt", f"killed/{folder.name}/last"])
+    assert resumed.finished and resumed.folder == folder
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+    losses = [
+        {row["step"]: row["train/loss"] for row in read_scalars(f) if "train/loss" in row}
+        for f in (folder, whole.folder)
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (("--pretrain_iteration", "9"), "--pretrain_iteration 9"),
+        (("--negative_deg", "5"), "--negative_deg 5.0"),
+        (("--positive_deg", "0"), "--positive_deg 0.0"),
+        (("--circle_margin", "1"), "--circle_margin 1.0"),
+        (("--circle_scale", "0"), "--circle_scale 0.0"),
+        (("--regression_lr", "0"), "--regression_lr 0.0"),
+        (("--generator", "nowhere.lmdb"), "--generator nowhere.lmdb"),
+        (("--generator", "EG3D"), "semiuhpe prepare EG3D"),
+        (("--positive_deg", "0.0001"), "a larger --positive_deg"),
+        (("--compile",), "--compile"),
+        (("--method", "semiuhpe", "--stage1_iteration", "3", "--distribution", "gramSchmidt"), "--distribution gramS"),
+        (
+            ("--dynamic_thres", "--eman"),
+            "--dynamic_thres True: --method clerf has no use for this option of --method s",
+        ),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(clerf, capsys, more, words):
+    assert run(train_cli.main, [*clerf, *more]) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error:"))
+    assert words in line
+    assert not Path(clerf[1]).exists(), "nothing is written before the input is known to be good"

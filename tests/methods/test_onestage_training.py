@@ -1,0 +1,230 @@
+"""Training, evaluation and inference of the one-stage method, through the same trainer as all methods."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from support.paths import ROOT
+
+from semiuhpe.cli import evaluate as evaluate_cli
+from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.entry import run
+from semiuhpe.data.stores.scenes import SceneStore
+from semiuhpe.errors import CheckpointError, ConfigError, StoreError
+from semiuhpe.inference.detectors import load_detector
+from semiuhpe.methods import onestage
+from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
+from semiuhpe.training import trainer as trainer_module
+from semiuhpe.training.run_folder import read_scalars
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    sets = {
+        "train": SceneSet(10, 3, "clean", "front", 1, 80),
+        "test": SceneSet(6, 3, "clean", "front", 2, 80, 0.5, 0.5),
+    }
+    paths = {name: folder / f"{name}.lmdb" for name in sets}
+    for name, path in paths.items():
+        write_scenes(sets[name], path)
+    return paths
+
+
+@pytest.fixture
+def settings(scenes, tmp_path):
+    return [
+        *("--exps_dir", str(tmp_path / "exps"), "--exp_name", "tiny", "--method", "onestage", "--pretrained", "false"),
+        *("--network", "onestage:timm:lcnet_035", "--image_size", "64", "--train_labeled", str(scenes["train"])),
+        *("--test_set", str(scenes["test"]), "--batch_size", "4", "--num_workers", "0", "--max_iteration", "4"),
+        *("--val_frequency", "2", "--log_frequency", "1", "--lr", "1e-3"),
+        *("--masked_share", "0.5", "--turned_share", "0.5"),
+    ]
+
+
+def train(settings, *more):
+    options, checkpoint = train_cli.parse_options([*settings, *more])
+    return train_cli.train(options, checkpoint)
+
+
+def state(folder):
+    checkpoint = read_checkpoint(folder / "last.pth")
+    return {key: checkpoint[key] for key in ("model_state_dict", "optimizer_state_dict", "best")}
+
+
+def losses(folder):
+    return {row["step"]: row["train/loss"] for row in read_scalars(folder) if "train/loss" in row}
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_killed_and_resumed_is_the_same_as_not_killed_with_any_workers(settings, monkeypatch):
+    whole = train(settings, "--num_workers", "1")
+    original = trainer_module.Trainer._step
+
+    def die(self, *arguments):
+        if self.iteration == 2:
+            raise Killed
+        original(self, *arguments)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_step", die)
+    with pytest.raises(Killed):
+        train(settings, "--exp_detail", "killed")
+    monkeypatch.undo()
+    (folder,) = (Path(settings[1]) / "tiny" / "killed").iterdir()
+    assert train(["--exps_dir", settings[1], "--cont_ckpt", f"killed/{folder.name}/last"]).finished
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+    assert losses(folder) == losses(whole.folder) and len(losses(folder)) == 4
+    assert whole.folder.parent.name == "onestage-timm-lcnet_035_s64_b4_M0.5_T0.5"
+    rates = {row["step"]: row["train/lr"] for row in read_scalars(folder) if "train/lr" in row}
+    assert rates == pytest.approx({1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 1e-4})
+
+
+def test_two_processes_do_what_one_does(settings):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    # Weights hardly move: what differs between the runs is rounding only. A network whose batch norm is torch's own:
+    # that of many of timm's models is not shared between processes on the CPU, and the log says so.
+    settings = [
+        *settings,
+        "--network",
+        "onestage:timm:test_resnet",
+        "--lr",
+        "1e-8",
+        "--max_iteration",
+        "3",
+        "--val_frequency",
+        "3",
+    ]
+    for detail, launcher in (
+        ("one", ()),
+        ("two", ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")),
+    ):
+        command = [sys.executable, *launcher, str(ROOT / "train.py"), *settings, "--exp_detail", detail]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    one, two = (next((Path(settings[1]) / "tiny" / detail).iterdir()) for detail in ("one", "two"))
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3) and len(losses(one)) == 3
+    validated = [
+        next(row for row in read_scalars(folder) if "val/student/ap50" in row)["val/student/missed_ap50"]
+        for folder in (one, two)
+    ]
+    assert validated[1] == pytest.approx(validated[0], abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def trained(scenes, tmp_path_factory):
+    """A checkpoint of a network that has seen a few scenes for a little while."""
+    exps = tmp_path_factory.mktemp("exps")
+    options = ["--exps_dir", str(exps), "--exp_name", "tiny", "--method", "onestage", "--pretrained", "false"]
+    options += ["--network", "onestage:timm:lcnet_035", "--image_size", "64", "--train_labeled", str(scenes["train"])]
+    options += ["--test_set", str(scenes["test"]), "--batch_size", "8", "--num_workers", "0", "--lr", "1e-2"]
+    options += ["--max_iteration", "40", "--val_frequency", "40", "--log_frequency", "5"]
+    return train(options).folder / "last.pth"
+
+
+def test_the_loss_falls(trained):
+    values = list(losses(trained.parent).values())
+    assert np.mean(values[-2:]) < 0.9 * np.mean(values[:2])
+
+
+def test_evaluation_reports_detection_and_pose_by_kinds_of_heads(trained, tmp_path, capsys):
+    output = tmp_path / "eval.json"
+    assert run(evaluate_cli.main, [str(trained), "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "AP50" in printed and "masked" in printed and "turned" in printed
+    results = json.loads(output.read_text())["results"]
+    assert {"all", "masked", "unmasked", "turned", "upright"} == set(results)
+    assert results["all"]["heads"] == results["masked"]["heads"] + results["unmasked"]["heads"]
+    assert results["all"]["missed_heads"] <= results["all"]["heads"]
+    assert cv2.imread(str(tmp_path / "eval_scenes.png")) is not None
+
+
+def test_the_checkpoint_is_a_detector_with_poses(trained, scenes):
+    store = SceneStore(scenes["test"])
+    detector = load_detector(f"onestage:{trained}", min_score=0.01)
+    images = [store.image(0), store.image(1), np.zeros((40, 90, 3), np.uint8), np.zeros((33, 7, 3), np.uint8)]
+    found = detector.batch(images)
+    assert [len(one) for one in found] == [len(detector(image)) for image in images]
+    for image, one in zip(images, found, strict=True):
+        boxes, scores = one
+        assert one.rotations.shape == (len(one), 3, 3) and one.entropy.shape == (len(one),)
+        assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= [*image.shape[1::-1]]).all()
+        assert (np.diff(scores) <= 0).all()
+        torch.testing.assert_close(
+            torch.from_numpy(one.rotations).mT @ torch.from_numpy(one.rotations),
+            torch.eye(3).expand(len(one), 3, 3), atol=1e-4, rtol=0,
+        )  # fmt: skip
+    assert len(found[0]) > 0
+    assert len(load_detector(f"onestage:{trained}:96", min_score=0.01)(images[0])) > 0
+
+
+def test_bad_detectors_are_refused(trained, stores):
+    with pytest.raises(ConfigError, match="CKPT"):
+        load_detector("onestage:")
+    with pytest.raises(ConfigError, match="size"):
+        load_detector(f"onestage:{trained}:large")
+    with pytest.raises(CheckpointError):
+        load_detector("onestage:nowhere.pth")
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--network", "resnet18"], "onestage:"),
+        (["--image_size", "70"], "--image_size"),
+        (["--masked_share", "1.5"], "--masked_share"),
+        (["--ss_ratio", "0.05"], "--ss_ratio 0.05: --method onestage trains on all labeled scenes"),
+        (["--cutout_aug"], "--cutout_aug True: --method onestage has no use for this option of --method semiuhpe"),
+        (["--val_split", "0.1"], "--val_split"),
+        (["--best_metric", "ap50"], "missed_ap50"),
+        (["--method", "semiuhpe"], "--method onestage"),
+    ],
+)
+def test_impossible_options_are_one_line_and_leave_nothing(settings, capsys, change, words):
+    assert run(train_cli.main, [*settings, *change]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not Path(settings[1]).exists()
+
+
+@pytest.mark.parametrize("option", [["--transform", "rotate:45"], ["--in_plane"], ["--protocol", "paper"]])
+def test_evaluation_refuses_what_only_head_crops_have(trained, tmp_path, capsys, option):
+    output = tmp_path / "eval.json"
+    assert run(evaluate_cli.main, [str(trained), "--output", str(output), *option]) == 2
+    error = capsys.readouterr().err
+    assert " ".join(option) in error and "leave it out" in error and not output.exists()
+
+
+def test_scenes_of_biwi_serve_training_and_test(scenes):
+    command = ["--method", "onestage", "--network", "onestage:resnet18", "--data_dir_BIWI", str(scenes["train"])]
+    options, _ = train_cli.parse_options([*command, "--train_labeled", "BIWI", "--test_set", "BIWI"])
+    data = onestage.open_data(options)
+    assert (len(data.labeled), len(data.selection)) == (7, 3)
+
+
+def test_a_head_store_is_no_scene_store(settings, stores):
+    with pytest.raises(StoreError, match="whole scenes"):
+        train(settings, "--train_labeled", str(stores["labeled"]))
+
+
+def test_the_test_set_of_the_training_set_is_other_folders(settings, scenes):
+    options, _ = train_cli.parse_options([*settings, "--test_set", str(scenes["train"])])
+    data, test = onestage.open_data(options), onestage.open_test_set(options)
+    assert sorted([*data.labeled.names, *test.names]) == sorted(SceneStore(scenes["train"]).names)
+    assert len(data.labeled) == math.floor(0.7 * 10)
+
+
+def test_the_settings_are_read(capsys):
+    for path in sorted((ROOT / "settings").glob("onestage_*.yml")):
+        options, _ = train_cli.parse_options(["--config", str(path)])
+        assert options.method == "onestage" and options.image_size == 256 and options.lr == 1e-3

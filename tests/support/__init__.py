@@ -1,0 +1,1 @@
+"""What several tests share: files, reference numbers and small models that they make for themselves."""

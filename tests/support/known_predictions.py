@@ -1,0 +1,77 @@
+"""A store and networks whose predictions are known: the picture of head i has the gray value i, and a network gives the
+i-th row of its table for it."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from semiuhpe.augment.views import denormalize
+from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.stores.writer import StoredCrop, StoreWriter, encode, store_meta
+from semiuhpe.models.checkpoint import Description
+from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, euler_to_matrix, in_plane_rotation, to_300wlp
+
+SIZE = 32
+CONCENTRATION = torch.tensor([60.0, 40.0, 20.0])
+
+
+class TableNetwork(nn.Module):
+    """(B, 3, 32, 32) pictures of a store of this module to rows of an (N, 9) table."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.register_buffer("table", table)
+
+    def forward(self, image):
+        number = (denormalize(image)[:, 0, 0, 0] * 255).round().long()
+        return self.table[number]
+
+
+def write_heads(path, rotations, euler_deg=None, full_range=True, attributes=None, scale=None, dataset="drawn"):
+    """A labeled test store. Heads take all of a crop; ``scale`` are crop pixels per source pixel, one for each."""
+    meta = store_meta(
+        dataset=dataset, split="test", size=SIZE, crop_rule=HEAD_BOX, loose=False, full_range=full_range,
+        source="tests", settings={},
+    )  # fmt: skip
+    whole = np.array([0.0, 0.0, SIZE, SIZE])
+    with StoreWriter(path, meta) as writer:
+        for i, rotation in enumerate(rotations):
+            picture = np.full((SIZE, SIZE, 3), i, dtype=np.uint8)
+            crop = StoredCrop(encode(picture), whole, whole, 1.0 if scale is None else scale[i])
+            writer.add(
+                f"head{i:03d}", crop, np.asarray(rotation), None if euler_deg is None else np.asarray(euler_deg[i]),
+                {key: values[i] for key, values in (attributes or {}).items()},
+            )  # fmt: skip
+    return path
+
+
+def parameter(rotations, sharpness=1.0):
+    """(N, 9) rows whose matrix Fisher mode is each rotation, at one concentration times ``sharpness``, (N,) or one."""
+    sharpness = torch.as_tensor(sharpness, dtype=torch.float32).reshape(-1, 1)
+    return (rotations.float() @ torch.diag_embed(CONCENTRATION * sharpness)).flatten(1)
+
+
+def turned(rotations, angles_deg):
+    """Rotations that are off by these angles."""
+    return in_plane_rotation(torch.as_tensor(angles_deg, dtype=torch.float64)) @ rotations
+
+
+def description(convention=HEAD_TO_CAMERA, full_range=True):
+    return Description("plainnet", "matrixFisher", convention, full_range, SIZE, "300WLP", "")
+
+
+def euler_grid(count, pitch=60, yaw=170, roll=120):
+    """(count, 3) angles spread over the given ranges, never the same twice."""
+    steps = torch.linspace(-1, 1, count, dtype=torch.float64)
+    return torch.stack([pitch * torch.sin(7 * steps), yaw * steps, roll * torch.sin(3 * steps + 1)], dim=-1)
+
+
+def as_300wlp(rows):
+    """The same predictions by a network that predicts R_300wlp."""
+    return to_300wlp(rows.unflatten(-1, (3, 3))).flatten(1)
+
+
+__all__ = [
+    "R_300WLP", "TableNetwork", "as_300wlp", "description", "euler_grid", "euler_to_matrix", "parameter", "turned",
+    "write_heads",
+]  # fmt: skip

@@ -1,0 +1,246 @@
+"""Synthetic heads: their rotations, their geometry, and that pictures are what the labels say."""
+
+import numpy as np
+import pytest
+import torch
+
+from semiuhpe.rotation import euler_to_matrix
+from semiuhpe.synthetic import figure, hair
+from semiuhpe.synthetic import render_head as scene
+from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.identity import random_identity
+from semiuhpe.synthetic.modes import MODES
+from semiuhpe.synthetic.render_head import DOMAINS, render_head
+from semiuhpe.synthetic.rotations import random_rotations
+
+FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
+
+
+def pose(pitch: float, yaw: float, roll: float) -> np.ndarray:
+    return euler_to_matrix(torch.tensor([pitch, yaw, roll], dtype=torch.float64)).numpy()
+
+
+def turned_to_subjects_left(degrees: float) -> np.ndarray:
+    """A head that turned about its own vertical axis, towards its own left."""
+    a = np.radians(degrees)
+    return FRONTAL @ np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+
+
+def nose_tip() -> np.ndarray:
+    skin = template().vertices[template().part["skin"]]
+    return skin[np.argmax(skin[:, 2])]
+
+
+@pytest.fixture
+def only_style(monkeypatch):
+    """Makes all random heads wear one style of hair."""
+
+    def use(style: str) -> None:
+        monkeypatch.setattr(hair, "random_style", lambda rng: style)
+
+    return use
+
+
+@pytest.fixture
+def without_jpeg(monkeypatch):
+    """Pictures of the clean domain as they were drawn."""
+    monkeypatch.setattr(scene.degrade, "clean", lambda image, rng: image)
+
+
+# ---- rotations ----
+
+
+@pytest.mark.parametrize("range_", ["full", "front"])
+def test_rotations_are_rotations(range_):
+    r = random_rotations(500, np.random.default_rng(0), range_)
+    assert r.shape == (500, 3, 3) and r.dtype == np.float32
+    np.testing.assert_allclose(r @ r.transpose(0, 2, 1), np.broadcast_to(np.eye(3), r.shape), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(r), 1, atol=1e-5)
+
+
+def test_full_range_is_uniform():
+    """Moments of the Haar measure: E[R] = 0, E[R_ij R_kl] = delta_ik delta_jl / 3, and of the angle (pi/2 + 2/pi)."""
+    r = random_rotations(40_000, np.random.default_rng(1)).astype(np.float64).reshape(-1, 9)
+    np.testing.assert_allclose(r.mean(0), 0, atol=0.015)
+    np.testing.assert_allclose(r.T @ r / len(r), np.eye(9) / 3, atol=0.012)
+    angle = np.arccos(np.clip((r[:, [0, 4, 8]].sum(1) - 1) / 2, -1, 1))
+    assert angle.mean() == pytest.approx(np.pi / 2 + 2 / np.pi, abs=0.02)
+
+
+def test_front_range_reaches_from_profile_to_profile():
+    r = random_rotations(5000, np.random.default_rng(2), "front")
+    towards_camera = -r[:, 2, 2]  # z of the camera points into the scene
+    assert towards_camera.min() > -1e-3
+    face_x = r[:, 0, 2]
+    assert face_x.min() < -0.98 and face_x.max() > 0.98
+
+
+def test_unknown_range_is_named():
+    with pytest.raises(ValueError, match=r"sideways.*full, front"):
+        random_rotations(1, np.random.default_rng(0), "sideways")
+
+
+# ---- the mesh ----
+
+
+def test_size_of_the_mesh():
+    assert 4_000 <= len(template().vertices) <= 10_000
+
+
+def test_parts_of_the_face_are_where_they_belong():
+    t = template()
+    skin = t.vertices[t.part["skin"]]
+    left_eye, right_eye = (t.vertices[t.part[name]].mean(0) for name in ("left eye", "right eye"))
+    mouth, brow = (skin[t.region[name].index].mean(0) for name in ("lips", "brow"))
+    nose = nose_tip()
+    assert left_eye[0] > 0.2 and right_eye[0] < -0.2  # x is to the subject's left
+    assert brow[1] > left_eye[1] > nose[1] > mouth[1] > skin[:, 1].min()
+    assert nose[2] > mouth[2] > left_eye[2] > 0.5
+    assert t.vertices[t.part["left ear"], 0].min() > 0.5
+
+
+def test_heads_are_symmetric_and_differ():
+    t = template()
+    identities = [random_identity(np.random.default_rng(i)) for i in range(2)]
+    skins = [t.shape(identity.coefficients)[t.part["skin"]] for identity in identities]
+    assert np.abs(skins[0] - skins[1]).max() > 0.02
+    for skin in skins:
+        assert skin[:, 0].max() == pytest.approx(-skin[:, 0].min(), abs=1e-4)
+
+
+def test_modes_are_finite_and_move_something():
+    size = np.abs(template().modes.reshape(len(MODES), -1)).max(1)
+    assert np.isfinite(template().modes).all()
+    assert (size > 0.005).all() and (size < 0.3).all()
+
+
+# ---- pictures against labels ----
+
+
+def test_frontal_nose_points_to_the_camera():
+    towards_camera = FRONTAL @ nose_tip()
+    assert towards_camera[2] < -1 and abs(towards_camera[0]) < 0.05
+
+
+def test_nose_moves_to_the_side_the_head_turns_to():
+    """The subject's left is on the right of the image."""
+    assert (turned_to_subjects_left(40) @ nose_tip())[0] > 0.4
+    assert (turned_to_subjects_left(-40) @ nose_tip())[0] < -0.4
+
+
+@pytest.mark.parametrize(("degrees", "side"), [(60, 1), (-60, -1)])
+def test_picture_shows_the_turn(degrees, side, only_style, without_jpeg):
+    """Skin lies on the side the face turns to, hair on the other."""
+    only_style("short")
+    balance = []
+    for i in range(6):
+        plain = skin_mask(turned_to_subjects_left(degrees), i)
+        x = np.arange(112) - 55.5
+        balance.append(side * (plain * x).sum() / plain.sum())
+    assert np.mean(balance) > 4 and min(balance) > 0
+
+
+def skin_mask(rotation: np.ndarray, seed: int, size: int = 112) -> np.ndarray:
+    """Where skin of the face is seen: the picture drawn with a white face and everything else black."""
+    captured = {}
+
+    def paint(t, *rest):
+        albedo = np.zeros_like(t.vertices)
+        albedo[t.part["skin"]] = 1.0
+        return albedo, np.zeros(len(albedo), np.float32)
+
+    def flat(albedo, *rest):
+        return albedo.astype(np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "_paint", paint)
+        patch.setattr(scene, "shade", flat)
+        patch.setattr(scene.backgrounds, "clean_background", lambda n, rng: np.zeros((n, n, 3), np.uint8))
+        patch.setattr(scene.degrade, "clean", lambda image, rng: image)
+        captured["image"] = render_head(rotation, np.random.default_rng(seed), "clean", size).image
+    return captured["image"][..., 0] > 127
+
+
+def test_face_from_the_front_and_hair_from_behind(only_style):
+    only_style("short")
+    middle = slice(45, 75)
+    for seed in range(5):
+        front = skin_mask(FRONTAL, seed)[middle, middle].mean()
+        back = skin_mask(turned_to_subjects_left(180), seed)[middle, middle].mean()
+        assert front > 0.8 and back < 0.3
+
+
+def test_upside_down_is_upside_down(only_style):
+    only_style("short")
+    rows = np.arange(112)
+    for seed in range(3):
+        upright, turned = skin_mask(FRONTAL, seed), skin_mask(np.diag([-1.0, -1.0, 1.0]) @ FRONTAL, seed)
+        centers = [(mask.sum(1) * rows).sum() / mask.sum() for mask in (upright, turned)]
+        assert centers[0] > centers[1] + 4  # hair is above, so the face lies low in the upright picture
+
+
+@pytest.mark.parametrize("euler", [(0, 0, 0), (0, 90, 0), (20, 180, 0), (60, 30, 40), (-70, 10, 170)])
+def test_box_encloses_the_head(euler, only_style):
+    only_style("bald")  # so that all of the head is skin
+    for seed in range(3):
+        mask = skin_mask(pose(*euler), seed, 128)
+        box = render_head(pose(*euler), np.random.default_rng(seed), "clean", 128).box
+        x, y, w, h = box
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert x - 1.5 <= columns[0] and columns[-1] <= x + w + 1.5
+        assert y - 1.5 <= rows[0] and rows[-1] <= y + h + 1.5
+        assert columns[-1] - columns[0] > 0.6 * w and rows[-1] - rows[0] > 0.6 * h  # and not much more
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_boxes_leave_the_margin_of_a_loose_crop(domain):
+    for i, rotation in enumerate(random_rotations(12, np.random.default_rng(3))):
+        head = render_head(rotation, np.random.default_rng(i), domain, 112)
+        x, y, w, h = head.box
+        assert head.box.dtype == np.float32 and head.box.shape == (4,)
+        assert 1.15 < 112 / ((w + h) / 2) < 1.75
+        assert [x + w / 2, y + h / 2] == pytest.approx([56, 56], abs=1e-2)
+
+
+# ---- reproducible, complete, robust ----
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_same_seed_same_bytes_whatever_came_before(domain):
+    rotation = pose(10, -30, 5)
+    first = render_head(rotation, np.random.default_rng(7), domain)
+    for i in range(5):
+        render_head(rotation, np.random.default_rng(100 + i), domain)
+    again = render_head(rotation, np.random.default_rng(7), domain)
+    assert first.image.tobytes() == again.image.tobytes() and first.box.tobytes() == again.box.tobytes()
+    other = render_head(rotation, np.random.default_rng(8), domain)
+    assert np.abs(first.image.astype(int) - other.image).mean() > 5
+
+
+@pytest.mark.parametrize("style", hair.STYLES)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_cut_in_every_domain_and_size(style, domain, only_style):
+    only_style(style)
+    for size in (64, 112, 224):
+        for i, rotation in enumerate(random_rotations(2, np.random.default_rng(size))):
+            head = render_head(rotation, np.random.default_rng((size, i)), domain, size)
+            assert head.image.shape == (size, size, 3) and head.image.dtype == np.uint8
+            assert head.image.std() > 3 and np.isfinite(head.box).all()
+
+
+def test_backgrounds_are_not_of_one_color(without_jpeg):
+    for i in range(8):
+        image = render_head(FRONTAL, np.random.default_rng(i), "clean").image
+        assert image[:6].reshape(-1, 3).std(0).max() > 2
+
+
+def test_the_caller_s_rotation_is_left_alone():
+    rotation = pose(5, 5, 5)
+    before = rotation.copy()
+    render_head(rotation, np.random.default_rng(0), "wild")
+    np.testing.assert_array_equal(rotation, before)
+
+
+def test_unknown_domain_is_named():
+    with pytest.raises(ValueError, match=r"studio.*clean, wild"):
+        render_head(FRONTAL, np.random.default_rng(0), "studio")

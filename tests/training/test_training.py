@@ -1,0 +1,388 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import lmdb
+import pytest
+import torch
+import yaml
+from support.paths import ROOT
+
+from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.entry import run
+from semiuhpe.config import save_settings
+from semiuhpe.data.experiment import open_training_data
+from semiuhpe.errors import ConfigError
+from semiuhpe.evaluation.validation import POSE_METRICS, PoseValidation
+from semiuhpe.methods import METHODS, register_method
+from semiuhpe.models import load_checkpoint
+from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.training import trainer as trainer_module
+from semiuhpe.training.run_folder import experiment_detail, read_scalars
+
+
+def train(settings, *more):
+    options, checkpoint = train_cli.parse_options([*settings, *more])
+    return train_cli.train(options, checkpoint)
+
+
+def state(folder, name="last"):
+    checkpoint = read_checkpoint(folder / f"{name}.pth")
+    return {key: checkpoint[key] for key in ("model_state_dict", "model_state_dict_ema", "optimizer_state_dict")}
+
+
+def test_a_run_leaves_what_is_promised(settings):
+    result = train(settings)
+    assert result.finished
+    folder = result.folder
+    assert {"config.yml", "log.txt", "scalars.jsonl", "best.pth", "last.pth"} <= {p.name for p in folder.iterdir()}
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert folder.parent.name == "SSL1.0_r1.0_ce_plainnet_tDyna0.95_b4_ema_RO_CO_CM"
+    time.strptime(folder.name, "%b%d_%H%M%S")
+    checkpoint = read_checkpoint(folder / "last.pth")
+    assert checkpoint["clock"]["iteration"] == 6 and checkpoint["phase"] == "stage2"
+    assert checkpoint["learner"]["threshold"] < 0
+    assert yaml.safe_load((folder / "config.yml").read_text())["stage1_iteration"] == 3
+    keys = set().union(*read_scalars(folder))
+    assert {"train/loss", "ssl/kept_ratio", "ssl/kept_error_deg", "settings/conf_thres", "train/lr"} <= keys
+    assert {"val/student/geodesic_mean_deg", "val/teacher/euler_mae_deg"} <= keys
+    loaded = load_checkpoint(folder / "best.pth")
+    assert loaded.network == "plainnet" and loaded.image_size == 32 and not loaded.full_range
+
+
+def test_the_papers_name_of_a_run():
+    parser_options = [
+        *("--network", "effinetv2", "--ss_ratio", "0.2", "--dynamic_thres", "--left_ratio", "0.95"),
+        *("--batch_size", "32", "--rotate_aug", "--cutout_aug", "--cutmix_aug", "--is_full_range"),
+    ]  # fmt: skip
+    options, _ = train_cli.parse_options(parser_options)
+    assert experiment_detail(options) == "SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full"
+
+
+def test_the_same_seed_gives_the_same_weights(settings):
+    first, second = train(settings), train(settings, "--num_workers", "2")
+    torch.testing.assert_close(state(first.folder), state(second.folder), rtol=0, atol=0)
+    other = train(settings, "--seed", "1")
+    assert not torch.equal(
+        state(first.folder)["model_state_dict"]["head.7.weight"],
+        state(other.folder)["model_state_dict"]["head.7.weight"],
+    )
+
+
+def _without_speed(rows):
+    return {step: {k: v for k, v in row.items() if not k.startswith("speed/")} for step, row in rows.items()}
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5])
+def test_killed_and_resumed_is_the_same_as_not_killed(settings, monkeypatch, step):
+    """Dies without warning in a step, in either stage; goes on from the last checkpoint."""
+    settings = [*settings, "--val_frequency", "1"]
+    whole = train(settings)
+    original = trainer_module.Trainer._step
+
+    def die(self, *arguments):
+        if self.iteration == step:
+            raise Killed
+        original(self, *arguments)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_step", die)
+    with pytest.raises(Killed):
+        train(settings, "--exp_detail", "killed")
+    monkeypatch.undo()
+    (folder,) = (Path(settings[1]) / "tiny" / "killed").iterdir()
+    assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == step
+    resumed = train(["--exps_dir", settings[1], "--cont_ckpt", f"killed/{folder.name}/last"])
+    assert resumed.finished and resumed.folder == folder
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+    mine, theirs = (
+        {entry["step"]: entry for entry in read_scalars(f) if "train/loss" in entry} for f in (folder, whole.folder)
+    )
+    assert _without_speed(mine) == _without_speed(theirs)
+
+
+def test_killed_between_best_and_last_of_stage2_still_starts_from_stage1(settings, monkeypatch):
+    whole = train(settings)
+    original = trainer_module.Trainer._save
+
+    def die(self, name, phase):
+        if name == "last" and phase.name == "stage2" and self.iteration > 3:
+            raise Killed
+        original(self, name, phase)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_save", die)
+    with pytest.raises(Killed):
+        train(settings, "--exp_detail", "killed")
+    monkeypatch.undo()
+    (folder,) = (Path(settings[1]) / "tiny" / "killed").iterdir()
+    train(["--exps_dir", settings[1], "--cont_ckpt", f"killed/{folder.name}/last"])
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_sigterm_saves_and_ends_with_0_and_resumes_exactly(settings, workers):
+    slow = [*settings, "--stage1_iteration", "80", "--max_iteration", "150", "--exp_detail", "terminated"]
+    slow += ["--num_workers", workers, "--val_frequency", "50", "--save_frequency", "50"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *slow]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    runs = Path(settings[1]) / "tiny" / "terminated"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if any(path.stat().st_size for path in runs.glob("*/scalars.jsonl")):  # a step has been taken
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)  # the workers too, as `timeout` and schedulers do
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, errors
+    assert "continue with --cont_ckpt terminated/" in errors
+    (folder,) = runs.iterdir()
+    stopped_at = read_checkpoint(folder / "last.pth")["clock"]["iteration"]
+    assert 0 < stopped_at < 150
+    assert train(["--exps_dir", settings[1], "--cont_ckpt", f"terminated/{folder.name}/last"]).finished
+    whole = train([*slow, "--exp_detail", "whole"])
+    torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
+
+
+def test_stage2_starts_from_the_best_of_stage1(settings, monkeypatch):
+    """Its first step sees the weights of best.pth, a tenth of the learning rate, and the teacher is a copy."""
+    seen = {}
+    errors = iter(range(1, 100))  # each validation is worse than the one before: the best is that of iteration 2
+    monkeypatch.setattr(
+        PoseValidation,
+        "__call__",
+        lambda _, networks: {role: dict.fromkeys(POSE_METRICS, next(errors)) for role in networks},
+    )
+    original = trainer_module.Trainer._begin
+
+    def spy(self, phase):
+        original(self, phase)
+        if phase.name == "stage2":
+            best = read_checkpoint(self.folder / "best.pth")
+            seen["iteration"] = best["clock"]["iteration"]
+            seen["steps"] = self.optimizer.state_dict()["state"][0]["step"].item()
+            seen["student"] = all(
+                torch.equal(a, b)
+                for a, b in zip(self.student.state_dict().values(), best["model_state_dict"].values(), strict=True)
+            )
+            teacher = phase.learner.teacher.state_dict().values()
+            seen["teacher"] = all(
+                torch.equal(a, b) for a, b in zip(self.student.state_dict().values(), teacher, strict=True)
+            )
+            seen["lr"] = phase.lr
+
+    monkeypatch.setattr(trainer_module.Trainer, "_begin", spy)
+    train(settings)
+    assert seen == {"student": True, "teacher": True, "lr": pytest.approx(1e-4), "iteration": 2, "steps": 2}
+
+
+def test_supervised_only(settings):
+    result = train(settings, "--stage1_iteration", "4", "--max_iteration", "4")
+    assert result.finished
+    assert "ssl/kept_ratio" not in set().union(*read_scalars(result.folder))
+
+
+def test_one_store_is_split(settings, stores):
+    same = [*settings, "--train_unlabeled", str(stores["labeled"]), "--ss_ratio", "0.25"]
+    options, _ = train_cli.parse_options(same)
+    data = open_training_data(options, needs_unlabeled=True)
+    assert (len(data.labeled), len(data.unlabeled)) == (6, 18)
+    assert not set(data.labeled.names) & set(data.unlabeled.names)
+    relative = os.path.relpath(stores["labeled"])
+    options, _ = train_cli.parse_options([*same, "--train_unlabeled", relative])  # the same store, spelt differently
+    assert len(open_training_data(options, needs_unlabeled=True).labeled) == 6
+    assert train(same, "--max_iteration", "4").finished
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--dynamic_thres", "false", "--conf_thres", "-1.0"),
+        ("--type_unsuper", "nll"),
+        ("--is_ema", "false"),
+        ("--eman",),
+        ("--distribution", "RotationLaplace"),
+        ("--is_full_range",),
+    ],
+)
+def test_options_train(settings, more):
+    assert train(settings, *more).finished
+
+
+def test_init_from_another_run(settings):
+    first = train(settings, "--stage1_iteration", "2", "--max_iteration", "2")
+    second = train(settings, "--init_from", str(first.folder / "last.pth"), "--stage1_iteration", "0", "--lr", "1e-12")
+    weights = [state(r.folder)["model_state_dict"]["features.0.weight"] for r in (first, second)]
+    torch.testing.assert_close(*weights)
+
+
+def test_log_says_what_best_is_selected_on(settings, stores):
+    folder = train(settings).folder
+    assert "on the test set" in (folder / "log.txt").read_text()
+    folder = train(settings, "--val_set", str(stores["labeled"])).folder
+    assert "on the validation set" in (folder / "log.txt").read_text()
+
+
+def one_error(capsys):
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (("--train_labeled", "nowhere.lmdb"), "nowhere.lmdb"),
+        (("--train_labeled", "300WLP"), "semiuhpe prepare 300WLP"),
+        (("--network", "resnet5O"), "did you mean resnet50"),
+        (("--left_ratio", "0"), "--left_ratio 0.0"),
+        (("--left_ratio", "2"), "--left_ratio 2.0"),
+        (("--stage1_iteration", "9"), "--stage1_iteration 9"),
+        (("--lr", "0"), "--lr"),
+        (("--batch_size", "0"), "--batch_size"),
+        (("--batch_size", "many"), "--batch_size"),
+        (("--network", "plainnet", "--pretrained"), "--pretrained false"),
+        (("--config", "nowhere.yml"), "nowhere.yml"),
+        (("--cont_ckpt", "a/b/c"), "no such checkpoint"),
+        (("--init_from", "a/b/c"), "no such checkpoint"),
+        (("--is_ema", "perhaps"), "--is_ema"),
+        (("--no_such_option", "1"), "no_such_option"),
+        (("--max_iteratoin", "3"), "did you mean --max_iteration? (see train.py --help)"),
+        (("--method", "semiupe"), "did you mean semiuhpe?"),
+        (("--config", "settings/300WLP_AFLW200.yml"), "did you mean settings/300WLP_AFLW2000.yml?"),
+        (("--train_labeled", "300wlp"), "did you mean 300WLP?"),
+        (("--ulb_batch_ratio", "0"), "--ulb_batch_ratio"),
+        (("--ulb_batch_ratio", "nan"), "--ulb_batch_ratio"),
+        (("--seed", "-1"), "--seed"),
+        (("--num_workers", "-1"), "--num_workers"),
+        (("--batch_size", "1"), "--batch_size"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(settings, capsys, more, words):
+    assert run(train_cli.main, [*settings, *more]) == 2
+    assert words in one_error(capsys)
+    assert not Path(settings[1]).exists(), "nothing is written before the input is known to be good"
+
+
+def test_training_that_blows_up_says_so(settings, capsys):
+    assert run(train_cli.main, [*settings, "--lr", "1e30"]) == 2
+    assert "lower --lr" in one_error(capsys)
+
+
+def test_run_folder_that_cannot_be_made(settings, tmp_path, capsys):
+    (tmp_path / "afile").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "unmounted")
+    for place in ("afile", "dangling"):
+        assert run(train_cli.main, [*settings, "--exps_dir", str(tmp_path / place)]) == 2
+        assert "--exps_dir" in one_error(capsys)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_broken_head_in_a_store(settings, stores, tmp_path, capsys, workers):
+    broken = tmp_path / "broken.lmdb"
+    shutil.copytree(stores["labeled"], broken)
+    with lmdb.open(str(broken)) as environment, environment.begin(write=True) as transaction:
+        for i in range(24):
+            transaction.put(b"%09d" % i, b"no picture")
+    assert run(train_cli.main, [*settings, "--train_labeled", str(broken), "--num_workers", workers]) == 2
+    assert "was damaged after it was written" in one_error(capsys)
+
+
+def test_zero_unlabeled_heads(settings, stores, capsys):
+    assert run(train_cli.main, [*settings, "--train_unlabeled", str(stores["labeled"]), "--ss_ratio", "1.0"]) == 2
+    assert "no unlabeled head" in one_error(capsys)
+
+
+def test_zero_labeled_heads(settings, stores, capsys):
+    assert run(train_cli.main, [*settings, "--train_unlabeled", str(stores["labeled"]), "--ss_ratio", "0.01"]) == 2
+    assert "no labeled head" in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("netwrok: plainnet\n", "netwrok; did you mean network"),
+        ("network: [unclosed\n", "not valid YAML"),
+        ("just words\n", "option: value"),
+        ("ss_ratio: lots\n", "--ss_ratio"),
+    ],
+)
+def test_bad_settings_files(settings, tmp_path, capsys, text, words):
+    (tmp_path / "bad.yml").write_text(text)
+    assert run(train_cli.main, [*settings, "--config", str(tmp_path / "bad.yml")]) == 2
+    assert words in one_error(capsys)
+
+
+def test_command_line_wins_over_settings_over_defaults(tmp_path):
+    (tmp_path / "a.yml").write_text("lr: 0.5\nbatch_size: 7\nis_ema: false\ncutout_aug: true\n")
+    options, _ = train_cli.parse_options(["--config", str(tmp_path / "a.yml"), "--batch_size", "9"])
+    assert (options.lr, options.batch_size, options.is_ema, options.cutout_aug) == (0.5, 9, False, True)
+    assert options.ema_decay == 0.999
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "settings").glob("*.yml")), ids=lambda path: path.stem)
+def test_every_settings_file_is_understood(path):
+    options, _ = train_cli.parse_options(["--config", str(path)])
+    assert options.exp_name == path.stem
+
+
+def test_a_continued_run_says_where_it_goes_on_and_a_complete_one_that_it_is(settings, caplog):
+    folder = train(settings).folder
+    again = ["--exps_dir", settings[1], "--cont_ckpt", str(folder / "last.pth")]
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with caplog.at_level("INFO"):
+        assert train(again).finished
+        assert "The run is complete (iteration 6 of 6); raise --max_iteration to go on" in caplog.text
+        assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+        assert train([*again, "--max_iteration", "8"]).finished
+    assert "stage2 goes on at iteration 6 of 8" in caplog.text
+    assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == 8
+
+
+def test_options_of_other_methods_are_refused_where_a_user_sets_them(settings, tmp_path):
+    """Not those that a run's own settings have, nor defaults, which every saved settings file has."""
+    words = r"--masked_share 0\.3: --method semiuhpe has no use for this option of --method onestage; leave it out"
+    with pytest.raises(ConfigError, match=words):
+        train_cli.parse_options([*settings, "--masked_share", "0.3"])
+    run_folder = tmp_path / "exps" / "tiny" / "a" / "b"
+    run_folder.mkdir(parents=True)
+    (run_folder / "last.pth").touch()
+    options, _ = train_cli.parse_options([*settings, "--masked_share", "0", "--generator", "rendered"])
+    save_settings(options, run_folder / "config.yml")
+    assert train_cli.parse_options(["--config", str(run_folder / "config.yml")])[0].left_ratio == options.left_ratio
+    options.masked_share = 0.3
+    save_settings(options, run_folder / "config.yml")
+    with pytest.raises(ConfigError, match=words):
+        train_cli.parse_options(["--config", str(run_folder / "config.yml")])
+    resumed = ["--exps_dir", settings[1], "--cont_ckpt", "a/b/last"]
+    assert train_cli.parse_options(resumed)[0].masked_share == 0.3
+    with pytest.raises(ConfigError, match=r"--turned_share 0\.5"):
+        train_cli.parse_options([*resumed, "--turned_share", "0.5"])
+
+
+def test_a_method_may_use_options_of_another(common_settings, registries):
+    method = SimpleNamespace(**vars(METHODS["clerf"]))
+    method.add_options, method.check_options = lambda parser: parser.add_argument("--mine"), lambda options: None
+    register_method("other", method)
+    command = [*common_settings, "--method", "other", "--mine", "1", "--ulb_batch_ratio", "2"]
+    with pytest.raises(ConfigError, match=r"--ulb_batch_ratio 2\.0"):
+        train_cli.parse_options(command)
+    method.USED_OPTIONS = ("ulb_batch_ratio",)
+    assert train_cli.parse_options(command)[0].mine == "1"
+
+
+def test_json_lines_cut_off_by_a_kill_are_dropped(settings):
+    folder = train(settings, "--max_iteration", "4").folder
+    with open(folder / "scalars.jsonl", "a") as file:
+        file.write('{"step": 4, "tra')
+    train(["--exps_dir", settings[1], "--cont_ckpt", str(folder / "last.pth"), "--max_iteration", "5"])
+    assert all("step" in json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines())
