@@ -21,7 +21,7 @@ from unittest import mock
 import torch
 
 from semiuhpe.cli import train as train_cli
-from semiuhpe.methods import semiuhpe, teacher
+from semiuhpe.methods import crops, semiuhpe, teacher
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.training import monitor, trainer
 from semiuhpe.training import non_finite as guard
@@ -30,7 +30,7 @@ TEACHER, STUDENT, BACKWARD = "teacher's pass", "student's pass", "student's back
 NETWORKS = (TEACHER, STUDENT, BACKWARD)
 LOSSES, LOADER, REST = "distributions and losses", "waiting for the loader", "the rest"
 SIMPLE = {
-    "weak and strong views": [(semiuhpe, "labeled_view"), (semiuhpe, "unlabeled_views")],
+    "weak and strong views": [(crops, "labeled_view"), (semiuhpe, "unlabeled_views")],
     "cutout and cutmix": [(semiuhpe, "cutout"), (semiuhpe, "cutmix")],
     "optimizer": [(torch.optim.Adam, "step")],
     "teacher's moving average": [(teacher.Teacher, "update")],
@@ -96,7 +96,7 @@ class Clock:
                 stack.enter_context(mock.patch.object(owner, name, self._timed(part, getattr(owner, name))))
         stack.enter_context(mock.patch.object(semiuhpe, "forward", self._forward(semiuhpe.forward)))
         stack.enter_context(mock.patch.object(torch.Tensor, "backward", self._backward(torch.Tensor.backward)))
-        stack.enter_context(mock.patch.object(semiuhpe.SemiUHPE, "step", self._losses(semiuhpe.SemiUHPE.step)))
+        stack.enter_context(mock.patch.object(semiuhpe.Stage2, "step", self._losses(semiuhpe.Stage2.step)))
         stack.enter_context(mock.patch.object(trainer.Trainer, "_step", self._step(trainer.Trainer._step)))
         return stack
 

@@ -4,7 +4,9 @@ Every public edge of the package raises one of these. The command line prints th
 code 2, so a message says what is wrong, with which file or option, and what to do about it.
 """
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 # What PyTorch says when it can't make, or map, or write to, memory that processes share.
@@ -43,6 +45,19 @@ class WorkerError(SemiUHPEError):
 
 class Stopped(Exception):
     """A signal has stopped a training run among others, with its state saved: the same command goes on with it."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError with the message unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown name: a question for the nearest known one, or nothing. Case doesn't count."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(text.lower(), names, n=1)
+    return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 def machine_fault(error: BaseException) -> str | None:

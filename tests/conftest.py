@@ -31,7 +31,7 @@ def reference() -> Path:
 @pytest.fixture
 def registries():
     """Takes back what examples/extending registers, so that other tests don't see it."""
-    before = [(table, dict(table)) for table in (IMPORTERS, METHODS, registry._NETWORKS)]
+    before = [(table, dict(table)) for table in (IMPORTERS._entries, METHODS._entries, registry.NETWORKS._entries)]
     modules = set(sys.modules)
     yield
     for table, entries in before:

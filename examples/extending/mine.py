@@ -3,16 +3,11 @@
 python examples/extending/mine.py train --network mixer --method consistency --train_labeled Turntable ...
 """
 
-import consistency
-import mixer  # noqa: F401  (registers its network)
-import turntable
+import consistency  # noqa: F401  (each registers what it has)
+import mixer  # noqa: F401
+import turntable  # noqa: F401
 
 from semiuhpe.cli.main import main
-from semiuhpe.data.importers import register_importer
-from semiuhpe.methods import register_method
-
-register_importer(turntable)
-register_method("consistency", consistency)
 
 if __name__ == "__main__":
     main()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import configargparse
 
-from semiuhpe.cli.options import add_checkpoint, experiment_options
-from semiuhpe.config import AddOptions, called, make_parser, parse, require
-from semiuhpe.errors import ConfigError
+from semiuhpe.cli.config import AddOptions, add_group, bind, called, make_parser, parse
+from semiuhpe.cli.options import add_checkpoint
+from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.results import run_settings
-from semiuhpe.methods.original import drop_ignored
+from semiuhpe.methods import option_groups
+from semiuhpe.methods.original import OriginalOptions
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.weights import in_weights
@@ -56,8 +57,8 @@ def trained_parser(
     """
     parser = make_parser(prog, description, [partial(add_checkpoint, default=checkpoint), add_own])
     own = set(parser._actions)
-    for add_options in experiment_options():
-        add_options(parser)
+    for group in option_groups():
+        add_group(parser, group)
     for action in set(parser._actions) - own:
         if action.dest not in (*_SHOWN, *shown):
             action.help = argparse.SUPPRESS
@@ -91,7 +92,7 @@ def parse_with_run(parser: configargparse.ArgumentParser, argv: Sequence[str], c
     settings = run_settings(checkpoint) or {}
     parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
     options = parse(parser, argv, quiet=True)
-    drop_ignored(options)
+    bind(options, OriginalOptions).without_ignored()  # says so
     return options
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.checkpoint_options import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
+from semiuhpe.cli.config import bind
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.config import require
-from semiuhpe.data.experiment import open_labeled, store_path
+from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
 from semiuhpe.distributed import pick_device
+from semiuhpe.errors import require
 from semiuhpe.evaluation.embedding import evenly_spread
 from semiuhpe.evaluation.embedding_page import embedded, write_embedding
 from semiuhpe.evaluation.transformed_store import turned_at_random
@@ -23,13 +24,13 @@ def main(argv: Sequence[str]) -> int:
     parser = trained_parser("semiuhpe embedding", help_text, add_embedding, ("test_set", "eval_batch_size"))
     options, path = parse_for_run(parser, argv)
     loaded = load_models(options, path, (STUDENT,))[STUDENT]
-    store = turned_at_random(evenly_spread(open_labeled(options, "test_set"), HEADS), flips=True)
+    store = turned_at_random(evenly_spread(open_labeled(bind(options, DataOptions), "test_set"), HEADS), flips=True)
     require(len(store) > 2, f"--test_set {options.test_set}: has {len(store)} heads, which is too few to compare")
     name = f"embedding_{Path(options.test_set).stem}.html"
     output = Path(options.output) if options.output else results_folder(path) / name
     require(output.suffix == ".html", f"--output {output}: has to end in .html")
     require(output.parent.is_dir(), f"--output {output}: there is no such folder")
-    inputs = [path, *named_files(options), *store_files(store_path(options, "test_set"))]
+    inputs = [path, *named_files(options), *store_files(store_path(bind(options, DataOptions), "test_set"))]
     check_outputs([("--output", output)], inputs)
     device = pick_device(options.gpu_ids)
     found = embedded(loaded.model.to(device), store, loaded.image_size, device, options.eval_batch_size)

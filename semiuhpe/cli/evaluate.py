@@ -14,14 +14,15 @@ from semiuhpe.cli.checkpoint_options import (
     results_folder,
     trained_parser,
 )
+from semiuhpe.cli.config import FLAG, bind
 from semiuhpe.cli.evaluate_scenes import evaluate_scenes
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.config import FLAG, require
 from semiuhpe.data.batches.heads import loader_workers
-from semiuhpe.data.experiment import open_labeled, store_path
+from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import pick_device
+from semiuhpe.errors import require
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
 from semiuhpe.evaluation.predict import Evaluation, evaluate_all
 from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
@@ -52,10 +53,10 @@ def main(argv: Sequence[str]) -> int:
     if network_spec(models[STUDENT].network).detects:
         check_scene_options(options, path)
         return evaluate_scenes(options, path, models[STUDENT], output_path(options, path))
-    store = open_labeled(options, "test_set")
+    store = open_labeled(bind(options, DataOptions), "test_set")
     if options.transform:
         store = transformed(store, options.transform)
-    turned = turned_at_random(open_labeled(options, "test_set")) if options.in_plane else None
+    turned = turned_at_random(open_labeled(bind(options, DataOptions), "test_set")) if options.in_plane else None
     output = output_path(options, path)
     device = pick_device(options.gpu_ids)
     description = models[STUDENT].description
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
             heads,
             device,
             options.eval_batch_size,
-            num_workers=loader_workers(options, device),
+            num_workers=loader_workers(options.num_workers, device),
             progress=True,
         )
 
@@ -123,7 +124,7 @@ def check_scene_options(options: argparse.Namespace, checkpoint: Path) -> None:
 
 def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
     """Where the results go; ConfigError if nothing can be written there."""
-    store = store_path(options, "test_set")
+    store = store_path(bind(options, DataOptions), "test_set")
     name = f"eval_{Path(options.test_set).stem}{suffix(options)}.json"
     output = Path(options.output) if options.output else results_folder(checkpoint) / name
     check_output(output)

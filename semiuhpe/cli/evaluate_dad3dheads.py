@@ -22,12 +22,11 @@ from semiuhpe.cli.checkpoint_options import (
 from semiuhpe.cli.evaluate import EXACT, PAPER
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
-from semiuhpe.config import require
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import default_store
-from semiuhpe.data.importers import dad3dheads as importer
+from semiuhpe.data.importers.dad3dheads import FOLDER, Dad3DHeads
 from semiuhpe.distributed import pick_device
-from semiuhpe.errors import StoreError
+from semiuhpe.errors import StoreError, require
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.predict import predict_views
@@ -35,8 +34,9 @@ from semiuhpe.evaluation.results import run_settings
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder
 
+IMPORTER = Dad3DHeads()
 VAL = "val"
-_USED = ("eval_batch_size", "num_workers", *(f"data_dir_{importer.NAME}{split}" for split in ("", "_val")))
+_USED = ("eval_batch_size", "num_workers", *(f"data_dir_{IMPORTER.name}{split}" for split in ("", "_val")))
 """Options of training that the script uses."""
 
 
@@ -60,13 +60,13 @@ def main(argv: Sequence[str]) -> int:
     truth = items.truth() if options.split == VAL else None  # before the work of predicting: labels may be broken
     names = items.names
     device = pick_device(options.gpu_ids)
-    views = items.views(model.image_size, device, options.eval_batch_size, loader_workers(options, device))
+    views = items.views(model.image_size, device, options.eval_batch_size, loader_workers(options.num_workers, device))
     bar = tqdm(views, total=math.ceil(len(names) / options.eval_batch_size), desc="predicting", disable=None)
     networks, decoder = {options.role: model.model.to(device)}, PoseDecoder(model.description)
     (predicted,) = predict_views(networks, decoder, bar, f"DAD-3DHeads {options.split}").values()
     write_submission(output, names, predicted.rotation)
     print(f"{len(names)} items of {options.split}, {options.role} of {path}: written to {output}, and checked")
-    complete = importer.COUNTS.get(options.split, len(names))
+    complete = IMPORTER.counts.get(options.split, len(names))
     if len(names) != complete:
         print(f"note: a complete copy has {complete} items of {options.split}")
     if truth is not None:
@@ -107,23 +107,23 @@ def source_path(options: argparse.Namespace) -> Path:
             raise StoreError(f"--source {options.source}: there is no such store or folder")
         return options.source
     store = Path(
-        getattr(options, f"data_dir_{importer.NAME}_{options.split}", default_store(importer.NAME, options.split))
+        getattr(options, f"data_dir_{IMPORTER.name}_{options.split}", default_store(IMPORTER.name, options.split))
     )
-    raw = Path(getattr(options, f"data_dir_{importer.NAME}"))
+    raw = Path(getattr(options, f"data_dir_{IMPORTER.name}"))
     if (store / "data.mdb").is_file():
         return store
-    if any((folder / options.split).is_dir() for folder in (raw, raw / importer.FOLDER)):
+    if any((folder / options.split).is_dir() for folder in (raw, raw / FOLDER)):
         return raw
     raise StoreError(
         f"there is no head store at {store}; pass the raw dataset with --source, or make the store with `semiuhpe "
-        f"prepare {importer.NAME} --source RAW --split {options.split} --out {store}`"
+        f"prepare {IMPORTER.name} --source RAW --split {options.split} --out {store}`"
     )
 
 
 def read_files(source: Path, split: str) -> Iterator[Path]:
     """The files of a store, or those of the raw dataset's split that have a submission's ending."""
     yield from store_files(source)
-    for folder in (source / split, source / importer.FOLDER / split):
+    for folder in (source / split, source / FOLDER / split):
         yield from folder.rglob("*.json")
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from semiuhpe.cli.config import bind
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.batches.heads import loader_workers
+from semiuhpe.data.experiment import DataOptions
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import pick_device
@@ -18,7 +20,7 @@ from semiuhpe.drawing.axes import contact_sheet, save_picture
 from semiuhpe.drawing.scene_sheet import TRUE, draw_heads, square
 from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads
 from semiuhpe.evaluation.results import write_result
-from semiuhpe.methods.onestage import open_test_set
+from semiuhpe.methods.onestage import OneStageOptions, open_test_set
 from semiuhpe.models import LoadedModel
 
 KIND = "scenes"
@@ -44,9 +46,9 @@ def evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedModel
     Raises:
         SemiUHPEError: of any kind, before anything is written.
     """
-    store = open_test_set(options)
+    store = open_test_set(bind(options, DataOptions), bind(options, OneStageOptions))
     device = pick_device(options.gpu_ids)
-    workers = loader_workers(options, device)
+    workers = loader_workers(options.num_workers, device)
     network = loaded.model.to(device)
     detected = detect(network, loaded.description, store, device, options.eval_batch_size, workers, progress=True)
     truth = true_heads(store, loaded.image_size)

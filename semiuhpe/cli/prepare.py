@@ -23,14 +23,14 @@ SHOWN_BROKEN = 20
 def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     importer = IMPORTERS[options.dataset]
-    split = options.split or importer.SPLITS[0]
+    split = options.split or importer.splits[0]
     require(options.source is not None, f"--source is not given: where the raw {options.dataset} is")
-    require(split in importer.SPLITS, f"--split {split}: {importer.NAME} has the splits {', '.join(importer.SPLITS)}")
+    require(split in importer.splits, f"--split {split}: {importer.name} has the splits {', '.join(importer.splits)}")
     require(1 <= options.quality <= 100, f"--quality {options.quality}: must lie in 1 to 100")
     if options.scenes:
         return _prepare_scenes(options, importer, split)
     require(not options.masked and not options.turned, "--masked and --turned: are for whole pictures; pass --scenes")
-    out = options.out or Path(default_store(importer.NAME, split))
+    out = options.out or Path(default_store(importer.name, split))
     check_outputs([("--out", out)], [options.source])
     summary = prepare(
         importer, options.source, out, split,
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 def _prepare_scenes(options: argparse.Namespace, importer: Importer, split: str) -> int:
     """Whole pictures, with masked and turned copies in place of a share of them."""
     check_shares(options)
-    out = options.out or Path(default_store(importer.NAME, split).replace(".lmdb", "_scenes.lmdb"))
+    out = options.out or Path(default_store(importer.name, split).replace(".lmdb", "_scenes.lmdb"))
     check_outputs([("--out", out)], [options.source])
     change = partial(mask_some, share=options.masked) if options.masked else None
     settings = SceneSettings(options.size or SCENE_SIZE, options.quality, options.turned, change)

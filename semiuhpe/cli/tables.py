@@ -1,15 +1,19 @@
 """``semiuhpe tables``: results of finished runs as tables, beside published numbers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from semiuhpe.config import make_parser, require
+from semiuhpe.cli.config import bind, make_parser
+from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.errors import require
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
-from semiuhpe.experiments import clerf as tables_clerf
-from semiuhpe.experiments import onestage as tables_onestage
-from semiuhpe.experiments import synthetic as tables_synthetic
+from semiuhpe.experiments import clerf, onestage, synthetic
+from semiuhpe.experiments.options import ComparisonOptions
+from semiuhpe.methods import Experiment
 
 FORMATS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated, ".tex": latex}
 
@@ -49,29 +53,35 @@ def paper(argv: Sequence[str]) -> int:
     return 0
 
 
-def synthetic(argv: Sequence[str]) -> int:
-    """Supervised training, the baseline and SemiUHPE on rendered heads; see :mod:`semiuhpe.experiments.synthetic`."""
-    options = tables_synthetic.parse_options(argv)
-    return _show(tables_synthetic.tables(options), options.output)
+@dataclass(frozen=True)
+class RenderedTables:
+    """A command that trains and compares models on rendered data.
 
+    Attributes:
+        name: of the table.
+        description: for its help.
+        settings: its settings file by default.
+        options: the class of its own options.
+        check: raises ConfigError if options are impossible.
+        tables: trains and evaluates what is missing.
+    """
 
-def clerf(argv: Sequence[str]) -> int:
-    """CLERF against regression alone, on turned rendered heads; see :mod:`semiuhpe.experiments.clerf`."""
-    options = tables_clerf.parse_options(argv)
-    return _show(tables_clerf.tables(options), options.output)
+    name: str
+    description: str
+    settings: str
+    options: type[ComparisonOptions]
+    check: Callable[[Experiment, Any], None]
+    tables: Callable[[Experiment, Any], list[Table]]
 
-
-def onestage(argv: Sequence[str]) -> int:
-    """One-stage models and head crops on rendered scenes; see :mod:`semiuhpe.experiments.onestage`."""
-    options = tables_onestage.parse_options(argv)
-    return _show(tables_onestage.tables(options), options.output)
-
-
-def _show(tables: Sequence[Table], folder: Path) -> int:
-    """Prints and writes tables whose runs were trained for them."""
-    print("\n".join(markdown(table) for table in tables))
-    write_tables(tables, folder)
-    return 0
+    def __call__(self, argv: Sequence[str]) -> int:
+        parser = experiment_parser(f"semiuhpe tables {self.name}", self.description, self.options)
+        parsed = parse_with(parser, argv, self.settings)
+        experiment, options = experiment_of(parsed), bind(parsed, self.options)
+        self.check(experiment, options)
+        tables = self.tables(experiment, options)
+        print("\n".join(markdown(table) for table in tables))
+        write_tables(tables, options.output)
+        return 0
 
 
 def write_tables(tables: Sequence[Table], folder: Path) -> None:
@@ -89,10 +99,19 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
 
 TABLES: dict[str, Callable[[Sequence[str]], int]] = {
     "paper": paper,
-    "synthetic": synthetic,
-    "clerf": clerf,
-    "onestage": onestage,
-}
+    "synthetic": RenderedTables(
+        "synthetic", "Trains and compares models on rendered wild heads.",
+        synthetic.DEFAULT_SETTINGS, synthetic.SyntheticOptions, synthetic.check, synthetic.tables,
+    ),
+    "clerf": RenderedTables(
+        "clerf", "Trains and compares models on turned rendered heads.",
+        clerf.DEFAULT_SETTINGS, clerf.ClerfTableOptions, clerf.check, clerf.tables,
+    ),
+    "onestage": RenderedTables(
+        "onestage", "Trains and compares models on rendered scenes.",
+        onestage.DEFAULT_SETTINGS, onestage.OneStageTableOptions, onestage.check, onestage.tables,
+    ),
+}  # fmt: skip
 """What ``semiuhpe tables`` knows."""
 _TOLD = {
     "paper": "tables 2 and 4 of the paper, with the numbers of finished runs; this one if none is named",

@@ -5,18 +5,18 @@ A name stands for the split that its role needs: the training split in ``--train
 dataset without such a split has one store for all roles.
 """
 
-import argparse
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from semiuhpe.config import did_you_mean, require
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
 from semiuhpe.data.stores.heads import HeadStore, holds_scenes
-from semiuhpe.errors import ConfigError, StoreError
+from semiuhpe.errors import ConfigError, StoreError, did_you_mean, require
+from semiuhpe.options import OptionGroup, option, option_family
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def datasets() -> tuple[str, ...]:
 
 def default_store(dataset: str, split: str | None = None) -> str:
     """Where the store of a dataset's split is, unless an option says otherwise; of its first split if None."""
-    suffix = "" if split in (None, IMPORTERS[dataset].SPLITS[0]) else f"_{split}"
+    suffix = "" if split in (None, IMPORTERS[dataset].splits[0]) else f"_{split}"
     return f"data/{dataset}{suffix}.lmdb"
 
 
@@ -67,84 +67,102 @@ class ExperimentData:
         return [counts, f"`best` is selected on {self.selected_on}."]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that name data."""
-    group = parser.add_argument_group("data")
+def _data_dirs() -> dict[str, tuple[str | None, str]]:
+    """Default and help text of each dataset's store, and of the stores of its further splits."""
+    found: dict[str, tuple[str | None, str]] = {}
     for name in datasets():
-        group.add_argument(f"--data_dir_{name}", metavar="STORE", default=default_store(name), help=f"store of {name}")
-        for option in ("train_labeled", "test_set"):
-            if split := _split(name, option):
+        found[name] = default_store(name), f"store of {name}"
+        for role in ("train_labeled", "test_set"):
+            if split := _split(name, role):
                 path = default_store(name, split)
-                help_ = f"store of {name}'s split {split}, for --{option} {name}; {path} if not given"
                 default = None if split == _TRAIN else path  # see store_path
-                group.add_argument(f"--data_dir_{name}_{split}", metavar="STORE", default=default, help=help_)
-    group.add_argument("--train_labeled", metavar="DATASET", help="labeled heads: a dataset's name, or a store")
-    group.add_argument("--train_unlabeled", metavar="DATASET", help="unlabeled heads; if the same, it is split")
-    group.add_argument("--test_set", metavar="DATASET", help="heads to evaluate on")
-    group.add_argument("--val_set", metavar="DATASET", help="heads to select `best` on; the test set if not given")
-    group.add_argument(
-        "--val_split", type=float, metavar="SHARE", help="hold out this share of the labeled heads to select `best` on"
+                found[f"{name}_{split}"] = (
+                    default,
+                    f"store of {name}'s split {split}, for --{role} {name}; {path} if not given",
+                )
+    return found
+
+
+@dataclass(frozen=True)
+class DataOptions(OptionGroup, title="data"):
+    """The options that name data."""
+
+    data_dir: Mapping[str, str | None] = option_family(_data_dirs, metavar="STORE")
+    train_labeled: str | None = option(None, "labeled heads: a dataset's name, or a store", metavar="DATASET")
+    train_unlabeled: str | None = option(None, "unlabeled heads; if the same, it is split", metavar="DATASET")
+    test_set: str | None = option(None, "heads to evaluate on", metavar="DATASET")
+    val_set: str | None = option(None, "heads to select `best` on; the test set if not given", metavar="DATASET")
+    val_split: float | None = option(
+        None, "hold out this share of the labeled heads to select `best` on", metavar="SHARE"
     )
-    group.add_argument("--ss_ratio", type=float, default=1.0, help="share of labeled heads where one set is split")
+    ss_ratio: float = option(1.0, "share of labeled heads where one set is split")
+
+    @property
+    def selection_role(self) -> str:
+        """The option that names the store which `best` is selected on, or on a part of it."""
+        if self.val_split is not None:
+            return "train_labeled"
+        return "val_set" if self.val_set else "test_set"
 
 
-def store_path(options: argparse.Namespace, option: str) -> Path:
-    """Path of the store that an option names.
+def store_path(data: DataOptions, role: str, name: str | None = None) -> Path:
+    """Path of a store.
+
+    Args:
+        data: the options that say where stores are.
+        role: the option that names the store.
+        name: what it says, if it is an option of a method.
 
     Raises:
         ConfigError: the option is not given.
     """
-    name = getattr(options, option)
+    name = name or getattr(data, role)
     if not name:
-        raise ConfigError(f"--{option} is not given: name a dataset ({', '.join(datasets())}) or the path of a store")
+        raise ConfigError(f"--{role} is not given: name a dataset ({', '.join(datasets())}) or the path of a store")
     if name not in datasets():
         return Path(name)
-    first, split = Path(getattr(options, f"data_dir_{name}", default_store(name))), _split(name, option)
+    first, split = Path(data.data_dir.get(name) or default_store(name)), _split(name, role)
     if split is None:
         return first
-    given = getattr(options, f"data_dir_{name}_{split}", None)
+    given = data.data_dir.get(f"{name}_{split}")
     if given is None and split == _TRAIN and (first / "data.mdb").is_file() and holds_scenes(first):
         return first  # whole scenes have no crops that would be too tight for training
     return Path(given or default_store(name, split))
 
 
-def selection_option(options: argparse.Namespace) -> str:
-    """The option that names the store which `best` is selected on, or on a part of it."""
-    if getattr(options, "val_split", None) is not None:
-        return "train_labeled"
-    return "val_set" if getattr(options, "val_set", None) else "test_set"
-
-
 def _split(name: str, option: str) -> str | None:
     """The split of a dataset that an option means, if that is not the dataset's first one."""
-    splits = IMPORTERS[name].SPLITS
+    splits = IMPORTERS[name].splits
     wanted = ("val", "test") if option in EVALUATION_ROLES else (_TRAIN,)
     found = next((split for split in wanted if split in splits), splits[0])
     return None if found == splits[0] else found
 
 
-def open_named(options: argparse.Namespace, option: str) -> HeadStore:
-    """The store that an option names. A warning says if it is to be trained on, but was made for evaluation.
+def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadStore:
+    """Open the store that an option names; a warning says if it is to be trained on, but was made for evaluation.
+
+    Args:
+        data, role, name: see :func:`store_path`.
 
     Raises:
-        StoreError: it is missing, a raw dataset, or broken; the message names the command that makes it.
+        StoreError: the store is missing, a raw dataset, or broken; the message names the command that makes it.
     """
-    path, name = store_path(options, option), getattr(options, option)
+    path, name = store_path(data, role, name), name or getattr(data, role)
     if (path / "data.mdb").is_file():
         opened = HeadStore(path)
-        if option not in EVALUATION_ROLES and not opened.meta["loose"]:
+        if role not in EVALUATION_ROLES and not opened.meta["loose"]:
             logger.warning(
                 "--%s %s: %s holds the crops of evaluation, which are too tight for the views of training; name a "
                 "store of `semiuhpe prepare --split %s`, or of `semiuhpe synth` without --test.",
-                option, name, path, _TRAIN,
+                role, name, path, _TRAIN,
             )  # fmt: skip
         return opened
     if name in datasets():
-        split = _split(name, option)
+        split = _split(name, role)
         suffix = f" --split {split}" if split else ""
         if not path.exists():
             remedy = f"make it with `semiuhpe prepare {name} --source RAW --out {path}{suffix}`"
-            raise StoreError(f"--{option} {name}: there is no head store at {path}; {remedy}")
+            raise StoreError(f"--{role} {name}: there is no head store at {path}; {remedy}")
         store = default_store(name, split)
         key = f"data_dir_{name}" + (f"_{split}" if split else "")
         raise StoreError(
@@ -154,39 +172,39 @@ def open_named(options: argparse.Namespace, option: str) -> HeadStore:
     if path.exists():
         out = Path("data") / f"{path.stem}.lmdb"
         raise StoreError(
-            f"--{option} {path}: is not a head store; make one with `semiuhpe prepare {_FOLDER} --source {path} "
+            f"--{role} {path}: is not a head store; make one with `semiuhpe prepare {_FOLDER} --source {path} "
             f"--out {out}`, or with the dataset's name in place of `{_FOLDER}`: {', '.join(datasets())}"
         )
     hint = did_you_mean(name, datasets())
-    raise StoreError(f"--{option} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
+    raise StoreError(f"--{role} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
 
 
-def open_labeled(options: argparse.Namespace, option: str) -> HeadStore:
-    """The store that an option names; StoreError if its heads have no rotation."""
-    store = open_named(options, option)
+def open_labeled(data: DataOptions, role: str, name: str | None = None) -> HeadStore:
+    """Open a store as :func:`open_named` does; StoreError if its heads have no rotation."""
+    store = open_named(data, role, name)
     if store.rotation is None:
-        raise StoreError(f"--{option} {getattr(options, option)}: {store.path} has no labels")
+        raise StoreError(f"--{role} {name or getattr(data, role)}: {store.path} has no labels")
     return store
 
 
-def _same_store(options: argparse.Namespace) -> bool:
-    return store_path(options, "train_labeled").resolve() == store_path(options, "train_unlabeled").resolve()
+def _same_store(data: DataOptions) -> bool:
+    return store_path(data, "train_labeled").resolve() == store_path(data, "train_unlabeled").resolve()
 
 
-def _check_apart(options: argparse.Namespace, labeled: HeadStore) -> None:
+def _check_apart(data: DataOptions, labeled: HeadStore) -> None:
     """Raises ConfigError if the labeled heads are in the test set too, by its path or by what the two stores hold."""
-    if not options.test_set:
+    if not data.test_set:
         return
-    test, named = store_path(options, "test_set"), f"--train_labeled {options.train_labeled}, --test_set"
+    test, named = store_path(data, "test_set"), f"--train_labeled {data.train_labeled}, --test_set"
     require(
         labeled.path.resolve() != test.resolve(),
-        f"{named} {options.test_set}: both are the store {test}; name other heads to test on",
+        f"{named} {data.test_set}: both are the store {test}; name other heads to test on",
     )
     if (test / "data.mdb").is_file():
         common = _common_heads(labeled, HeadStore(test))
         require(
             common == 0,
-            f"{named} {options.test_set}: {common} labeled heads of {labeled.path} are in {test} too; name other "
+            f"{named} {data.test_set}: {common} labeled heads of {labeled.path} are in {test} too; name other "
             "heads to test on",
         )
 
@@ -200,8 +218,8 @@ def _common_heads(one: HeadStore, other: HeadStore) -> int:
     return int((np.abs(one.truth[mine] - other.rotation[others]) < _LABEL_TOLERANCE).all(axis=(1, 2)).sum())
 
 
-def open_training_data(options: argparse.Namespace, needs_unlabeled: bool) -> ExperimentData:
-    """All stores of a run.
+def open_training_data(data: DataOptions, needs_unlabeled: bool, seed: int) -> ExperimentData:
+    """All stores of a run; the seed decides which heads ``val_split`` holds out.
 
     If labeled and unlabeled heads come from one dataset it is split by ``ss_ratio``, else all of it is labeled.
 
@@ -209,30 +227,30 @@ def open_training_data(options: argparse.Namespace, needs_unlabeled: bool) -> Ex
         ConfigError, StoreError: a store is missing, has no labels, shares heads with the test set, or there is nothing
             left to train on.
     """
-    labeled = open_labeled(options, "train_labeled")
-    _check_apart(options, labeled)
+    labeled = open_labeled(data, "train_labeled")
+    _check_apart(data, labeled)
     unlabeled = None
-    if options.train_unlabeled and _same_store(options):
-        labeled, unlabeled = split_store(labeled, options.ss_ratio)
+    if data.train_unlabeled and _same_store(data):
+        labeled, unlabeled = split_store(labeled, data.ss_ratio)
     elif needs_unlabeled:
-        unlabeled = open_named(options, "train_unlabeled")
+        unlabeled = open_named(data, "train_unlabeled")
     require(
         len(labeled) > 0,
-        f"--ss_ratio {options.ss_ratio}: leaves no labeled head of {options.train_labeled}",
+        f"--ss_ratio {data.ss_ratio}: leaves no labeled head of {data.train_labeled}",
     )
     if needs_unlabeled:
         require(
             unlabeled is not None and len(unlabeled) > 0,
-            f"--ss_ratio {options.ss_ratio} leaves no unlabeled head of {options.train_unlabeled}, but stage 2 "
+            f"--ss_ratio {data.ss_ratio} leaves no unlabeled head of {data.train_unlabeled}, but stage 2 "
             f"(--max_iteration beyond --stage1_iteration) needs some",
         )
-    if options.val_split is not None:
-        require(not options.val_set, "--val_split and --val_set: name one of them")
-        labeled, selection = hold_out(labeled, options.val_split, options.seed)
-        selected_on = f"{options.val_split:g} of the labeled heads, held out"
-    elif options.val_set:
-        selection, selected_on = open_labeled(options, "val_set"), f"the validation set {options.val_set}"
+    if data.val_split is not None:
+        require(not data.val_set, "--val_split and --val_set: name one of them")
+        labeled, selection = hold_out(labeled, data.val_split, seed)
+        selected_on = f"{data.val_split:g} of the labeled heads, held out"
+    elif data.val_set:
+        selection, selected_on = open_labeled(data, "val_set"), f"the validation set {data.val_set}"
     else:
-        selection = open_labeled(options, "test_set")
-        selected_on = f"the test set {options.test_set}, as in the paper; --val_set or --val_split name others"
+        selection = open_labeled(data, "test_set")
+        selected_on = f"the test set {data.test_set}, as in the paper; --val_set or --val_split name others"
     return ExperimentData(labeled, unlabeled if needs_unlabeled else None, selection, selected_on)

@@ -6,13 +6,13 @@ from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.gram_schmidt import GramSchmidt
 from semiuhpe.distributions.matrix_fisher import MatrixFisher
 from semiuhpe.distributions.rotation_laplace import RotationLaplace
+from semiuhpe.registry import Registry
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, from_300wlp
 
-DISTRIBUTIONS: dict[str, type[RotationDistribution]] = {
-    "matrixFisher": MatrixFisher,
-    "RotationLaplace": RotationLaplace,
-    "gramSchmidt": GramSchmidt,
-}
+DISTRIBUTIONS: Registry[type[RotationDistribution]] = Registry("distribution", "--distribution")
+DISTRIBUTIONS.register("matrixFisher", MatrixFisher)
+DISTRIBUTIONS.register("RotationLaplace", RotationLaplace)
+DISTRIBUTIONS.register("gramSchmidt", GramSchmidt)
 POINT_ESTIMATES = tuple(name for name, kind in DISTRIBUTIONS.items() if not kind.has_uncertainty)
 """Those that are a rotation only, without entropy and cross entropy."""
 

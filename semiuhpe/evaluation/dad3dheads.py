@@ -24,8 +24,8 @@ from semiuhpe.augment.views import plain_view
 from semiuhpe.data.batches.heads import HeadBatch, batches_in_order, ordered_batches
 from semiuhpe.data.batches.workers import load
 from semiuhpe.data.crop import crop_by_box
-from semiuhpe.data.importers import dad3dheads as importer
 from semiuhpe.data.importers.base import Picture, RawHead
+from semiuhpe.data.importers.dad3dheads import Dad3DHeads
 from semiuhpe.data.preparing.common import DROPPED_FILE, read_image
 from semiuhpe.data.preparing.heads import TEST_SIZE
 from semiuhpe.data.stores.heads import HeadStore
@@ -37,6 +37,7 @@ from semiuhpe.evaluation.results import write_result
 from semiuhpe.parsing import parse_json
 from semiuhpe.rotation import is_rotation
 
+IMPORTER = Dad3DHeads()
 SPLITS = ("test", "val")
 ROTATION = "rotation_matrix"
 EMPTY = ("68_landmarks_2d", "N_landmarks_3d", "7_landmarks_3d")
@@ -138,22 +139,22 @@ def open_items(source: Path, split: str) -> Items:
 
 
 def _raw_items(source: Path, split: str) -> RawItems:
-    pictures = importer.pictures(source, split)
+    pictures = IMPORTER.pictures(source, split)
     missing = [str(picture.file) for picture in pictures if not picture.file.is_file()]
     if missing:
         raise DataError(f"{source}: pictures of {len(missing)} items are missing ({_named(missing)})")
     heads = [
-        head for picture in tqdm(pictures, desc="reading labels", disable=None) for head in importer.heads(picture)
+        head for picture in tqdm(pictures, desc="reading labels", disable=None) for head in IMPORTER.heads(picture)
     ]
     return RawItems(pictures, heads)
 
 
 def _check_store(store: HeadStore, split: str) -> None:
     meta = store.meta
-    if meta["dataset"] != importer.NAME or meta["split"] != split:
+    if meta["dataset"] != IMPORTER.name or meta["split"] != split:
         raise StoreError(
-            f"{store.path}: holds {meta['dataset']} ({meta['split']}), not {importer.NAME} ({split}); pass another "
-            f"--source, or make one with `semiuhpe prepare {importer.NAME} --source RAW --split {split} --out STORE`"
+            f"{store.path}: holds {meta['dataset']} ({meta['split']}), not {IMPORTER.name} ({split}); pass another "
+            f"--source, or make one with `semiuhpe prepare {IMPORTER.name} --source RAW --split {split} --out STORE`"
         )
     dropped = _dropped(store.path / DROPPED_FILE)
     if meta["settings"].get("limit") or dropped:

@@ -204,7 +204,7 @@ def _table_of(store: Mapping[str, Any]) -> int | None:
 def _incomplete(summary: Mapping[str, Any]) -> str:
     """Why an evaluation can't stand in a table; empty if it can."""
     store, run, done = summary["store"], summary["run"], summary["settings"].get("trained_iterations")
-    complete = IMPORTERS[store["dataset"]].COUNTS[store["split"]]
+    complete = IMPORTERS[store["dataset"]].counts[store["split"]]
     if store["heads"] != complete:
         return f"has {store['heads']} of {complete} heads"
     if done is not None and not (isinstance(done, int) and done >= run["max_iteration"]):

@@ -9,7 +9,6 @@ such as ``group_yaw``, the number of each head's group in the JSON file's ``divi
 turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_plane_error_deg`` the error then.
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 
 from semiuhpe import files
-from semiuhpe.data.experiment import EVALUATION_ROLES, datasets, selection_option, store_path
+from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, store_path
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
@@ -113,15 +112,14 @@ def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, check
     """
     if run is None:
         return None
-    options = argparse.Namespace()
-    vars(options).update(run)
-    option = selection_option(options)
-    chosen = run.get(option)
+    data = DataOptions.from_values(run)
+    role = data.selection_role
+    chosen = getattr(data, role)
     if checkpoint.stem != "best" or not isinstance(chosen, str):
         return False
     # A dataset is the same set wherever its store lay when the run was trained.
-    same_dataset = option in EVALUATION_ROLES and chosen == test_set and chosen in datasets()
-    return same_dataset or store_path(options, option).resolve() == store.resolve()
+    same_dataset = role in EVALUATION_ROLES and chosen == test_set and chosen in datasets()
+    return same_dataset or store_path(data, role).resolve() == store.resolve()
 
 
 def collect(

@@ -1,48 +1,24 @@
-"""What the commands that train and compare models on rendered data share: their options, and those of their runs."""
+"""What the commands share that train and compare models on rendered data."""
 
-import argparse
-from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from semiuhpe.cli.options import refuse_unused
-from semiuhpe.config import natural, parse, positive_int, require
+from semiuhpe.errors import require
+from semiuhpe.methods import Experiment
+from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 
 
-def add_comparison(parser: argparse.ArgumentParser, folder: str, what: str) -> argparse._ArgumentGroup:
-    """Adds the options ``seeds``, ``data``, ``workers`` and ``output``, and returns their group for others.
+@dataclass(frozen=True)
+class ComparisonOptions(OptionGroup, title="comparison"):
+    """Base of the options of a comparison over several seeds."""
 
-    Args:
-        parser: of the command.
-        folder: the default of ``--data``.
-        what: each seed has of its own, such as heads.
-    """
-    group = parser.add_argument_group("comparison")
-    group.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2], help=f"each with {what} of its own")
-    group.add_argument("--data", type=Path, metavar="DIR", default=Path(folder), help="for stores")
-    group.add_argument("--workers", type=positive_int, default=2, help="processes that render")
-    group.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder for tables")
-    return group
+    seeds: tuple[NaturalInt, ...] = option((0, 1, 2), "seeds, each with rendered data of its own")
+    data: Path = option(Path("data"), "folder for rendered stores", metavar="DIR")
+    workers: PositiveInt = option(2, "processes that render")
+    output: Path = option(Path("outputs/tables"), "folder for tables", metavar="DIR")
 
 
-def parse_with(parser: argparse.ArgumentParser, argv: Sequence[str], settings: str) -> argparse.Namespace:
-    """The options of a command line that has a settings file by default.
-
-    Raises:
-        ConfigError: an unknown option or value, or an option that only other methods have.
-    """
-    if not any(argument.split("=")[0] == "--config" for argument in argv):
-        argv = ["--config", settings, *argv]
-    options = parse(parser, argv)
-    refuse_unused(options.method, options)
-    return options
-
-
-def check_rendered(options: argparse.Namespace, what: str) -> None:
-    """Raises ConfigError if stores are named, because the command renders ``what`` for itself."""
-    named = options.train_labeled or options.test_set
+def check_rendered(experiment: Experiment, what: str) -> None:
+    """Raise ConfigError if stores are named, because the command renders ``what`` for itself."""
+    named = experiment.data.train_labeled or experiment.data.test_set
     require(not named, f"--train_labeled and --test_set: the {what} are rendered")
-
-
-def training_options(options: argparse.Namespace, own: Collection[str]) -> argparse.Namespace:
-    """Without a command's ``own`` options, so that train.py can continue the run from its settings."""
-    return argparse.Namespace(**{key: value for key, value in vars(options).items() if key not in own})

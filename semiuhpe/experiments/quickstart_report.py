@@ -1,6 +1,5 @@
 """The page that the quickstart leaves behind."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from semiuhpe.data.experiment import open_labeled, store_path
+from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.predict import Evaluation
@@ -38,10 +37,10 @@ class ModelResult:
         return [step for step, _ in points], [value for _, value in points]
 
 
-def write_report(options: argparse.Namespace, results: dict[str, ModelResult], path: Path) -> Path:
-    """Writes the page and returns its path."""
-    store = open_labeled(options, "test_set")
-    labeled, unlabeled = (HeadStore(store_path(options, f"train_{kind}")) for kind in ("labeled", "unlabeled"))
+def write_report(data: DataOptions, results: dict[str, ModelResult], path: Path) -> Path:
+    """Write the page and return its path."""
+    store = open_labeled(data, "test_set")
+    labeled, unlabeled = (HeadStore(store_path(data, f"train_{kind}")) for kind in ("labeled", "unlabeled"))
     sections = [
         _table(results),
         _gallery(store, results),

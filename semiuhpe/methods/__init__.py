@@ -1,27 +1,20 @@
-"""Training methods: each one is a module with what :mod:`semiuhpe.methods.base` names."""
+"""Training methods: each one is a subclass of :class:`semiuhpe.methods.base.Method`."""
 
-from types import ModuleType
+from typing import Any
 
-from semiuhpe.errors import ConfigError
-from semiuhpe.methods import clerf, onestage, semiuhpe
+from semiuhpe.methods import (  # noqa: F401
+    clerf,
+    onestage,
+    semiuhpe,
+)
+from semiuhpe.methods.base import Method
+from semiuhpe.methods.options import Experiment, option_groups
+from semiuhpe.methods.registry import METHODS, register_method
 
-METHODS = {"semiuhpe": semiuhpe, "clerf": clerf, "onestage": onestage}
-_NAMES = ("METRICS", "add_options", "check_options", "open_data", "create_student", "create_optimizer", "phases")
+
+def method_of(experiment: Experiment) -> Method[Any, Any]:
+    """The method of an experiment."""
+    return METHODS[experiment.training.method](experiment)
 
 
-def register_method(name: str, method: ModuleType) -> None:
-    """Makes a method known to ``--method``. Its options are then options of training and evaluation.
-
-    Args:
-        name: for the command line.
-        method: a module, or another object, with the names that :mod:`semiuhpe.methods.base` lists.
-
-    Raises:
-        ConfigError: it lacks one of them, or the name is taken.
-    """
-    missing = [attribute for attribute in _NAMES if not hasattr(method, attribute)]
-    if missing:
-        raise ConfigError(f"method {name}: has no {', '.join(missing)}")
-    if METHODS.get(name, method) is not method:
-        raise ConfigError(f"method {name}: there is one of that name already")
-    METHODS[name] = method
+__all__ = ["METHODS", "Experiment", "Method", "method_of", "option_groups", "register_method"]

@@ -1,30 +1,26 @@
 """What the trainer asks of a method.
 
-A method is one module that owns its options, its data and its steps. It divides a run into phases; in each phase a
-learner names its batches, takes a step on each, and validates.
-
-The module has
-
-- ``METRICS``: names of validation results that ``best`` can be chosen by, the smaller the better; the first is the
-  default;
-- ``add_options(parser)`` and ``check_options(options)``;
-- ``open_data(options)``: the stores, opened before anything is written; its attributes ``labeled`` (for the length of
-  an epoch) and ``log_lines`` (lines for the log) are the trainer's;
-- ``create_student(options, pretrained)``: the network;
-- ``create_optimizer(options, student)``: a fused one, which the guard against steps that are not finite needs;
-- ``phases(options, student, data, description, process)``: a list of :class:`Phase`;
-- perhaps ``run_name(options)``: the name of a variant in the run folders, where the paper's one doesn't fit;
-- perhaps ``USED_OPTIONS``: names of other methods' options that it uses; all others of theirs are refused.
+A :class:`Method` owns its options, its data and its steps. It divides a run into phases; in each phase a
+:class:`Learner` names its batches, takes a step on each, and validates.
 """
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from semiuhpe.augment.random import BatchRandom
+from semiuhpe.data.experiment import store_path
+from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.distributed import Process
+from semiuhpe.methods.options import Experiment
+from semiuhpe.models import create_model
+from semiuhpe.models.checkpoint import Description
+from semiuhpe.options import OptionGroup
 
 
 @dataclass
@@ -157,3 +153,117 @@ class Phase:
     def lr_at(self, step: int) -> float:
         """The learning rate of a step of the phase, counted from 0."""
         return self.lr(step) if callable(self.lr) else self.lr
+
+
+class TrainingData(Protocol):
+    """The stores of a run."""
+
+    @property
+    def labeled(self) -> Sized:
+        """What a run learns from; its length is that of an epoch."""
+
+    @property
+    def log_lines(self) -> list[str]:
+        """What the log says of the data."""
+
+
+O = TypeVar("O", bound=OptionGroup)  # noqa: E741
+D = TypeVar("D", bound=TrainingData)
+
+
+@dataclass(frozen=True)
+class Setup(Generic[D]):
+    """What the phases of a run work with.
+
+    Attributes:
+        student: the network that is trained, wrapped if there are several processes.
+        data: of :meth:`Method.open_data`.
+        description: what the network is, for checkpoints.
+        process: this process among all.
+    """
+
+    student: nn.Module
+    data: D
+    description: Description
+    process: Process
+
+
+class Method(ABC, Generic[O, D]):
+    """A training method, for the options of one run.
+
+    Subclasses name the class of their own options and that of their data, ``Method[MyOptions, MyData]``, and register
+    themselves with :func:`semiuhpe.methods.register_method`.
+
+    Attributes:
+        options_type: the class of the options that only this method has.
+        more_options: further groups that only this method has.
+        used_options: names of other methods' options that it uses; all others of theirs are refused.
+        metrics: names of validation results that ``best`` can be chosen by, the smaller the better; the first is the
+            default.
+        experiment: all options of the run.
+        options: the method's own.
+    """
+
+    options_type: ClassVar[type[OptionGroup]]
+    more_options: ClassVar[tuple[type[OptionGroup], ...]] = ()
+    used_options: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]]
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self.options: O = experiment.group(self.options_type)  # type: ignore[assignment]
+
+    @classmethod
+    def option_groups(cls) -> tuple[type[OptionGroup], ...]:
+        """The groups of options that only this method has."""
+        return (cls.options_type, *cls.more_options)
+
+    def check(self) -> None:
+        """Raise ConfigError if an option has an impossible value, or options contradict each other."""
+
+    @abstractmethod
+    def open_data(self) -> D:
+        """Open the stores of the run, before anything is written.
+
+        Raises:
+            ConfigError, StoreError: a store is missing or can't be used.
+        """
+
+    def create_student(self, pretrained: bool) -> nn.Module:
+        """The network that is trained, from ImageNet weights if ``pretrained``."""
+        return create_model(self.experiment.network.network, pretrained)
+
+    def create_optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
+        """Adam, as in the papers. It has to be a fused one, which the guard against steps that are not finite needs."""
+        return torch.optim.Adam(student.parameters(), lr=self.experiment.training.lr, fused=True)
+
+    @abstractmethod
+    def phases(self, setup: Setup[D]) -> list[Phase]:
+        """The phases of the run, in their order."""
+
+    def run_name(self) -> str:
+        """The folder of runs of these options, below the experiment's."""
+        return f"{self.experiment.training.method}_{self._network_name()}_b{self.experiment.training.batch_size}"
+
+    def _network_name(self) -> str:
+        return self.experiment.network.network.replace(":", "-")
+
+    @property
+    def best_metric(self) -> str:
+        """The metric that ``best`` is chosen by."""
+        return self.experiment.training.best_metric or self.metrics[0]
+
+    @property
+    def best_of(self) -> str:
+        """Whose metric that is: ``student`` or ``teacher``, or the ``lowest`` of both."""
+        return "lowest"
+
+    def stores(self) -> dict[str, Path]:
+        """The stores that the run learns from and selects on, by the options that name them; not all need exist."""
+        data = self.experiment.data
+        roles = ("train_labeled", "train_unlabeled", data.selection_role)
+        return {role: store_path(data, role) for role in roles if getattr(data, role)}
+
+    def feature_heads(self, data: D) -> HeadStore | None:
+        """The heads whose features ``--save_feat`` writes; None if the method has no feature for each head."""
+        return None

@@ -15,9 +15,9 @@ Pre-training is judged by the rotation of the nearest labeled head in the embedd
 such a model is a pose network like any other, says :mod:`semiuhpe.models.embedding`.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -26,92 +26,45 @@ from torch import Tensor, nn
 from semiuhpe.augment.in_plane import random_in_plane
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, labeled_view, turned_view
-from semiuhpe.config import FLAG, require
 from semiuhpe.data.batches.generators import HeadGenerator, StoreHeads
 from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
 from semiuhpe.data.crop import CROP_RULES
-from semiuhpe.data.experiment import ExperimentData, open_labeled, open_training_data
+from semiuhpe.data.experiment import ExperimentData, open_labeled, store_path
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process, unwrap
+from semiuhpe.errors import require
 from semiuhpe.evaluation.embedding import NeighborValidation
-from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods.base import Networks, Phase, Preview, Stateless, StepResult, Summaries
+from semiuhpe.methods.base import Networks, Phase, Preview, Setup, Stateless, StepResult, Summaries
 from semiuhpe.methods.circle_loss import circle_loss
-from semiuhpe.methods.crops import LABELED, CropTask, HeadBatches, crop_task
-from semiuhpe.methods.semiuhpe import create_optimizer, create_student  # noqa: F401  (the network and Adam are shared)
+from semiuhpe.methods.crops import LABELED, CropMethod, CropTask, HeadBatches
+from semiuhpe.methods.options import Experiment
+from semiuhpe.methods.registry import register_method
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.methods.triplets import anchors_of, pair_batches, triplet_views
-from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.embedding import dropout, embed, normalized, regressor
+from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.synthetic.generator import RenderedHeads
 from semiuhpe.synthetic.render_head import DOMAINS
 
-METRICS = POSE_METRICS
 POSITIVE = "positive"
 RENDERED = "rendered"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this method."""
-    group = parser.add_argument_group("contrastive pre-training (CLERF)")
-    group.add_argument("--pretrain_iteration", type=int, default=50000, help="length of contrastive pre-training")
-    group.add_argument("--regression_lr", type=float, help="learning rate of the regression; --lr if not given")
-    group.add_argument("--freeze_embedding", help="the regression leaves the embedding as it is", **FLAG)
-    group.add_argument(
-        "--turn_aug", help="the regression too sees heads turned and flipped", **{**FLAG, "default": True}
-    )
-    group.add_argument(
-        "--generator", metavar="DATASET", default=RENDERED, help=f"of positives: {RENDERED}, or a labeled store"
-    )
-    group.add_argument("--generator_domain", choices=DOMAINS, default="wild", help="of rendered positives")
-    group.add_argument("--positive_deg", type=float, default=5.0, help="a positive is at most so far from its anchor")
-    group.add_argument("--negative_deg", type=float, default=15.0, help="a negative is farther from the anchor")
-    group.add_argument("--circle_margin", type=float, default=0.25, help="margin of Circle Loss")
-    group.add_argument("--circle_scale", type=float, default=64.0, help="scale of Circle Loss, gamma in the paper")
-
-
 @dataclass(frozen=True)
-class Settings:
-    """The options of pre-training; see :func:`add_options`."""
+class ClerfOptions(OptionGroup, title="contrastive pre-training (CLERF)"):
+    """The options of this method."""
 
-    negative_deg: float
-    circle_margin: float
-    circle_scale: float
-
-
-def check_options(options: argparse.Namespace) -> None:
-    """Raises ConfigError if an option of the method has an impossible value."""
-    require(options.pretrain_iteration >= 0, f"--pretrain_iteration {options.pretrain_iteration}: must not be negative")
-    require(
-        options.pretrain_iteration <= options.max_iteration,
-        f"--pretrain_iteration {options.pretrain_iteration} is beyond --max_iteration {options.max_iteration}",
-    )
-    lr = options.regression_lr
-    require(lr is None or lr > 0, f"--regression_lr {lr}: must be positive")
-    require(0.0 < options.positive_deg <= 180.0, f"--positive_deg {options.positive_deg}: must lie in (0, 180]")
-    require(
-        options.positive_deg <= options.negative_deg < 180.0,
-        f"--negative_deg {options.negative_deg}: must lie in [--positive_deg, 180), "
-        f"that is in [{options.positive_deg:g}, 180)",
-    )
-    require(0.0 <= options.circle_margin < 1.0, f"--circle_margin {options.circle_margin}: must lie in [0, 1)")
-    require(options.circle_scale > 0.0, f"--circle_scale {options.circle_scale}: must be positive")
-    require(
-        not (options.compile and options.pretrain_iteration),
-        "--compile: the embedding lies inside the network, where a compiled one can't be read; leave it out",
-    )
-
-
-def run_name(options: argparse.Namespace) -> str:
-    """Name of a variant in the run folders."""
-    source = options.generator.rstrip("/").rpartition("/")[2].replace(".lmdb", "")
-    parts = [
-        f"CLERF{options.pretrain_iteration}_{source}_{options.network.replace(':', '-')}_{options.distribution}",
-        f"b{options.batch_size}",
-    ]
-    flags = {"frozen": options.freeze_embedding, "upright": not options.turn_aug, "full": options.is_full_range}
-    return "_".join(parts + [name for name, on in flags.items() if on])
+    pretrain_iteration: int = option(50000, "length of contrastive pre-training, in steps")
+    regression_lr: float | None = option(None, "learning rate of the regression; --lr if not given")
+    freeze_embedding: bool = option(False, "leave the embedding as it is in the regression")
+    turn_aug: bool = option(True, "turn and flip heads in the regression too")
+    generator: str = option(RENDERED, f"source of positives: {RENDERED}, or a labeled store", metavar="DATASET")
+    generator_domain: str = option("wild", "domain of rendered positives", choices=lambda: DOMAINS)
+    positive_deg: float = option(5.0, "greatest distance of a positive from its anchor, in degrees")
+    negative_deg: float = option(15.0, "distance beyond which a head is a negative, in degrees")
+    circle_margin: float = option(0.25, "margin of Circle Loss")
+    circle_scale: float = option(64.0, "scale of Circle Loss, gamma in the paper")
 
 
 class Pairing(NamedTuple):
@@ -131,72 +84,116 @@ class ContrastiveData(ExperimentData):
     def log_lines(self) -> list[str]:
         if self.pairing is None:
             return super().log_lines
-        return [
-            *super().log_lines,
-            f"{len(self.pairing.anchors)} of the labeled heads have a positive and are anchors.",
-        ]
+        anchors = len(self.pairing.anchors)
+        return [*super().log_lines, f"{anchors} of the labeled heads have a positive and are anchors."]
 
 
-def open_data(options: argparse.Namespace) -> ContrastiveData:
-    """The stores of a run, and its generator.
-
-    Raises:
-        ConfigError, StoreError: a store is missing or has no labels, or no labeled head has a positive.
-    """
-    data = open_training_data(options, needs_unlabeled=False)
-    require(
-        data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
-        f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
-    )
-    if options.pretrain_iteration == 0:
-        return ContrastiveData(**vars(data))
-    generator = open_generator(options, data.labeled.size)
-    anchors = anchors_of(data.labeled, generator)
-    require(
-        len(anchors) > 0,
-        f"--generator {options.generator}: shows nobody else within --positive_deg {options.positive_deg:g} of any "
-        f"labeled head; pass a larger --positive_deg, or another generator",
-    )
-    return ContrastiveData(**vars(data), pairing=Pairing(generator, anchors))
-
-
-def open_generator(options: argparse.Namespace, size: int) -> HeadGenerator:
-    """What ``--generator`` names; rendered pictures have the side ``size``."""
-    if options.generator == RENDERED:
-        return RenderedHeads(options.generator_domain, size, options.seed)
-    return StoreHeads(open_labeled(options, "generator"), options.positive_deg)
-
-
-def phases(
-    options: argparse.Namespace, student: nn.Module, data: ContrastiveData, description: Description, process: Process
-) -> list[Phase]:
+@register_method("clerf")
+class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
     """Pre-training, unless it has no steps, and regression, unless pre-training is the whole run."""
-    task = crop_task(options, data, description, process)
-    found = []
-    if data.pairing is not None:
-        settings = Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
-        pretraining = Pretraining(student, task, settings, data, data.pairing, options, process)
-        found.append(Phase("pretrain", pretraining, options.pretrain_iteration, options.lr))
-    if options.pretrain_iteration < options.max_iteration:
-        regression = Regression(student, task, options.turn_aug, options.freeze_embedding, process)
-        lr = options.lr if options.regression_lr is None else options.regression_lr
-        found.append(Phase("regression", regression, options.max_iteration, lr, comparable=False))
-    return found
+
+    options_type = ClerfOptions
+
+    def check(self) -> None:
+        options, training = self.options, self.experiment.training
+        require(
+            options.pretrain_iteration >= 0, f"--pretrain_iteration {options.pretrain_iteration}: must not be negative"
+        )
+        require(
+            options.pretrain_iteration <= training.max_iteration,
+            f"--pretrain_iteration {options.pretrain_iteration} is beyond --max_iteration {training.max_iteration}",
+        )
+        lr = options.regression_lr
+        require(lr is None or lr > 0, f"--regression_lr {lr}: must be positive")
+        require(0.0 < options.positive_deg <= 180.0, f"--positive_deg {options.positive_deg}: must lie in (0, 180]")
+        require(
+            options.positive_deg <= options.negative_deg < 180.0,
+            f"--negative_deg {options.negative_deg}: must lie in [--positive_deg, 180), "
+            f"that is in [{options.positive_deg:g}, 180)",
+        )
+        require(0.0 <= options.circle_margin < 1.0, f"--circle_margin {options.circle_margin}: must lie in [0, 1)")
+        require(options.circle_scale > 0.0, f"--circle_scale {options.circle_scale}: must be positive")
+        require(
+            not (training.compile and options.pretrain_iteration),
+            "--compile: the embedding lies inside the network, where a compiled one can't be read; leave it out",
+        )
+
+    def run_name(self) -> str:
+        options = self.options
+        source = options.generator.rstrip("/").rpartition("/")[2].replace(".lmdb", "")
+        distribution = self.experiment.network.distribution
+        parts = [
+            f"CLERF{options.pretrain_iteration}_{source}_{self._network_name()}_{distribution}",
+            f"b{self.experiment.training.batch_size}",
+        ]
+        full = self.experiment.network.is_full_range
+        flags = {"frozen": options.freeze_embedding, "upright": not options.turn_aug, "full": full}
+        return "_".join(parts + [name for name, on in flags.items() if on])
+
+    def open_data(self) -> ContrastiveData:
+        """Open the stores of the run, and its generator.
+
+        Raises:
+            ConfigError, StoreError: a store is missing or has no labels, or no labeled head has a positive.
+        """
+        options = self.options
+        data = self.open_training_data(needs_unlabeled=False)
+        if options.pretrain_iteration == 0:
+            return ContrastiveData(**vars(data))
+        generator = self.open_generator(data.labeled.size)
+        anchors = anchors_of(data.labeled, generator)
+        require(
+            len(anchors) > 0,
+            f"--generator {options.generator}: shows nobody else within --positive_deg {options.positive_deg:g} of any "
+            f"labeled head; pass a larger --positive_deg, or another generator",
+        )
+        return ContrastiveData(**vars(data), pairing=Pairing(generator, anchors))
+
+    def open_generator(self, size: int) -> HeadGenerator:
+        """What ``--generator`` names; rendered pictures have the side ``size``."""
+        options, data = self.options, self.experiment.data
+        if options.generator == RENDERED:
+            return RenderedHeads(options.generator_domain, size, self.experiment.run.seed)
+        return StoreHeads(open_labeled(data, "generator", options.generator), options.positive_deg)
+
+    def stores(self) -> dict[str, Path]:
+        stores = super().stores()
+        if self.options.pretrain_iteration:
+            stores["generator"] = store_path(self.experiment.data, "generator", self.options.generator)
+        return stores
+
+    def phases(self, setup: Setup[ContrastiveData]) -> list[Phase]:
+        options, training = self.options, self.experiment.training
+        student, data, process = setup.student, setup.data, setup.process
+        task = self.crop_task(setup)
+        found = []
+        if data.pairing is not None:
+            pretraining = Pretraining(student, task, self.experiment, data, data.pairing, process)
+            found.append(Phase("pretrain", pretraining, options.pretrain_iteration, training.lr))
+        if options.pretrain_iteration < training.max_iteration:
+            regression = Regression(student, task, options.turn_aug, options.freeze_embedding, process)
+            lr = training.lr if options.regression_lr is None else options.regression_lr
+            found.append(Phase("regression", regression, training.max_iteration, lr, comparable=False))
+        return found
 
 
 class Pretraining(Stateless):
     """Contrastive pre-training of the embedding."""
 
     def __init__(
-        self, student: nn.Module, task: CropTask, settings: Settings, data: ExperimentData,
-        pairing: Pairing, options: argparse.Namespace, process: Process,
+        self, student: nn.Module, task: CropTask, experiment: Experiment, data: ExperimentData, pairing: Pairing,
+        process: Process,
     ):  # fmt: skip
-        self.student, self.task, self.settings, self.pairing = student, task, settings, pairing
-        self.options, self.process = options, process
+        self.student, self.task, self.pairing, self.process = student, task, pairing, process
+        self.options, self.training, self.seed = (
+            experiment.group(ClerfOptions),
+            experiment.training,
+            experiment.run.seed,
+        )
         self._crop_rules = CROP_RULES[pairing.anchors.meta["protocol"]], pairing.generator.crop_rule
         self._validation = NeighborValidation(
-            data.labeled, data.selection, task.size, process, options.eval_batch_size,
-            loader_workers(options, process.device),
+            data.labeled, data.selection, task.size, process, self.training.eval_batch_size,
+            loader_workers(self.training.num_workers, process.device),
         )  # fmt: skip
 
     @property
@@ -204,16 +201,16 @@ class Pretraining(Stateless):
         return unwrap(self.student)
 
     def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
-        options, process = self.options, self.process
+        training, process = self.training, self.process
         generator, anchors = self.pairing
         share = (process.rank, process.world_size)
-        stream = ShuffledStream(len(anchors), options.batch_size, 2 * options.seed, iteration, *share)
-        pairs = pair_batches(anchors, generator, stream, options.seed, options.num_workers)
+        stream = ShuffledStream(len(anchors), training.batch_size, 2 * self.seed, iteration, *share)
+        pairs = pair_batches(anchors, generator, stream, self.seed, training.num_workers)
         for heads, positives in pairs:
             yield {LABELED: heads.to(process.device), POSITIVE: positives.to(process.device)}
 
     def step(self, batches: HeadBatches, random: BatchRandom) -> StepResult:
-        settings, process = self.settings, self.process
+        options, process = self.options, self.process
         anchor, positive = self._views(batches, random)
         image = torch.cat([anchor.image, positive.image])
         # Each time, as the trainer sets the mode of the whole network; regression has its dropout again.
@@ -223,10 +220,10 @@ class Pretraining(Stateless):
         mine = normalized(embedding)
         rotation = torch.cat([anchor.rotation, positive.rotation])
         heads, rotations = process.gather_with_gradient(mine), process.gather_batch(rotation)
-        is_negative = geodesic_deg(rotation[:, None], rotations[None]) > settings.negative_deg
+        is_negative = geodesic_deg(rotation[:, None], rotations[None]) > options.negative_deg
         similarity = (mine * mine.roll(len(anchor.rotation), dims=0)).sum(-1)
         others = mine @ heads.mT
-        loss = circle_loss(similarity, others, is_negative, settings.circle_margin, settings.circle_scale).mean()
+        loss = circle_loss(similarity, others, is_negative, options.circle_margin, options.circle_scale).mean()
         scalars = {
             "train/loss": loss.detach(),
             "clerf/positive_similarity": similarity.detach().mean(),

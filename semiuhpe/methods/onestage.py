@@ -6,7 +6,6 @@ and turned with the labels; the network's numbers for all anchors; the losses of
 percent.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,25 +16,26 @@ from torchvision.ops import roi_align
 
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.scenes import SceneView, training_view
-from semiuhpe.config import require
 from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
 from semiuhpe.data.batches.scenes import SceneBatch, training_scenes
-from semiuhpe.data.experiment import store_path
+from semiuhpe.data.experiment import DataOptions, store_path
 from semiuhpe.data.splits import split_sequences
 from semiuhpe.data.stores.scenes import SceneStore
-from semiuhpe.distributed import Process, unwrap
+from semiuhpe.distributed import unwrap
 from semiuhpe.distributions.registry import DISTRIBUTIONS
+from semiuhpe.errors import require
 from semiuhpe.evaluation.detection import DETECTION_METRICS, DetectionValidation, require_pycocotools
-from semiuhpe.methods.base import Batches, Networks, Phase, Preview, Stateless, StepResult, Summaries
+from semiuhpe.methods.base import Batches, Method, Networks, Phase, Preview, Setup, Stateless, StepResult, Summaries
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses
+from semiuhpe.methods.options import Experiment
+from semiuhpe.methods.registry import register_method
 from semiuhpe.methods.supervised import predict
-from semiuhpe.models import create_model, network_spec
-from semiuhpe.models.checkpoint import Description
+from semiuhpe.models import network_spec
 from semiuhpe.models.onestage import FAMILY, STRIDES, anchor_boxes, decode_boxes
 from semiuhpe.models.output import eval_mode
+from semiuhpe.options import OptionGroup, option
 from semiuhpe.synthetic.scene_stores import mask_some
 
-METRICS = DETECTION_METRICS
 SCENES = "scenes"
 SGD, ADAMW = "sgd", "adamw"
 MOMENTUM, WEIGHT_DECAY = 0.9, {SGD: 5e-4, ADAMW: 0.05}
@@ -43,45 +43,17 @@ LR_STEPS, LR_FACTOR = (0.7, 0.9), 0.1
 _PREVIEW_PX = 96
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True)
+class OneStageOptions(OptionGroup, title="one stage"):
     """The options of this method."""
-    group = parser.add_argument_group("one stage")
-    group.add_argument("--class_loss", choices=(MINING, FOCAL), default=MINING, help="hardest 7 negatives, or focal")
-    group.add_argument("--optimizer", choices=(SGD, ADAMW), default=SGD, help="adamw learns faster from random weights")
-    group.add_argument("--masked_share", type=float, default=0.0, help="heads that get a mask in training, 0 to 1")
-    group.add_argument("--turned_share", type=float, default=0.0, help="views that are turned by up to 45 degrees")
-    group.add_argument(
-        "--sequence_share", type=float, default=0.7, help="folders to train on if the test set is the training set"
+
+    class_loss: str = option(
+        MINING, "loss of the class: the hardest 7 negatives of a positive, or focal", choices=lambda: (MINING, FOCAL)
     )
-
-
-def check_options(options: argparse.Namespace) -> None:
-    """Raises ConfigError if an option of the method has an impossible value, or pycocotools is missing."""
-    require(
-        network_spec(options.network).detects,
-        f"--network {options.network}: is for head crops; --method onestage takes {FAMILY}:resnet50, {FAMILY}:resnet18 "
-        f"or {FAMILY}:timm:<name>",
-    )
-    stride = STRIDES[-1]
-    require(options.image_size % stride == 0, f"--image_size {options.image_size}: must be a multiple of {stride}")
-    for name in ("masked_share", "turned_share"):
-        share = getattr(options, name)
-        require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")
-    require(not options.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabeled data")
-    require(options.ss_ratio == 1.0, f"--ss_ratio {options.ss_ratio}: --method onestage trains on all labeled scenes")
-    require(options.val_split is None, "--val_split: holds out head crops; name scenes with --val_set")
-    require(not options.save_feat, "--save_feat: is for methods with a feature per head")
-    require_pycocotools()
-
-
-def run_name(options: argparse.Namespace) -> str:
-    """The name of a variant in the run folders, such as ``onestage-resnet50_s256_b16_M0.3_T0.5``."""
-    parts = [options.network.replace(":", "-"), f"s{options.image_size}", f"b{options.batch_size}"]
-    parts += [options.class_loss] if options.class_loss != MINING else []
-    parts += [options.optimizer] if options.optimizer != SGD else []
-    parts += [options.distribution] if options.distribution != "matrixFisher" else []
-    shares = {"M": options.masked_share, "T": options.turned_share}
-    return "_".join(parts + [f"{name}{share:g}" for name, share in shares.items() if share])
+    optimizer: str = option(SGD, "optimizer; adamw learns faster from random weights", choices=lambda: (SGD, ADAMW))
+    masked_share: float = option(0.0, "share of heads that get a mask in training, 0 to 1")
+    turned_share: float = option(0.0, "share of views that are turned by up to 45 degrees, 0 to 1")
+    sequence_share: float = option(0.7, "share of folders to train on if the test set is the training set")
 
 
 @dataclass(frozen=True)
@@ -94,65 +66,91 @@ class SceneData:
 
     @property
     def log_lines(self) -> list[str]:
-        """Lines for the log."""
+        """What the log says of the data."""
         counts = f"{len(self.labeled)} scenes; selecting on {len(self.selection)} scenes"
         return [counts, f"`best` is selected on {self.selected_on}."]
 
 
-def open_data(options: argparse.Namespace) -> SceneData:
-    """The stores of a run.
+@register_method("onestage")
+class OneStage(Method[OneStageOptions, SceneData]):
+    """One phase, on whole scenes."""
 
-    Raises:
-        ConfigError, StoreError: a store is missing, is no scene store, or there is nothing left to train on.
-    """
-    train = SceneStore(store_path(options, "train_labeled"))
-    if _tested_on_itself(options):
-        train = train.view(split_sequences(train.names, options.sequence_share)[0])
-    if options.val_set:
-        return SceneData(train, SceneStore(store_path(options, "val_set")), f"the validation set {options.val_set}")
-    return SceneData(train, open_test_set(options), f"the test set {options.test_set}; --val_set names another")
+    options_type = OneStageOptions
+    metrics = DETECTION_METRICS
+
+    def check(self) -> None:
+        """Raise ConfigError if an option has an impossible value, or pycocotools is missing."""
+        network, data = self.experiment.network, self.experiment.data
+        require(
+            network_spec(network.network).detects,
+            f"--network {network.network}: is for head crops; --method onestage takes {FAMILY}:resnet50, "
+            f"{FAMILY}:resnet18 or {FAMILY}:timm:<name>",
+        )
+        stride = STRIDES[-1]
+        require(network.image_size % stride == 0, f"--image_size {network.image_size}: must be a multiple of {stride}")
+        for name in ("masked_share", "turned_share"):
+            share = getattr(self.options, name)
+            require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")
+        require(not data.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabeled data")
+        require(data.ss_ratio == 1.0, f"--ss_ratio {data.ss_ratio}: --method onestage trains on all labeled scenes")
+        require(data.val_split is None, "--val_split: holds out head crops; name scenes with --val_set")
+        require(not self.experiment.training.save_feat, "--save_feat: is for methods with a feature per head")
+        require_pycocotools()
+
+    def run_name(self) -> str:
+        """The name of a variant, such as ``onestage-resnet50_s256_b16_M0.3_T0.5``."""
+        options, network = self.options, self.experiment.network
+        parts = [self._network_name(), f"s{network.image_size}", f"b{self.experiment.training.batch_size}"]
+        parts += [options.class_loss] if options.class_loss != MINING else []
+        parts += [options.optimizer] if options.optimizer != SGD else []
+        parts += [network.distribution] if network.distribution != "matrixFisher" else []
+        shares = {"M": options.masked_share, "T": options.turned_share}
+        return "_".join(parts + [f"{name}{share:g}" for name, share in shares.items() if share])
+
+    def open_data(self) -> SceneData:
+        data = self.experiment.data
+        train = SceneStore(store_path(data, "train_labeled"))
+        if _tested_on_itself(data):
+            train = train.view(split_sequences(train.names, self.options.sequence_share)[0])
+        if data.val_set:
+            return SceneData(train, SceneStore(store_path(data, "val_set")), f"the validation set {data.val_set}")
+        test = open_test_set(data, self.options)
+        return SceneData(train, test, f"the test set {data.test_set}; --val_set names another")
+
+    def create_optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
+        """SGD with momentum, or AdamW."""
+        name, lr = self.options.optimizer, self.experiment.training.lr
+        parameters, decay = list(student.parameters()), WEIGHT_DECAY[name]
+        if name == ADAMW:
+            return torch.optim.AdamW(parameters, lr, weight_decay=decay, fused=True)
+        optimizer = torch.optim.SGD(parameters, lr, MOMENTUM, weight_decay=decay, fused=True)
+        for parameter in parameters:  # torch leaves them uninitialized if the guard skips the very first step
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
+
+    def phases(self, setup: Setup[SceneData]) -> list[Phase]:
+        training = self.experiment.training
+        learner = Detection(self.experiment, setup)
+        lr = partial(stepped_lr, training.lr, training.max_iteration)
+        return [Phase("onestage", learner, training.max_iteration, lr)]
 
 
-def open_test_set(options: argparse.Namespace) -> SceneStore:
-    """The scenes to test on: of the training set, if it is the same, the folders that are not trained on.
+def open_test_set(data: DataOptions, options: OneStageOptions) -> SceneStore:
+    """Open the scenes to test on: of the training set, if it is the same, the folders that are not trained on.
 
     Raises:
         ConfigError, StoreError: the store is not named, missing, or no scene store.
     """
-    store = SceneStore(store_path(options, "test_set"))
-    if _tested_on_itself(options):
+    store = SceneStore(store_path(data, "test_set"))
+    if _tested_on_itself(data):
         return store.view(split_sequences(store.names, options.sequence_share)[1])
     return store
 
 
-def _tested_on_itself(options: argparse.Namespace) -> bool:
-    if not options.train_labeled or not options.test_set:
+def _tested_on_itself(data: DataOptions) -> bool:
+    if not data.train_labeled or not data.test_set:
         return False
-    return store_path(options, "train_labeled").resolve() == store_path(options, "test_set").resolve()
-
-
-def create_student(options: argparse.Namespace, pretrained: bool) -> nn.Module:
-    """The one-stage network."""
-    return create_model(options.network, pretrained)
-
-
-def create_optimizer(options: argparse.Namespace, student: nn.Module) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW."""
-    parameters, decay = list(student.parameters()), WEIGHT_DECAY[options.optimizer]
-    if options.optimizer == ADAMW:
-        return torch.optim.AdamW(parameters, options.lr, weight_decay=decay, fused=True)
-    optimizer = torch.optim.SGD(parameters, options.lr, MOMENTUM, weight_decay=decay, fused=True)
-    for parameter in parameters:  # torch leaves them uninitialized if the guard skips the very first step
-        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
-
-
-def phases(
-    options: argparse.Namespace, student: nn.Module, data: SceneData, description: Description, process: Process
-) -> list[Phase]:
-    """One phase."""
-    learner = OneStage(student, options, data, description, process)
-    return [Phase("onestage", learner, options.max_iteration, partial(stepped_lr, options.lr, options.max_iteration))]
+    return store_path(data, "train_labeled").resolve() == store_path(data, "test_set").resolve()
 
 
 def stepped_lr(lr: float, length: int, step: int) -> float:
@@ -160,36 +158,38 @@ def stepped_lr(lr: float, length: int, step: int) -> float:
     return lr * LR_FACTOR ** sum(step >= part * length for part in LR_STEPS)
 
 
-class OneStage(Stateless):
-    """See the top of this module."""
+class Detection(Stateless):
+    """The learner; its steps are at the top of this module."""
 
-    def __init__(
-        self, student: nn.Module, options: argparse.Namespace, data: SceneData, description: Description,
-        process: Process,
-    ):  # fmt: skip
-        self.student, self.options, self.data, self.process = student, options, data, process
-        workers = loader_workers(options, process.device)
-        self._validation = DetectionValidation(description, data.selection, process, options.eval_batch_size, workers)
-        self._anchors = anchor_boxes(options.image_size, options.image_size, process.device)
+    def __init__(self, experiment: Experiment, setup: Setup[SceneData]):
+        self.student, self.data, self.process = setup.student, setup.data, setup.process
+        self.options, self.training, self.seed = (
+            experiment.group(OneStageOptions),
+            experiment.training,
+            experiment.run.seed,
+        )
+        self.distribution, self.size = experiment.network.distribution, experiment.network.image_size
+        size, workers = self.training.eval_batch_size, loader_workers(self.training.num_workers, self.process.device)
+        self._validation = DetectionValidation(setup.description, self.data.selection, self.process, size, workers)
+        self._anchors = anchor_boxes(self.size, self.size, self.process.device)
 
     @property
     def teacher(self) -> nn.Module:
         return unwrap(self.student)
 
     def batches(self, iteration: int, step: int) -> Iterator[Batches[SceneBatch]]:
-        options, process = self.options, self.process
+        options, training, process = self.options, self.training, self.process
         share = (process.rank, process.world_size)
-        stream = ShuffledStream(len(self.data.labeled), options.batch_size, options.seed, iteration, *share)
+        stream = ShuffledStream(len(self.data.labeled), training.batch_size, self.seed, iteration, *share)
         change = partial(mask_some, share=options.masked_share) if options.masked_share else None
-        for batch in training_scenes(self.data.labeled, stream, options.num_workers, change):
+        for batch in training_scenes(self.data.labeled, stream, training.num_workers, change):
             yield {SCENES: batch.to(process.device)}
 
     def step(self, batches: Batches[SceneBatch], random: BatchRandom) -> StepResult:
-        options = self.options
         view = self._view(batches, random)
-        with torch.autocast(view.image.device.type, torch.bfloat16, enabled=options.bf16):
+        with torch.autocast(view.image.device.type, torch.bfloat16, enabled=self.training.bf16):
             outputs = self.student(view.image)
-        result = losses(outputs, view, self._anchors, options.distribution, options.class_loss, self.process.mean)
+        result = losses(outputs, view, self._anchors, self.distribution, self.options.class_loss, self.process.mean)
         parts = {f"train/{name}_loss": value for name, value in result.parts.items()}
         return StepResult(result.total, {"train/loss": result.total.detach(), **parts})
 
@@ -206,8 +206,8 @@ class OneStage(Stateless):
         best = outputs.logit.argmax(1)
         box = decode_boxes(outputs.box, self._anchors)[rows, best]
         image = roi_align(view.image, [one[None] for one in box], _PREVIEW_PX)
-        rotation = predict(DISTRIBUTIONS[self.options.distribution], outputs.pose[rows, best]).mode()
+        rotation = predict(DISTRIBUTIONS[self.distribution], outputs.pose[rows, best]).mode()
         return {SCENES: Preview(image, rotation)}
 
     def _view(self, batches: Batches[SceneBatch], random: BatchRandom) -> SceneView:
-        return training_view(batches[SCENES], self.options.image_size, self.options.turned_share, random)
+        return training_view(batches[SCENES], self.size, self.options.turned_share, random)

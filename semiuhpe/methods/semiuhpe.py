@@ -12,11 +12,10 @@ Stage 1 is supervised. Stage 2, per step:
 5. The teacher moves towards the student.
 """
 
-import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,18 +23,19 @@ from torch import Tensor, nn
 from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, View, unlabeled_views, weak_view
-from semiuhpe.config import FLAG, require
 from semiuhpe.data.batches.heads import batches_per_epoch
-from semiuhpe.data.experiment import ExperimentData, open_training_data
+from semiuhpe.data.experiment import ExperimentData
+from semiuhpe.data.importers.dad3dheads import Dad3DHeads
 from semiuhpe.distributed import Process, unwrap, world_size
 from semiuhpe.distributions import MatrixFisher, RotationDistribution, RotationLaplace
 from semiuhpe.distributions.registry import POINT_ESTIMATES
 from semiuhpe.distributions.transposed import transposed_cross_entropy
-from semiuhpe.evaluation.validation import POSE_METRICS
-from semiuhpe.methods import original
-from semiuhpe.methods.base import Networks, Phase, Preview, StepResult, Summaries, forward
-from semiuhpe.methods.crops import LABELED, UNLABELED, CropTask, HeadBatches, crop_task
-from semiuhpe.methods.original import DIFFERENCES, PAPER_START, choice
+from semiuhpe.errors import require
+from semiuhpe.evaluation.validation import PAPER_ERROR
+from semiuhpe.methods.base import Networks, Phase, Preview, Setup, StepResult, Summaries, forward
+from semiuhpe.methods.crops import LABELED, UNLABELED, CropMethod, CropTask, HeadBatches
+from semiuhpe.methods.original import PAPER_START, MovingAverage, OriginalOptions
+from semiuhpe.methods.registry import register_method
 from semiuhpe.methods.supervised import (
     Supervised,
     labeled_scalars,
@@ -45,176 +45,191 @@ from semiuhpe.methods.supervised import (
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
 from semiuhpe.models import create_model, network_spec
-from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.pose_head import draw_pose_head, find_pose_head
+from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import geodesic_deg
 
-METRICS = POSE_METRICS
 STAGE2_LR_FACTOR = 0.1
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this method."""
-    group = parser.add_argument_group("semi-supervised learning")
-    group.add_argument("--stage1_iteration", type=int, default=50000, help="length of supervised stage 1")
-    group.add_argument("--stage2_lr", type=float, help="learning rate of stage 2; a tenth of --lr if not given")
-    group.add_argument("--SSL_lambda", type=float, default=1.0, help="weight of the unlabeled loss")
-    group.add_argument("--ulb_batch_ratio", type=float, default=4, help="unlabeled heads per labeled head in a batch")
-    group.add_argument("--type_unsuper", choices=("ce", "nll"), default="ce", help="unlabeled loss")
-    group.add_argument("--conf_thres", type=float, default=-5.3, help="pseudo labels of lower entropy are kept")
-    group.add_argument("--dynamic_thres", help="take the threshold as a quantile of the pool's entropy", **FLAG)
-    group.add_argument("--running_thres", help="that quantile over recent steps, without passes over the pool", **FLAG)
-    group.add_argument("--left_ratio", type=float, default=0.95, help="share of pseudo labels that it keeps")
-    group.add_argument(
-        "--is_ema",
-        help="the teacher is a moving average of the student",
-        **{**FLAG, "default": True, "type": original.moving_average},
-    )
-    group.add_argument("--ema_decay", type=float, default=0.999, help="decay of that average")
-    group.add_argument("--eman", help="the average includes batch norm's statistics (EMAN)", **FLAG)
-    group.add_argument("--cutout_aug", help="cutout in strong views", **FLAG)
-    group.add_argument("--cutmix_aug", help="cutmix in strong views", **FLAG)
-    group.add_argument("--rotate_aug", help="strong views turned in plane, pseudo labels turned along", **FLAG)
-    original.add_options(parser)
-    original.add_ignored(parser)
-
-
 @dataclass(frozen=True)
-class Settings:
-    """The options of stage 2; see :func:`add_options` and :mod:`semiuhpe.methods.original`."""
+class SemiUHPEOptions(OptionGroup, title="semi-supervised learning"):
+    """The options of this method; those of its differences to the paper's code are :class:`OriginalOptions`."""
 
-    SSL_lambda: float
-    type_unsuper: str
-    conf_thres: float
-    dynamic_thres: bool
-    running_thres: bool
-    left_ratio: float
-    is_ema: bool
-    ema_decay: float
-    eman: bool
-    cutout_aug: bool
-    cutmix_aug: bool
-    rotate_aug: bool
-    teacher_mode: str = "eval"
-    teacher_update: str = "after"
-    first_thres: str = "pool"
-    laplace_stage2: str = "laplace"
-    student_passes: str = "one"
-    cross_entropy: str = "exact"
-    cut_sizes: str = "real"
-    turned_corners: str = "filled"
-
-    @classmethod
-    def of(cls, options: argparse.Namespace) -> "Settings":
-        """Those of a run."""
-        names = cls.__dataclass_fields__
-        return cls(**{name: choice(options, name) if name in DIFFERENCES else getattr(options, name) for name in names})
+    stage1_iteration: int = option(50000, "length of supervised stage 1, in steps")
+    stage2_lr: float | None = option(None, "learning rate of stage 2; a tenth of --lr if not given")
+    SSL_lambda: float = option(1.0, "weight of the unlabeled loss")
+    ulb_batch_ratio: float = option(4.0, "unlabeled heads per labeled head in a batch")
+    type_unsuper: Literal["ce", "nll"] = option("ce", "unlabeled loss: cross entropy, or likelihood of the mode")
+    conf_thres: float = option(-5.3, "entropy below which pseudo labels are kept")
+    dynamic_thres: bool = option(False, "take the threshold as a quantile of the pool's entropy")
+    running_thres: bool = option(False, "take that quantile over recent steps, without passes over the pool")
+    left_ratio: float = option(0.95, "share of pseudo labels that the quantile keeps")
+    is_ema: MovingAverage = option(True, "let the teacher be a moving average of the student")
+    ema_decay: float = option(0.999, "decay of that average")
+    eman: bool = option(False, "let the average include batch norm's statistics (EMAN)")
+    cutout_aug: bool = option(False, "cutout in strong views")
+    cutmix_aug: bool = option(False, "cutmix in strong views")
+    rotate_aug: bool = option(False, "turn strong views in plane, pseudo labels along")
 
 
-def check_options(options: argparse.Namespace) -> None:
-    """Raises ConfigError if an option of the method has an impossible value."""
-    require(
-        not network_spec(options.network).detects,
-        f"--network {options.network}: finds heads on whole pictures; it is trained with --method onestage",
-    )
-    require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
-    require(
-        options.dynamic_thres or not options.running_thres,
-        "--running_thres: is a way to take the dynamic threshold; pass --dynamic_thres too",
-    )
-    require(0.0 <= options.ema_decay <= 1.0, f"--ema_decay {options.ema_decay}: must lie in [0, 1]")
-    require(options.stage2_lr is None or options.stage2_lr > 0, f"--stage2_lr {options.stage2_lr}: must be positive")
-    require(options.SSL_lambda >= 0.0, f"--SSL_lambda {options.SSL_lambda}: must not be negative")
-    require(options.stage1_iteration >= 0, f"--stage1_iteration {options.stage1_iteration}: must not be negative")
-    require(
-        options.stage1_iteration <= options.max_iteration,
-        f"--stage1_iteration {options.stage1_iteration} is beyond --max_iteration {options.max_iteration}",
-    )
-    require(
-        options.distribution not in POINT_ESTIMATES or options.stage1_iteration == options.max_iteration,
-        f"--distribution {options.distribution}: has no entropy, which stage 2 chooses pseudo labels by; pass another, "
-        f"or --stage1_iteration {options.max_iteration}",
-    )
-    as_fisher = options.distribution == "RotationLaplace" and choice(options, "laplace_stage2") == "fisher"
-    require(
-        options.cross_entropy != "transposed" or options.distribution == "matrixFisher" or as_fisher,
-        f"--cross_entropy transposed: is the matrix Fisher distribution's, not that of --distribution "
-        f"{options.distribution}; leave it out",
-    )
-    ratio, processes = options.ulb_batch_ratio, world_size()
-    require(math.isfinite(ratio), f"--ulb_batch_ratio {ratio}: must be a number")
-    unlabeled = round(options.batch_size * ratio)
-    require(
-        unlabeled >= processes and unlabeled % processes == 0,
-        f"--ulb_batch_ratio {ratio}: gives {unlabeled} unlabeled heads in a batch of {options.batch_size}; "
-        f"each of {processes} processes needs the same number, 1 at least",
-    )
-
-
-def open_data(options: argparse.Namespace) -> ExperimentData:
-    """The stores of a run; see :func:`semiuhpe.data.experiment.open_training_data`."""
-    data = open_training_data(options, needs_unlabeled=options.stage1_iteration < options.max_iteration)
-    require(
-        data.selection.euler_deg is not None or not (options.best_metric or "").startswith("euler"),
-        f"--best_metric {options.best_metric}: {data.selection.path} has no Euler angles",
-    )
-    if choice(options, "drop_last"):  # before a run folder is made
-        batches_per_epoch(len(data.labeled), options.batch_size)
-        if data.unlabeled is not None:
-            batches_per_epoch(len(data.unlabeled), round(options.batch_size * options.ulb_batch_ratio))
-    return data
-
-
-def create_student(options: argparse.Namespace, pretrained: bool) -> nn.Module:
-    """The backbone with its pose head."""
-    start: bool | str = pretrained
-    if pretrained and not options.pretrained and choice(options, "imagenet_start") == "paper":
-        start = PAPER_START.get(options.network, True)
-    network = create_model(options.network, start)
-    if choice(options, "head_init") == "normal":
-        draw_pose_head(find_pose_head(network))
-    return network
-
-
-def create_optimizer(options: argparse.Namespace, student: nn.Module) -> torch.optim.Optimizer:
-    """Adam, as in the paper."""
-    return torch.optim.Adam(student.parameters(), lr=options.lr, fused=True)
-
-
-def phases(
-    options: argparse.Namespace, student: nn.Module, data: ExperimentData, description: Description, process: Process
-) -> list[Phase]:
+@register_method("semiuhpe")
+class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
     """Stage 1, and stage 2 unless ``stage1_iteration`` is the whole run."""
-    task = crop_task(options, data, description, process)
-    stage1 = Phase("stage1", Supervised(student, task), options.stage1_iteration, options.lr)
-    if options.stage1_iteration == options.max_iteration:
-        return [stage1]
-    batch = round(options.batch_size * options.ulb_batch_ratio)
-    learner = SemiUHPE(student, task, Settings.of(options), process, batch)
-    stage2_lr = options.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
-    stage2 = Phase("stage2", learner, _end(options, len(data.labeled)), stage2_lr)
-    return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
 
+    options_type = SemiUHPEOptions
+    more_options = (OriginalOptions,)
 
-def _end(options: argparse.Namespace, labeled: int) -> int:
-    """The last iteration of stage 2, given the number of labeled heads."""
-    if not choice(options, "whole_epochs"):
-        return options.max_iteration
-    steps = batches_per_epoch(labeled, options.batch_size)
-    return math.ceil(options.max_iteration / steps) * steps
+    @property
+    def differences(self) -> OriginalOptions:
+        """Where the run differs from the paper's code."""
+        return self.experiment.group(OriginalOptions).resolved()
 
+    @property
+    def unlabeled_batch(self) -> int:
+        """Unlabeled heads in a batch, over all processes."""
+        return round(self.experiment.training.batch_size * self.options.ulb_batch_ratio)
 
-class SemiUHPE:
-    """Stage 2."""
-
-    def __init__(self, student: nn.Module, task: CropTask, settings: Settings, process: Process, batch: int):
-        self.student, self.task, self.settings, self.process = student, task, settings, process
-        self.threshold: float | Tensor = settings.conf_thres
-        self._running = RunningThreshold(settings.left_ratio, batch, process.device) if settings.running_thres else None
-        self._averaged = Teacher(
-            unwrap(student), settings.ema_decay, settings.is_ema, settings.eman, settings.teacher_mode == "train"
+    def check(self) -> None:
+        options, training, network = self.options, self.experiment.training, self.experiment.network
+        require(
+            not network_spec(network.network).detects,
+            f"--network {network.network}: finds heads on whole pictures; it is trained with --method onestage",
         )
-        as_fisher = task.distribution is RotationLaplace and settings.laplace_stage2 == "fisher"
+        require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
+        require(
+            options.dynamic_thres or not options.running_thres,
+            "--running_thres: is a way to take the dynamic threshold; pass --dynamic_thres too",
+        )
+        require(0.0 <= options.ema_decay <= 1.0, f"--ema_decay {options.ema_decay}: must lie in [0, 1]")
+        require(
+            options.stage2_lr is None or options.stage2_lr > 0, f"--stage2_lr {options.stage2_lr}: must be positive"
+        )
+        require(options.SSL_lambda >= 0.0, f"--SSL_lambda {options.SSL_lambda}: must not be negative")
+        require(options.stage1_iteration >= 0, f"--stage1_iteration {options.stage1_iteration}: must not be negative")
+        require(
+            options.stage1_iteration <= training.max_iteration,
+            f"--stage1_iteration {options.stage1_iteration} is beyond --max_iteration {training.max_iteration}",
+        )
+        require(
+            network.distribution not in POINT_ESTIMATES or options.stage1_iteration == training.max_iteration,
+            f"--distribution {network.distribution}: has no entropy, which stage 2 chooses pseudo labels by; pass "
+            f"another, or --stage1_iteration {training.max_iteration}",
+        )
+        as_fisher = network.distribution == "RotationLaplace" and self.differences.laplace_stage2 == "fisher"
+        require(
+            self.experiment.group(OriginalOptions).cross_entropy != "transposed"
+            or network.distribution == "matrixFisher"
+            or as_fisher,
+            f"--cross_entropy transposed: is the matrix Fisher distribution's, not that of --distribution "
+            f"{network.distribution}; leave it out",
+        )
+        ratio, processes = options.ulb_batch_ratio, world_size()
+        require(math.isfinite(ratio), f"--ulb_batch_ratio {ratio}: must be a number")
+        unlabeled = self.unlabeled_batch
+        require(
+            unlabeled >= processes and unlabeled % processes == 0,
+            f"--ulb_batch_ratio {ratio}: gives {unlabeled} unlabeled heads in a batch of {training.batch_size}; "
+            f"each of {processes} processes needs the same number, 1 at least",
+        )
+
+    def open_data(self) -> ExperimentData:
+        data = self.open_training_data(self.options.stage1_iteration < self.experiment.training.max_iteration)
+        if self.differences.drop_last:  # before a run folder is made
+            batches_per_epoch(len(data.labeled), self.experiment.training.batch_size)
+            if data.unlabeled is not None:
+                batches_per_epoch(len(data.unlabeled), self.unlabeled_batch)
+        return data
+
+    def create_student(self, pretrained: bool) -> nn.Module:
+        name = self.experiment.network.network
+        start: bool | str = pretrained
+        if pretrained and not self.experiment.network.pretrained and self.differences.imagenet_start == "paper":
+            start = PAPER_START.get(name, True)
+        network = create_model(name, start)
+        if self.differences.head_init == "normal":
+            draw_pose_head(find_pose_head(network))
+        return network
+
+    def phases(self, setup: Setup[ExperimentData]) -> list[Phase]:
+        options, training, differences = self.options, self.experiment.training, self.differences
+        student, labeled = setup.student, setup.data.labeled
+        from_dad = labeled.meta["dataset"] == Dad3DHeads.name
+        task = self.crop_task(
+            setup, self.unlabeled_batch, bool(differences.drop_last),
+            weak=differences.labeled_aug == "all" or not from_dad,
+        )  # fmt: skip
+        stage1 = Phase("stage1", Supervised(student, task), options.stage1_iteration, training.lr)
+        if options.stage1_iteration == training.max_iteration:
+            return [stage1]
+        learner = Stage2(student, task, options, differences, setup.process, self.unlabeled_batch)
+        stage2_lr = training.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
+        stage2 = Phase("stage2", learner, self._end(len(labeled)), stage2_lr)
+        return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
+
+    def _end(self, labeled: int) -> int:
+        """The last iteration of stage 2, given the number of labeled heads."""
+        training = self.experiment.training
+        if not self.differences.whole_epochs:
+            return training.max_iteration
+        steps = batches_per_epoch(labeled, training.batch_size)
+        return math.ceil(training.max_iteration / steps) * steps
+
+    def run_name(self) -> str:
+        """The paper's name of a variant, such as ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
+        options, training = self.options, self.experiment.training
+        running = "run" if options.running_thres else ""
+        threshold = f"Dyna{options.left_ratio}{running}" if options.dynamic_thres else str(options.conf_thres)
+        ratio = self.experiment.data.ss_ratio
+        parts = [
+            f"SSL{options.SSL_lambda}_r{ratio}_{options.type_unsuper}_{self._network_name()}",
+            f"t{threshold}_b{training.batch_size}",
+        ]
+        flags = {
+            "eman": options.eman,
+            "ema": options.is_ema and not options.eman,
+            "RO": options.rotate_aug,
+            "CO": options.cutout_aug,
+            "CM": options.cutmix_aug,
+            "full": self.experiment.network.is_full_range,
+            "tSNE": training.save_feat,
+            "original": self.differences.original,
+        }
+        return "_".join(parts + [name for name, on in flags.items() if on])
+
+    @property
+    def best_metric(self) -> str:
+        return self.experiment.training.best_metric or (PAPER_ERROR if self.differences.original else self.metrics[0])
+
+    @property
+    def best_of(self) -> str:
+        return self.differences.best_of or super().best_of
+
+
+class Stage2:
+    """The learner of stage 2; its steps are at the top of this module.
+
+    Args:
+        student: the network, wrapped if there are several processes.
+        task: where heads come from, and what is learnt of them.
+        options: of the method.
+        differences: to the paper's code, resolved.
+        process: this process among all.
+        batch: unlabeled heads in a batch, over all processes.
+    """
+
+    def __init__(
+        self, student: nn.Module, task: CropTask, options: SemiUHPEOptions, differences: OriginalOptions,
+        process: Process, batch: int,
+    ):  # fmt: skip
+        self.student, self.task, self.process = student, task, process
+        self.options, self.differences = options, differences
+        self.threshold: float | Tensor = options.conf_thres
+        self._running = RunningThreshold(options.left_ratio, batch, process.device) if options.running_thres else None
+        self._averaged = Teacher(
+            unwrap(student), options.ema_decay, options.is_ema, options.eman, differences.teacher_mode == "train"
+        )
+        as_fisher = task.distribution is RotationLaplace and differences.laplace_stage2 == "fisher"
         self._pseudo_distribution = MatrixFisher if as_fisher else task.distribution
         self._step = 0
 
@@ -223,30 +238,30 @@ class SemiUHPE:
         return self._averaged.network
 
     def batches(self, iteration: int, step: int) -> Iterator[HeadBatches]:
-        streams, self._step = self.task.streams, step
-        for labeled, unlabeled in zip(streams.labeled(iteration), streams.unlabeled(step), strict=True):
-            yield {LABELED: labeled, UNLABELED: unlabeled}
+        self._step = step
+        return self.task.streams.both(iteration, step)
 
     def begin(self) -> None:
         self._averaged.reset(unwrap(self.student))
-        if self._has_pool_threshold and self.settings.first_thres == "uniform":
+        if self._has_pool_threshold and self.differences.first_thres == "uniform":
             self.threshold = 0.0
         else:
             self.refresh()
 
     @property
     def _has_pool_threshold(self) -> bool:
-        return self.settings.dynamic_thres and self._running is None
+        return self.options.dynamic_thres and self._running is None
 
     def refresh(self) -> dict[str, float]:
         if self._has_pool_threshold:
             entropy = self.process.gather(torch.cat(list(self._pool_entropy())))
-            self.threshold = entropy_quantile(entropy, self.settings.left_ratio)
+            self.threshold = entropy_quantile(entropy, self.options.left_ratio)
         return {"settings/conf_thres": float(self.threshold)}
 
     def step(self, batches: HeadBatches, random: BatchRandom) -> StepResult:
-        settings, distribution, bf16 = self.settings, self.task.distribution, self.task.bf16
-        if settings.teacher_update == "before":
+        options, differences = self.options, self.differences
+        distribution, bf16 = self.task.distribution, self.task.bf16
+        if differences.teacher_update == "before":
             self._averaged.update(unwrap(self.student), self._step)
         view, weak, strong = self._views(batches, random)
         with torch.no_grad():
@@ -263,20 +278,20 @@ class SemiUHPE:
         output, output_strong = self._student_outputs(view.image, strong.image)
         predicted = predict(distribution, output)
         supervised = predicted.negative_log_likelihood(view.rotation).mean()
-        if settings.type_unsuper == "nll":
+        if options.type_unsuper == "nll":
             unlabeled_loss = predict(distribution, output_strong).negative_log_likelihood(target.mode())
-        elif settings.cross_entropy == "transposed" and isinstance(target, MatrixFisher):
+        elif differences.cross_entropy == "transposed" and isinstance(target, MatrixFisher):
             unlabeled_loss = transposed_cross_entropy(target, predict(MatrixFisher, output_strong))
         else:
             unlabeled_loss = target.cross_entropy(predict(self._pseudo_distribution, output_strong))
         unsupervised = (unlabeled_loss * kept).mean()
         scalars = labeled_scalars(supervised, predicted, view.rotation)
         scalars |= _unlabeled_scalars(unsupervised, pseudo, entropy, kept, weak.rotation)
-        return StepResult(supervised + settings.SSL_lambda * unsupervised, scalars)
+        return StepResult(supervised + options.SSL_lambda * unsupervised, scalars)
 
     def _student_outputs(self, labeled: Tensor, strong: Tensor) -> list[Tensor]:
         """(B, 9) of the student for labeled heads and for strong views, seen by batch norm together or in turn."""
-        if self.settings.student_passes == "two":
+        if self.differences.student_passes == "two":
             return [forward(self.student, image, self.task.bf16) for image in (labeled, strong)]
         output = forward(self.student, torch.cat([labeled, strong]), self.task.bf16)
         return list(output.split([len(labeled), len(strong)]))
@@ -294,22 +309,22 @@ class SemiUHPE:
 
     def _views(self, batches: HeadBatches, random: BatchRandom) -> tuple[LabeledView, View, View]:
         """The labeled heads' view, and the weak and the strong one of the unlabeled heads."""
-        task, settings = self.task, self.settings
+        task, options, differences = self.task, self.options, self.differences
         view = task.labeled_view(batches[LABELED], random)
-        black = settings.turned_corners == "black"
+        black = differences.turned_corners == "black"
         weak, strong = unlabeled_views(
-            batches[UNLABELED], task.unlabeled_crop_rule, task.size, settings.rotate_aug, random, black
+            batches[UNLABELED], task.unlabeled_crop_rule, task.size, options.rotate_aug, random, black
         )
-        whole_pixels = settings.cut_sizes == "integer"
-        if settings.cutout_aug:
+        whole_pixels = differences.cut_sizes == "integer"
+        if options.cutout_aug:
             strong.image = cutout(strong.image, random, whole_pixels)
-        if settings.cutmix_aug:
+        if options.cutmix_aug:
             strong.image = cutmix(strong.image, random, whole_pixels)
         return view, weak, strong
 
     def after_step(self, step: int) -> None:
         self._step = step + 1
-        if self.settings.teacher_update == "after":
+        if self.differences.teacher_update == "after":
             self._averaged.update(unwrap(self.student), step)
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,13 +4,13 @@ Each network takes (B, 3, H, W) float pictures, normalized with ImageNet's mean 
 parameter of a rotation distribution, a 3x3 matrix row by row.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
 from semiuhpe.errors import ConfigError
+from semiuhpe.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class NetworkSpec:
             )
 
 
-_NETWORKS: dict[str, NetworkSpec] = {}
-_FAMILIES: dict[str, Callable[[str], NetworkSpec]] = {}
+NETWORKS: Registry[NetworkSpec] = Registry("network", "--network")
+FAMILIES: Registry[Callable[[str], NetworkSpec]] = Registry("family of networks", "--network")
 
 
 def register_model(name: str, has_pretrained: bool) -> Callable:
     """Decorator: registers ``build(pretrained) -> nn.Module`` under a name for ``--network``."""
 
     def register(build: Callable[[bool], nn.Module]) -> Callable[[bool], nn.Module]:
-        _NETWORKS[name] = NetworkSpec(name, build, has_pretrained)
+        NETWORKS.register(name, NetworkSpec(name, build, has_pretrained))
         return build
 
     return register
@@ -50,7 +50,7 @@ def register_family(prefix: str) -> Callable:
     """Decorator: registers ``find(name) -> NetworkSpec`` for all networks ``<prefix>:<name>``."""
 
     def register(find: Callable[[str], NetworkSpec]) -> Callable[[str], NetworkSpec]:
-        _FAMILIES[prefix] = find
+        FAMILIES.register(prefix, find)
         return find
 
     return register
@@ -58,12 +58,12 @@ def register_family(prefix: str) -> Callable:
 
 def list_models() -> list[str]:
     """Names of all registered networks; those of a family, such as ``timm:<name>``, are not among them."""
-    return sorted(_NETWORKS)
+    return sorted(NETWORKS)
 
 
 def network_choices() -> str:
     """What ``--network`` takes, in words."""
-    return ", ".join([*list_models(), *(f"{prefix}:<name>" for prefix in sorted(_FAMILIES))])
+    return ", ".join([*list_models(), *(f"{prefix}:<name>" for prefix in sorted(FAMILIES))])
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -73,13 +73,9 @@ def network_spec(name: str) -> NetworkSpec:
         ConfigError: there is no such network.
     """
     prefix, colon, member = name.partition(":")
-    if colon and prefix in _FAMILIES:
-        return _FAMILIES[prefix](member)
-    if name not in _NETWORKS:
-        close = difflib.get_close_matches(name, _NETWORKS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ConfigError(f"--network {name}: unknown network; {hint}There are {network_choices()}")
-    return _NETWORKS[name]
+    if colon and prefix in FAMILIES:
+        return FAMILIES[prefix](member)
+    return NETWORKS.find(name, network_choices())
 
 
 def create_model(name: str, pretrained: bool | str = False) -> nn.Module:

@@ -1,11 +1,11 @@
 """Run folders: ``exps/<exp_name>/<exp_detail>/<date>/``, named as by the paper's code."""
 
-import argparse
 import json
 import logging
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from importlib import metadata
@@ -18,60 +18,42 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from semiuhpe import __version__, locks
-from semiuhpe.config import save_settings
-from semiuhpe.data.experiment import selection_option, store_path
 from semiuhpe.data.stores.heads import fingerprint
 from semiuhpe.errors import ConfigError
-from semiuhpe.methods import METHODS
+from semiuhpe.methods.options import RunOptions
+from semiuhpe.settings import RUN_SETTINGS, save_settings
 
 SCALARS = "scalars.jsonl"
 LOG = "log.txt"
 VERSIONS = "versions.yml"
 
 
-def experiment_detail(options: argparse.Namespace) -> str:
-    """The paper's name of a variant, such as ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
-    if options.exp_detail:
-        return options.exp_detail
-    if hasattr(METHODS[options.method], "run_name"):
-        return METHODS[options.method].run_name(options)
-    running = "run" if options.running_thres else ""
-    threshold = f"Dyna{options.left_ratio}{running}" if options.dynamic_thres else str(options.conf_thres)
-    parts = [
-        f"SSL{options.SSL_lambda}_r{options.ss_ratio}_{options.type_unsuper}_{options.network.replace(':', '-')}",
-        f"t{threshold}_b{options.batch_size}",
-    ]
-    flags = {
-        "eman": options.eman,
-        "ema": options.is_ema and not options.eman,
-        "RO": options.rotate_aug,
-        "CO": options.cutout_aug,
-        "CM": options.cutmix_aug,
-        "full": options.is_full_range,
-        "tSNE": options.save_feat,
-        "original": options.original,
-    }
-    return "_".join(parts + [name for name, on in flags.items() if on])
+def new_run_folder(run: RunOptions, detail: str) -> Path:
+    """Create the folder of a new run.
 
+    Args:
+        run: says where runs are kept.
+        detail: the name of the variant, below that of the experiment.
 
-def new_run_folder(options: argparse.Namespace) -> Path:
-    """Creates the folder of a new run."""
-    root = Path(options.exps_dir) / options.exp_name
+    Raises:
+        ConfigError: it can't be created.
+    """
+    root = Path(run.exps_dir) / run.exp_name
     try:
-        if options.debug:
+        if run.debug:
             folder = root / "debug" / "debug"
             folder.mkdir(parents=True, exist_ok=True)
             return folder
-        (root / experiment_detail(options)).mkdir(parents=True, exist_ok=True)
+        (root / detail).mkdir(parents=True, exist_ok=True)
         while True:
-            folder = root / experiment_detail(options) / datetime.now().strftime("%b%d_%H%M%S")
+            folder = root / detail / datetime.now().strftime("%b%d_%H%M%S")
             try:
                 folder.mkdir()
                 return folder
             except FileExistsError:  # another run was started in the same second
                 time.sleep(0.1)
     except OSError as error:
-        raise ConfigError(f"--exps_dir {options.exps_dir}: no run folder can be made there ({error})") from error
+        raise ConfigError(f"--exps_dir {run.exps_dir}: no run folder can be made there ({error})") from error
 
 
 def versions() -> dict[str, str]:
@@ -94,25 +76,27 @@ def versions() -> dict[str, str]:
     }
 
 
-def trained_on(options: argparse.Namespace) -> dict[str, str]:
-    """Fingerprints of the stores that a run learns from and selects on, by option."""
-    read = {"train_labeled", "train_unlabeled", selection_option(options)}
-    if options.pretrain_iteration:
-        read.add("generator")
-    paths = {name: store_path(options, name) for name in read if getattr(options, name)}
-    # A method need not use them all, and a generator need not be a store.
-    return {name: fingerprint(path) for name, path in sorted(paths.items()) if (path / "data.mdb").is_file()}
+def fingerprints(stores: Mapping[str, Path]) -> dict[str, str]:
+    """Fingerprints of the stores that a run uses, by the options that name them; of those that are there."""
+    return {name: fingerprint(path) for name, path in sorted(stores.items()) if (path / "data.mdb").is_file()}
 
 
 class RunLog:
-    """Scalars to TensorBoard and to a JSON Lines file, messages to ``log.txt``. Only the main process writes."""
+    """Scalars to TensorBoard and to a JSON Lines file, messages to ``log.txt``. Only the main process writes.
 
-    def __init__(self, folder: Path, options: argparse.Namespace, first_step: int):
+    Args:
+        folder: of the run.
+        values: of all options, by name.
+        stores: that the run uses, by the options that name them.
+        first_step: of this part of the run; what was recorded of it before is dropped.
+    """
+
+    def __init__(self, folder: Path, values: Mapping[str, Any], stores: Mapping[str, Path], first_step: int):
         self.folder = folder
         with ExitStack() as opened:
             opened.callback(locks.release, _lock_folder(folder))
-            save_settings(options, folder / "config.yml")
-            (folder / VERSIONS).write_text(yaml.safe_dump(versions() | {"stores": trained_on(options)}))
+            save_settings(values, folder / RUN_SETTINGS)
+            (folder / VERSIONS).write_text(yaml.safe_dump(versions() | {"stores": fingerprints(stores)}))
             handler = _LogFile(folder / LOG)
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
             opened.callback(handler.close)

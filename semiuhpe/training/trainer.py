@@ -1,6 +1,5 @@
 """The training loop: phases of a method, validation, checkpoints, resume."""
 
-import argparse
 import logging
 import math
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from tqdm import tqdm
 
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.data.batches.workers import ignore_lost_workers
-from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.distributed import Process
 from semiuhpe.errors import CheckpointError, TrainingError, WorkerError, first_line, machine_fault
-from semiuhpe.methods.base import Batches, Phase
+from semiuhpe.methods.base import Batches, Method, Phase, TrainingData
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
 from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
 from semiuhpe.training.non_finite import LIMIT, NonFiniteGuard
@@ -34,37 +32,32 @@ class Trainer:
     """Runs the phases of one experiment from the beginning, or from where a checkpoint left it.
 
     Args:
-        options: the parsed options.
+        method: of the run, with its options.
         folder: the run folder.
         student: the network that is trained.
         phases: what to do with it; their learners hold the same student, perhaps wrapped for several processes.
         data: the stores; see :mod:`semiuhpe.methods.base`.
-        metric: what ``best`` is chosen by.
-        best_of: whose metric that is: of ``student`` or ``teacher``, or the ``lowest`` of both.
-        optimizer: of the student, a fused one.
         description: what the model is, for its checkpoints.
         process: this process among all.
     """
 
     def __init__(
         self,
-        options: argparse.Namespace,
+        method: Method[Any, Any],
         folder: Path,
         student: nn.Module,
         phases: list[Phase],
-        data: ExperimentData,
-        metric: str,
-        best_of: str,
-        optimizer: torch.optim.Optimizer,
+        data: TrainingData,
         description: Description,
         process: Process,
     ):
-        self.options, self.folder, self.student, self.phases = options, folder, student, phases
-        self.data, self.metric, self.best_of = data, metric, best_of
-        self.description, self.process, self.optimizer = description, process, optimizer
+        self.method, self.folder, self.student, self.phases = method, folder, student, phases
+        self.training, self.seed = method.experiment.training, method.experiment.run.seed
+        self.data, self.metric, self.best_of = data, method.best_metric, method.best_of
+        self.description, self.process, self.optimizer = description, process, method.create_optimizer(student)
         self.guard = NonFiniteGuard(student, self.optimizer, process)
         self.random = BatchRandom(
-            torch.Generator(process.device).manual_seed(options.seed), process.rank, process.world_size
+            torch.Generator(process.device).manual_seed(self.seed), process.rank, process.world_size
         )
         self.iteration = 0
         self.best = math.inf
@@ -109,7 +102,7 @@ class Trainer:
                 logger.info(message, self.iteration, end)
             return True
         if self.process.is_main:
-            self.log = RunLog(self.folder, self.options, self.iteration)
+            self.log = RunLog(self.folder, self.method.experiment.values(), self.method.stores(), self.iteration)
             for line in (f"Run folder: {self.folder}", *self.data.log_lines, f"The best has the lowest {self.metric}."):
                 logger.info(line)
         try:
@@ -149,14 +142,14 @@ class Trainer:
                     return self._leave(phase)
                 self._step(phase, start, batches)
                 progress.update()
-                if self._due(self.options.log_frequency):
+                if self._due(self.training.log_frequency):
                     progress.set_postfix(loss=f"{self._log_scalars(phase)['train/loss']:.3f}")
                 if self._due(LIMIT):
                     self._stop_if_broken(batches)
-                if self._due(self.options.save_frequency) and self.iteration < phase.end:
+                if self._due(self.training.save_frequency) and self.iteration < phase.end:
                     self._record(phase.learner.refresh())
                     self._meter.restart()
-                if self._due(self.options.val_frequency) or self.iteration == phase.end:
+                if self._due(self.training.val_frequency) or self.iteration == phase.end:
                     self._validate(phase)
                     self._show(phase, batches)
                     self._save("last", phase)
@@ -288,7 +281,7 @@ class Trainer:
         self.process.wait()
 
     def _checkpoint(self, phase: Phase, states: list[dict[str, Tensor]]) -> dict[str, Any]:
-        epoch, minibatch = divmod(self.iteration * self.options.batch_size, len(self.data.labeled))
+        epoch, minibatch = divmod(self.iteration * self.training.batch_size, len(self.data.labeled))
         return {
             "description": describe(self.description),
             "model_state_dict": self.student.state_dict(),
@@ -297,7 +290,8 @@ class Trainer:
             "clock": {
                 "iteration": self.iteration,
                 "epoch": epoch,
-                "minibatch": minibatch // self.options.batch_size,
+                "minibatch": minibatch // self.training.batch_size,
+                "end": self.phases[-1].end,
             },
             "phase": phase.name,
             "learner": phase.learner.state_dict(),
@@ -309,7 +303,7 @@ class Trainer:
     def _restore_random_states(self, states: list[dict[str, Tensor]]) -> None:
         device = self.process.device
         if len(states) != self.process.world_size or ("cuda" in states[0]) != (device.type == "cuda"):
-            self.random.generator.manual_seed(hash((self.options.seed, self.iteration)))
+            self.random.generator.manual_seed(hash((self.seed, self.iteration)))
             logger.warning("The run began on other devices or processes: it goes on, but with other random numbers.")
             return
         mine = states[self.process.rank]

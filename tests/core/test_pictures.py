@@ -12,7 +12,7 @@ from PIL import Image, features
 
 from semiuhpe.cli import image as image_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.data.importers import folder as folder_importer
+from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.importers.base import Picture as Listed
 from semiuhpe.data.preparing.common import read_image
 from semiuhpe.errors import ConfigError, DataError
@@ -161,7 +161,7 @@ def test_links_to_folders_are_followed_and_loops_are_broken(album):
     assert find_pictures(["album"], Path("out"))[0] == names
     assert find_pictures(["album/**/*.png"], Path("out"))[0] == sorted(names)
     assert {path.as_posix() for path in files_below(album)} == set(names)
-    listed = folder_importer.pictures(album, "train")
+    listed = IMPORTERS["folder"].pictures(album, "train")
     assert [picture.name for picture in listed] == ["a.png", "b/c.png", "linked/d.png", "linked/e/f.png"]
 
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_looked_into_is_told_of(album, monkeypatch, caplog):
     monkeypatch.setattr(os, "scandir", refusing)
     assert find_pictures(["album"], Path("out"))[0] == ["album/a.png", "album/gone.png"]
     assert "album/b: can't be read" in caplog.text and "Permission denied" in caplog.text
-    assert "gone.png" in [picture.name for picture in folder_importer.pictures(album, "train")]
+    assert "gone.png" in [picture.name for picture in IMPORTERS["folder"].pictures(album, "train")]
 
 
 def test_results_behind_links_are_found_for_the_tables(tmp_path):
@@ -214,13 +214,13 @@ def test_hidden_files_are_skipped(album):
         Image.fromarray(COLOR).save(name)
     for given in ("album", "album/**/*.png"):
         assert find_pictures([given], Path("out"))[0] == ["album/a.png", "album/b/c.png"]
-    assert len(folder_importer.pictures(album, "train")) == 2 and open_source("album/b").count == 1
+    assert len(IMPORTERS["folder"].pictures(album, "train")) == 2 and open_source("album/b").count == 1
 
 
 def test_files_of_macos_that_only_look_like_pictures_are_skipped(album):
     Path("album/._a.png").write_bytes(b"\0\5\26\7\0\2")
     assert find_pictures(["album"], Path("out"))[0] == ["album/a.png", "album/b/c.png"]
-    assert [picture.name for picture in folder_importer.pictures(album, "train")] == ["a.png", "b/c.png"]
+    assert [picture.name for picture in IMPORTERS["folder"].pictures(album, "train")] == ["a.png", "b/c.png"]
     Image.fromarray(COLOR).save("album/b/d.png")
     Path("album/b/._d.png").write_bytes(b"\0\5\26\7\0\2")
     assert open_source("album/b").count == 2
@@ -268,7 +268,7 @@ def test_heic_is_read_or_named(album, caplog, capsys):
     assert names == ["album/a.png", "album/b/c.png"] and unread == 1
     with pytest.raises(DataError, match=r"x\.heic: .*semiuhpe\[heif\]"):
         read_picture("album/x.heic")
-    folder_importer.pictures(album, "train")
+    IMPORTERS["folder"].pictures(album, "train")
     assert "1 HEIC" in caplog.text and "semiuhpe[heif]" in caplog.text
     for name in ("album/a.png", "album/b/c.png"):
         Path(name).unlink()
@@ -309,8 +309,8 @@ def test_tables_of_spreadsheets(tmp_path, delimiter):
     np.testing.assert_allclose(found.boxes, [[1, 2.5, 30, 40]])
     for name in ("a.png", "b.png"):
         Image.fromarray(COLOR).save(tmp_path / name)
-    listed = folder_importer.pictures(tmp_path / "a.csv", "train")
-    assert [next(iter(folder_importer.heads(picture))).box.tolist() for picture in listed] == [
+    listed = IMPORTERS["folder"].pictures(tmp_path / "a.csv", "train")
+    assert [next(iter(IMPORTERS["folder"].heads(picture))).box.tolist() for picture in listed] == [
         [1, 2.5, 30, 40],
         [3, 4, 50, 60],
     ]
@@ -333,7 +333,7 @@ def test_names_of_other_systems_are_found(tmp_path, as_written):
     table.write_text(f"image,x,y,w,h\n{as_written},1,2,3,4\n", encoding="utf-8")
     detector = load_detector(f"boxes:{table}")
     assert len(detector(COLOR, Source(str(tmp_path / "party" / name)))) == 1
-    (picture,) = folder_importer.pictures(table, "train")
+    (picture,) = IMPORTERS["folder"].pictures(table, "train")
     np.testing.assert_array_equal(read_image(picture), COLOR)
 
 
@@ -343,7 +343,7 @@ def test_names_in_other_letters_are_suggested(tmp_path):
     table.write_text("image,x,y,w,h\nimg_1.PNG,1,2,3,4\n")
     with pytest.raises(DataError, match=r"did you mean img_1\.PNG"):
         load_detector(f"boxes:{table}")(COLOR, Source("IMG_1.png"))
-    (picture,) = folder_importer.pictures(table, "train")
+    (picture,) = IMPORTERS["folder"].pictures(table, "train")
     with pytest.raises(DataError, match=r"is missing; did you mean IMG_1\.png"):
         read_image(picture)
 
@@ -360,10 +360,10 @@ def test_boxes_of_heads_to_store_are_pixels_too(tmp_path):
     table = tmp_path / "a.csv"
     table.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\n")
     with pytest.raises(DataError, match=r"--source .*a\.csv: .* 0 and 1.* pixels"):
-        folder_importer.pictures(table, "train")
+        IMPORTERS["folder"].pictures(table, "train")
     table.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\na.png,1,1,3,4\n")
-    (picture,) = folder_importer.pictures(table, "train")
-    dropped, head = folder_importer.heads(picture)
+    (picture,) = IMPORTERS["folder"].pictures(table, "train")
+    dropped, head = IMPORTERS["folder"].heads(picture)
     assert head.box.tolist() == [1, 1, 3, 4] and dropped.broken
     assert dropped.reason == "line 2: w and h are 0.25 and 1 pixels; a head has at least 2"
 

@@ -1,4 +1,3 @@
-import argparse
 import hashlib
 import json
 import subprocess
@@ -186,5 +185,4 @@ raise SystemExit(3)
 
 
 def test_pictures_are_decoded_beside_a_gpu_only():
-    options = argparse.Namespace(num_workers=3)
-    assert [loader_workers(options, torch.device(name)) for name in ("cpu", "cuda")] == [0, 3]
+    assert [loader_workers(3, torch.device(name)) for name in ("cpu", "cuda")] == [0, 3]

@@ -9,7 +9,7 @@ from PIL import Image
 from support.raw_datasets import assert_not_the_dataset, broken, green_box, picture_with_head
 
 from semiuhpe.data import HeadStore
-from semiuhpe.data.importers import aflwface
+from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.preparing.heads import prepare
 from semiuhpe.errors import DataError, StoreError
 
@@ -50,7 +50,7 @@ FACES = [
 def test_aflwface(tmp_path):
     source = write_aflw(tmp_path / "aflw", FACES)
     out = tmp_path / "a.lmdb"
-    summary = prepare(aflwface, source, out, "train", workers=0)
+    summary = prepare(IMPORTERS["AFLWFace"], source, out, "train", workers=0)
     store = HeadStore(out)
     assert summary.lines() == [
         "3 heads kept, without labels; a complete copy gives 22246",
@@ -63,9 +63,9 @@ def test_aflwface(tmp_path):
 
 
 def test_aflwface_lists_a_picture_once_with_all_its_faces(tmp_path):
-    listed = aflwface.pictures(write_aflw(tmp_path / "aflw", FACES), "train")
+    listed = IMPORTERS["AFLWFace"].pictures(write_aflw(tmp_path / "aflw", FACES), "train")
     assert [picture.name for picture in listed] == ["image00007.jpg", "image00002.jpg", "image00001.png"]
-    first, second = aflwface.heads(listed[0])
+    first, second = IMPORTERS["AFLWFace"].heads(listed[0])
     np.testing.assert_allclose(first.landmarks, landmarks_in(FACES[0][1]))
     np.testing.assert_allclose(second.landmarks, landmarks_in(FACES[3][1]))
 
@@ -82,7 +82,7 @@ def test_aflwface_faults(tmp_path):
     (source / "images" / "fehlt.jpg").unlink()
     jpeg = source / "images" / "gekürzt.jpg"
     jpeg.write_bytes(jpeg.read_bytes()[:2000])
-    reasons = broken(prepare(aflwface, source, tmp_path / "a.lmdb", "train", workers=0))
+    reasons = broken(prepare(IMPORTERS["AFLWFace"], source, tmp_path / "a.lmdb", "train", workers=0))
     assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["gut_0"]
     words = {
         "fehlt_1": "fehlt.jpg: is missing", "gekürzt_2": "can't be decoded", "inf_3": "infinite",
@@ -94,16 +94,16 @@ def test_aflwface_faults(tmp_path):
 
 
 def test_aflwface_must_know_what_to_leave_out(tmp_path):
-    assert_not_the_dataset(aflwface, tmp_path / "raw", "train")
+    assert_not_the_dataset(IMPORTERS["AFLWFace"], tmp_path / "raw", "train")
     source = write_aflw(tmp_path / "aflw", FACES, text="other.jpg\n")
     with pytest.raises(DataError, match=r"AFLW2000\.txt: names no picture"):
-        aflwface.pictures(source, "train")
+        IMPORTERS["AFLWFace"].pictures(source, "train")
     (source / "AFLW2000.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(DataError, match=r"AFLW2000\.txt: is not a readable list"):
-        aflwface.pictures(source, "train")
+        IMPORTERS["AFLWFace"].pictures(source, "train")
     (source / "AFLW2000.txt").unlink()
     with pytest.raises(DataError, match=r"has no AFLW2000\.txt; it should be"):
-        aflwface.pictures(source, "train")
+        IMPORTERS["AFLWFace"].pictures(source, "train")
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def test_aflwface_with_a_broken_label_file(tmp_path, contents, words):
     else:
         scipy.io.savemat(path, contents)
     with pytest.raises(DataError, match=re.escape(str(path))) as caught:
-        aflwface.pictures(source, "train")
+        IMPORTERS["AFLWFace"].pictures(source, "train")
     assert words in str(caught.value)
 
 
 def test_nothing_but_left_out_faces_is_no_store(tmp_path):
     source = write_aflw(tmp_path / "aflw", FACES[1:2])
     with pytest.raises(StoreError, match="1 left out: its picture is in AFLW2000"):
-        prepare(aflwface, source, tmp_path / "a.lmdb", "train", workers=0)
+        prepare(IMPORTERS["AFLWFace"], source, tmp_path / "a.lmdb", "train", workers=0)
     assert not (tmp_path / "a.lmdb").exists()

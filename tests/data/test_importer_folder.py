@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from semiuhpe.data import HeadStore
-from semiuhpe.data.importers import folder
+from semiuhpe.data.importers import IMPORTERS
+from semiuhpe.data.importers.folder import ROTATION
 from semiuhpe.data.preparing.heads import prepare
 from semiuhpe.errors import DataError
 
@@ -30,7 +31,7 @@ def head_in(image):
 
 def imported(source, tmp_path, split="test", workers=0):
     out = tmp_path / f"{split}.lmdb"
-    summary = prepare(folder, source, out, split, workers=workers)
+    summary = prepare(IMPORTERS["folder"], source, out, split, workers=workers)
     return summary, HeadStore(out)
 
 
@@ -183,7 +184,7 @@ def test_json_rows_unlike_the_first_are_named(tmp_path, caplog):
         ("image,x,y,w,h\n", "has no rows"),
         ("", "is empty"),
         (
-            "image,pitch,yaw,roll," + ",".join(folder.ROTATION) + "\na.png" + ",0" * 12,
+            "image,pitch,yaw,roll," + ",".join(ROTATION) + "\na.png" + ",0" * 12,
             "has both pitch, yaw, roll and r00 to r22",
         ),
     ],
@@ -208,16 +209,16 @@ def test_csv_that_is_no_table_of_heads(tmp_path, text, words):
 )
 def test_json_lines_that_are_no_table_of_heads(tmp_path, rows, words):
     with pytest.raises(DataError, match=words):
-        folder.pictures(json_file(tmp_path, rows), "test")
+        IMPORTERS["folder"].pictures(json_file(tmp_path, rows), "test")
 
 
 def test_sources_that_are_something_else(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"--source .*empty: has no pictures"):
-        folder.pictures(tmp_path / "empty", "train")
+        IMPORTERS["folder"].pictures(tmp_path / "empty", "train")
     (tmp_path / "heads.txt").write_text("a.png")
     with pytest.raises(DataError, match=r"heads.txt: should be a folder of pictures or a table \(.csv, .jsonl"):
-        folder.pictures(tmp_path / "heads.txt", "train")
+        IMPORTERS["folder"].pictures(tmp_path / "heads.txt", "train")
     (tmp_path / "heads.csv").write_bytes(b"image\n\xff\xfe\n")
     with pytest.raises(DataError, match="is not readable CSV in UTF-8"):
-        folder.pictures(tmp_path / "heads.csv", "train")
+        IMPORTERS["folder"].pictures(tmp_path / "heads.csv", "train")

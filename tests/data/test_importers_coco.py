@@ -5,7 +5,7 @@ import json
 import pytest
 from support.drawn_heads import BEYOND, HEIGHT, WIDTH, A, B, C, assert_shows, broken, draw, imported, left_out, write
 
-from semiuhpe.data.importers import cocohead, crowdhuman
+from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.errors import DataError
 
 
@@ -40,7 +40,7 @@ def test_cocohead(tmp_path):
         {"image_id": 1, "hier": hier((0, 0, 0, 0), visible=0)},
         {"image_id": 1, "hier": hier(B)},
     ]
-    summary, store = imported(cocohead, write_cocohead(tmp_path / "coco", train), tmp_path)
+    summary, store = imported(IMPORTERS["COCOHead"], write_cocohead(tmp_path / "coco", train), tmp_path)
     names = ["val2017/000000000009_0", "train2017/zwei é_0", "train2017/000000000001_0", "train2017/000000000001_3"]
     assert_shows(store, [A, C, A, B], names)
     assert left_out(summary) == {
@@ -68,7 +68,7 @@ def test_cocohead_broken_heads_are_named(tmp_path):
     source = write_cocohead(tmp_path, train, {1: "000000000001.jpg", 3: "gone.jpg", 4: "half.jpg"})
     whole = (tmp_path / "images/train2017/000000000001.jpg").read_bytes()
     (tmp_path / "images/train2017/half.jpg").write_bytes(whole[: len(whole) // 2])
-    summary, store = imported(cocohead, source, tmp_path)
+    summary, store = imported(IMPORTERS["COCOHead"], source, tmp_path)
     assert store.names.tolist() == ["val2017/000000000009_0", "train2017/000000000001_0"]
     faults = broken(summary)
     assert len(faults) == 10
@@ -95,7 +95,7 @@ def test_cocohead_broken_label_file(tmp_path, damage, words):
     path = source / "annotations_HumanParts/person_humanparts_train2017.json"
     path.unlink() if damage is None else path.write_text(damage)
     with pytest.raises(DataError, match=words):
-        imported(cocohead, source, tmp_path)
+        imported(IMPORTERS["COCOHead"], source, tmp_path)
     assert not (tmp_path / "COCOHead.lmdb").exists()
 
 
@@ -126,7 +126,7 @@ def test_crowdhuman_bfjdet(tmp_path):
     ]
     source = write_bfjdet(tmp_path / "CrowdHuman", train)
     write(source / "annotation_train.odgt", "not read, as BFJDet is there")
-    summary, store = imported(crowdhuman, source, tmp_path, workers=2)
+    summary, store = imported(IMPORTERS["CrowdHuman"], source, tmp_path, workers=2)
     assert store.names.tolist() == ["val/273271,c9_0", "train/b_0", "train/b_5", "train/a_0"]
     assert_shows(store.view([0, 1, 3]), [A, A, B], ["val/273271,c9_0", "train/b_0", "train/a_0"])
     assert left_out(summary) == {
@@ -170,7 +170,7 @@ def test_crowdhuman_odgt(tmp_path):
         "person",
         person(C, head_attr={}, extra={}),
     ]
-    summary, store = imported(crowdhuman, write_odgt(tmp_path, boxes), tmp_path)
+    summary, store = imported(IMPORTERS["CrowdHuman"], write_odgt(tmp_path, boxes), tmp_path)
     assert_shows(store, [A, A, C, B], ["val/284193,é_0", "train/b_0", "train/b_9", "train/a_0"])
     assert left_out(summary) == {
         "train/b_1": "not a person",
@@ -186,7 +186,7 @@ def test_crowdhuman_pictures_that_cannot_be_opened(tmp_path):
     source = write_odgt(tmp_path, [person(A), person(B, tag="mask"), person(C)])
     (source / "Images/a.jpg").unlink()
     (source / "Images/b.jpg").write_bytes(b"no picture")
-    summary, store = imported(crowdhuman, source, tmp_path)
+    summary, store = imported(IMPORTERS["CrowdHuman"], source, tmp_path)
     assert len(store) == 1 and left_out(summary) == {"train/b_1": "not a person"}
     faults = broken(summary)
     assert "a.jpg: is missing" in faults["train/a_0"]
@@ -199,18 +199,18 @@ def test_crowdhuman_broken_odgt(tmp_path, line):
     with open(source / "annotation_train.odgt", "a") as file:
         file.write(line)
     with pytest.raises(DataError, match=r"annotation_train.odgt: line 3 is not JSON with ID and gtboxes"):
-        crowdhuman.pictures(source, "train")
+        IMPORTERS["CrowdHuman"].pictures(source, "train")
     (source / "annotation_train.odgt").unlink()
     with pytest.raises(DataError, match=r"annotation_train.odgt: is missing"):
-        crowdhuman.pictures(source, "train")
+        IMPORTERS["CrowdHuman"].pictures(source, "train")
 
 
 @pytest.mark.parametrize(
     "importer, write_source, folder",
     [
-        (cocohead, lambda root: write_cocohead(root, []), "images/train2017"),
-        (crowdhuman, lambda root: write_bfjdet(root, []), "yolov5_format/images/val"),
-        (crowdhuman, lambda root: write_odgt(root, []), "Images"),
+        (IMPORTERS["COCOHead"], lambda root: write_cocohead(root, []), "images/train2017"),
+        (IMPORTERS["CrowdHuman"], lambda root: write_bfjdet(root, []), "yolov5_format/images/val"),
+        (IMPORTERS["CrowdHuman"], lambda root: write_odgt(root, []), "Images"),
     ],
 )
 def test_missing_folders_of_pictures_are_one_error(tmp_path, importer, write_source, folder):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from support.drawn_heads import BEYOND, HEIGHT, WIDTH, A, B, C, assert_shows, broken, draw, imported, left_out, write
 
-from semiuhpe.data.importers import cocohead, crowdhuman, openimages, widerface, wildhead
+from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.errors import DataError, StoreError
 
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+
+OPEN_IMAGES = IMPORTERS["OpenImageV6"]
 
 
 def detection(image, box, flags="0,0,0,0,0", label="/m/04hgtk"):
@@ -42,7 +44,7 @@ def test_openimages(tmp_path, caplog):
         detection("00b1", (220, 100, 40, 40)),  # 19 pixels up to the last column
         detection("00b1", BEYOND),
     ]
-    summary, store = imported(openimages, write_openimages(tmp_path / "oi", train), tmp_path)
+    summary, store = imported(IMPORTERS["OpenImageV6"], write_openimages(tmp_path / "oi", train), tmp_path)
     assert_shows(store, [A, A, B, C], ["validation/v1_0", "train/00b1_0", "train/00b1_5", "train/00a1_0"])
     assert left_out(summary) == {
         "train/00b1_1": "a group of heads",
@@ -57,7 +59,9 @@ def test_openimages(tmp_path, caplog):
 def test_openimages_box_is_limited_to_the_picture(tmp_path):
     over = (150, 120, 200, 100)
     source = write_openimages(tmp_path / "oi", [detection("00b1", over), detection("00b1", (-30, -20, 90, 80))])
-    found = openimages.heads(next(p for p in openimages.pictures(source, "train") if p.name == "train/00b1"))
+    found = IMPORTERS["OpenImageV6"].heads(
+        next(p for p in OPEN_IMAGES.pictures(source, "train") if p.name == "train/00b1")
+    )
     np.testing.assert_allclose(found[0].box, [150, 120, WIDTH - 1 - 150, HEIGHT - 1 - 120])
     np.testing.assert_allclose(found[1].box, [0, 0, 60, 60], atol=1e-9)
 
@@ -65,17 +69,20 @@ def test_openimages_box_is_limited_to_the_picture(tmp_path):
 def test_openimages_parts_and_label_files(tmp_path, caplog):
     source = write_openimages(tmp_path / "oi", [detection("00b1", A)])
     (source / "train/data/00b1.jpg").write_bytes(b"no picture")
-    summary, _ = imported(openimages, source, tmp_path)
+    summary, _ = imported(IMPORTERS["OpenImageV6"], source, tmp_path)
     assert "can't be decoded" in broken(summary)["train/00b1_0"]
     (source / "test/data").rename(source / "test/pictures")
-    assert [picture.name for picture in openimages.pictures(source, "train")] == ["validation/v1", "train/00b1"]
+    assert [picture.name for picture in OPEN_IMAGES.pictures(source, "train")] == [
+        "validation/v1",
+        "train/00b1",
+    ]
     assert "has no test/data" in caplog.text
     write(source / "train/labels/detections.csv", "ImageID,LabelName,XMin\n")
     with pytest.raises(DataError, match=r"detections.csv: has no column YMin, XMax, YMax, IsGroupOf"):
-        openimages.pictures(source, "train")
+        OPEN_IMAGES.pictures(source, "train")
     (source / "train/labels/detections.csv").unlink()
     with pytest.raises(DataError, match=r"detections.csv: is missing"):
-        openimages.pictures(source, "train")
+        OPEN_IMAGES.pictures(source, "train")
 
 
 def test_wildhead_sorts_names_over_its_folders(tmp_path):
@@ -86,7 +93,7 @@ def test_wildhead_sorts_names_over_its_folders(tmp_path):
     draw(source / "head_images_wild_30_oi/OpenImagesV6_é_190,100,30.jpg", C)
     draw(source / "head_images_wild_30_oi/OpenImagesV6_000003_20,30,0,50.jpg", A)
     (source / "head_images_wild_30_oi/notes.txt").write_text("no picture")
-    summary, store = imported(wildhead, source, tmp_path)
+    summary, store = imported(IMPORTERS["WildHead"], source, tmp_path)
     names = [
         "head_images_wild_30_oi/AOpenImagesV6_000001_190,100,30,30",
         "head_images_wild_30_hp/COCOHead_000002_20,30,40,50",
@@ -105,11 +112,11 @@ def test_wildhead_flat_and_in_part(tmp_path, caplog):
     flat = tmp_path / "flat"
     draw(flat / "CrowdHuman_1_20,30,40,50.jpg", A)
     draw(flat / "COCOHead_1_100,60,60,44.jpg", B)
-    _, store = imported(wildhead, flat, tmp_path)
+    _, store = imported(IMPORTERS["WildHead"], flat, tmp_path)
     assert_shows(store, [B, A], ["COCOHead_1_100,60,60,44", "CrowdHuman_1_20,30,40,50"])
     assert not caplog.text
     draw(tmp_path / "part/head_images_wild_30_ch/CrowdHuman_1_20,30,40,50.jpg", A)
-    assert len(wildhead.pictures(tmp_path / "part", "train")) == 1
+    assert len(IMPORTERS["WildHead"].pictures(tmp_path / "part", "train")) == 1
     assert "has no head_images_wild_30_hp and no head_images_wild_30_oi" in caplog.text
 
 
@@ -136,7 +143,7 @@ def test_widerface(tmp_path, images):
         *("1--Handshaking/a.jpg", "2", face(C), face((9, 9, 0, 0))),
         *("1--Handshaking/gone.jpg", "1", face(C)),
     ]
-    summary, store = imported(widerface, write_widerface(tmp_path / "wider", train, images), tmp_path)
+    summary, store = imported(IMPORTERS["WiderFace"], write_widerface(tmp_path / "wider", train, images), tmp_path)
     names = ["val/0--Parade/v_1_0", "train/1--Handshaking/b é_0", "train/1--Handshaking/b é_2"]
     assert_shows(store, [A, A, B, C], [*names, "train/1--Handshaking/a_0"])
     small = ("train/1--Handshaking/b é_1", "train/1--Handshaking/a_1")
@@ -157,31 +164,31 @@ def test_widerface(tmp_path, images):
 )
 def test_widerface_broken_label_file(tmp_path, train, words):
     with pytest.raises(DataError, match=words):
-        widerface.pictures(write_widerface(tmp_path, train), "train")
+        IMPORTERS["WiderFace"].pictures(write_widerface(tmp_path, train), "train")
 
 
 def test_widerface_without_a_folder_of_pictures(tmp_path):
     source = write_widerface(tmp_path, [])
     (source / "WIDER_val/images").rename(source / "elsewhere")
     with pytest.raises(DataError, match="has neither the folder images_original/val nor WIDER_val/images"):
-        widerface.pictures(source, "train")
+        IMPORTERS["WiderFace"].pictures(source, "train")
 
 
 def test_label_files_that_are_no_text(tmp_path):
     source = write_widerface(tmp_path, [])
     (source / "wider_face_split/wider_face_val_bbx_gt.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"wider_face_val_bbx_gt.txt: is not readable UTF-8 text"):
-        widerface.pictures(source, "train")
+        IMPORTERS["WiderFace"].pictures(source, "train")
 
 
 @pytest.mark.parametrize(
     "importer, words",
     [
-        (cocohead, "no folder annotations_HumanParts; it should be the folder of COCO"),
-        (crowdhuman, "neither the folder BFJDet nor annotation_val.odgt"),
-        (openimages, "none of the folders validation/data, test/data, train/data"),
-        (wildhead, "no picture named <prefix>_<id>_<x>,<y>,<w>,<h>.jpg"),
-        (widerface, "no folder wider_face_split; it should be the folder of WIDER FACE"),
+        (IMPORTERS["COCOHead"], "no folder annotations_HumanParts; it should be the folder of COCO"),
+        (IMPORTERS["CrowdHuman"], "neither the folder BFJDet nor annotation_val.odgt"),
+        (IMPORTERS["OpenImageV6"], "none of the folders validation/data, test/data, train/data"),
+        (IMPORTERS["WildHead"], "no picture named <prefix>_<id>_<x>,<y>,<w>,<h>.jpg"),
+        (IMPORTERS["WiderFace"], "no folder wider_face_split; it should be the folder of WIDER FACE"),
     ],
 )
 def test_sources_that_are_something_else(tmp_path, importer, words):
@@ -196,5 +203,5 @@ def test_nothing_kept_is_an_error_that_says_why(tmp_path):
     draw(source / "COCOHead_1_20,30,40,50.jpg", A)
     (source / "COCOHead_1_20,30,40,50.jpg").write_bytes(b"")
     with pytest.raises(StoreError, match="can't be decoded"):
-        imported(wildhead, source, tmp_path)
+        imported(IMPORTERS["WildHead"], source, tmp_path)
     assert not (tmp_path / "WildHead.lmdb").exists()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from support.raw_datasets import write_300wlp, write_aflw
 from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
-from semiuhpe.data.crop import HEAD_BOX, crop_by_box, crop_by_landmarks
-from semiuhpe.data.importers import IMPORTERS, Dropped, Picture, RawHead
+from semiuhpe.data.crop import crop_by_box, crop_by_landmarks
+from semiuhpe.data.importers import IMPORTERS, Dropped, Importer, Picture, RawHead
 from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.preparing.heads import prepare
 from semiuhpe.errors import StoreError
@@ -105,10 +106,10 @@ def test_the_real_300wlp_sample_without_its_landmarks(tmp_path, caplog):
     assert max(store.image(0).shape) <= 320
 
 
-class Toy:
+class Toy(Importer):
     """An importer of pictures given one by one: what is shared is tested with it."""
 
-    NAME, PROTOCOL, SPLITS, FULL_RANGE, MIN_SIZE, COUNTS = "toy", HEAD_BOX, ("test", "train"), True, 20.0, {"test": 9}
+    name, splits, full_range, min_size, counts = "toy", ("test", "train"), True, 20.0, MappingProxyType({"test": 9})
 
     def __init__(self, found):
         self.found = found
@@ -212,12 +213,11 @@ SLOW = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers import Picture, RawHead
+from semiuhpe.data.importers import Importer, Picture, RawHead
 from semiuhpe.data.preparing.heads import prepare
 
-class Slow:
-    NAME, PROTOCOL, SPLITS, FULL_RANGE, MIN_SIZE, COUNTS = "slow", HEAD_BOX, ("test",), True, 0.0, {}
+class Slow(Importer):
+    name, splits, full_range = "slow", ("test",), True
     def pictures(self, source, split):
         return [Picture(str(i), np.zeros((64, 64, 3), np.uint8)) for i in range(500)]
     def heads(self, picture):
@@ -325,7 +325,7 @@ def test_a_full_target(tmp_path, limit):
 
 def test_every_importer_says_what_it_is():
     for name, importer in IMPORTERS.items():
-        assert name == importer.NAME and importer.SPLITS and set(importer.COUNTS) <= set(importer.SPLITS)
+        assert name == importer.name and importer.splits and set(importer.counts) <= set(importer.splits)
 
 
 @pytest.mark.parametrize("name", list(IMPORTERS))

@@ -11,6 +11,7 @@ import time
 
 import pytest
 import torch
+from support.training import train_run
 from torch.utils.data import get_worker_info
 
 from semiuhpe.cli import train as train_cli
@@ -22,6 +23,7 @@ from semiuhpe.data.batches.workers import load, map_in_workers
 from semiuhpe.errors import StoreError, WorkerError, machine_fault
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
+from semiuhpe.training.run import train
 from semiuhpe.training.signals import stop_on_signals
 
 SHARED_MEMORY = ("/dev/shm", "--num_workers", "--shm-size")
@@ -149,10 +151,7 @@ def in_a_worker(monkeypatch, target, do, when=lambda items: True):
 def goes_on_as(settings, name, tmp_path, *more):
     """The weights of a run that goes on from a checkpoint, and those of a run that was never disturbed."""
     run_again = ["--exps_dir", str(tmp_path / "exps"), "--cont_ckpt", name]
-    folders = [
-        train_cli.train(*train_cli.parse_options(argv)).folder
-        for argv in (run_again, [*settings, *more, "--exp_detail", "whole"])
-    ]
+    folders = [train_run(argv).folder for argv in (run_again, [*settings, *more, "--exp_detail", "whole"])]
     return [read_checkpoint(folder / "last.pth")["model_state_dict"] for folder in folders]
 
 
@@ -205,7 +204,7 @@ def test_a_signal_ends_the_wait_for_a_worker(number, settings, tmp_path, monkeyp
     caplog.set_level("INFO")
     thread = threading.Thread(target=send)
     thread.start()
-    result = train_cli.train(*options)
+    result = train(*options)
     thread.join()
     assert not result.finished and "Stopped at iteration 3" in caplog.text
     monkeypatch.undo()

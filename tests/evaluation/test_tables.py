@@ -34,7 +34,7 @@ def settings_of(place):
     words = shlex.split(train_command(place))
     assert words[:2] == ["python", "train.py"]
     options, _ = train_cli.parse_options(words[2:])
-    return {key: value for key, value in vars(options).items() if value is not None}
+    return {key: value for key, value in options.values().items() if value is not None}
 
 
 def write_run(folder, place, exact=None, paper=None, heads=None, trained=None, name=None):

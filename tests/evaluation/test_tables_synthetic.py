@@ -6,8 +6,10 @@ import logging
 import pytest
 
 from semiuhpe.cli import main as main_cli
+from semiuhpe.cli.config import bind
 from semiuhpe.cli.entry import run
-from semiuhpe.experiments import synthetic as tables_synthetic
+from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.experiments import synthetic
 
 
 @pytest.fixture
@@ -39,8 +41,10 @@ def test_tables_of_rendered_heads(command, tmp_path, capsys, caplog):
 
 
 def test_seeds_have_heads_of_their_own(command, tmp_path):
-    options = tables_synthetic.parse_options(command[2:])
-    first, second = (tables_synthetic.render(options, seed) for seed in (0, 1))
+    parser = experiment_parser("", "", synthetic.SyntheticOptions)
+    parsed = parse_with(parser, command[2:], synthetic.DEFAULT_SETTINGS)
+    experiment, options = experiment_of(parsed), bind(parsed, synthetic.SyntheticOptions)
+    first, second = (synthetic.render(experiment, options, seed).data for seed in (0, 1))
     assert first.train_labeled != second.train_labeled and first.train_labeled == first.train_unlabeled
     assert first.test_set != first.train_labeled
 

@@ -1,7 +1,6 @@
 """Evaluation of turned and flipped heads, the error against the in-plane angle, and pages on embeddings."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from support.known_predictions import TableNetwork, description, euler_grid, eul
 from semiuhpe.cli import embedding as embedding_cli
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import export as export_cli
+from semiuhpe.cli import tables as tables_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
@@ -23,8 +23,10 @@ from semiuhpe.evaluation.results import read_results
 from semiuhpe.evaluation.tables import Table
 from semiuhpe.evaluation.transformed_store import move, transformed, turned_at_random
 from semiuhpe.experiments import clerf as tables_clerf
+from semiuhpe.methods import Experiment
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import geodesic_deg, in_plane_rotation, matrix_to_euler
+from semiuhpe.training.run import train as run_training
 
 CPU = torch.device("cpu")
 
@@ -105,7 +107,7 @@ def trained(common_settings):
     options, _ = train_cli.parse_options(
         [*common_settings, "--method", "clerf", "--pretrain_iteration", "1", "--max_iteration", "2", "--is_full_range"]
     )
-    return train_cli.train(options).folder / "last.pth"
+    return run_training(options).folder / "last.pth"
 
 
 def test_eval_of_turned_heads_and_the_plot_against_the_angle(trained, store, capsys):
@@ -173,7 +175,7 @@ def test_tables_clerf(tmp_path):
     ],
 )
 def test_tables_clerf_refuses(more, words, capsys):
-    assert run(lambda argv: tables_clerf.parse_options(argv) and 0, list(more)) == 2
+    assert run(tables_cli.main, ["clerf", *more]) == 2
     assert words in capsys.readouterr().err
 
 
@@ -181,11 +183,8 @@ def test_worst_over_upright():
     errors = {name: {column: [10.0] for column in tables_clerf.TRANSFORMS} for name in tables_clerf.MODELS}
     errors["CLERF"]["turned by 90°"] = [12.0]
     errors["CLERF"]["flipped"] = [8.0]
-    options = SimpleNamespace(
-        seeds=[0], heads=1, test_heads=1, network="plainnet", image_size=32, max_iteration=2, batch_size=4,
-        pretrain_iteration=1, generated_heads=1, generator_domain="wild",
-    )  # fmt: skip
-    rows = tables_clerf.error_table(options, tables_clerf.Found(errors)).rows
+    experiment, options = Experiment.from_values({}), tables_clerf.ClerfTableOptions()
+    rows = tables_clerf.error_table(experiment, options, tables_clerf.Found(errors)).rows
     assert rows[0].cells[-1] == "1.00" and rows[2].cells[-1] == "1.20"
 
 
@@ -196,7 +195,7 @@ def test_a_model_without_a_distribution_is_evaluated_but_not_exported(common_set
             *("--distribution", "gramSchmidt"),
         ]
     )
-    checkpoint = train_cli.train(options).folder / "last.pth"
+    checkpoint = run_training(options).folder / "last.pth"
     assert run(evaluate_cli.main, [str(checkpoint)]) == 0
     summary = read_results(checkpoint.parent / "eval_test.json").summary
     assert summary["calibration"]["student"]["spearman"] is None

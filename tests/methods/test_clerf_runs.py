@@ -4,20 +4,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.training import experiment_of, state
+from support.training import train_run as train
 
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.distributed import start_process
-from semiuhpe.methods import clerf as method
+from semiuhpe.methods.base import Setup
 from semiuhpe.methods.circle_loss import circle_loss
+from semiuhpe.methods.clerf import Clerf
 from semiuhpe.methods.triplets import triplet_views
 from semiuhpe.models import create_model, load_checkpoint
-from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.models.embedding import embed, normalized
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.training import trainer as trainer_module
+from semiuhpe.training.run import build_student, description
 from semiuhpe.training.run_folder import read_scalars
 
 
@@ -30,20 +33,10 @@ def clerf(common_settings, stores):
     ]  # fmt: skip
 
 
-def train(settings, *more):
-    options, checkpoint = train_cli.parse_options([*settings, *more])
-    return train_cli.train(options, checkpoint)
-
-
-def state(folder):
-    checkpoint = read_checkpoint(folder / "last.pth")
-    return {key: checkpoint[key] for key in ("model_state_dict", "optimizer_state_dict")}
-
-
 def test_a_run_of_both_phases(clerf):
     result = train(clerf)
     assert result.finished
-    assert result.folder.parent.name == "CLERF3_unlabelled_plainnet_matrixFisher_b4_full"
+    assert result.folder.parent.name == "CLERF3_unlabeled_plainnet_matrixFisher_b4_full"
     keys = {step: set() for step in range(1, 7)}
     for row in read_scalars(result.folder):
         keys[row["step"]] |= row.keys()
@@ -65,10 +58,11 @@ def test_semiuhpe_starts_from_it(clerf, settings):
 
 
 def test_each_head_of_a_pair_is_the_anchor_once_without_dropout(clerf):
-    options, _ = train_cli.parse_options([*clerf, "--batch_size", "6", "--negative_deg", "40"])
-    data, process = method.open_data(options), start_process(options.gpu_ids)
-    student = train_cli.build_student(options).train()
-    learner = method.phases(options, student, data, train_cli.description(options), process)[0].learner
+    options = experiment_of(*clerf, "--batch_size", "6", "--negative_deg", "40")
+    method = Clerf(options)
+    data, process = method.open_data(), start_process(None)
+    student = build_student(method).train()
+    learner = method.phases(Setup(student, data, description(options), process))[0].learner
     batches = next(learner.batches(0, 0))
     first, again = (learner.step(batches, BatchRandom(torch.Generator().manual_seed(0))) for _ in range(2))
     assert first.loss.item() == again.loss.item(), "dropout would have made a difference"
@@ -88,7 +82,7 @@ def test_each_head_of_a_pair_is_the_anchor_once_without_dropout(clerf):
         far = torch.tensor([geodesic_deg(rotation[anchor], other).item() > 40 for other in rotation])
         similarity, positive = heads @ heads[anchor], heads[(anchor + 6) % 12] @ heads[anchor]
         assert far.any()
-        losses.append(circle_loss(positive[None], similarity[None], far[None], 0.25, options.circle_scale))
+        losses.append(circle_loss(positive[None], similarity[None], far[None], 0.25, method.options.circle_scale))
     torch.testing.assert_close(first.loss, torch.cat(losses).mean(), rtol=1e-4, atol=1e-4)
 
 

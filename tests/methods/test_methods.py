@@ -15,7 +15,8 @@ from semiuhpe.distributed import Process
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import TrainingError
 from semiuhpe.methods.crops import LABELED, UNLABELED, CropTask
-from semiuhpe.methods.semiuhpe import SemiUHPE, Settings
+from semiuhpe.methods.original import OriginalOptions
+from semiuhpe.methods.semiuhpe import SemiUHPEOptions, Stage2
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.methods.threshold import RunningThreshold, entropy_quantile
@@ -23,10 +24,12 @@ from semiuhpe.models import create_model
 
 TASK = CropTask(32, HEAD_BOX, HEAD_BOX, flip=True, distribution=MatrixFisher, streams=None, validate=None)
 PROCESS = Process(0, 1, torch.device("cpu"))
-BASELINE_OPTIONS = Settings(
+BASELINE_OPTIONS = SemiUHPEOptions(
     SSL_lambda=1.0, type_unsuper="ce", conf_thres=math.inf, dynamic_thres=False, running_thres=False,
     left_ratio=0.5, is_ema=True, ema_decay=0.9, eman=False, cutout_aug=False, cutmix_aug=False, rotate_aug=False,
 )  # fmt: skip
+
+OURS = OriginalOptions().resolved()
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def generator():
 
 
 def learner(student, **changes):
-    return SemiUHPE(student, TASK, replace(BASELINE_OPTIONS, **changes), PROCESS, batch=16)
+    return Stage2(student, TASK, replace(BASELINE_OPTIONS, **changes), OURS, PROCESS, batch=16)
 
 
 def bn_network():

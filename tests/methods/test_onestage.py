@@ -17,7 +17,8 @@ from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.detection import Detected, TrueHeads, evaluate_detection, groups
 from semiuhpe.inference.export_onestage import OUTPUTS, TOLERANCES, SceneGraph, compare, export_onestage
-from semiuhpe.methods.onestage import create_optimizer, stepped_lr
+from semiuhpe.methods import Experiment
+from semiuhpe.methods.onestage import OneStage, stepped_lr
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses, match
 from semiuhpe.models import LoadedModel, create_model, network_spec
 from semiuhpe.models.checkpoint import Description
@@ -243,7 +244,7 @@ def test_a_first_step_that_is_skipped_leaves_no_trace():
     """torch's fused SGD makes its momentum from uninitialized memory in that case."""
     network = torch.nn.Linear(3, 1)
     before = network.weight.detach().clone()
-    optimizer = create_optimizer(type("options", (), {"lr": 0.1, "optimizer": "sgd"}), network)
+    optimizer = OneStage(Experiment.from_values({"lr": 0.1, "optimizer": "sgd"})).create_optimizer(network)
     optimizer.found_inf = torch.tensor(1.0)
     network(torch.ones(1, 3)).sum().backward()
     optimizer.step()

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from support.paths import ROOT
+from support.training import experiment_of
+from support.training import train_run as train
 
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import train as train_cli
@@ -19,7 +21,7 @@ from semiuhpe.cli.entry import run
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import CheckpointError, ConfigError, StoreError
 from semiuhpe.inference.detectors import load_detector
-from semiuhpe.methods import onestage
+from semiuhpe.methods.onestage import OneStage, open_test_set
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 from semiuhpe.training import trainer as trainer_module
@@ -48,11 +50,6 @@ def settings(scenes, tmp_path):
         *("--val_frequency", "2", "--log_frequency", "1", "--lr", "1e-3"),
         *("--masked_share", "0.5", "--turned_share", "0.5"),
     ]
-
-
-def train(settings, *more):
-    options, checkpoint = train_cli.parse_options([*settings, *more])
-    return train_cli.train(options, checkpoint)
 
 
 def state(folder):
@@ -207,8 +204,8 @@ def test_evaluation_refuses_what_only_head_crops_have(trained, tmp_path, capsys,
 
 def test_scenes_of_biwi_serve_training_and_test(scenes):
     command = ["--method", "onestage", "--network", "onestage:resnet18", "--data_dir_BIWI", str(scenes["train"])]
-    options, _ = train_cli.parse_options([*command, "--train_labeled", "BIWI", "--test_set", "BIWI"])
-    data = onestage.open_data(options)
+    options = experiment_of(*command, "--train_labeled", "BIWI", "--test_set", "BIWI")
+    data = OneStage(options).open_data()
     assert (len(data.labeled), len(data.selection)) == (7, 3)
 
 
@@ -218,13 +215,14 @@ def test_a_head_store_is_no_scene_store(settings, stores):
 
 
 def test_the_test_set_of_the_training_set_is_other_folders(settings, scenes):
-    options, _ = train_cli.parse_options([*settings, "--test_set", str(scenes["train"])])
-    data, test = onestage.open_data(options), onestage.open_test_set(options)
+    options = experiment_of(*settings, "--test_set", str(scenes["train"]))
+    method = OneStage(options)
+    data, test = method.open_data(), open_test_set(options.data, method.options)
     assert sorted([*data.labeled.names, *test.names]) == sorted(SceneStore(scenes["train"]).names)
     assert len(data.labeled) == math.floor(0.7 * 10)
 
 
 def test_the_settings_are_read(capsys):
     for path in sorted((ROOT / "settings").glob("onestage_*.yml")):
-        options, _ = train_cli.parse_options(["--config", str(path)])
-        assert options.method == "onestage" and options.image_size == 256 and options.lr == 1e-3
+        options = experiment_of("--config", str(path))
+        assert (options.training.method, options.network.image_size, options.training.lr) == ("onestage", 256, 1e-3)

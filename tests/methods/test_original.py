@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,37 +15,39 @@ from semiuhpe.augment.occlusion import cutout
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, View, labeled_view, unlabeled_views
 from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.config import parse
 from semiuhpe.cli.entry import run
-from semiuhpe.cli.options import experiment_parser
-from semiuhpe.config import parse
+from semiuhpe.cli.options import experiment_of, experiment_parser
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import ShuffledStream, batches_per_epoch, ordered_batches
 from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.experiment import ExperimentData
 from semiuhpe.distributed import Process
 from semiuhpe.distributions import MatrixFisher, RotationLaplace
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.paper_protocol import paper_error_deg, paper_summary
 from semiuhpe.methods import semiuhpe as method
+from semiuhpe.methods.base import Setup
 from semiuhpe.methods.crops import CropTask
-from semiuhpe.methods.original import DIFFERENCES, choice
-from semiuhpe.methods.semiuhpe import SemiUHPE, Settings
+from semiuhpe.methods.original import DIFFERENCES, OriginalOptions
+from semiuhpe.methods.semiuhpe import SemiUHPEOptions, Stage2
 from semiuhpe.models import create_model
-from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.models.checkpoint import Description, read_checkpoint
 from semiuhpe.models.pose_head import find_pose_head
 from semiuhpe.training.run_folder import read_scalars
 
 CPU = torch.device("cpu")
 PROCESS = Process(0, 1, CPU)
 TASK = CropTask(32, HEAD_BOX, HEAD_BOX, flip=False, distribution=MatrixFisher, streams=None, validate=None)
-ORIGINAL = Settings(
+OPTIONS = SemiUHPEOptions(
     SSL_lambda=1.0, type_unsuper="ce", conf_thres=-0.5, dynamic_thres=False, running_thres=False, left_ratio=0.75,
     is_ema=True, ema_decay=0.9, eman=False, cutout_aug=False, cutmix_aug=False, rotate_aug=True,
-    **{name: DIFFERENCES[name].original for name in DIFFERENCES.keys() & {field.name for field in fields(Settings)}},
 )  # fmt: skip
+ORIGINAL = OriginalOptions(original=True).resolved()
 
 
 def options_of(*argv):
-    return parse(experiment_parser("train.py", ""), argv)
+    return experiment_of(parse(experiment_parser("train.py", ""), argv))
 
 
 def generator(seed=0):
@@ -75,7 +77,7 @@ def fixed_views(monkeypatch):
     labeled, weak, strong = (torch.randn(n, 3, 2, 2, generator=g) for n in (8, 16, 16))
     rotation, turn = (roma.random_rotmat(n, generator=g) for n in (8, 16))
     views = LabeledView(labeled, rotation), View(weak), View(strong, turn=turn)
-    monkeypatch.setattr(SemiUHPE, "_views", lambda self, batches, random: views)
+    monkeypatch.setattr(Stage2, "_views", lambda self, batches, random: views)
     return views
 
 
@@ -135,12 +137,12 @@ def restated_step(student, teacher, views, step, threshold, decay):
 
 def test_a_step_agrees_with_the_papers_arithmetic(student, fixed_views):
     theirs, their_teacher = copy.deepcopy(student), copy.deepcopy(student)
-    learner = SemiUHPE(student, TASK, ORIGINAL, PROCESS, batch=16)
+    learner = Stage2(student, TASK, OPTIONS, ORIGINAL, PROCESS, batch=16)
     learner.begin()
     for step in range(3):
         student.train()
         result = learner.step({}, BatchRandom(generator()))
-        expected = restated_step(theirs, their_teacher, fixed_views, step, ORIGINAL.conf_thres, ORIGINAL.ema_decay)
+        expected = restated_step(theirs, their_teacher, fixed_views, step, OPTIONS.conf_thres, OPTIONS.ema_decay)
         assert result.loss.item() == pytest.approx(expected.item(), abs=2e-4)
         for network, loss in ((student, result.loss), (theirs, expected)):
             network.zero_grad()
@@ -156,7 +158,7 @@ def test_a_step_agrees_with_the_papers_arithmetic(student, fixed_views):
 
 
 def test_the_teachers_statistics_are_its_own_from_stage_2_on(student, fixed_views):
-    learner = SemiUHPE(student, TASK, ORIGINAL, PROCESS, batch=16)
+    learner = Stage2(student, TASK, OPTIONS, ORIGINAL, PROCESS, batch=16)
     with torch.no_grad():
         student[2].running_mean.fill_(7.0)
         student[1].weight.add_(1.0)
@@ -172,10 +174,10 @@ def test_the_teachers_statistics_are_its_own_from_stage_2_on(student, fixed_view
 
 
 def test_the_first_threshold_is_zero_and_the_next_is_the_pools(stores, student):
-    settings = replace(ORIGINAL, dynamic_thres=True)
+    settings = replace(OPTIONS, dynamic_thres=True)
     network = create_model("plainnet")
     streams = SimpleNamespace(pool=lambda: ordered_batches(HeadStore(stores["unlabeled"]), 16))
-    learner = SemiUHPE(network, replace(TASK, streams=streams), settings, PROCESS, batch=16)
+    learner = Stage2(network, replace(TASK, streams=streams), settings, ORIGINAL, PROCESS, batch=16)
     learner.begin()
     assert learner.threshold == 0.0
     batch = next(ordered_batches(HeadStore(stores["unlabeled"]), 16))
@@ -189,11 +191,11 @@ def test_the_first_threshold_is_zero_and_the_next_is_the_pools(stores, student):
 def test_stage_2_of_laplace_is_as_of_the_matrix_fisher_distribution(student, fixed_views):
     task = replace(TASK, distribution=RotationLaplace)
     fisher, laplace = (
-        SemiUHPE(student, task, replace(ORIGINAL, laplace_stage2=kind), PROCESS, batch=16)
+        Stage2(student, task, OPTIONS, replace(ORIGINAL, laplace_stage2=kind), PROCESS, batch=16)
         for kind in ("fisher", "laplace")
     )
     seen = [learner.step({}, BatchRandom(generator())).scalars for learner in (fisher, laplace)]
-    plain = SemiUHPE(student, TASK, ORIGINAL, PROCESS, batch=16).step({}, BatchRandom(generator())).scalars
+    plain = Stage2(student, TASK, OPTIONS, ORIGINAL, PROCESS, batch=16).step({}, BatchRandom(generator())).scalars
     for name in ("ssl/entropy", "ssl/unsuper_loss"):
         assert seen[0][name].item() == pytest.approx(plain[name].item(), rel=1e-5)
         assert abs(seen[0][name].item() - seen[1][name].item()) > 0.1
@@ -204,13 +206,14 @@ def test_stage_2_of_laplace_is_as_of_the_matrix_fisher_distribution(student, fix
 
 
 def test_every_difference_is_an_option_that_goes_before_original():
-    ours, original = options_of(), options_of("--original")
-    for name, difference in DIFFERENCES.items():
-        assert choice(ours, name) == difference.ours != difference.original == choice(original, name)
-        given = options_of("--original", f"--{name}", str(difference.ours))
-        assert choice(given, name) == difference.ours
-        alone = options_of(f"--{name}", str(difference.original))
-        assert choice(alone, name) == difference.original
+    def value(name, *argv):
+        return getattr(options_of(*argv).group(OriginalOptions).resolved(), name)
+
+    assert len(DIFFERENCES) == 14
+    for name, (ours, original) in DIFFERENCES.items():
+        assert value(name) == ours != original == value(name, "--original")
+        assert value(name, "--original", f"--{name}", str(ours)) == ours
+        assert value(name, f"--{name}", str(original)) == original
 
 
 def test_whole_pixel_rectangles_are_as_large_as_in_the_papers_code():
@@ -266,15 +269,14 @@ def test_labeled_heads_without_area_crop_and_blur(stores):
     ],
 )
 def test_only_dad3dheads_is_without_the_weak_view(stores, dataset, argv, weak):
-    from semiuhpe.data.experiment import ExperimentData
-    from semiuhpe.methods.crops import crop_task
-    from semiuhpe.models.checkpoint import Description
-
     store = HeadStore(stores["labeled"])
     store.meta["dataset"] = dataset
     data = ExperimentData(store, None, HeadStore(stores["test"]), "")
     description = Description("plainnet", "matrixFisher", "head_to_camera", True, 32, "", "")
-    assert crop_task(options_of(*argv), data, description, PROCESS).weak == weak
+    (stage1, _) = method.SemiUHPE(options_of("--batch_size", "8", *argv)).phases(
+        Setup(create_model("plainnet"), data, description, PROCESS)
+    )
+    assert stage1.learner.task.weak == weak
 
 
 def test_incomplete_batches_are_dropped():
@@ -295,7 +297,7 @@ def test_pose_heads_weights():
     for argv, small in ((["--original"], True), ([], False)):
         options = options_of("--network", "plainnet", *argv)
         torch.manual_seed(0)
-        head = find_pose_head(method.create_student(options, pretrained=False))
+        head = find_pose_head(method.SemiUHPE(options).create_student(pretrained=False))
         layers = [layer for layer in head if isinstance(layer, nn.Linear)]
         assert all((layer.bias == 0).all() for layer in layers) == small
         assert (layers[0].weight.std().item() == pytest.approx(0.01, rel=0.05)) == small
@@ -314,7 +316,7 @@ def test_pose_heads_weights():
 def test_what_backbones_start_from(monkeypatch, network, argv, start):
     asked = []
     monkeypatch.setattr(method, "create_model", lambda name, start: asked.append((name, start)) or create_model(name))
-    method.create_student(options_of("--network", network, *argv), pretrained=True)
+    method.SemiUHPE(options_of("--network", network, *argv)).create_student(pretrained=True)
     assert asked == [(network, start)]
 
 
@@ -397,4 +399,4 @@ def test_options_of_the_papers_code_without_effect(settings, tmp_path, caplog, o
         options, _ = train_cli.parse_options([*settings, f"--{option}", value])
     message = [record.message for record in caplog.records if f"--{option}" in record.message]
     assert len(message) == 1 and "as in the paper's code" in message[0]
-    assert getattr(options, option) is (False if option == "is_ema" else None)
+    assert options.values()[option] is (False if option == "is_ema" else None)

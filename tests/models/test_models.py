@@ -13,7 +13,7 @@ from semiuhpe.cli.train import parse_options
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods.teacher import Teacher
 from semiuhpe.models import create_model, list_models, network_spec, register_model, reparametrize, repvgg
-from semiuhpe.models.registry import _NETWORKS
+from semiuhpe.models.registry import NETWORKS as REGISTRY
 
 NETWORKS = json.loads((GOLDEN / "networks.json").read_text())["networks"]
 
@@ -86,7 +86,7 @@ def test_a_network_from_outside_is_registered_by_a_decorator():
     try:
         assert create_model("outsider")(torch.zeros(1, 3, 8, 8)).shape == (1, 9)
     finally:
-        del _NETWORKS["outsider"]
+        REGISTRY.unregister("outsider")
 
 
 @pytest.fixture

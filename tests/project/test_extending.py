@@ -11,9 +11,9 @@ from PIL import Image
 from support.paths import EXTENDING
 
 from semiuhpe.data import HeadStore
-from semiuhpe.data.importers import IMPORTERS, register_importer
+from semiuhpe.data.importers import IMPORTERS, Importer, register_importer
 from semiuhpe.errors import ConfigError
-from semiuhpe.methods import METHODS, register_method
+from semiuhpe.methods import METHODS, Method, register_method
 from semiuhpe.models import load_checkpoint
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.render_head import render_head
@@ -91,21 +91,18 @@ def test_a_missing_store_of_an_outside_dataset_names_the_command(mine, capsys):
 
 
 def test_what_is_incomplete_or_taken_is_refused():
-    class Incomplete:
-        NAME = "Turntable"
+    with pytest.raises(ConfigError, match=r"importer Incomplete: has no name, heads, pictures"):
+        register_importer(type("Incomplete", (Importer,), {}))
+    with pytest.raises(ConfigError, match=r"method new: has no options_type, .*phases"):
+        register_method("new")(type("New", (Method,), {}))
 
-    with pytest.raises(ConfigError, match=r"importer Turntable: has no PROTOCOL, .*heads"):
-        register_importer(Incomplete)
-    with pytest.raises(ConfigError, match=r"method new: has no METRICS, .*phases"):
-        register_method("new", Incomplete)
-
-    taken = type("Taken", (), {**vars(IMPORTERS["WildHead"]), "__dict__": {}})
-    with pytest.raises(ConfigError, match="importer WildHead: there is one of that name already"):
+    wildhead = type(IMPORTERS["WildHead"])
+    taken = type("Taken", (wildhead,), {})
+    with pytest.raises(ConfigError, match="WildHead: there is one of that name already"):
         register_importer(taken)
-    taken.NAME = "two words"
+    taken.name = "two words"
     with pytest.raises(ConfigError, match="'two words': its name may have letters"):
         register_importer(taken)
-    other = type("Other", (), {name: None for name in vars(METHODS["clerf"]) if not name.startswith("__")})
     with pytest.raises(ConfigError, match="method clerf: there is one of that name already"):
-        register_method("clerf", other)
-    register_importer(IMPORTERS["WildHead"])  # the same one again is no fault
+        register_method("clerf")(type("Other", (METHODS["clerf"],), {}))
+    register_importer(wildhead)  # the same one again is no fault

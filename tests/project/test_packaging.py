@@ -11,11 +11,12 @@ import pytest
 from support.paths import ROOT
 
 from semiuhpe.cli import evaluate
+from semiuhpe.cli.config import make_parser, parse
 from semiuhpe.cli.entry import run
 from semiuhpe.cli.main import COMMANDS, _dispatch
-from semiuhpe.config import make_parser, parse, settings_file
 from semiuhpe.errors import ConfigError
 from semiuhpe.models import find_checkpoint, load_checkpoint
+from semiuhpe.settings import settings_file
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_settings_are_found_from_any_folder_and_it_is_said(empty, caplog):
     (package / "settings").mkdir(parents=True)
     (package / "settings" / "small.yml").write_text("exp_name: installed\n")
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
-        patch.setattr("semiuhpe.config.__file__", str(package / "config.py"))
+        patch.setattr("semiuhpe.settings.__file__", str(package / "settings.py"))
         assert parse(parser(), ["--config", "settings/small.yml"]).exp_name == "installed"
         assert "--config settings/small.yml: it comes with the package" in caplog.text
         assert parse(parser(), ["--config=settings/small.yml", "--exp_name", "other"]).exp_name == "other"

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from support.training import experiment_of
+from support.training import train_run as train
 
 from semiuhpe import locks
 from semiuhpe.cli import train as train_cli
@@ -30,11 +32,6 @@ from semiuhpe.parsing import parse_json, parse_yaml
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 from semiuhpe.training.run_folder import LOG, RunLog
-
-
-def train(settings, *more):
-    options, checkpoint = train_cli.parse_options([*settings, *more])
-    return train_cli.train(options, checkpoint)
 
 
 def one_error(capsys):
@@ -192,7 +189,7 @@ def test_one_run_at_a_time_writes_results(tmp_path):
 
 def test_a_finished_run_is_used_again_by_its_data_not_by_the_clock(settings, stores, tmp_path):
     data = shutil.copytree(stores["labeled"], tmp_path / "data.lmdb")
-    options, _ = train_cli.parse_options([*settings, "--train_labeled", str(data), "--exp_detail", "once"])
+    options = experiment_of(*settings, "--train_labeled", str(data), "--exp_detail", "once")
     folder = train_once(options)
     for when in (0, 2**33):  # both files at the beginning of 1970, and in 2242
         os.utime(data / "data.mdb", (when, when))
@@ -208,7 +205,7 @@ def test_a_run_is_not_used_again_after_its_generator_or_its_test_set_changed(com
     places = {name: shutil.copytree(stores["labeled"], tmp_path / f"{name}.lmdb") for name in ("generator", "test")}
     more = ["--method", "clerf", "--generator", str(places["generator"]), "--test_set", str(places["test"])]
     more += ["--positive_deg", "40", "--negative_deg", "60", "--pretrain_iteration", "2", "--exp_detail", "once"]
-    options, _ = train_cli.parse_options([*common_settings, *more, "--max_iteration", "3"])
+    options = experiment_of(*common_settings, *more, "--max_iteration", "3")
     folder = train_once(options)
     versions = yaml.safe_load((folder / "versions.yml").read_text())
     assert set(versions["stores"]) == {"train_labeled", "train_unlabeled", "generator", "test_set"}
@@ -227,12 +224,23 @@ def test_a_run_is_not_used_again_after_its_generator_or_its_test_set_changed(com
     assert train_once(options) != folder
 
 
+def test_a_run_of_whole_epochs_that_stopped_before_the_end_of_its_last_one_goes_on(settings):
+    options = experiment_of(*settings, "--whole_epochs", "--drop_last", "--max_iteration", "5", "--exp_detail", "whole")
+    folder = train_once(options)
+    checkpoint = read_checkpoint(folder / "last.pth")
+    assert checkpoint["clock"]["iteration"] == checkpoint["clock"]["end"] == 6
+    checkpoint["clock"]["iteration"] = 5
+    save_checkpoint(folder / "last.pth", checkpoint)
+    assert train_once(options) == folder
+    assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == 6
+
+
 def test_a_folder_is_free_again_after_its_log_could_not_be_made(settings, tmp_path):
-    options, _ = train_cli.parse_options(settings)
+    options = experiment_of(*settings)
     (tmp_path / "versions.yml").mkdir()
     for _ in range(2):
         with pytest.raises(IsADirectoryError):
-            RunLog(tmp_path, options, 0)
+            RunLog(tmp_path, options.values(), {}, 0)
 
 
 # Machines that fail

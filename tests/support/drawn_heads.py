@@ -30,7 +30,7 @@ def write(path, text):
 
 
 def imported(importer, source, tmp_path, workers=0):
-    out = tmp_path / f"{importer.NAME}.lmdb"
+    out = tmp_path / f"{importer.name}.lmdb"
     summary = prepare(importer, source, out, "train", workers=workers)
     return summary, HeadStore(out)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from semiuhpe.cli import train as train_cli
-from semiuhpe.cli.options import experiment_parser
-from semiuhpe.config import parse
+from semiuhpe.cli.config import parse
+from semiuhpe.cli.options import experiment_of, experiment_parser
 from semiuhpe.data import StoreWriter
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.experiment import open_training_data, store_path
@@ -17,6 +17,7 @@ from semiuhpe.data.stores.writer import StoredCrop, encode, store_meta
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.evaluation.results import selected_on
 from semiuhpe.rotation import euler_to_matrix
+from semiuhpe.training.run import train as run_training
 
 
 def write(path: Path, names: list[str], dataset: str = "BIWI", loose: bool = True, turn_deg: float = 0.0) -> str:
@@ -32,7 +33,7 @@ def write(path: Path, names: list[str], dataset: str = "BIWI", loose: bool = Tru
 
 
 def options_of(*argv: str):
-    return parse(experiment_parser("train.py", ""), list(argv))
+    return experiment_of(parse(experiment_parser("train.py", ""), list(argv)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def options_of(*argv: str):
 def test_a_name_means_the_split_that_its_role_needs(name, train, test):
     roles = {"train_labeled": train, "train_unlabeled": train, "generator": train, "test_set": test, "val_set": test}
     options = options_of(*(part for role in roles for part in (f"--{role}", name)))
-    assert {role: str(store_path(options, role)) for role in roles} == roles
+    paths = {role: store_path(options.data, role, name if role == "generator" else None) for role in roles}
+    assert {role: str(path) for role, path in paths.items()} == roles
 
 
 def test_each_split_has_an_option_of_its_own():
@@ -57,14 +59,14 @@ def test_each_split_has_an_option_of_its_own():
     where = [part for name, path in places.items() for part in (f"--data_dir_{name}", path)]
     for name, expected in (("BIWI", ("b", "a")), ("EG3D", ("c", "d"))):
         options = options_of("--train_labeled", name, "--test_set", name, *where)
-        assert tuple(str(store_path(options, role)) for role in ("train_labeled", "test_set")) == expected
+        assert tuple(str(store_path(options.data, role)) for role in ("train_labeled", "test_set")) == expected
 
 
 def test_a_missing_split_names_the_command_that_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = options_of("--train_labeled", "BIWI", "--test_set", "AFLW2000")
     with pytest.raises(StoreError, match=r"prepare BIWI --source RAW --out data/BIWI_train.lmdb --split train"):
-        open_training_data(options, needs_unlabeled=False)
+        open_training_data(options.data, False, 0)
 
 
 def test_training_on_the_test_set_is_refused(settings, stores, tmp_path):
@@ -72,7 +74,7 @@ def test_training_on_the_test_set_is_refused(settings, stores, tmp_path):
     link.symlink_to(stores["labeled"])
     options, _ = train_cli.parse_options([*settings, "--test_set", str(link)])
     with pytest.raises(ConfigError, match=r"--train_labeled .*labeled.lmdb, --test_set .*link.lmdb: both are"):
-        train_cli.train(options)
+        run_training(options)
     assert not Path(settings[1]).exists()
 
 
@@ -81,11 +83,11 @@ def test_training_on_frames_of_the_test_set_is_refused(tmp_path):
     train = write(tmp_path / "train.lmdb", frames)
     where = ["--data_dir_BIWI_train", train, "--train_labeled", "BIWI", "--test_set", "BIWI", "--data_dir_BIWI"]
     with pytest.raises(ConfigError, match=r"5 labeled heads .* name other heads to test on"):
-        open_training_data(options_of(*where, write(tmp_path / "same.lmdb", frames[:5], loose=False)), False)
+        open_training_data(options_of(*where, write(tmp_path / "same.lmdb", frames[:5], loose=False)).data, False, 0)
     others = write(tmp_path / "others.lmdb", [f"03/{name[3:]}" for name in frames], loose=False)
-    assert len(open_training_data(options_of(*where, others), False).labeled) == 6
+    assert len(open_training_data(options_of(*where, others).data, False, 0).labeled) == 6
     turned = write(tmp_path / "turned.lmdb", frames, loose=False, turn_deg=7.0)  # the same names, other heads
-    assert len(open_training_data(options_of(*where, turned), False).labeled) == 6
+    assert len(open_training_data(options_of(*where, turned).data, False, 0).labeled) == 6
 
 
 def test_tight_crops_to_train_on_are_warned_of(tmp_path, caplog):
@@ -94,7 +96,7 @@ def test_tight_crops_to_train_on_are_warned_of(tmp_path, caplog):
         caplog.clear()
         with caplog.at_level(logging.WARNING, "semiuhpe"):
             options = options_of("--train_labeled", train, "--test_set", test, "--val_set", test)
-            open_training_data(options, False)
+            open_training_data(options.data, False, 0)
         assert ("too tight" in caplog.text) is warned
 
 

@@ -5,31 +5,29 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import lmdb
 import pytest
 import torch
 import yaml
 from support.paths import ROOT
+from support.training import experiment_of
+from support.training import train_run as train
 
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.config import save_settings
 from semiuhpe.data.experiment import open_training_data
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.validation import POSE_METRICS, PoseValidation
-from semiuhpe.methods import METHODS, register_method
+from semiuhpe.methods import METHODS, method_of, register_method
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.options import OptionGroup, option
+from semiuhpe.settings import save_settings
 from semiuhpe.training import trainer as trainer_module
-from semiuhpe.training.run_folder import experiment_detail, read_scalars
-
-
-def train(settings, *more):
-    options, checkpoint = train_cli.parse_options([*settings, *more])
-    return train_cli.train(options, checkpoint)
+from semiuhpe.training.run_folder import read_scalars
 
 
 def state(folder, name="last"):
@@ -61,8 +59,8 @@ def test_the_papers_name_of_a_run():
         *("--network", "effinetv2", "--ss_ratio", "0.2", "--dynamic_thres", "--left_ratio", "0.95"),
         *("--batch_size", "32", "--rotate_aug", "--cutout_aug", "--cutmix_aug", "--is_full_range"),
     ]  # fmt: skip
-    options, _ = train_cli.parse_options(parser_options)
-    assert experiment_detail(options) == "SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full"
+    options = experiment_of(*parser_options)
+    assert method_of(options).run_name() == "SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full"
 
 
 def test_the_same_seed_gives_the_same_weights(settings):
@@ -193,13 +191,13 @@ def test_supervised_only(settings):
 
 def test_one_store_is_split(settings, stores):
     same = [*settings, "--train_unlabeled", str(stores["labeled"]), "--ss_ratio", "0.25"]
-    options, _ = train_cli.parse_options(same)
-    data = open_training_data(options, needs_unlabeled=True)
+    options = experiment_of(*same)
+    data = open_training_data(options.data, True, 0)
     assert (len(data.labeled), len(data.unlabeled)) == (6, 18)
     assert not set(data.labeled.names) & set(data.unlabeled.names)
     relative = os.path.relpath(stores["labeled"])
-    options, _ = train_cli.parse_options([*same, "--train_unlabeled", relative])  # the same store, spelt differently
-    assert len(open_training_data(options, needs_unlabeled=True).labeled) == 6
+    options = experiment_of(*same, "--train_unlabeled", relative)  # the same store, spelt differently
+    assert len(open_training_data(options.data, True, 0).labeled) == 6
     assert train(same, "--max_iteration", "4").finished
 
 
@@ -324,15 +322,15 @@ def test_bad_settings_files(settings, tmp_path, capsys, text, words):
 
 def test_command_line_wins_over_settings_over_defaults(tmp_path):
     (tmp_path / "a.yml").write_text("lr: 0.5\nbatch_size: 7\nis_ema: false\ncutout_aug: true\n")
-    options, _ = train_cli.parse_options(["--config", str(tmp_path / "a.yml"), "--batch_size", "9"])
-    assert (options.lr, options.batch_size, options.is_ema, options.cutout_aug) == (0.5, 9, False, True)
-    assert options.ema_decay == 0.999
+    options = experiment_of("--config", str(tmp_path / "a.yml"), "--batch_size", "9")
+    assert [options.values()[name] for name in ("lr", "batch_size", "is_ema", "cutout_aug")] == [0.5, 9, False, True]
+    assert options.values()["ema_decay"] == 0.999
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "settings").glob("*.yml")), ids=lambda path: path.stem)
 def test_every_settings_file_is_understood(path):
-    options, _ = train_cli.parse_options(["--config", str(path)])
-    assert options.exp_name == path.stem
+    options = experiment_of("--config", str(path))
+    assert options.run.exp_name == path.stem
 
 
 def test_a_continued_run_says_where_it_goes_on_and_a_complete_one_that_it_is(settings, caplog):
@@ -356,28 +354,35 @@ def test_options_of_other_methods_are_refused_where_a_user_sets_them(settings, t
     run_folder = tmp_path / "exps" / "tiny" / "a" / "b"
     run_folder.mkdir(parents=True)
     (run_folder / "last.pth").touch()
-    options, _ = train_cli.parse_options([*settings, "--masked_share", "0", "--generator", "rendered"])
-    save_settings(options, run_folder / "config.yml")
-    assert train_cli.parse_options(["--config", str(run_folder / "config.yml")])[0].left_ratio == options.left_ratio
-    options.masked_share = 0.3
-    save_settings(options, run_folder / "config.yml")
+    options = experiment_of(*settings, "--masked_share", "0", "--generator", "rendered")
+    save_settings(options.values(), run_folder / "config.yml")
+    assert experiment_of("--config", str(run_folder / "config.yml")) == options
+    save_settings(options.values() | {"masked_share": 0.3}, run_folder / "config.yml")
     with pytest.raises(ConfigError, match=words):
         train_cli.parse_options(["--config", str(run_folder / "config.yml")])
     resumed = ["--exps_dir", settings[1], "--cont_ckpt", "a/b/last"]
-    assert train_cli.parse_options(resumed)[0].masked_share == 0.3
+    assert train_cli.parse_options(resumed)[0].values()["masked_share"] == 0.3
     with pytest.raises(ConfigError, match=r"--turned_share 0\.5"):
         train_cli.parse_options([*resumed, "--turned_share", "0.5"])
 
 
 def test_a_method_may_use_options_of_another(common_settings, registries):
-    method = SimpleNamespace(**vars(METHODS["clerf"]))
-    method.add_options, method.check_options = lambda parser: parser.add_argument("--mine"), lambda options: None
-    register_method("other", method)
+    @dataclass(frozen=True)
+    class Mine(OptionGroup, title="mine"):
+        mine: str = option("", "an option")
+
+    class Other(METHODS["clerf"]):
+        options_type = Mine
+
+        def check(self):
+            pass
+
+    register_method("other")(Other)
     command = [*common_settings, "--method", "other", "--mine", "1", "--ulb_batch_ratio", "2"]
     with pytest.raises(ConfigError, match=r"--ulb_batch_ratio 2\.0"):
         train_cli.parse_options(command)
-    method.USED_OPTIONS = ("ulb_batch_ratio",)
-    assert train_cli.parse_options(command)[0].mine == "1"
+    Other.used_options = ("ulb_batch_ratio",)
+    assert train_cli.parse_options(command)[0].group(Mine).mine == "1"
 
 
 def test_json_lines_cut_off_by_a_kill_are_dropped(settings):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.training import train_run as train
 
 from semiuhpe.cli import features as features_cli
 from semiuhpe.cli import train as train_cli
@@ -30,11 +31,6 @@ from semiuhpe.training.non_finite import LIMIT, NonFiniteGuard
 from semiuhpe.training.run_folder import read_scalars
 
 ONE = Process(0, 1, torch.device("cpu"))
-
-
-def train(settings, *more):
-    options, checkpoint = train_cli.parse_options([*settings, *more])
-    return train_cli.train(options, checkpoint)
 
 
 def one_error(capsys):

@@ -5,12 +5,15 @@ import traceback
 import pytest
 import torch
 from support.paths import ROOT
+from support.training import experiment_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from semiuhpe.cli import train as train_cli
 from semiuhpe.distributed import Process
-from semiuhpe.methods import METHODS
+from semiuhpe.methods import method_of
+from semiuhpe.methods.base import Setup
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
+from semiuhpe.training.run import build_student
+from semiuhpe.training.run import description as description_of
 from semiuhpe.training.trainer import Trainer
 
 CLERF = ("--method", "clerf", "--pretrain_iteration", "3", "--positive_deg", "20", "--negative_deg", "25")
@@ -57,15 +60,12 @@ def steps_of(common_settings, stores, folder, case, device):
         scenes = str(folder / "scenes.lmdb")
         write_scenes(SceneSet(4, 3, "clean", "front", 1, 80), folder / "scenes.lmdb")
         more += ["--train_labeled", scenes, "--train_unlabeled", "", "--val_set", scenes]
-    options, _ = train_cli.parse_options([*common_settings, *CASES[case], *more])
-    method, process = METHODS[options.method], Process(0, 1, torch.device(device))
-    data, description = method.open_data(options), train_cli.description(options)
-    student = train_cli.build_student(options).to(device, memory_format=torch.channels_last)
-    phases = method.phases(options, student, data, description, process)
-    optimizer = method.create_optimizer(options, student)
-    trainer = Trainer(
-        options, folder, student, phases, data, method.METRICS[0], "lowest", optimizer, description, process
-    )
+    options = experiment_of(*common_settings, *CASES[case], *more)
+    method, process = method_of(options), Process(0, 1, torch.device(device))
+    data, description = method.open_data(), description_of(options)
+    student = build_student(method).to(device, memory_format=torch.channels_last)
+    phases = method.phases(Setup(student, data, description, process))
+    trainer = Trainer(method, folder, student, phases, data, description, process)
     for phase in phases:
         phase.learner.begin()
         batches = next(phase.learner.batches(0, 0))

@@ -4,7 +4,6 @@ Nothing random happens in the workers: they decode. So a run resumed at a step s
 seen, with any number of workers, and several processes share one stream without overlap.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from semiuhpe.config import require
 from semiuhpe.data.batches.workers import load
 from semiuhpe.data.stores.heads import HeadStore
-from semiuhpe.errors import StoreError
+from semiuhpe.errors import StoreError, require
 
 
 @dataclass
@@ -161,10 +159,10 @@ def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int)
     return load(Heads(store).batch, stream, num_workers, pin=True)
 
 
-def loader_workers(options: argparse.Namespace, device: torch.device) -> int:
-    """How many processes decode pictures that are only evaluated: ``--num_workers`` beside a GPU, which would wait for
-    them; none on the CPU, where the network needs all cores."""
-    return options.num_workers if device.type == "cuda" else 0
+def loader_workers(num_workers: int, device: torch.device) -> int:
+    """Number of worker processes for evaluation: ``num_workers`` beside a GPU, which would wait for them; none on the
+    CPU, where the network needs all cores."""
+    return num_workers if device.type == "cuda" else 0
 
 
 def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> Iterator[HeadBatch]:

@@ -1,64 +1,53 @@
 """One module for each raw dataset; each holds only what is particular to it."""
 
 import re
+from typing import TypeVar
 
-from semiuhpe.data.importers import (
-    aflw2000,
-    aflwface,
-    biwi,
-    biwi_npz,
-    cocohead,
-    crowdhuman,
-    dad3dheads,
-    eg3d,
-    folder,
-    openimages,
-    scenes,
-    w300lp,
-    widerface,
-    wildhead,
-)
+from semiuhpe.data.importers.aflw2000 import Aflw2000
+from semiuhpe.data.importers.aflwface import AflwFace
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
-from semiuhpe.errors import ConfigError
+from semiuhpe.data.importers.biwi import Biwi
+from semiuhpe.data.importers.biwi_npz import BIWI_TEST, BIWI_TRAIN
+from semiuhpe.data.importers.cocohead import CocoHead
+from semiuhpe.data.importers.crowdhuman import CrowdHuman
+from semiuhpe.data.importers.dad3dheads import Dad3DHeads
+from semiuhpe.data.importers.eg3d import Eg3d
+from semiuhpe.data.importers.folder import Folder
+from semiuhpe.data.importers.openimages import OpenImages
+from semiuhpe.data.importers.scenes import SceneHeads
+from semiuhpe.data.importers.w300lp import W300LP
+from semiuhpe.data.importers.widerface import WiderFace
+from semiuhpe.data.importers.wildhead import WildHead
+from semiuhpe.errors import require
+from semiuhpe.registry import Registry
 
-_ALL: tuple[Importer, ...] = (
-    w300lp,
-    aflw2000,
-    biwi_npz.BIWI_TEST,
-    biwi_npz.BIWI_TRAIN,
-    biwi,
-    dad3dheads,
-    cocohead,
-    crowdhuman,
-    openimages,
-    wildhead,
-    widerface,
-    aflwface,
-    eg3d,
-    folder,
-    scenes,
-)
-IMPORTERS = {importer.NAME: importer for importer in _ALL}
-_NAMES = ("NAME", "PROTOCOL", "SPLITS", "FULL_RANGE", "MIN_SIZE", "COUNTS", "pictures", "heads")
+I = TypeVar("I", bound=type[Importer])  # noqa: E741
+
+IMPORTERS: Registry[Importer] = Registry("dataset", "DATASET")
+for _importer in (
+    W300LP(), Aflw2000(), BIWI_TEST, BIWI_TRAIN, Biwi(), Dad3DHeads(), CocoHead(), CrowdHuman(), OpenImages(),
+    WildHead(), WiderFace(), AflwFace(), Eg3d(), Folder(), SceneHeads(),
+):  # fmt: skip
+    IMPORTERS.register(_importer.name, _importer)
 
 
-def register_importer(importer: Importer) -> None:
-    """Makes a dataset known to ``semiuhpe prepare``, and its name to ``--train_labeled``, ``--test_set`` and the like.
+def register_importer(kind: I) -> I:
+    """Decorator: make a dataset known to ``semiuhpe prepare``, and its name to ``--train_labeled`` and the like.
 
     Args:
-        importer: a module, or another object, with the names of :class:`Importer`.
+        kind: a subclass of :class:`Importer`, which takes no arguments.
 
     Raises:
-        ConfigError: it lacks one of them, its name is taken, or can't be part of an option's name.
+        ConfigError: it lacks what an importer has to have, or its name is taken or can't be part of an option's name.
     """
-    missing = [name for name in _NAMES if not hasattr(importer, name)]
-    if missing:
-        raise ConfigError(f"importer {getattr(importer, 'NAME', importer)}: has no {', '.join(missing)}")
-    if not re.fullmatch(r"[A-Za-z0-9_]+", importer.NAME):
-        raise ConfigError(f"importer {importer.NAME!r}: its name may have letters, digits and underscores only")
-    if IMPORTERS.get(importer.NAME, importer) is not importer:
-        raise ConfigError(f"importer {importer.NAME}: there is one of that name already")
-    IMPORTERS[importer.NAME] = importer
+    missing = [] if isinstance(getattr(kind, "name", None), str) else ["name"]
+    missing += sorted(kind.__abstractmethods__)
+    require(not missing, f"importer {kind.__name__}: has no {', '.join(missing)}")
+    usable = re.fullmatch(r"[A-Za-z0-9_]+", kind.name)
+    require(usable is not None, f"importer {kind.name!r}: its name may have letters, digits and underscores only")
+    if type(IMPORTERS.get(kind.name)) is not kind:
+        IMPORTERS.register(kind.name, kind())
+    return kind
 
 
 __all__ = ["IMPORTERS", "Dropped", "Importer", "Picture", "RawHead", "register_importer"]

@@ -7,20 +7,14 @@ of their names. ``AFLW2000.txt`` lists the names of the pictures to leave out.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead, mat_array, read_mat
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead, mat_array, read_mat
 from semiuhpe.errors import DataError
 
-NAME = "AFLWFace"
-PROTOCOL = LANDMARKS
-SPLITS = ("train",)
-FULL_RANGE = False
-MIN_SIZE = 0.0
-COUNTS = {"train": 22246}
 LABELS, LEFT_OUT, IMAGES = "AFLWinfo_release.mat", "AFLW2000.txt", "images"
 LANDMARK_COUNT = 19
 
@@ -39,36 +33,42 @@ class Faces(NamedTuple):
     left_out: bool
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    missing = [name for name in (LABELS, LEFT_OUT, IMAGES) if not (source / name).exists()]
-    if missing:
-        raise DataError(
-            f"--source {source}: has no {' and no '.join(missing)}; it should be the folder with {LABELS}, {LEFT_OUT} "
-            f"and the folder {IMAGES}"
-        )
-    names, landmarks = _read_labels(source / LABELS)
-    left_out = _read_left_out(source / LEFT_OUT)
-    if not left_out.intersection(names):
-        raise DataError(f"{source / LEFT_OUT}: names no picture of {LABELS}, so AFLW2000 can't be left out")
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        rows.setdefault(name, []).append(row)
-    return [
-        Picture(name, source / IMAGES / name, Faces(faces, landmarks[faces], name in left_out))
-        for name, faces in rows.items()
-    ]
+class AflwFace(Importer):
+    """AFLW as faces without labels."""
 
+    name = "AFLWFace"
+    crop_rule = LANDMARKS
+    counts: ClassVar = {"train": 22246}
 
-def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
-    faces: Faces = picture.labels
-    for row, landmarks in zip(faces.rows, faces.landmarks, strict=True):
-        name = f"{picture.file.stem}_{row}"
-        if faces.left_out:
-            yield Dropped(name, "its picture is in AFLW2000")
-        elif np.isinf(landmarks).any():
-            yield Dropped(name, "a landmark is infinite", broken=True)
-        else:
-            yield RawHead(name, landmarks=landmarks)
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        missing = [name for name in (LABELS, LEFT_OUT, IMAGES) if not (source / name).exists()]
+        if missing:
+            raise DataError(
+                f"--source {source}: has no {' and no '.join(missing)}; it should be the folder with {LABELS}, "
+                f"{LEFT_OUT} and the folder {IMAGES}"
+            )
+        names, landmarks = _read_labels(source / LABELS)
+        left_out = _read_left_out(source / LEFT_OUT)
+        if not left_out.intersection(names):
+            raise DataError(f"{source / LEFT_OUT}: names no picture of {LABELS}, so AFLW2000 can't be left out")
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            rows.setdefault(name, []).append(row)
+        return [
+            Picture(name, source / IMAGES / name, Faces(faces, landmarks[faces], name in left_out))
+            for name, faces in rows.items()
+        ]
+
+    def heads(self, picture: Picture) -> Iterator[RawHead | Dropped]:
+        faces: Faces = picture.labels
+        for row, landmarks in zip(faces.rows, faces.landmarks, strict=True):
+            name = f"{picture.file.stem}_{row}"
+            if faces.left_out:
+                yield Dropped(name, "its picture is in AFLW2000")
+            elif np.isinf(landmarks).any():
+                yield Dropped(name, "a landmark is infinite", broken=True)
+            else:
+                yield RawHead(name, landmarks=landmarks)
 
 
 def _read_labels(path: Path) -> tuple[list[str], np.ndarray]:

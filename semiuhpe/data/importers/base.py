@@ -1,15 +1,16 @@
 """What an importer gives: the pictures of a raw dataset, and the heads on each with their labels."""
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.io
 
-from semiuhpe.data.crop import CropRule
+from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.data.importers.matlab import check_elements
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json
@@ -75,41 +76,32 @@ class Dropped:
     broken: bool = False
 
 
-class Importer(Protocol):
-    """A raw dataset. Each importer is a module with these names.
+class Importer(ABC):
+    """A raw dataset: lists its pictures, and finds the heads on one.
 
     Attributes:
-        NAME: as options and settings name it.
-        PROTOCOL: how its heads are cropped.
-        SPLITS: the first is the default. ``train`` keeps loose crops, others the protocol's own.
-        FULL_RANGE: whether its heads go beyond front to profile.
-        MIN_SIZE: heads whose box has a shorter side are left out, in pixels.
-        COUNTS: heads of a complete copy, by split, where they are known.
+        name: as options and settings name it.
+        crop_rule: how its heads are cropped.
+        splits: the first is the default. ``train`` keeps loose crops, others those of the crop rule.
+        full_range: whether its heads go beyond front to profile.
+        min_size: heads whose box has a shorter side are left out, in pixels.
+        counts: heads of a complete copy, by split, where they are known.
     """
 
-    @property
-    def NAME(self) -> str: ...
+    name: str
+    crop_rule: CropRule = HEAD_BOX
+    splits: tuple[str, ...] = ("train",)
+    full_range: bool = False
+    min_size: float = 0.0
+    counts: ClassVar[Mapping[str, int]] = {}
 
-    @property
-    def PROTOCOL(self) -> CropRule: ...
-
-    @property
-    def SPLITS(self) -> tuple[str, ...]: ...
-
-    @property
-    def FULL_RANGE(self) -> bool: ...
-
-    @property
-    def MIN_SIZE(self) -> float: ...
-
-    @property
-    def COUNTS(self) -> Mapping[str, int]: ...
-
+    @abstractmethod
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        """All pictures in a fixed order. Raises DataError if the source is not that dataset."""
+        """List all pictures in a fixed order. Raises DataError if the source is not that dataset."""
 
+    @abstractmethod
     def heads(self, picture: Picture) -> Iterable[RawHead | Dropped]:
-        """The heads on a picture. Raises DataError if its labels can't be read. Runs in worker processes."""
+        """Find the heads on a picture. Raises DataError if its labels can't be read. Runs in worker processes."""
 
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -15,23 +15,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
 from semiuhpe.conventions import from_biwi
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers.base import Picture, RawHead
+from semiuhpe.data.importers.base import Importer, Picture, RawHead
 from semiuhpe.errors import DataError
 from semiuhpe.rotation import matrix_to_euler
 
-NAME = "BIWI"
-PROTOCOL = HEAD_BOX
-SPLITS = ("test", "train")
-FULL_RANGE = False
-MIN_SIZE = 0.0
-COUNTS = {"test": 15678, "train": 15678}
 FOLDER = "hpdb"
 HEAD_SIZE_MM = 240.0
 IMAGE, POSE = "_rgb.png", "_pose.txt"
@@ -51,32 +44,38 @@ class Calibration(NamedTuple):
     translation: np.ndarray
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    root = source / FOLDER if (source / FOLDER).is_dir() else source
-    listed: list[Picture] = []
-    for sequence in sorted(folder for folder in root.glob("[0-9][0-9]") if folder.is_dir()):
-        camera, name = _calibration(sequence / "rgb.cal"), sequence.name
-        listed += [Picture(f"{name}/{frame}", sequence / (frame + IMAGE), camera) for frame in _frames(sequence)]
-    if not listed:
-        raise DataError(
-            f"--source {source}: has no NN/frame_XXXXX{IMAGE} in folders 01 to 24; it should be the folder {FOLDER}, "
-            "or the one that holds it"
+class Biwi(Importer):
+    """The original BIWI."""
+
+    name = "BIWI"
+    splits = ("test", "train")
+    counts: ClassVar = {"test": 15678, "train": 15678}
+
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        root = source / FOLDER if (source / FOLDER).is_dir() else source
+        listed: list[Picture] = []
+        for sequence in sorted(folder for folder in root.glob("[0-9][0-9]") if folder.is_dir()):
+            camera, name = _calibration(sequence / "rgb.cal"), sequence.name
+            listed += [Picture(f"{name}/{frame}", sequence / (frame + IMAGE), camera) for frame in _frames(sequence)]
+        if not listed:
+            raise DataError(
+                f"--source {source}: has no NN/frame_XXXXX{IMAGE} in folders 01 to 24; it should be the folder "
+                f"{FOLDER}, or the one that holds it"
+            )
+        return listed
+
+    def heads(self, picture: Picture) -> Iterator[RawHead]:
+        path = picture.file.with_name(picture.file.name.removesuffix(IMAGE) + POSE)
+        rows = _rows(path)
+        if [len(row) for row in rows] != [3] * 4:
+            raise DataError(f"{path}: is not a 3x3 rotation and a position")
+        rotation = from_biwi(torch.tensor(rows[:3], dtype=torch.float64))
+        yield RawHead(
+            picture.name,
+            box=_head_box(np.array(rows[3]), picture.labels, path),
+            rotation=rotation.numpy(),
+            euler_deg=matrix_to_euler(rotation).numpy(),
         )
-    return listed
-
-
-def heads(picture: Picture) -> Iterator[RawHead]:
-    path = picture.file.with_name(picture.file.name.removesuffix(IMAGE) + POSE)
-    rows = _rows(path)
-    if [len(row) for row in rows] != [3] * 4:
-        raise DataError(f"{path}: is not a 3x3 rotation and a position")
-    rotation = from_biwi(torch.tensor(rows[:3], dtype=torch.float64))
-    yield RawHead(
-        picture.name,
-        box=_head_box(np.array(rows[3]), picture.labels, path),
-        rotation=rotation.numpy(),
-        euler_deg=matrix_to_euler(rotation).numpy(),
-    )
 
 
 def _frames(sequence: Path) -> list[str]:

@@ -5,33 +5,25 @@ degrees, in this order. Angles are limited to +-89.99 as in the paper's code. :m
 the original pictures.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from semiuhpe.data.crop import HEAD_BOX, CropRule
-from semiuhpe.data.importers.base import Picture, RawHead, limit_front, wrap
+from semiuhpe.data.importers.base import Importer, Picture, RawHead, limit_front, wrap
 from semiuhpe.errors import DataError
 
 
-@dataclass(frozen=True)
-class BiwiNpz:
-    """The importer of one of the two files, which are datasets of their own.
+class BiwiNpz(Importer):
+    """One of the two files, which are datasets of their own.
 
-    Attributes:
-        NAME: of the dataset.
-        SPLITS: the one split that it is.
+    Args:
+        name: of the dataset.
+        split: the one split that it is.
     """
 
-    NAME: str
-    SPLITS: tuple[str]
-    PROTOCOL: ClassVar[CropRule] = HEAD_BOX
-    FULL_RANGE: ClassVar[bool] = False
-    MIN_SIZE: ClassVar[float] = 0.0
-    COUNTS: ClassVar[Mapping[str, int]] = {}
+    def __init__(self, name: str, split: str):
+        self.name, self.splits = name, (split,)
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
         path = _find(source, split) if source.is_dir() else source
@@ -47,8 +39,8 @@ class BiwiNpz:
         yield RawHead(picture.name, euler_deg=euler, notes=notes)
 
 
-BIWI_TEST = BiwiNpz("BIWItest", ("test",))
-BIWI_TRAIN = BiwiNpz("BIWItrain", ("train",))
+BIWI_TEST = BiwiNpz("BIWItest", "test")
+BIWI_TRAIN = BiwiNpz("BIWItrain", "train")
 
 
 def _find(folder: Path, split: str) -> Path:

@@ -7,36 +7,37 @@ both parts make one set, val first: 3,013 and 71,115 heads of at least 30 pixels
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, numbers, require_folder
 
-NAME = "COCOHead"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train",)
-FULL_RANGE = True
-MIN_SIZE = 30.0
-COUNTS = {"train": 74128}
 SHOULD_BE = "the folder of COCO with images/{val,train}2017 and annotations_HumanParts"
 HIER_SIZE = 30
 INVISIBLE = BoxLabel(reason="no visible head")
 BROKEN = BoxLabel(reason="its hier is not 30 numbers that begin with x1, y1, x2, y2, visible (0 or 1)", broken=True)
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    annotations = require_folder(source, "annotations_HumanParts", SHOULD_BE)
-    parts = ("val2017", "train2017")
-    images = {part: require_folder(source, f"images/{part}", SHOULD_BE) for part in parts}
-    return [
-        picture
-        for part in parts
-        for picture in coco_pictures(annotations / f"person_humanparts_{part}.json", images[part], part, _label)
-    ]
+class CocoHead(Importer):
+    """Heads of COCO 2017."""
 
+    name = "COCOHead"
+    full_range = True
+    min_size = 30.0
+    counts: ClassVar = {"train": 74128}
 
-def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
-    return box_heads(picture)
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        annotations = require_folder(source, "annotations_HumanParts", SHOULD_BE)
+        parts = ("val2017", "train2017")
+        images = {part: require_folder(source, f"images/{part}", SHOULD_BE) for part in parts}
+        return [
+            picture
+            for part in parts
+            for picture in coco_pictures(annotations / f"person_humanparts_{part}.json", images[part], part, _label)
+        ]
+
+    def heads(self, picture: Picture) -> Sequence[RawHead | Dropped]:
+        return box_heads(picture)
 
 
 def _label(annotation: dict) -> BoxLabel:

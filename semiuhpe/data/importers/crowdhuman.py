@@ -11,22 +11,15 @@ As in the paper's code both parts make one set, val first, and heads wholly outs
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, label_lines, numbers, require_folder
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json
 
-NAME = "CrowdHuman"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train",)
-FULL_RANGE = True
-MIN_SIZE = 30.0
-COUNTS = {"train": 163291}
 PARTS = ("val", "train")
 BFJDET, BFJDET_IMAGES = "BFJDet", "yolov5_format/images"
 IGNORED = BoxLabel(reason="marked to be ignored")
@@ -35,34 +28,44 @@ NO_PERSON = BoxLabel(reason="not a person")
 OUTSIDE = "outside the picture"
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    if (source / BFJDET).is_dir():
-        should_be = f"the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}/{{val,train}}"
-        images = {part: require_folder(source, f"{BFJDET_IMAGES}/{part}", should_be) for part in PARTS}
-        return [
-            picture
-            for part in PARTS
-            for picture in coco_pictures(
-                source / BFJDET / f"instances_{part}_full_bhf_new.json", images[part], part, _bfjdet_label
+class CrowdHuman(Importer):
+    """CrowdHuman."""
+
+    name = "CrowdHuman"
+    full_range = True
+    min_size = 30.0
+    counts: ClassVar = {"train": 163291}
+
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        if (source / BFJDET).is_dir():
+            should_be = f"the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}/{{val,train}}"
+            images = {part: require_folder(source, f"{BFJDET_IMAGES}/{part}", should_be) for part in PARTS}
+            return [
+                picture
+                for part in PARTS
+                for picture in coco_pictures(
+                    source / BFJDET / f"instances_{part}_full_bhf_new.json", images[part], part, _bfjdet_label
+                )
+            ]
+        files = {part: source / f"annotation_{part}.odgt" for part in PARTS}
+        if not any(path.is_file() for path in files.values()):
+            raise DataError(
+                f"--source {source}: has neither the folder {BFJDET} nor annotation_val.odgt and "
+                f"annotation_train.odgt; it should be the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}, or "
+                "with those files and Images"
             )
-        ]
-    files = {part: source / f"annotation_{part}.odgt" for part in PARTS}
-    if not any(path.is_file() for path in files.values()):
-        raise DataError(
-            f"--source {source}: has neither the folder {BFJDET} nor annotation_val.odgt and annotation_train.odgt; it "
-            f"should be the folder of CrowdHuman with {BFJDET} and {BFJDET_IMAGES}, or with those files and Images"
+        folder = require_folder(
+            source, "Images", "the folder of CrowdHuman with annotation_{val,train}.odgt and Images"
         )
-    folder = require_folder(source, "Images", "the folder of CrowdHuman with annotation_{val,train}.odgt and Images")
-    return [picture for part, path in files.items() for picture in _odgt_pictures(path, folder, part)]
+        return [picture for part, path in files.items() for picture in _odgt_pictures(path, folder, part)]
 
-
-def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
-    return box_heads(picture, _inside)
+    def heads(self, picture: Picture) -> Sequence[RawHead | Dropped]:
+        return box_heads(picture, _inside)
 
 
 def _inside(box: np.ndarray, width: int, height: int) -> np.ndarray | str:
     x, y, w, h = box
-    if min(w, h) < MIN_SIZE:  # is counted as such, wherever it lies
+    if min(w, h) < CrowdHuman.min_size:  # is counted as such, wherever it lies
         return box
     outside = x + w <= 0 or y + h <= 0 or x >= width or y >= height
     return OUTSIDE if outside else box

@@ -9,48 +9,48 @@ Each split holds ``SPLIT.json``, a list of ``item_id``, ``bbox`` [x, y, w, h] an
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from semiuhpe.conventions import from_dad3dheads
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers.base import Picture, RawHead, read_json
+from semiuhpe.data.importers.base import Importer, Picture, RawHead, read_json
 from semiuhpe.errors import DataError
 
-NAME = "DAD3DHeads"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train", "val", "test")
-FULL_RANGE = True
-MIN_SIZE = 0.0
-COUNTS = {"train": 37840, "val": 4312}
 FOLDER = "DAD-3DHeadsDataset"
 UNLABELED = "test"
 ATTRIBUTES = ("quality", "gender", "expression", "age", "occlusions", "pose", "standard light")
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    folder = (source / FOLDER if (source / FOLDER).is_dir() else source) / split
-    if not folder.is_dir():
-        raise DataError(
-            f"--source {source}: has no folder {split}; it should be the folder {FOLDER}, or the one that holds it"
-        )
-    path = folder / f"{split}.json"
-    items = read_json(path)
-    if not isinstance(items, list):
-        raise DataError(f"{path}: is not a list of heads")
-    return [_picture(folder, index, item) for index, item in enumerate(items)]
+class Dad3DHeads(Importer):
+    """DAD-3DHeads."""
 
+    name = "DAD3DHeads"
+    splits = ("train", "val", "test")
+    full_range = True
+    counts: ClassVar = {"train": 37840, "val": 4312}
 
-def heads(picture: Picture) -> Iterator[RawHead]:
-    folder, item = picture.labels
-    path = folder / f"{folder.name}.json"
-    if not _has_name(item):
-        raise DataError(f"{path}: the entry has no item_id")
-    box = _numbers(item, "bbox", (4,), path)
-    rotation = None if folder.name == UNLABELED else _rotation(folder / "annotations" / f"{picture.name}.json")
-    yield RawHead(picture.name, box=box, rotation=rotation, attributes=_attributes(item))
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        folder = (source / FOLDER if (source / FOLDER).is_dir() else source) / split
+        if not folder.is_dir():
+            raise DataError(
+                f"--source {source}: has no folder {split}; it should be the folder {FOLDER}, or the one that holds it"
+            )
+        path = folder / f"{split}.json"
+        items = read_json(path)
+        if not isinstance(items, list):
+            raise DataError(f"{path}: is not a list of heads")
+        return [_picture(folder, index, item) for index, item in enumerate(items)]
+
+    def heads(self, picture: Picture) -> Iterator[RawHead]:
+        folder, item = picture.labels
+        path = folder / f"{folder.name}.json"
+        if not _has_name(item):
+            raise DataError(f"{path}: the entry has no item_id")
+        box = _numbers(item, "bbox", (4,), path)
+        rotation = None if folder.name == UNLABELED else _rotation(folder / "annotations" / f"{picture.name}.json")
+        yield RawHead(picture.name, box=box, rotation=rotation, attributes=_attributes(item))
 
 
 def _picture(folder: Path, index: int, item: Any) -> Picture:

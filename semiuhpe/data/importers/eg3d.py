@@ -19,18 +19,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.identities import IDENTITY
-from semiuhpe.data.importers.base import Picture, RawHead, read_json
+from semiuhpe.data.importers.base import Importer, Picture, RawHead, read_json
 from semiuhpe.data.importers.boxes import numbers
 from semiuhpe.errors import DataError
 
-NAME = "EG3D"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train", "test")
-FULL_RANGE = True
-MIN_SIZE = 0.0
-COUNTS: dict[str, int] = {}
 LABELS = "dataset.json"
 _CAMERA_NUMBERS = 25
 _LAST_ROW = (0.0, 0.0, 0.0, 1.0)
@@ -39,31 +32,37 @@ _VIEW = re.compile(r"(.+)[_-]\d+")
 _MIRRORED = "_mirror"
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    if not (source / LABELS).is_file():
-        raise DataError(f"--source {source}: has no {LABELS}; it should be a folder in the layout of EG3D")
-    labels = read_json(source / LABELS)
-    labels = labels.get("labels") if isinstance(labels, dict) else None
-    if not isinstance(labels, list) or not labels:
-        raise DataError(f"{source / LABELS}: has no list of labels; was it written without cameras?")
-    found = []
-    for row, label in enumerate(labels):
-        if not (isinstance(label, list) and len(label) == 2 and isinstance(label[0], str) and label[0]):
-            raise DataError(f"{source / LABELS}: label {row} is not [FILE, [{_CAMERA_NUMBERS} numbers]]")
-        found.append(Picture(label[0], source / label[0], label[1]))
-    if len({picture.name for picture in found}) < len(found):
-        raise DataError(f"{source / LABELS}: names a file twice")
-    return found
+class Eg3d(Importer):
+    """Heads in the layout of EG3D."""
 
+    name = "EG3D"
+    splits = ("train", "test")
+    full_range = True
 
-def heads(picture: Picture) -> Iterator[RawHead]:
-    camera = numbers(picture.labels, _CAMERA_NUMBERS)
-    if camera is None:
-        raise DataError(f"{picture.name}: its label is not {_CAMERA_NUMBERS} finite numbers")
-    pose = np.array(camera[:16]).reshape(4, 4)
-    if np.abs(pose[3] - _LAST_ROW).max() > _TOLERANCE:
-        raise DataError(f"{picture.name}: the last row of its camera-to-world matrix is {pose[3].tolist()}")
-    yield RawHead(picture.name, rotation=pose[:3, :3].T, attributes={IDENTITY: identity(picture.name)})
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        if not (source / LABELS).is_file():
+            raise DataError(f"--source {source}: has no {LABELS}; it should be a folder in the layout of EG3D")
+        labels = read_json(source / LABELS)
+        labels = labels.get("labels") if isinstance(labels, dict) else None
+        if not isinstance(labels, list) or not labels:
+            raise DataError(f"{source / LABELS}: has no list of labels; was it written without cameras?")
+        found = []
+        for row, label in enumerate(labels):
+            if not (isinstance(label, list) and len(label) == 2 and isinstance(label[0], str) and label[0]):
+                raise DataError(f"{source / LABELS}: label {row} is not [FILE, [{_CAMERA_NUMBERS} numbers]]")
+            found.append(Picture(label[0], source / label[0], label[1]))
+        if len({picture.name for picture in found}) < len(found):
+            raise DataError(f"{source / LABELS}: names a file twice")
+        return found
+
+    def heads(self, picture: Picture) -> Iterator[RawHead]:
+        camera = numbers(picture.labels, _CAMERA_NUMBERS)
+        if camera is None:
+            raise DataError(f"{picture.name}: its label is not {_CAMERA_NUMBERS} finite numbers")
+        pose = np.array(camera[:16]).reshape(4, 4)
+        if np.abs(pose[3] - _LAST_ROW).max() > _TOLERANCE:
+            raise DataError(f"{picture.name}: the last row of its camera-to-world matrix is {pose[3].tolist()}")
+        yield RawHead(picture.name, rotation=pose[:3, :3].T, attributes={IDENTITY: identity(picture.name)})
 
 
 def identity(name: str) -> str:

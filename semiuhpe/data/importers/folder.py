@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from semiuhpe.data.crop import HEAD_BOX, MIN_HEAD_PX
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.crop import MIN_HEAD_PX
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import FRACTIONS, label_lines, numbers
 from semiuhpe.errors import DataError
 from semiuhpe.parsing import parse_json, read_csv
@@ -29,12 +29,6 @@ from semiuhpe.pictures import files_below, named_file, no_pictures, pictures_amo
 
 logger = logging.getLogger(__name__)
 
-NAME = "folder"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train", "val", "test")
-FULL_RANGE = True
-MIN_SIZE = 0.0
-COUNTS: dict[str, int] = {}
 BOX = ("x", "y", "w", "h")
 EULER = ("pitch", "yaw", "roll")
 ROTATION = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
@@ -63,31 +57,52 @@ class Line(NamedTuple):
     fault: str = ""
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    if source.is_dir():
-        return _pictures_below(source)
-    reader = _readers().get(source.suffix.lower())
-    if reader is None:
-        raise DataError(f"--source {source}: should be a folder of pictures or a table ({', '.join(_readers())})")
-    columns, rows = reader(source)
-    groups = _groups(columns, source)
-    found: dict[str, list[Line]] = {}
-    unknown = dict.fromkeys(column for column in columns if column not in KNOWN)
-    for number, row in rows:
-        image, line = _line(number, row, groups)
-        found.setdefault(image, []).append(line)
-        unknown |= dict.fromkeys(column for column in row if column not in KNOWN) if isinstance(row, dict) else {}
-    if unknown:
-        logger.warning("%s: these columns are not used: %s.", source, ", ".join(map(repr, unknown)))
-    if not found:
-        raise DataError(f"--source {source}: has no rows")
-    boxes = [line.values[:4] for lines in found.values() for line in lines if BOX in groups and line.values]
-    if boxes and np.abs(boxes).max() <= 1:
-        raise DataError(f"--source {source}: {FRACTIONS}")
-    return [
-        Picture(image or source.name, named_file(source.parent, image), tuple(lines), True)
-        for image, lines in found.items()
-    ]
+class Folder(Importer):
+    """The user's own heads."""
+
+    name = "folder"
+    splits = ("train", "val", "test")
+    full_range = True
+
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        if source.is_dir():
+            return _pictures_below(source)
+        reader = _readers().get(source.suffix.lower())
+        if reader is None:
+            raise DataError(f"--source {source}: should be a folder of pictures or a table ({', '.join(_readers())})")
+        columns, rows = reader(source)
+        groups = _groups(columns, source)
+        found: dict[str, list[Line]] = {}
+        unknown = dict.fromkeys(column for column in columns if column not in KNOWN)
+        for number, row in rows:
+            image, line = _line(number, row, groups)
+            found.setdefault(image, []).append(line)
+            unknown |= dict.fromkeys(column for column in row if column not in KNOWN) if isinstance(row, dict) else {}
+        if unknown:
+            logger.warning("%s: these columns are not used: %s.", source, ", ".join(map(repr, unknown)))
+        if not found:
+            raise DataError(f"--source {source}: has no rows")
+        boxes = [line.values[:4] for lines in found.values() for line in lines if BOX in groups and line.values]
+        if boxes and np.abs(boxes).max() <= 1:
+            raise DataError(f"--source {source}: {FRACTIONS}")
+        return [
+            Picture(image or source.name, named_file(source.parent, image), tuple(lines), True)
+            for image, lines in found.items()
+        ]
+
+    def heads(self, picture: Picture) -> Iterator[RawHead | Dropped]:
+        if picture.labels is None:
+            yield RawHead(picture.name)
+            return
+        for line in picture.labels:
+            name = f"{picture.name}_{line.number}"
+            if line.fault:
+                yield Dropped(name, f"line {line.number}: {line.fault}", broken=True)
+                continue
+            values = iter(line.values)
+            parts = {group: np.array([next(values) for _ in group]) for group in line.groups}
+            rotation = parts[ROTATION].reshape(3, 3) if ROTATION in parts else None
+            yield RawHead(name, box=parts.get(BOX), euler_deg=parts.get(EULER), rotation=rotation)
 
 
 def _pictures_below(folder: Path) -> list[Picture]:
@@ -110,21 +125,6 @@ def _pictures_below(folder: Path) -> list[Picture]:
 
 def _readers() -> dict[str, Reader]:
     return {".csv": _csv_table, ".jsonl": _json_table, ".ndjson": _json_table}
-
-
-def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
-    if picture.labels is None:
-        yield RawHead(picture.name)
-        return
-    for line in picture.labels:
-        name = f"{picture.name}_{line.number}"
-        if line.fault:
-            yield Dropped(name, f"line {line.number}: {line.fault}", broken=True)
-            continue
-        values = iter(line.values)
-        parts = {group: np.array([next(values) for _ in group]) for group in line.groups}
-        rotation = parts[ROTATION].reshape(3, 3) if ROTATION in parts else None
-        yield RawHead(name, box=parts.get(BOX), euler_deg=parts.get(EULER), rotation=rotation)
 
 
 def _groups(columns: Sequence[str], source: Path) -> tuple[tuple[str, ...], ...]:

@@ -12,23 +12,17 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from tqdm import tqdm
 
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, label_lines, numbers
 from semiuhpe.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-NAME = "OpenImageV6"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train",)
-FULL_RANGE = True
-MIN_SIZE = 30.0
-COUNTS = {"train": 165797}
 PARTS = ("validation", "test", "train")
 HUMAN_HEAD = "/m/04hgtk"
 SIDES = ("XMin", "YMin", "XMax", "YMax")
@@ -41,21 +35,28 @@ COLUMNS = ("ImageID", "LabelName", *SIDES, *FLAGS)
 BROKEN = BoxLabel(reason=f"its {', '.join((*SIDES, *FLAGS))} are not all numbers", broken=True)
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    present = [part for part in PARTS if (source / part / "data").is_dir()]
-    if not present:
-        raise DataError(
-            f"--source {source}: has none of the folders {', '.join(f'{part}/data' for part in PARTS)}; it should be "
-            "Open Images as FiftyOne downloads it"
-        )
-    if len(present) < len(PARTS):
-        missing = [f"{part}/data" for part in PARTS if part not in present]
-        logger.warning("%s has no %s: the heads of the other parts are used.", source, " and no ".join(missing))
-    return [picture for part in present for picture in _part_pictures(source / part)]
+class OpenImages(Importer):
+    """Open Images V6."""
 
+    name = "OpenImageV6"
+    full_range = True
+    min_size = 30.0
+    counts: ClassVar = {"train": 165797}
 
-def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
-    return box_heads(picture, _in_pixels)
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        present = [part for part in PARTS if (source / part / "data").is_dir()]
+        if not present:
+            raise DataError(
+                f"--source {source}: has none of the folders {', '.join(f'{part}/data' for part in PARTS)}; it should "
+                "be Open Images as FiftyOne downloads it"
+            )
+        if len(present) < len(PARTS):
+            missing = [f"{part}/data" for part in PARTS if part not in present]
+            logger.warning("%s has no %s: the heads of the other parts are used.", source, " and no ".join(missing))
+        return [picture for part in present for picture in _part_pictures(source / part)]
+
+    def heads(self, picture: Picture) -> Sequence[RawHead | Dropped]:
+        return box_heads(picture, _in_pixels)
 
 
 def _in_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:

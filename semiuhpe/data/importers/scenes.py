@@ -12,36 +12,49 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.scene_labels import clip_and_filter, corners
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import DataError, StoreError
 
-NAME = "scenes"
-PROTOCOL = HEAD_BOX
-SPLITS = ("train", "test")
-FULL_RANGE = True
-MIN_SIZE = 0.0
-COUNTS: dict[str, int] = {}
 
+class SceneHeads(Importer):
+    """The heads of a scene store."""
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    if not (source / "data.mdb").is_file():
-        raise DataError(
-            f"--source {source}: is not a scene store; make one with `semiuhpe scenes --out STORE`, or of a raw "
-            "dataset with `semiuhpe prepare DATASET --scenes --source RAW --out STORE`"
-        )
-    try:
-        store = SceneStore(source)
-    except StoreError as error:
-        raise DataError(f"--source {source}: is not a readable scene store ({error})") from error
-    return [
-        Picture(
-            str(name), partial(_image, store, scene), (store.heads(scene), store.extent[scene], store.turn_deg[scene])
-        )
-        for scene, name in enumerate(store.names)
-    ]
+    name = "scenes"
+    splits = ("train", "test")
+    full_range = True
+
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        if not (source / "data.mdb").is_file():
+            raise DataError(
+                f"--source {source}: is not a scene store; make one with `semiuhpe scenes --out STORE`, or of a raw "
+                "dataset with `semiuhpe prepare DATASET --scenes --source RAW --out STORE`"
+            )
+        try:
+            store = SceneStore(source)
+        except StoreError as error:
+            raise DataError(f"--source {source}: is not a readable scene store ({error})") from error
+        return [
+            Picture(
+                str(name),
+                partial(_image, store, scene),
+                (store.heads(scene), store.extent[scene], store.turn_deg[scene]),
+            )
+            for scene, name in enumerate(store.names)
+        ]
+
+    def heads(self, picture: Picture) -> Iterator[RawHead | Dropped]:
+        found, extent, turn_deg = picture.labels
+        box, visible = torch.from_numpy(found.box), torch.from_numpy(found.visible)
+        _, wanted, _ = clip_and_filter(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
+        for row, seen in enumerate(wanted[0].tolist()):
+            name = f"{picture.name}_{row}"
+            if not seen:
+                yield Dropped(name, "too small, cut off or covered")
+                continue
+            attributes = {"masked": str(int(found.masked[row])), "turned": str(int(turn_deg != 0))}
+            yield RawHead(name, box=found.box[row], rotation=found.rotation[row], attributes=attributes)
 
 
 def _image(store: SceneStore, scene: int) -> np.ndarray:
@@ -49,16 +62,3 @@ def _image(store: SceneStore, scene: int) -> np.ndarray:
         return store.image(scene)
     except StoreError as error:
         raise DataError(str(error)) from error
-
-
-def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
-    found, extent, turn_deg = picture.labels
-    box, visible = torch.from_numpy(found.box), torch.from_numpy(found.visible)
-    _, wanted, _ = clip_and_filter(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
-    for row, seen in enumerate(wanted[0].tolist()):
-        name = f"{picture.name}_{row}"
-        if not seen:
-            yield Dropped(name, "too small, cut off or covered")
-            continue
-        attributes = {"masked": str(int(found.masked[row])), "turned": str(int(turn_deg != 0))}
-        yield RawHead(name, box=found.box[row], rotation=found.rotation[row], attributes=attributes)

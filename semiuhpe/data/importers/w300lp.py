@@ -7,45 +7,48 @@ folder: then ``pt2d`` of the ``.mat`` is used, with one warning. Angles are limi
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.importers.base import Picture, RawHead, limit_front, mat_array, pose_para_euler, read_mat
+from semiuhpe.data.importers.base import Importer, Picture, RawHead, limit_front, mat_array, pose_para_euler, read_mat
 from semiuhpe.data.importers.boxes import picture_size
 from semiuhpe.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-NAME = "300WLP"
-PROTOCOL = LANDMARKS
-SPLITS = ("train",)
-FULL_RANGE = False
-MIN_SIZE = 0.0
-COUNTS = {"train": 122450}
 FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    folders = [source / (name + suffix) for name in FOLDERS for suffix in ("", "_Flip")]
-    if not any(folder.is_dir() for folder in folders):
-        raise DataError(f"--source {source}: has none of the folders {', '.join(FOLDERS)}; it should be 300W_LP itself")
-    landmarks = source / "landmarks" if (source / "landmarks").is_dir() else None
-    if landmarks is None:
-        logger.warning("%s has no landmarks folder: pt2d of the .mat files is used for cropping instead.", source)
-    return [
-        Picture(f"{folder.name}/{image.stem}", image, landmarks)
-        for folder in folders
-        for image in sorted(folder.glob("*.jpg"))
-    ]
+class W300LP(Importer):
+    """300W-LP."""
 
+    name = "300WLP"
+    crop_rule = LANDMARKS
+    counts: ClassVar = {"train": 122450}
 
-def heads(picture: Picture) -> Iterator[RawHead]:
-    path = picture.file.with_suffix(".mat")
-    mat = read_mat(path)
-    euler, notes = limit_front(pose_para_euler(mat, path))
-    landmarks = _landmarks(picture) if picture.labels else mat_array(mat, "pt2d", path).T
-    yield RawHead(picture.name, landmarks=landmarks, euler_deg=euler, notes=notes)
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        folders = [source / (name + suffix) for name in FOLDERS for suffix in ("", "_Flip")]
+        if not any(folder.is_dir() for folder in folders):
+            raise DataError(
+                f"--source {source}: has none of the folders {', '.join(FOLDERS)}; it should be 300W_LP itself"
+            )
+        landmarks = source / "landmarks" if (source / "landmarks").is_dir() else None
+        if landmarks is None:
+            logger.warning("%s has no landmarks folder: pt2d of the .mat files is used for cropping instead.", source)
+        return [
+            Picture(f"{folder.name}/{image.stem}", image, landmarks)
+            for folder in folders
+            for image in sorted(folder.glob("*.jpg"))
+        ]
+
+    def heads(self, picture: Picture) -> Iterator[RawHead]:
+        path = picture.file.with_suffix(".mat")
+        mat = read_mat(path)
+        euler, notes = limit_front(pose_para_euler(mat, path))
+        landmarks = _landmarks(picture) if picture.labels else mat_array(mat, "pt2d", path).T
+        yield RawHead(picture.name, landmarks=landmarks, euler_deg=euler, notes=notes)
 
 
 def _landmarks(picture: Picture) -> np.ndarray:

@@ -8,9 +8,10 @@ val first (12,737 and 49,363 faces of at least 25 pixels), and faces marked as b
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from semiuhpe.data.crop import FACE_BOX
-from semiuhpe.data.importers.base import Dropped, Picture, RawHead
+from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import (
     BoxLabel,
     box_heads,
@@ -21,12 +22,6 @@ from semiuhpe.data.importers.boxes import (
 )
 from semiuhpe.errors import DataError
 
-NAME = "WiderFace"
-PROTOCOL = FACE_BOX
-SPLITS = ("train",)
-FULL_RANGE = False
-MIN_SIZE = 25.0
-COUNTS = {"train": 62100}
 PARTS = ("val", "train")
 IMAGES = ("images_original/{part}", "WIDER_{part}/images")
 SHOULD_BE = "the folder of WIDER FACE with wider_face_split and images_original or WIDER_val and WIDER_train"
@@ -35,18 +30,25 @@ NO_FACE = (0.0,) * ROW_SIZE
 BROKEN = BoxLabel(reason=f"its row is not {ROW_SIZE} numbers that begin with x, y, w, h", broken=True)
 
 
-def pictures(source: Path, split: str) -> Sequence[Picture]:
-    labels = require_folder(source, "wider_face_split", SHOULD_BE)
-    images = {part: _images(source, part) for part in PARTS}
-    return [
-        Picture(f"{part}/{without_suffix(name)}", images[part] / name, faces)
-        for part in PARTS
-        for name, faces in _faces(labels / f"wider_face_{part}_bbx_gt.txt")
-    ]
+class WiderFace(Importer):
+    """WIDER FACE."""
 
+    name = "WiderFace"
+    crop_rule = FACE_BOX
+    min_size = 25.0
+    counts: ClassVar = {"train": 62100}
 
-def heads(picture: Picture) -> Sequence[RawHead | Dropped]:
-    return box_heads(picture)
+    def pictures(self, source: Path, split: str) -> Sequence[Picture]:
+        labels = require_folder(source, "wider_face_split", SHOULD_BE)
+        images = {part: _images(source, part) for part in PARTS}
+        return [
+            Picture(f"{part}/{without_suffix(name)}", images[part] / name, faces)
+            for part in PARTS
+            for name, faces in _faces(labels / f"wider_face_{part}_bbx_gt.txt")
+        ]
+
+    def heads(self, picture: Picture) -> Sequence[RawHead | Dropped]:
+        return box_heads(picture)
 
 
 def _images(source: Path, part: str) -> Path:

@@ -72,16 +72,16 @@ def prepare(
     loose = split == "train"
     settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality)
     meta = store_meta(
-        dataset=importer.NAME,
+        dataset=importer.name,
         split=split,
         size=settings.size,
-        crop_rule=importer.PROTOCOL,
+        crop_rule=importer.crop_rule,
         loose=loose,
-        full_range=importer.FULL_RANGE,
+        full_range=importer.full_range,
         source=str(source),
         settings={"quality": quality if loose else None, "limit": limit},
     )
-    summary = Summary(expected=None if limit else importer.COUNTS.get(split))
+    summary = Summary(expected=None if limit else importer.counts.get(split))
     with StoreWriter(out, meta, overwrite) as writer:
 
         def crop(picture: Picture, _: int) -> list[CroppedHead | Dropped]:
@@ -92,7 +92,7 @@ def prepare(
             writer.add(head.name, head.crop, head.rotation, head.euler_deg, head.attributes)
 
         pictures = importer.pictures(source, split)
-        heads = chain.from_iterable(each_picture(importer.NAME, pictures, crop, workers))
+        heads = chain.from_iterable(each_picture(importer.name, pictures, crop, workers))
         fill_store(writer, heads, add, summary, limit, "head")
     return summary
 
@@ -121,8 +121,8 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
         result: CroppedHead | Dropped
         if isinstance(head, Dropped):
             result = head
-        elif head.box is not None and _is_small(head.box, importer.MIN_SIZE):
-            result = Dropped(head.name, f"smaller than {importer.MIN_SIZE:g} px")
+        elif head.box is not None and _is_small(head.box, importer.min_size):
+            result = Dropped(head.name, f"smaller than {importer.min_size:g} px")
         else:
             try:
                 image = read_image(picture) if image is None else image
@@ -146,7 +146,7 @@ def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSe
         size = min(settings.size, max(image.shape[:2])) if settings.loose else settings.size
         crop = store_whole(image, size, quality)
     else:
-        crop_rule = importer.PROTOCOL
+        crop_rule = importer.crop_rule
         margin = crop_rule.margin_range[1] if settings.loose else crop_rule.margin
         height, width = image.shape[:2]
         if crop_rule.by_extent and head.landmarks is not None:

@@ -79,15 +79,15 @@ def prepare_scenes(
         DataError: the source is not that dataset.
         StoreError: the target exists or can't be written, or nothing was kept.
     """
-    if importer.NAME not in SCENE_DATASETS:
+    if importer.name not in SCENE_DATASETS:
         known = ", ".join(SCENE_DATASETS)
-        raise ConfigError(f"--scenes: {importer.NAME} has no rotations for whole pictures; there are {known}")
+        raise ConfigError(f"--scenes: {importer.name} has no rotations for whole pictures; there are {known}")
     check_source(source)
     meta = scene_meta(
-        dataset=importer.NAME,
+        dataset=importer.name,
         split=split,
         size=settings.size,
-        full_range=importer.FULL_RANGE,
+        full_range=importer.full_range,
         source=str(source),
         settings={"quality": settings.quality, "turned": settings.turned, "limit": limit},
     )
@@ -101,7 +101,7 @@ def prepare_scenes(
             writer.add_scene(scene.name, scene.encoded, scene.extent, scene.heads, scene.turn_deg)
 
         pictures = importer.pictures(source, split)
-        fill_store(writer, each_picture(importer.NAME, pictures, scene, workers), add, summary, limit, "picture")
+        fill_store(writer, each_picture(importer.name, pictures, scene, workers), add, summary, limit, "picture")
     return summary
 
 

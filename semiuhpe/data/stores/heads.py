@@ -174,7 +174,7 @@ class HeadStore:
         check_meta(self.path, meta, {**META_TYPES, "protocol": str, "loose": bool})
         if meta["protocol"] not in CROP_RULES:
             known = ", ".join(CROP_RULES)
-            raise StoreError(f"{self.path}: its crops are of the protocol {meta['crop_rule']!r}; known are {known}")
+            raise StoreError(f"{self.path}: its crops are of the protocol {meta['protocol']!r}; known are {known}")
         return meta
 
     def _read_labels(self) -> dict[str, np.ndarray]:
