@@ -15,7 +15,7 @@ import numpy as np
 from semiuhpe.config import did_you_mean, require
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
-from semiuhpe.data.stores.heads import HeadStore, holds_scenes
+from semiuhpe.data.stores import HeadStore, holds_scenes
 from semiuhpe.errors import ConfigError, StoreError
 
 logger = logging.getLogger(__name__)

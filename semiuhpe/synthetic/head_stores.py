@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from semiuhpe.data.batches.workers import Job, Result, map_in_workers
-from semiuhpe.data.crop import HEAD_BOX, box_rectangle
-from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
+from semiuhpe.data.crop import HEAD_BOX, JPEG_QUALITY, StoredCrop, box_rectangle, encode, store_crop
+from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
@@ -49,7 +49,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     """
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
     euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
-    meta = store_meta(
+    meta = head_meta(
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
@@ -62,7 +62,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     jobs = [(heads, number, rotations[number]) for number in range(heads.count)]
     with StoreWriter(path, meta, overwrite) as writer:
         for number, crop in enumerate(render_jobs(_render, jobs, workers, path)):
-            writer.add(f"{number:06d}", crop, rotations[number], euler[number])
+            writer.add(StoredHead(f"{number:06d}", crop, rotations[number], euler[number]))
 
 
 def render_jobs(

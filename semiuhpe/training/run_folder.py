@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from semiuhpe import __version__, locks
 from semiuhpe.config import save_settings
 from semiuhpe.data.experiment import selection_option, store_path
-from semiuhpe.data.stores.heads import fingerprint
+from semiuhpe.data.stores import fingerprint
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods import METHODS
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from semiuhpe.data import HeadStore
 from semiuhpe.data.importers import folder
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError
 
 BOX = (30, 40, 50, 60)
@@ -30,7 +30,7 @@ def head_in(image):
 
 def imported(source, tmp_path, split="test", workers=0):
     out = tmp_path / f"{split}.lmdb"
-    summary = prepare(folder, source, out, split, workers=workers)
+    summary = prepare(folder, source, out, split=split, workers=workers)
     return summary, HeadStore(out)
 
 

@@ -16,7 +16,7 @@ from support.paths import ROOT
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.data.stores.scenes import SceneStore
+from semiuhpe.data.stores import SceneStore
 from semiuhpe.errors import CheckpointError, ConfigError, StoreError
 from semiuhpe.inference.detectors import load_detector
 from semiuhpe.methods import onestage

@@ -35,8 +35,8 @@ import sim3dr
 from semiuhpe.cli.train import parse_options
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import Heads
+from semiuhpe.data.stores import SceneStore
 from semiuhpe.data.stores.inspect import verify
-from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import SemiUHPEError
 from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
