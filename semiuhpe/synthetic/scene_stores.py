@@ -9,7 +9,7 @@ from semiuhpe.data.crop import JPEG_QUALITY, encode
 from semiuhpe.data.scene_labels import MAX_TURN_DEG
 from semiuhpe.data.stores import SceneHeads, StoredScene, StoreWriter, scene_meta
 from semiuhpe.errors import ConfigError
-from semiuhpe.synthetic.head_stores import render_jobs
+from semiuhpe.synthetic.head_stores import render_store
 from semiuhpe.synthetic.masks import draw_mask
 from semiuhpe.synthetic.render_scene import render_scene
 from semiuhpe.synthetic.rotations import random_rotations
@@ -64,9 +64,7 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         settings=asdict(scenes),
     )
     jobs = [(scenes, number, rotations[number]) for number in range(scenes.count)]
-    with StoreWriter(path, meta, overwrite) as writer:
-        for scene in render_jobs(_render, jobs, workers, path):
-            writer.add(scene)
+    render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
 
 
 def check_shares(**shares: float) -> None:

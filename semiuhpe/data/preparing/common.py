@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -97,43 +97,48 @@ def check_source(source: Path, quality: int) -> None:
 
 def fill_store(
     writer: StoreWriter,
-    name: str,
-    pictures: Sequence[Picture],
+    importer: Importer,
+    source: Path,
+    split: str,
     work: Callable[[Picture, int], Iterable[StoredItem | Dropped]],
     summary: Summary,
+    *,
     limit: int | None,
     workers: int,
-) -> None:
-    """Make a store of listed pictures, with a progress bar; what was dropped is listed in ``dropped.csv``.
+) -> Summary:
+    """Make a store of a raw dataset, with a progress bar; what was dropped is listed in ``dropped.csv``.
 
     Args:
         writer: of the store.
-        name: of the dataset.
-        pictures: of it.
+        importer, source, split: whose pictures are listed.
         work: what to store of a picture and its number, or to drop; called in the worker processes, or in this one
             where there are none.
-        summary: counts what is kept and dropped.
+        summary: counts what is kept and dropped, and is returned.
         limit: stop after as many are kept; None for all.
         workers: how many.
 
     Raises:
-        StoreError: nothing was kept, or the disk is full.
+        DataError: the source is not that dataset.
+        StoreError: the store can't be written, or nothing was kept.
     """
-    results = map_in_workers(lambda index: list(work(pictures[index], index)), range(len(pictures)), workers)
-    progress = tqdm(results, total=len(pictures), desc=f"preparing {name}", unit="picture", disable=None)
-    for result in chain.from_iterable(progress):
-        if isinstance(result, Dropped):
-            summary.dropped.append(result)
-            continue
-        writer.add(result)
-        summary.kept += 1
-        summary.notes.update(result.notes)
-        if summary.kept == limit:
-            break
-    if not summary.kept:
-        lines = [f"{writer.path}: no {summary.item} was kept, so no store is written", *summary.lines()[1:]]
-        raise StoreError("\n".join(lines))
-    writer.add_file(DROPPED_FILE, summary.table())
+    with writer:
+        pictures = importer.pictures(source, split)
+        results = map_in_workers(lambda index: list(work(pictures[index], index)), range(len(pictures)), workers)
+        progress = tqdm(results, total=len(pictures), desc=f"preparing {importer.NAME}", unit="picture", disable=None)
+        for result in chain.from_iterable(progress):
+            if isinstance(result, Dropped):
+                summary.dropped.append(result)
+                continue
+            writer.add(result)
+            summary.kept += 1
+            summary.notes.update(result.notes)
+            if summary.kept == limit:
+                break
+        if not summary.kept:
+            lines = [f"{writer.path}: no {summary.item} was kept, so no store is written", *summary.lines()[1:]]
+            raise StoreError("\n".join(lines))
+        writer.add_file(DROPPED_FILE, summary.table())
+    return summary
 
 
 def printable(text: str) -> str:

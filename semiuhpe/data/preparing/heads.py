@@ -99,9 +99,8 @@ def prepare(
     def crop(picture: Picture, _: int) -> list[StoredHead | Dropped]:
         return crop_heads(importer, picture, settings)
 
-    with StoreWriter(out, meta, overwrite) as writer:
-        pictures = importer.pictures(source, split)
-        fill_store(writer, importer.NAME, pictures, crop, summary, limit, workers)
+    writer = StoreWriter(out, meta, overwrite)
+    fill_store(writer, importer, source, split, crop, summary, limit=limit, workers=workers)
     summary.labeled = HeadStore(out).meta["labelled"]
     return summary
 

@@ -101,15 +101,12 @@ def prepare_scenes(
         source=str(source),
         settings={"quality": quality, "turned": turned, "limit": limit},
     )
-    summary = Summary("picture")
 
     def scene(picture: Picture, index: int) -> list[StoredScene | Dropped]:
         return [scene_of(importer, picture, settings, np.random.default_rng([0, index]))]
 
-    with StoreWriter(out, meta, overwrite) as writer:
-        pictures = importer.pictures(source, split)
-        fill_store(writer, importer.NAME, pictures, scene, summary, limit, workers)
-    return summary
+    writer, summary = StoreWriter(out, meta, overwrite), Summary("picture")
+    return fill_store(writer, importer, source, split, scene, summary, limit=limit, workers=workers)
 
 
 def scene_of(
