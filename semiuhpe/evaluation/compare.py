@@ -41,7 +41,9 @@ def compare(first: Results, second: Results, role: str | None = None) -> dict[st
         raise DataError(f"{said}: can't be compared; name two evaluations of one kind")
     if first.of_scenes:
         if role not in (None, SCENE_ROLE):
-            raise DataError(f"{_path(first)}: was evaluated without a {role}, as all evaluations of scenes are")
+            raise DataError(
+                f"{_path(first)}: was evaluated without a {role}, as one-stage models are; leave out --role"
+            )
         return compare_scenes(first, second)
     return compare_heads(first, second, role or "teacher")
 
@@ -57,7 +59,7 @@ def compare_heads(first: Results, second: Results, role: str) -> dict[str, Any]:
     """
     check_same_heads(first, second, role)
     means = _means(_columns(first, role), _columns(second, role))
-    errors = errors_of_both(first, second, role)
+    errors = paired_errors(first, second, role)
     return {"role": role, "heads": len(errors[0]), "means": means, "groups": _groups(second, *errors)}
 
 
@@ -79,20 +81,27 @@ def compare_scenes(first: Results, second: Results) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": SCENES, "role": SCENE_ROLE, "heads": a[ALL].get("heads"), "results": results}
     if not first.heads or not second.heads:
         return {**found, "found_by_both": None, "means": {}}
-    columns = [_columns(each, SCENE_ROLE) for each in (first, second)]
-    both = first.heads["wanted"] & second.heads["wanted"]
-    both &= np.isfinite([values for each in columns for values in each.values()]).all(axis=0)
-    chosen = [{name: values[both] for name, values in each.items()} for each in columns]
-    return {**found, "found_by_both": int(both.sum()), "means": _means(*chosen) if both.sum() >= FEWEST else {}}
+    both = _found_by_both(first, second)
+    columns = [{name: values[both] for name, values in _columns(each, SCENE_ROLE).items()} for each in (first, second)]
+    return {**found, "found_by_both": int(both.sum()), "means": _means(*columns) if both.sum() >= FEWEST else {}}
 
 
-def errors_of_both(first: Results, second: Results, role: str) -> list[np.ndarray]:
+def paired_errors(first: Results, second: Results, role: str) -> list[np.ndarray]:
     """Return the geodesic errors of the heads that are compared one by one, (N,) degrees of A and of B."""
-    errors = [results.heads.get(f"{role}_{GEODESIC}", np.empty(0)) for results in (first, second)]
-    if not first.of_scenes or not all(map(len, errors)):
+    errors = [results.heads[f"{role}_{GEODESIC}"] for results in (first, second)]
+    if not first.of_scenes:
         return errors
-    both = first.heads["wanted"] & second.heads["wanted"] & np.isfinite(errors).all(axis=0)
+    both = _found_by_both(first, second)
     return [values[both] for values in errors]
+
+
+def _found_by_both(first: Results, second: Results) -> np.ndarray:
+    """(H,) bool: which true heads both models had to find and found."""
+    both = first.heads["wanted"] & second.heads["wanted"]
+    for results in (first, second):
+        for values in _columns(results, SCENE_ROLE).values():
+            both &= np.isfinite(values)
+    return both
 
 
 def _means(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.bootstrap import FEWEST
-from semiuhpe.evaluation.compare import errors_of_both
+from semiuhpe.evaluation.compare import paired_errors
 from semiuhpe.evaluation.evaluation_page import MEANS, number
 from semiuhpe.evaluation.results import Results
 from semiuhpe.evaluation.scene_results import METRICS
@@ -22,16 +22,21 @@ def write_comparison(path: Path, found: Mapping[str, Any], first: Results, secon
     facts = {letter: results.summary["checkpoint"]["path"] for letter, results in (("A", first), ("B", second))}
     facts["heads"] = f"{found['heads']} of {store['dataset']}: {store['path']}"
     sections = [report.section("What is compared", report.facts(facts))]
-    errors = dict(zip("AB", errors_of_both(first, second, role), strict=True))
     if second.of_scenes:
         tables = [report.section(f"Heads: {kind}", scene_html(found, kind)) for kind in found["results"]]
         sections += [report.beside(tables[i : i + 2]) for i in range(0, len(tables), 2)]
         if found["means"]:
             text = f"Means over the {found['found_by_both']} heads that both models found. {_MEANS_TEXT}"
-            sections += [report.section("Poses of the same heads", means_html(found["means"]), text), _plots(errors)]
+            sections += [
+                report.section("Poses of the same heads", means_html(found["means"]), text),
+                _plots(*paired_errors(first, second, role)),
+            ]
         lead = "A against B on the same scenes. Errors are in degrees; differences are B - A."
     else:
-        sections += [report.section("Means", means_html(found["means"]), _MEANS_TEXT), _plots(errors)]
+        sections += [
+            report.section("Means", means_html(found["means"]), _MEANS_TEXT),
+            _plots(*paired_errors(first, second, role)),
+        ]
         sections.append(report.section("Where they differ", "", _GROUPS_TEXT))
         sections += _divisions(found["groups"], second.summary["divisions"])
         lead = f"{role.capitalize()} of A against {role} of B, head by head. "
@@ -39,11 +44,10 @@ def write_comparison(path: Path, found: Mapping[str, Any], first: Results, secon
     report.write_page(path, f"A or B on {store['dataset']}", lead, sections)
 
 
-def _plots(errors: Mapping[str, np.ndarray]) -> str:
-    """The (N,) geodesic errors of A and B, as shares of heads and head by head."""
-    limit = float(np.clip(np.ceil(np.quantile(np.concatenate(list(errors.values())), 0.98) / 10) * 10, 10, 180))
-    cumulative = plots.plot_cumulative(errors, limit)
-    pairs = plots.plot_pairs(errors["A"], errors["B"])
+def _plots(a: np.ndarray, b: np.ndarray) -> str:
+    """Geodesic errors of A and B, (N,) degrees of the same heads, as shares of heads and head by head."""
+    limit = float(np.clip(np.ceil(np.quantile(np.concatenate([a, b]), 0.98) / 10) * 10, 10, 180))
+    cumulative, pairs = plots.plot_cumulative({"A": a, "B": b}, limit), plots.plot_pairs(a, b)
     return report.beside(
         [
             report.section("Cumulative error", cumulative, "Share of heads below each."),
