@@ -35,10 +35,10 @@ from torchvision import transforms
 from semiuhpe.augment import views
 from semiuhpe.data import HeadStore, StoreWriter
 from semiuhpe.data.batches.heads import HeadBatch, ShuffledStream, training_batches
-from semiuhpe.data.crop import HEAD_BOX, LANDMARKS, cut, landmark_rectangle
+from semiuhpe.data.crop import HEAD_BOX, JPEG_QUALITY, LANDMARKS, StoredCrop, cut, encode, landmark_rectangle
 from semiuhpe.data.importers import w300lp
-from semiuhpe.data.preparing.heads import prepare
-from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, encode, store_meta
+from semiuhpe.data.preparing import prepare
+from semiuhpe.data.stores import StoredHead, head_meta
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.render_head import render_head
@@ -59,7 +59,7 @@ def main() -> None:
             return
         raw = Path(folder) / "300W_LP"
         link_pictures(options.pictures, raw) if options.pictures else render_pictures(raw)
-        prepare(w300lp, raw, Path(folder) / "train.lmdb", "train")
+        prepare(w300lp, raw, Path(folder) / "train.lmdb", split="train")
         store = HeadStore(Path(folder) / "train.lmdb")
         if options.command == "speed":
             measure_speed(raw, store, options.runs)
@@ -184,14 +184,14 @@ def small_store(path: Path, count: int) -> HeadStore:
         head = render_head(rotation, np.random.default_rng(number), "wild", MEMORY_PX)
         bounds = np.array([0.0, 0.0, MEMORY_PX, MEMORY_PX])
         crops.append(StoredCrop(encode(head.image, JPEG_QUALITY), head.box, bounds))
-    meta = store_meta(
+    meta = head_meta(
         dataset="benchmark", split="train", size=MEMORY_PX, crop_rule=HEAD_BOX, loose=True, full_range=False,
         source="benchmarks/data.py", settings={},
     )  # fmt: skip
     with StoreWriter(path, meta) as writer:
         for number in range(count):
             which = number % len(crops)
-            writer.add(f"{number:06d}", crops[which], rotations[which])
+            writer.add(StoredHead(f"{number:06d}", crops[which], rotations[which]))
     return HeadStore(path)
 
 

@@ -11,17 +11,19 @@ from semiuhpe.cli.text_table import aligned
 from semiuhpe.config import make_parser, require
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.compare import compare
-from semiuhpe.evaluation.compare_page import COLUMNS, cells, write_comparison
+from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_comparison
 from semiuhpe.evaluation.evaluation_page import MEANS
-from semiuhpe.evaluation.results import Results, read_results, write_result
+from semiuhpe.evaluation.results import ALL, Results, read_results, write_result
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe compare", "Compares two evaluations on the same heads by paired bootstrap.", [])
+    parser = make_parser(
+        "semiuhpe compare", "Compares two evaluations of one kind on the same heads by paired bootstrap.", []
+    )
     for name in ("run_a", "run_b"):
         parser.add_argument(name, metavar=name.upper(), help="a run's folder, EXP_DETAIL/DATE, or its eval_SET.json")
     parser.add_argument("--test_set", metavar="SET", help="which eval_SET.json, where a run has several")
-    parser.add_argument("--role", choices=ROLES, default=TEACHER, help="which model of each run")
+    parser.add_argument("--role", choices=ROLES, help=f"which model of each run; the {TEACHER} if not given")
     parser.add_argument("--exps_dir", type=Path, metavar="DIR", default=Path("exps"), help="where run folders are")
     parser.add_argument("--output", metavar="FILE", help="compare_SET.json in RUN_B's folder if not given")
     options = parser.parse_args(argv)
@@ -34,8 +36,14 @@ def main(argv: Sequence[str]) -> int:
     check_outputs([("--output", output), ("--output", output.with_suffix(".html"))], [*paths, *heads])
     first, second = (read_results(path) for path in paths)
     found = compare(first, second, options.role)
-    print(f"A  {paths[0]}\nB  {paths[1]}\n{options.role}s on {found['heads']} heads\n")
-    print(aligned([["", *COLUMNS], *(cells(key, found["means"][key]) for key in MEANS if key in found["means"])]))
+    print(f"A  {paths[0]}\nB  {paths[1]}\n{found['role']}s on {found['heads']} heads\n")
+    if second.of_scenes:
+        print(aligned([["", *COLUMNS[:3]], *scene_rows(found, ALL)]))
+        both = found["found_by_both"]
+        counted = "errors of single heads are not known" if both is None else f"heads that both found: {both}"
+        print(f"\n{counted}" + ("" if found["means"] else "; no paired comparison") + "\n")
+    if found["means"]:
+        print(aligned([["", *COLUMNS], *(cells(key, found["means"][key]) for key in MEANS if key in found["means"])]))
     write_comparison(output.with_suffix(".html"), found, first, second)
     write_result(output, (json.dumps(_described(found, first, second), indent=1, allow_nan=False) + "\n").encode())
     print(f"\nwritten to {output} and {output.with_suffix('.html').name} beside it")

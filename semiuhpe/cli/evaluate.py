@@ -15,20 +15,20 @@ from semiuhpe.cli.checkpoint_options import (
     trained_parser,
 )
 from semiuhpe.cli.config import FLAG, bind
-from semiuhpe.cli.evaluate_scenes import evaluate_scenes
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
 from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
-from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import pick_device
+from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import require
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
-from semiuhpe.evaluation.predict import Evaluation, evaluate_all
-from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
+from semiuhpe.evaluation.results import write_results
+from semiuhpe.evaluation.run import evaluate_heads
+from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
-from semiuhpe.models import network_spec
-from semiuhpe.models.output import PoseDecoder
+from semiuhpe.methods.onestage import OneStageOptions, open_test_set
+from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.training.run_folder import read_scalars
 
 EXACT, PAPER = "exact", "paper"
@@ -51,29 +51,19 @@ def main(argv: Sequence[str]) -> int:
     options, path = parse_for_run(parser, argv)
     models = load_models(options, path)
     if network_spec(models[STUDENT].network).detects:
-        check_scene_options(options, path)
-        return evaluate_scenes(options, path, models[STUDENT], output_path(options, path))
-    store = open_labeled(bind(options, DataOptions), "test_set")
+        return _evaluate_scenes(options, path, models[STUDENT])
+    return _evaluate_heads(options, path, models)
+
+
+def _evaluate_heads(options: argparse.Namespace, path: Path, models: Mapping[str, LoadedModel]) -> int:
+    """Evaluate models of head crops; print tables, and write the results and a page."""
+    data = bind(options, DataOptions)
+    store = open_labeled(data, "test_set")
     if options.transform:
         store = transformed(store, options.transform)
-    turned = turned_at_random(open_labeled(bind(options, DataOptions), "test_set")) if options.in_plane else None
+    turned = turned_at_random(open_labeled(data, "test_set")) if options.in_plane else None
     output = output_path(options, path)
     device = pick_device(options.gpu_ids)
-    description = models[STUDENT].description
-
-    def evaluated(heads: HeadStore) -> dict[str, Evaluation]:
-        return evaluate_all(
-            {role: loaded.model.to(device) for role, loaded in models.items()},
-            PoseDecoder(description),
-            heads,
-            device,
-            options.eval_batch_size,
-            num_workers=loader_workers(options.num_workers, device),
-            progress=True,
-        )
-
-    evaluations = evaluated(store)
-    in_plane = InPlaneErrors.of(turned, evaluated(turned)) if turned else None
     settings = {
         "test_set": options.test_set,
         **({"transform": options.transform} if options.transform else {}),
@@ -82,7 +72,11 @@ def main(argv: Sequence[str]) -> int:
         "device": device.type,
         "trained_iterations": trained_iterations(path),
     }
-    results = collect(evaluations, store, description, path, settings, in_plane)
+    workers = loader_workers(options.num_workers, device)
+    results = evaluate_heads(
+        models, store, path, settings, device, options.eval_batch_size,
+        turned=turned, num_workers=workers, progress=True,
+    )  # fmt: skip
     moved = f", {options.transform}" if options.transform else ""
     print(f"{path} on {store.path}{moved} ({len(store)} heads; degrees)\n")
     print(means_table(results.summary))
@@ -94,6 +88,32 @@ def main(argv: Sequence[str]) -> int:
     write_results(results, output)
     write_report(report, results, store)
     print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {report.name} beside it")
+    return 0
+
+
+def _evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedModel) -> int:
+    """Evaluate a one-stage model; print a table, and write the results and a sheet of scenes."""
+    check_scene_options(options, path)
+    output = output_path(options, path)
+    store = open_test_set(bind(options, DataOptions), bind(options, OneStageOptions))
+    device = pick_device(options.gpu_ids)
+    settings = {
+        "test_set": options.test_set,
+        "eval_batch_size": options.eval_batch_size,
+        "device": device.type,
+        "trained_iterations": trained_iterations(path),
+    }
+    workers = loader_workers(options.num_workers, device)
+    results, detected, truth = evaluate_scenes(
+        loaded, store, path, settings, device, options.eval_batch_size, num_workers=workers, progress=True
+    )
+    sheet = sheet_path(output)
+    drawn = result_sheet(store, detected, truth)
+    write_results(results, output)
+    save_picture(sheet, drawn)
+    print(f"{path} on {store.path} ({len(store)} scenes; angles in degrees, over the heads that were found)\n")
+    print(scene_table(results.summary["results"]))
+    print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {sheet.name} beside it")
     return 0
 
 
@@ -129,10 +149,14 @@ def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
     output = Path(options.output) if options.output else results_folder(checkpoint) / name
     check_output(output)
     others = [output.with_suffix(ending) for ending in (".npz", ".html")]
-    sheet = output.with_name(f"{output.stem}_scenes.png")
     inputs = [checkpoint, *named_files(options), *store_files(store)]
-    check_outputs([("--output", path) for path in (output, *others, sheet)], inputs)
+    check_outputs([("--output", path) for path in (output, *others, sheet_path(output))], inputs)
     return output
+
+
+def sheet_path(output: Path) -> Path:
+    """Return where the sheet of evaluated scenes goes."""
+    return output.with_name(f"{output.stem}_scenes.png")
 
 
 def suffix(options: argparse.Namespace) -> str:
@@ -167,6 +191,16 @@ def paper_table(summary: Mapping[str, Any]) -> str:
         if key in next(iter(paper.values())):
             rows.append([MEANS[key], *(f"{values[name][key]:.4f}" for name in results for values in (paper, results))])
     return aligned(rows)
+
+
+def scene_table(results: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Return the numbers of a one-stage model as text, a row for each kind of heads."""
+
+    def cell(value: float | None) -> str:
+        return "" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
+
+    rows = [[name, *(cell(row.get(key)) for key in METRICS)] for name, row in results.items()]
+    return aligned([["", *METRICS.values()], *rows])
 
 
 def table(results: dict[str, dict[str, float]]) -> str:

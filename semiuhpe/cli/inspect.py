@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from semiuhpe.cli import inspect_scenes
 from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.cli.text_table import histograms, print_lines, quantiles, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.preparing.common import DROPPED_FILE
+from semiuhpe.data.scene_labels import LEAST_VISIBLE
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.data.stores.heads import FORMAT_VERSION, HeadStore, holds_scenes
-from semiuhpe.data.stores.inspect import poses, sizes, verify
-from semiuhpe.data.stores.scenes import SceneStore
+from semiuhpe.data.stores import HeadStore, SceneStore, open_store
+from semiuhpe.data.stores.inspect import all_heads, poses, sizes, verify
+from semiuhpe.drawing import head_sheet, scene_sheet
 from semiuhpe.drawing.axes import save_picture
-from semiuhpe.drawing.head_sheet import label_sheet
 from semiuhpe.errors import StoreError
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000
@@ -28,33 +27,35 @@ MIB = 2**20
 def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     require(
-        options.heads <= MOST_SHEET_HEADS,
+        (options.heads or 0) <= MOST_SHEET_HEADS,
         f"--heads {options.heads}: a sheet has at most {MOST_SHEET_HEADS}; draw others with another --seed",
     )
     check_outputs([("--sheet", options.sheet)], store_files(options.store))
-    if holds_scenes(options.store):
-        return inspect_scenes.inspect(SceneStore(options.store), options.sheet, options.verify)
-    store = HeadStore(options.store)
+    store = open_store(options.store)
     if not len(store):
-        raise StoreError(f"{store.path}: has no heads; make it again")
+        raise StoreError(f"{store.path}: has no {store.schema.item}s; make it again")
     if options.verify:
         return _verify(store, options.workers)
     angles = poses(store)
     lines = [*_provenance(store), ""]
     lines += quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()})
     lines += ["", *histograms(angles)] if angles else []
-    lines += (
-        ["", *(f"{key}: {value_counts(values)}" for key, values in store.attributes.items())]
-        if store.attributes
-        else []
-    )
-    heads = sheet_heads(len(store), options.heads, options.seed)
-    if angles:
-        heads = heads[np.argsort(angles["yaw"][heads], kind="stable")]
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")
-    save_picture(sheet, label_sheet(store, heads), "--sheet")
-    print_lines([*lines, "", f"{len(heads)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"])
+    if isinstance(store, SceneStore):
+        shown = sheet_items(len(store), options.heads or scene_sheet.SHEET_SCENES, options.seed)
+        drawn = scene_sheet.label_sheet(store, shown)
+        told = f"{len(shown)} of the scenes are drawn in {sheet}, heads that are mostly covered without a box"
+    else:
+        attributes = [f"{key}: {value_counts(values)}" for key, values in store.attributes.items()]
+        lines += ["", *attributes] if attributes else []
+        shown = sheet_items(len(store), options.heads or SHEET_HEADS, options.seed)
+        if angles:
+            shown = shown[np.argsort(angles["yaw"][shown], kind="stable")]
+        drawn = head_sheet.label_sheet(store, shown)
+        told = f"{len(shown)} of the heads{', by yaw,' if angles else ''} are drawn in {sheet}"
+    save_picture(sheet, drawn, "--sheet")
+    print_lines([*lines, "", told])
     return 0
 
 
@@ -64,8 +65,12 @@ def _parser():
     parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="contact sheet to write; NAME_sheet.png beside the store if not given"
     )
-    parser.add_argument("--heads", type=positive_int, default=SHEET_HEADS, help="on the sheet")
-    parser.add_argument("--seed", type=natural, help="draw heads at random; evenly spread over the store if not given")
+    parser.add_argument(
+        "--heads",
+        type=positive_int,
+        help=f"heads, or scenes, on the sheet; {SHEET_HEADS} or {scene_sheet.SHEET_SCENES} if not given",
+    )
+    parser.add_argument("--seed", type=natural, help="draw them at random; evenly spread over the store if not given")
     parser.add_argument(
         "--verify", help="check every picture, label and box instead; exit code 1 for any fault", **FLAG
     )
@@ -73,33 +78,48 @@ def _parser():
     return parser
 
 
-def sheet_heads(count: int, heads: int, seed: int | None) -> np.ndarray:
-    """Which of a store's heads to show: evenly spread over it, or at random if there is a seed."""
+def sheet_items(count: int, shown: int, seed: int | None) -> np.ndarray:
+    """Return which of a store's heads or scenes to show: evenly spread, or at random if there is a seed."""
     if seed is None:
-        return evenly_spaced(count, heads)
-    return np.sort(np.random.default_rng(seed).choice(count, min(heads, count), replace=False))
+        return evenly_spaced(count, shown)
+    return np.sort(np.random.default_rng(seed).choice(count, min(shown, count), replace=False))
 
 
-def _verify(store: HeadStore, workers: int) -> int:
-    faults = verify(store, workers)
-    faulty = len({fault.head for fault in faults})
-    verdict = f"{faulty} of {len(store)} heads are faulty; make the store again" if faulty else "all heads are sound"
-    print_lines([*(f"#{fault.head} {fault.name}: {fault.what}" for fault in faults), f"{store.path}: {verdict}"])
+def _verify(store: HeadStore | SceneStore, workers: int) -> int:
+    faults, items = verify(store, workers), f"{store.schema.item}s"
+    faulty = len({fault.number for fault in faults})
+    verdict = (
+        f"{faulty} of {len(store)} {items} are faulty; make the store again" if faulty else f"all {items} are sound"
+    )
+    print_lines([*(f"#{fault.number} {fault.name}: {fault.what}" for fault in faults), f"{store.path}: {verdict}"])
     return 1 if faulty else 0
 
 
-def _provenance(store: HeadStore) -> list[str]:
+def _provenance(store: HeadStore | SceneStore) -> list[str]:
     meta = store.meta
-    labels = "labeled" if store.rotation is not None else "without labels"
     pose_range = ", all of SO(3)" if meta["full_range"] else ", front to profile"
-    crops = "loose, for training to draw its own from" if meta["loose"] else "as evaluation needs them"
+    if isinstance(store, SceneStore):
+        heads, turned = all_heads(store), int((store.turn_deg != 0).sum())
+        first = f"{len(store)} scenes with {len(heads)} heads"
+        covered = int((heads.visible < LEAST_VISIBLE).sum())
+        own = [
+            f"pictures   at most {meta['size']} px; {turned} turned",
+            f"heads      {int(heads.masked.sum())} masked, {covered} mostly covered",
+        ]
+    else:
+        labeled = store.rotation is not None
+        first = f"{len(store)} heads, {'labeled' if labeled else 'without labels'}"
+        pose_range = pose_range if labeled else ""
+        crops = "loose, for training to draw its own from" if meta["loose"] else "as evaluation needs them"
+        at_most = "at most " if meta["loose"] else ""
+        own = [f"crops      {crops}; protocol {meta['protocol']}, {at_most}{meta['size']} px"]
     data_bytes = (store.path / "data.mdb").stat().st_size
     lines = [
-        f"{store.path}: {len(store)} heads, {labels}",
-        f"dataset    {meta['dataset']}, split {meta['split']}{pose_range if store.rotation is not None else ''}",
+        f"{store.path}: {first}",
+        f"dataset    {meta['dataset']}, split {meta['split']}{pose_range}",
         f"made from  {meta['source']}, with {json.dumps(meta['settings'], ensure_ascii=False)}",
-        f"crops      {crops}; protocol {meta['protocol']}, {'at most ' if meta['loose'] else ''}{meta['size']} px",
-        f"on disk    {data_bytes / MIB:.1f} MiB, format version {FORMAT_VERSION}",
+        *own,
+        f"on disk    {data_bytes / MIB:.1f} MiB, format version {store.schema.version}",
     ]
     dropped = store.path / DROPPED_FILE
     count = _dropped(dropped)

@@ -5,55 +5,48 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.cli.scenes import check_shares
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
+from semiuhpe.data.crop import JPEG_QUALITY
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import IMPORTERS, Importer
-from semiuhpe.data.preparing.common import DROPPED_FILE, Summary
-from semiuhpe.data.preparing.heads import TEST_SIZE, TRAIN_SIZE, prepare
-from semiuhpe.data.preparing.scenes import SCENE_SIZE, SceneSettings, prepare_scenes
-from semiuhpe.data.stores.writer import JPEG_QUALITY
-from semiuhpe.synthetic.scene_stores import mask_some
+from semiuhpe.data.preparing import Summary, prepare, prepare_scenes
+from semiuhpe.data.preparing.common import DROPPED_FILE, chosen
+from semiuhpe.data.preparing.heads import TEST_SIZE, TRAIN_SIZE
+from semiuhpe.data.preparing.scenes import SCENE_SIZE
+from semiuhpe.synthetic.scene_stores import check_shares, mask_some
 
 SHOWN_BROKEN = 20
+_SHARED = ("split", "quality", "limit", "workers", "overwrite")
+"""Options that heads and scenes have alike."""
 
 
 def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
-    importer = IMPORTERS[options.dataset]
-    split = options.split or importer.splits[0]
     require(options.source is not None, f"--source is not given: where the raw {options.dataset} is")
-    require(split in importer.splits, f"--split {split}: {importer.name} has the splits {', '.join(importer.splits)}")
-    require(1 <= options.quality <= 100, f"--quality {options.quality}: must lie in 1 to 100")
-    if options.scenes:
-        return _prepare_scenes(options, importer, split)
-    require(not options.masked and not options.turned, "--masked and --turned: are for whole pictures; pass --scenes")
-    out = options.out or Path(default_store(importer.name, split))
+    only_scenes = "--masked and --turned: are for whole pictures; pass --scenes"
+    require(options.scenes or (not options.masked and not options.turned), only_scenes)
+    check_shares(masked=options.masked, turned=options.turned)
+    out = options.out or Path(_default_store(*chosen(options.dataset, options.split), options.scenes))
     check_outputs([("--out", out)], [options.source])
-    summary = prepare(
-        importer, options.source, out, split,
-        size=options.size, quality=options.quality, limit=options.limit, workers=options.workers,
-        overwrite=options.overwrite,
-    )  # fmt: skip
+    shared: dict[str, Any] = {name: getattr(options, name) for name in _SHARED}
+    if options.scenes:
+        change = partial(mask_some, share=options.masked) if options.masked else None
+        size = options.size or SCENE_SIZE
+        summary = prepare_scenes(
+            options.dataset, options.source, out, size=size, turned=options.turned, change=change, **shared
+        )
+    else:
+        summary = prepare(options.dataset, options.source, out, size=options.size, **shared)
     _report(summary, out)
     return 1 if summary.broken else 0
 
 
-def _prepare_scenes(options: argparse.Namespace, importer: Importer, split: str) -> int:
-    """Whole pictures, with masked and turned copies in place of a share of them."""
-    check_shares(options)
-    out = options.out or Path(default_store(importer.name, split).replace(".lmdb", "_scenes.lmdb"))
-    check_outputs([("--out", out)], [options.source])
-    change = partial(mask_some, share=options.masked) if options.masked else None
-    settings = SceneSettings(options.size or SCENE_SIZE, options.quality, options.turned, change)
-    summary = prepare_scenes(
-        importer, options.source, out, split, settings,
-        limit=options.limit, workers=options.workers, overwrite=options.overwrite,
-    )  # fmt: skip
-    _report(summary, out, "pictures")
-    return 1 if summary.broken else 0
+def _default_store(importer: Importer, split: str, scenes: bool) -> str:
+    path = default_store(importer.name, split)
+    return path.replace(".lmdb", "_scenes.lmdb") if scenes else path
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(summary: Summary, out: Path, what: str = "heads") -> None:
-    lines = summary.lines(what)
+def _report(summary: Summary, out: Path) -> None:
+    lines = summary.lines()
     hidden = max(len(summary.broken) - SHOWN_BROKEN, 0)
     print("\n".join(lines[: len(lines) - hidden]))
     if hidden:

@@ -32,7 +32,6 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     require(options.out is not None, "--out is not given: the store to write")
     require(options.size >= SMALLEST_SIZE, f"--size {options.size}: scenes have at least {SMALLEST_SIZE} px")
-    check_shares(options)
     check_outputs([("--out", options.out), ("--sheet", options.sheet)])
     scenes = SceneSet(
         options.count, options.most_heads, options.domain, options.range, options.seed, options.size, options.masked,
@@ -42,13 +41,6 @@ def main(argv: Sequence[str]) -> int:
     store = SceneStore(options.out)
     print(f"{len(store)} scenes with {store.meta['heads']} heads written to {options.out}")
     if options.sheet:
-        save_picture(options.sheet, label_sheet(store.view(range(min(len(store), SHEET_SCENES)))))
+        save_picture(options.sheet, label_sheet(store, range(min(len(store), SHEET_SCENES))))
         print(f"contact sheet written to {options.sheet}")
     return 0
-
-
-def check_shares(options) -> None:
-    """Raises ConfigError unless the shares of masked heads and turned scenes are shares."""
-    for name in ("masked", "turned"):
-        share = getattr(options, name)
-        require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")

@@ -1,6 +1,5 @@
 """Head stores, crops, importers and loading."""
 
-from semiuhpe.data.stores.heads import HeadStore
-from semiuhpe.data.stores.writer import StoreWriter
+from semiuhpe.data.stores import HeadStore, SceneStore, StoreWriter
 
-__all__ = ["HeadStore", "StoreWriter"]
+__all__ = ["HeadStore", "SceneStore", "StoreWriter"]

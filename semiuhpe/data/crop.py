@@ -11,6 +11,7 @@ Boxes are (x, y, w, h) in pixels, origin at the top left corner; images are RGB 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -18,6 +19,8 @@ from semiuhpe.errors import DataError
 
 BOX_MARGIN = 0.15
 LANDMARK_MARGIN = 0.2
+JPEG_QUALITY = 92
+"""Of stored pictures."""
 MIN_HEAD_PX = 2
 """A box with a shorter side is no head, and may leave no pixel to crop."""
 
@@ -146,6 +149,58 @@ def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
     y_scale = size / (rectangle.bottom - rectangle.top)
     x, y, w, h = box
     return np.array([(x - rectangle.left) * x_scale, (y - rectangle.top) * y_scale, w * x_scale, h * y_scale])
+
+
+def encode(image: np.ndarray, quality: int | None = None) -> bytes:
+    """Return JPEG bytes of a (H, W, 3) uint8 RGB picture, or PNG bytes, lossless, if the quality is None."""
+    if quality is None:
+        extension, parameters = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    else:
+        extension, parameters = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), parameters)[1].tobytes()
+
+
+class StoredCrop(NamedTuple):
+    """A head as it lies in a store.
+
+    Attributes:
+        encoded: JPEG or PNG bytes of the crop.
+        box: (4,) x, y, w, h of the head in pixels of the crop.
+        bounds: (4,) x, y, w, h of the source's picture in pixels of the crop.
+        scale: pixels of the crop per pixel of the source's picture.
+    """
+
+    encoded: bytes
+    box: np.ndarray
+    bounds: np.ndarray
+    scale: float = 1.0
+
+
+def store_crop(image: np.ndarray, rectangle: Rectangle, box: np.ndarray, size: int, quality: int | None) -> StoredCrop:
+    """Cut a head out of a picture and encode it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        rectangle: what to cut, square.
+        box: (4,) x, y, w, h of the head in the picture.
+        size: side of the stored crop in pixels.
+        quality: of the JPEG; None for PNG, lossless.
+    """
+    height, width = image.shape[:2]
+    crop = cut(image, rectangle, size)
+    # The protocols never show the last column and row of a picture.
+    bounds = box_in_crop(np.array([0.0, 0.0, width - 1.0, height - 1.0]), rectangle, size)
+    scale = size / (rectangle.right - rectangle.left)
+    return StoredCrop(encode(crop, quality), box_in_crop(box, rectangle, size), bounds, scale)
+
+
+def store_whole(image: np.ndarray, size: int, quality: int | None) -> StoredCrop:
+    """Encode a (H, W, 3) picture that is a head crop already and is kept whole; arguments as :func:`store_crop`.
+
+    The head's box is the whole picture, so that any margin about it is limited to the picture.
+    """
+    crop, box = whole_picture(image, size)
+    return StoredCrop(encode(crop, quality), box, box, size / max(image.shape[:2]))
 
 
 def crop_by_box(

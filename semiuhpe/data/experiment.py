@@ -14,7 +14,7 @@ import numpy as np
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
-from semiuhpe.data.stores.heads import HeadStore, holds_scenes
+from semiuhpe.data.stores import HeadStore, holds_scenes
 from semiuhpe.errors import ConfigError, StoreError, did_you_mean, require
 from semiuhpe.options import OptionGroup, option, option_family
 

@@ -28,7 +28,7 @@ def label_sheet(store: HeadStore, heads: Sequence[int] | np.ndarray) -> np.ndarr
         (H, W, 3) uint8 RGB. What is wrong with a head stands below it in red.
     """
     shown = store.view(heads)
-    faults = {fault.head: fault.what for fault in label_faults(shown)}
+    faults = {fault.number: fault.what for fault in label_faults(shown)}
     faults |= {row: what for row in range(len(shown)) if (what := picture_fault(shown, row))}
     angles = poses(shown)
     cells = [_cell(shown, row, int(head), angles, faults.get(row)) for row, head in enumerate(heads)]

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from semiuhpe.data.scene_labels import LEAST_VISIBLE, corners
+from semiuhpe.data.stores.inspect import picture_fault
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes
 
 FOUND, TRUE = (250, 220, 40), (255, 255, 255)
 """RGB of the boxes that a network found, and of true ones."""
 SHEET_SCENES, SHEET_COLUMNS, SHEET_PX = 12, 4, 320
-_LANDMARK = (250, 80, 220)
+_LANDMARK, _MISSING = (250, 80, 220), 128
 _AXIS = 0.5  # length in longer sides of the box
 
 
@@ -51,16 +52,31 @@ def draw_heads(
     return drawn
 
 
-def label_sheet(store: SceneStore) -> np.ndarray:
-    """(H, W, 3) uint8: all scenes of a store's view with boxes, landmarks and axes of the heads that are seen."""
+def label_sheet(store: SceneStore, scenes: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Draw scenes of a store side by side, with boxes, landmarks and axes of the heads that are seen.
+
+    Args:
+        store: any scene store.
+        scenes: positions in it, in the order in which they are to be shown.
+
+    Returns:
+        (H, W, 3) uint8 RGB. A picture that can't be decoded is gray.
+    """
     pictures = []
-    for scene in range(len(store)):
+    for scene in map(int, scenes):
         heads = store.heads(scene)
         seen = heads.visible >= LEAST_VISIBLE
         boxes = corners(torch.from_numpy(heads.box[seen])).numpy()
-        drawn = draw_heads(store.image(scene), boxes, heads.rotation[seen], heads.landmarks[seen], color=TRUE)
+        drawn = draw_heads(_picture(store, scene), boxes, heads.rotation[seen], heads.landmarks[seen], color=TRUE)
         pictures.append(square(drawn))
     return contact_sheet(pictures, SHEET_COLUMNS, SHEET_PX)
+
+
+def _picture(store: SceneStore, scene: int) -> np.ndarray:
+    if picture_fault(store, scene):
+        width, height = store.extent[scene]
+        return np.full((height, width, 3), _MISSING, np.uint8)
+    return store.image(scene)
 
 
 def square(image: np.ndarray) -> np.ndarray:

@@ -1,70 +1,162 @@
 """Is one model better than another on the same heads, and on which?
 
 The difference of a mean, B minus A, with its paired bootstrap interval: both models are resampled with the same heads,
-so what makes a head hard for both cancels out. Negative differences of errors mean that B is better.
+so what makes a head hard for both cancels out. Negative differences of errors mean that B is better. Models that find
+heads on whole scenes are compared by what each finds, and head by head over those that both find.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.bootstrap import FEWEST, bootstrap, interval
 from semiuhpe.evaluation.metrics import SHARE_LIMITS_DEG, averaged_columns
-from semiuhpe.evaluation.results import GROUP, MEDIAN, Results
+from semiuhpe.evaluation.results import ALL, GROUP, MEDIAN, SCENE_ROLE, Results
 
 ERRORS = ("geodesic_deg", "frobenius", "axis_deg", "euler_abs_deg")
 GEODESIC = "geodesic_deg"
 LARGER_IS_BETTER = tuple(f"under_{limit}_deg" for limit in SHARE_LIMITS_DEG)
 
 
-def compare(first: Results, second: Results, role: str) -> dict[str, Any]:
-    """All numbers of a comparison of ``first`` (A) and ``second`` (B).
+def compare(first: Results, second: Results, role: str | None = None) -> dict[str, Any]:
+    """Return all numbers of a comparison of ``first`` (A) and ``second`` (B).
 
     Args:
-        first, second: evaluations on the same heads.
-        role: which model of each, ``student`` or ``teacher``.
+        first, second: evaluations on the same heads, or on the same scenes.
+        role: which model of each, ``student`` or ``teacher``, which it is if None. Of scenes there is one only.
+
+    Returns:
+        As :func:`compare_heads` or :func:`compare_scenes`.
+
+    Raises:
+        DataError: they are not of the same heads or scenes, or one has no such model.
+    """
+    if first.of_scenes != second.of_scenes:
+        what = {True: "whole scenes", False: "head crops"}
+        said = " and ".join(f"{_path(results)} of {what[results.of_scenes]}" for results in (first, second))
+        raise DataError(f"{said}: can't be compared; name two evaluations of one kind")
+    if first.of_scenes:
+        if role not in (None, SCENE_ROLE):
+            raise DataError(
+                f"{_path(first)}: was evaluated without a {role}, as one-stage models are; leave out --role"
+            )
+        return compare_scenes(first, second)
+    return compare_heads(first, second, role or "teacher")
+
+
+def compare_heads(first: Results, second: Results, role: str) -> dict[str, Any]:
+    """Compare two evaluations of head crops.
 
     Returns:
         ``means`` by name and ``groups``, a list of rows by division; each with ``a``, ``b``, ``difference``, its
         ``interval``, ``b_is_better``, the share of resamples in which B is better (ties count half), and ``better``,
         ``A`` or ``B``, empty where the interval holds zero. Groups of fewer than :data:`FEWEST` heads have their means
         only: ``interval`` and ``b_is_better`` are None, ``better`` is empty.
-
-    Raises:
-        DataError: they are not of the same heads, or one has no such model.
     """
     check_same_heads(first, second, role)
-    a, b = (_columns(results, role) for results in (first, second))
-    names = [name for name in a if name in b]
-    stacked = [np.stack([columns[name] for name in names], axis=1) for columns in (a, b)]
-    medians_of = [results.heads[f"{role}_{GEODESIC}"] for results in (first, second)]
+    means = _means(_columns(first, role), _columns(second, role))
+    errors = paired_errors(first, second, role)
+    return {"role": role, "heads": len(errors[0]), "means": means, "groups": _groups(second, *errors)}
+
+
+def compare_scenes(first: Results, second: Results) -> dict[str, Any]:
+    """Compare two evaluations of whole scenes.
+
+    Returns:
+        ``results`` by kind of heads and metric, where both have it, with ``a``, ``b`` and their ``difference``: each
+        model over the heads that it found. ``means`` as :func:`compare_heads`, over the ``found_by_both`` heads that
+        both models had to find and found; none if these are fewer than :data:`FEWEST`, or their errors were not kept.
+    """
+    check_same_scenes(first, second)
+    a, b = first.summary["results"], second.summary["results"]
+    results = {
+        kind: {key: _difference(a[kind][key], b[kind][key]) for key in a[kind] if _both(a[kind], b[kind], key)}
+        for kind in a
+        if kind in b
+    }
+    found: dict[str, Any] = {"kind": SCENES, "role": SCENE_ROLE, "heads": a[ALL].get("heads"), "results": results}
+    if not first.heads or not second.heads:
+        return {**found, "found_by_both": None, "means": {}}
+    both = _found_by_both(first, second)
+    columns = [{name: values[both] for name, values in _columns(each, SCENE_ROLE).items()} for each in (first, second)]
+    return {**found, "found_by_both": int(both.sum()), "means": _means(*columns) if both.sum() >= FEWEST else {}}
+
+
+def paired_errors(first: Results, second: Results, role: str) -> list[np.ndarray]:
+    """Return the geodesic errors of the heads that are compared one by one, (N,) degrees of A and of B."""
+    errors = [results.heads[f"{role}_{GEODESIC}"] for results in (first, second)]
+    if not first.of_scenes:
+        return errors
+    both = _found_by_both(first, second)
+    return [values[both] for values in errors]
+
+
+def _found_by_both(first: Results, second: Results) -> np.ndarray:
+    """(H,) bool: which true heads both models had to find and found."""
+    both = first.heads["wanted"] & second.heads["wanted"]
+    for results in (first, second):
+        for values in _columns(results, SCENE_ROLE).values():
+            both &= np.isfinite(values)
+    return both
+
+
+def _means(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Rows of the means of (N,) columns that both have, and of the median geodesic error."""
+    names = [name for name in first if name in second]
+    a, b = (np.stack([columns[name] for name in names], axis=1) for columns in (first, second))
+    geodesic_a, geodesic_b = first["geodesic_mean_deg"], second["geodesic_mean_deg"]
     # The same seed and number of heads: both calls draw the same resamples.
-    (means_a, median_a), (means_b, median_b) = map(bootstrap, stacked, medians_of)
+    (means_a, medians_a), (means_b, medians_b) = bootstrap(a, geodesic_a), bootstrap(b, geodesic_b)
     means = {
-        name: _row(
-            stacked[0][:, i].mean(), stacked[1][:, i].mean(), means_b[:, i] - means_a[:, i], name in LARGER_IS_BETTER
-        )
+        name: _row(a[:, i].mean(), b[:, i].mean(), means_b[:, i] - means_a[:, i], name in LARGER_IS_BETTER)
         for i, name in enumerate(names)
     }
-    means[MEDIAN] = _row(np.median(medians_of[0]), np.median(medians_of[1]), median_b - median_a)
-    return {"role": role, "heads": len(medians_of[0]), "means": means, "groups": _groups(second, *medians_of)}
+    return means | {MEDIAN: _row(np.median(geodesic_a), np.median(geodesic_b), medians_b - medians_a)}
+
+
+def _both(a: Mapping[str, float | None], b: Mapping[str, float | None], key: str) -> bool:
+    return a[key] is not None and b.get(key) is not None
+
+
+def _difference(a: float, b: float) -> dict[str, float]:
+    return {"a": a, "b": b, "difference": b - a}
+
+
+def _path(results: Results) -> str:
+    return str(results.summary["checkpoint"]["path"])
+
+
+def check_same_scenes(first: Results, second: Results) -> None:
+    """Raise DataError unless two evaluations are of the same scenes, as far as they tell."""
+    a, b = first.summary["store"], second.summary["store"]
+    same = all(a.get(key) == b.get(key) for key in ("dataset", "split", "scenes"))
+    if same and first.heads and second.heads:
+        same = _same_truth(first, second)
+    if not same:
+        stores = " and ".join(f"{store['path']} ({store['scenes']} scenes)" for store in (a, b))
+        raise DataError(f"{_path(first)} and {_path(second)} were evaluated on different scenes: {stores}")
+
+
+def _same_truth(first: Results, second: Results) -> bool:
+    a, b = first.heads, second.heads
+    same = a["rotation"].shape == b["rotation"].shape and (a["names"] == b["names"]).all()
+    return bool(same) and np.allclose(a["rotation"], b["rotation"], atol=1e-6)
 
 
 def check_same_heads(first: Results, second: Results, role: str) -> None:
     """Raises DataError unless two evaluations can be compared head by head."""
-    paths = [results.summary["checkpoint"]["path"] for results in (first, second)]
-    for results, path in zip((first, second), paths, strict=True):
+    for results in (first, second):
         if role not in results.models:
-            raise DataError(f"{path}: was evaluated without a {role}")
-    a, b = first.heads, second.heads
-    same = a["rotation"].shape == b["rotation"].shape and (a["names"] == b["names"]).all()
-    if not same or not np.allclose(a["rotation"], b["rotation"], atol=1e-6):
+            raise DataError(f"{_path(results)}: was evaluated without a {role}")
+    if not _same_truth(first, second):
         stores = [
             f"{results.summary['store']['path']} ({len(results.heads['names'])} heads)" for results in (first, second)
         ]
-        raise DataError(f"{' and '.join(paths)} were evaluated on different heads: {' and '.join(stores)}")
+        raise DataError(f"{_path(first)} and {_path(second)} were evaluated on different heads: {' and '.join(stores)}")
 
 
 def _columns(results: Results, role: str) -> dict[str, np.ndarray]:

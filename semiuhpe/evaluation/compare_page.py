@@ -8,38 +8,66 @@ import numpy as np
 
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.bootstrap import FEWEST
-from semiuhpe.evaluation.compare import GEODESIC
+from semiuhpe.evaluation.compare import paired_errors
 from semiuhpe.evaluation.evaluation_page import MEANS, number
 from semiuhpe.evaluation.results import Results
+from semiuhpe.evaluation.scene_results import METRICS
 
 COLUMNS = ("A", "B", "B - A", "95% interval", "resamples with B better", "better")
 
 
 def write_comparison(path: Path, found: Mapping[str, Any], first: Results, second: Results) -> None:
-    """Writes the page of a comparison; DataError if it can't be written."""
-    role = found["role"]
+    """Write the page of a comparison; DataError if it can't be written."""
+    role, store = found["role"], second.summary["store"]
     facts = {letter: results.summary["checkpoint"]["path"] for letter, results in (("A", first), ("B", second))}
-    facts["heads"] = f"{found['heads']} of {second.summary['store']['dataset']}: {second.summary['store']['path']}"
-    errors = {letter: results.heads[f"{role}_{GEODESIC}"] for letter, results in (("A", first), ("B", second))}
-    limit = float(np.clip(np.ceil(np.quantile(np.concatenate(list(errors.values())), 0.98) / 10) * 10, 10, 180))
-    sections = [
-        report.section("What is compared", report.facts(facts)),
-        report.section("Means", means_html(found["means"]), _MEANS_TEXT),
-        report.beside(
-            [
-                report.section("Cumulative error", plots.plot_cumulative(errors, limit), "Share of heads below each."),
-                report.section(
-                    "Head by head",
-                    plots.plot_pairs(errors["A"], errors["B"]),
-                    "Below the diagonal B is better.",
-                ),
+    facts["heads"] = f"{found['heads']} of {store['dataset']}: {store['path']}"
+    sections = [report.section("What is compared", report.facts(facts))]
+    if second.of_scenes:
+        tables = [report.section(f"Heads: {kind}", scene_html(found, kind)) for kind in found["results"]]
+        sections += [report.beside(tables[i : i + 2]) for i in range(0, len(tables), 2)]
+        if found["means"]:
+            text = f"Means over the {found['found_by_both']} heads that both models found. {_MEANS_TEXT}"
+            sections += [
+                report.section("Poses of the same heads", means_html(found["means"]), text),
+                _plots(*paired_errors(first, second, role)),
             ]
-        ),
-        report.section("Where they differ", "", _GROUPS_TEXT),
-        *_divisions(found["groups"], second.summary["divisions"]),
-    ]
-    lead = f"{role.capitalize()} of A against {role} of B, head by head. Errors are in degrees; differences are B - A."
-    report.write_page(path, f"A or B on {second.summary['store']['dataset']}", lead, sections)
+        lead = "A against B on the same scenes. Errors are in degrees; differences are B - A."
+    else:
+        sections += [
+            report.section("Means", means_html(found["means"]), _MEANS_TEXT),
+            _plots(*paired_errors(first, second, role)),
+        ]
+        sections.append(report.section("Where they differ", "", _GROUPS_TEXT))
+        sections += _divisions(found["groups"], second.summary["divisions"])
+        lead = f"{role.capitalize()} of A against {role} of B, head by head. "
+        lead += "Errors are in degrees; differences are B - A."
+    report.write_page(path, f"A or B on {store['dataset']}", lead, sections)
+
+
+def _plots(a: np.ndarray, b: np.ndarray) -> str:
+    """Geodesic errors of A and B, (N,) degrees of the same heads, as shares of heads and head by head."""
+    limit = float(np.clip(np.ceil(np.quantile(np.concatenate([a, b]), 0.98) / 10) * 10, 10, 180))
+    cumulative, pairs = plots.plot_cumulative({"A": a, "B": b}, limit), plots.plot_pairs(a, b)
+    return report.beside(
+        [
+            report.section("Cumulative error", cumulative, "Share of heads below each."),
+            report.section("Head by head", pairs, "Below the diagonal B is better."),
+        ]
+    )
+
+
+def scene_rows(found: Mapping[str, Any], kind: str) -> list[list[str]]:
+    """Return what a comparison of scenes says of one kind of heads as rows of text: name, A, B, B - A."""
+
+    def text(value: float, sign: str = "") -> str:
+        return f"{value:{sign}d}" if isinstance(value, int) else f"{value:{sign}.3f}"
+
+    rows = ((METRICS[key], row) for key, row in found["results"][kind].items() if key in METRICS)
+    return [[name, text(row["a"]), text(row["b"]), text(row["difference"], "+")] for name, row in rows]
+
+
+def scene_html(found: Mapping[str, Any], kind: str) -> str:
+    return report.table_html(["", *COLUMNS[:3]], scene_rows(found, kind))
 
 
 _MEANS_TEXT = (

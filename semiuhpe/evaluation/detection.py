@@ -193,12 +193,25 @@ def evaluate_detection(
         "false_heads": false,
     }
     if hits.any():
-        predicted = detected.rotation[torch.from_numpy(found[hits])]
-        true = torch.from_numpy(truth.rotation[hits])
-        summary |= summarize(pose_errors(predicted, true, matrix_to_euler(true.double(), full_range), full_range))
+        summary |= summarize(errors_of_found(detected, truth, found, hits, full_range))
     else:
         summary |= dict.fromkeys(("geodesic_mean_deg", "geodesic_median_deg", "euler_mae_deg"), math.nan)
     return DetectionResult(summary, found)
+
+
+def errors_of_found(
+    detected: Detected, truth: TrueHeads, found: np.ndarray, hits: np.ndarray, full_range: bool
+) -> dict[str, Tensor]:
+    """Return errors of poses as :func:`semiuhpe.evaluation.metrics.pose_errors`, of the heads that were found.
+
+    Args:
+        detected, truth, full_range: as :func:`evaluate_detection`.
+        found: (H,) index of the detection of each head.
+        hits: (H,) bool, the heads whose errors are returned; all were found.
+    """
+    predicted = detected.rotation[torch.from_numpy(found[hits])]
+    true = torch.from_numpy(truth.rotation[hits])
+    return pose_errors(predicted, true, matrix_to_euler(true.double(), full_range), full_range)
 
 
 def require_pycocotools() -> None:

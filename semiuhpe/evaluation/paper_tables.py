@@ -16,6 +16,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from semiuhpe.data.importers import IMPORTERS
+from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.results import read_summary, run_settings
 from semiuhpe.evaluation.tables import Missing, Row, Table
@@ -92,7 +93,8 @@ def paper_figures() -> dict[str, Any]:
 def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
     """Runs below a folder that have a cell in the tables, and why others are left out.
 
-    Said of are evaluations on a table's test set, and runs of a network that the tables have no row for.
+    Reasons are given for evaluations on a table's test set or on whole scenes, and for runs of a network that the
+    tables have no row for.
 
     Raises:
         ConfigError: the settings of a run are broken.
@@ -106,6 +108,9 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
             summary = read_summary(path)
         except DataError as error:
             left_out.append(str(error))
+            continue
+        if summary.get("kind") == SCENES:
+            left_out.append(f"{path}: is of whole scenes, and the tables are of head crops")
             continue
         place, table = place_of(summary["run"]), _table_of(summary["store"])
         if table is None:

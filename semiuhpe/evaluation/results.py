@@ -7,6 +7,9 @@
 ``rotation``, by model, such as ``teacher_rotation``, the prediction, its ``entropy`` and its errors, and by breakdown,
 such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none. Where heads were
 turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_plane_error_deg`` the error then.
+
+Evaluations of whole scenes have the same parts where these make sense; :mod:`semiuhpe.evaluation.scene_results` says
+what else is in them.
 """
 
 import hashlib
@@ -22,7 +25,8 @@ import torch
 
 from semiuhpe import files
 from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, store_path
-from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.stores import HeadStore
+from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
@@ -38,8 +42,13 @@ FORMAT_VERSION = 1
 WORST_HEADS = 100
 GROUP = "group_"
 _ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # that every evaluation has
+_SCENE_SHAPES = {"rotation": (3, 3), "axis_deg": (3,), "euler_abs_deg": (3,)}
 IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
 MEDIAN = "geodesic_median_deg"
+SCENE_ROLE = "student"
+"""The model of a one-stage checkpoint that is evaluated."""
+ALL = "all"
+"""In the results of scenes: all heads that were to be found."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Results:
 
     Attributes:
         summary: as it is written to JSON.
-        heads: the arrays of the .npz file, (N, ...) each.
+        heads: the arrays of the .npz file, (N, ...) each; of scenes perhaps none.
     """
 
     summary: dict[str, Any]
@@ -57,6 +66,11 @@ class Results:
     @property
     def models(self) -> list[str]:
         return list(self.summary["results"])
+
+    @property
+    def of_scenes(self) -> bool:
+        """Whether heads were found on whole scenes; else they were given as crops."""
+        return self.summary.get("kind") == SCENES
 
 
 @dataclass(frozen=True)
@@ -144,19 +158,9 @@ def collect(
     truth = torch.from_numpy(store.truth)
     euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
     full_range = store.meta["full_range"]
-    run = run_settings(checkpoint)
-    summary: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "checkpoint": {
-            "path": str(checkpoint),
-            "sha256": sha256(checkpoint),
-            **asdict(description),
-            "selected_on_this_set": selected_on(settings["test_set"], store.path, run, checkpoint),
-        },
-        "run": run,
-        "store": {"path": str(store.path), "heads": len(store), **_store_facts(store)},
-        "settings": {**settings, "bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}},
-    }
+    facts = {"path": str(store.path), "heads": len(store), **_store_facts(store)}
+    resampling = {"bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}}
+    summary = provenance(checkpoint, description, store.path, facts, {**settings, **resampling})
     summary["divisions"] = {key: {"title": found.title, "labels": found.labels} for key, found in divisions.items()}
     parts = ("results", "intervals", "paper", "calibration", "breakdowns", "worst")
     summary |= {part: {} for part in parts}
@@ -184,6 +188,33 @@ def collect(
         heads[IN_PLANE] = in_plane.angle_deg
         heads |= {f"{name}_{IN_PLANE_ERROR}": errors for name, errors in in_plane.geodesic_deg.items()}
     return Results(summary, heads)
+
+
+def provenance(
+    checkpoint: Path, description: Description, store: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parts of a summary that say what was evaluated.
+
+    Args:
+        checkpoint: the models' file.
+        description: of the models.
+        store: where the heads or scenes are.
+        facts: about the store.
+        settings: how they were evaluated; ``test_set`` among them.
+    """
+    run = run_settings(checkpoint)
+    return {
+        "format_version": FORMAT_VERSION,
+        "checkpoint": {
+            "path": str(checkpoint),
+            "sha256": sha256(checkpoint),
+            **asdict(description),
+            "selected_on_this_set": selected_on(settings["test_set"], store, run, checkpoint),
+        },
+        "run": run,
+        "store": dict(facts),
+        "settings": dict(settings),
+    }
 
 
 def _store_facts(store: HeadStore) -> dict[str, Any]:
@@ -260,7 +291,9 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 def _fault(summary: Mapping[str, Any]) -> str:
     """What is wrong with a summary: a part that tables read and that isn't there, or not of its kind; or empty."""
-    for part in ("store", "settings", "results", "paper"):
+    of_scenes = summary.get("kind") == SCENES
+    means_of = ("results",) if of_scenes else ("results", "paper")
+    for part in ("store", "settings", *means_of):
         if not isinstance(summary.get(part), dict):
             return f"it has no {part}"
     store, run = summary["store"], summary.get("run")
@@ -270,10 +303,13 @@ def _fault(summary: Mapping[str, Any]) -> str:
         return "its store has no dataset, split or number of heads"
     if run is not None and not isinstance(run, dict):
         return "its run is no settings"
-    for part in ("results", "paper"):
-        for role, means in summary[part].items():
-            if not (isinstance(means, dict) and all(_is_number(means, name) for name in means)):
-                return f"{part} of the {role} are not numbers"
+    for part in means_of:
+        for name, means in summary[part].items():
+            known = isinstance(means, dict) and all(
+                _is_number(means, key) or (of_scenes and means[key] is None) for key in means
+            )
+            if not known:
+                return f"{part} of the {name} are not numbers"
     return ""
 
 
@@ -289,6 +325,8 @@ def _comparable_fault(results: Results) -> str:
         isinstance(path, dict) and isinstance(path.get("path"), str) and isinstance(summary["store"].get("path"), str)
     ):
         return "it names no checkpoint or store"
+    if results.of_scenes:
+        return _scene_fault(results)
     if not (
         isinstance(divisions, dict) and all(isinstance(d, dict) and _texts(d.get("labels")) for d in divisions.values())
     ):
@@ -300,12 +338,32 @@ def _comparable_fault(results: Results) -> str:
     for name, kinds in wanted.items():
         if name not in heads or heads[name].dtype.kind not in kinds:
             return f"its heads have no {name}"
-    count = len(np.atleast_1d(heads["names"]))
-    if not count or any(values.shape[:1] != (count,) for values in heads.values()):
+    if not _of_one_number(heads):
         return "its heads are not of one number"
     if not all(np.isfinite(heads[name]).all() for name, kinds in wanted.items() if kinds == "f"):
         return "its heads have numbers that are not finite"
     return ""
+
+
+def _scene_fault(results: Results) -> str:
+    """What is missing for a comparison of scenes; arrays may be missing altogether."""
+    summary, heads = results.summary, results.heads
+    if not isinstance(summary["results"].get(ALL), dict) or not _is_number(summary["store"], "scenes"):
+        return "it has no results of all heads, or no number of scenes"
+    wanted = {"names": "U", "scene": "iu", "rotation": "f", "wanted": "b"}
+    wanted |= {f"{SCENE_ROLE}_{error}": "f" for error in (*_ERRORS, "euler_abs_deg")}
+    for name, kinds in wanted.items() if heads else ():
+        if name not in heads or heads[name].dtype.kind not in kinds:
+            return f"its heads have no {name}"
+        if heads[name].shape[1:] != _SCENE_SHAPES.get(name.removeprefix(f"{SCENE_ROLE}_"), ()):
+            return f"its heads have a {name} of the wrong shape"
+    return "" if not heads or _of_one_number(heads) else "its heads are not of one number"
+
+
+def _of_one_number(heads: Mapping[str, np.ndarray]) -> bool:
+    """Whether all arrays are of as many heads, one at least."""
+    count = len(np.atleast_1d(heads["names"]))
+    return count > 0 and all(values.shape[:1] == (count,) for values in heads.values())
 
 
 def _texts(values: Any) -> bool:
@@ -313,14 +371,20 @@ def _texts(values: Any) -> bool:
 
 
 def read_results(path: Path) -> Results:
-    """JSON and .npz file of an evaluation; raises DataError as :func:`read_summary`."""
+    """Read JSON and .npz file of an evaluation. Without the latter those of scenes have no ``heads``.
+
+    Raises:
+        DataError: as :func:`read_summary`, of either file; or what a comparison needs is not in them.
+    """
     summary = read_summary(path)
     arrays = path.with_suffix(".npz")
     try:
         with np.load(arrays, allow_pickle=False) as heads:
             results = Results(summary, {name: heads[name] for name in heads.files})
     except FileNotFoundError as error:
-        raise DataError(f"{arrays}: is missing; eval.py writes it beside {path.name}") from error
+        results = Results(summary, {})
+        if not results.of_scenes:
+            raise DataError(f"{arrays}: is missing; eval.py writes it beside {path.name}") from error
     except Exception as error:  # numpy and zipfile raise many types on broken files
         raise DataError(f"{arrays}: is broken ({error}); run eval.py again") from error
     if fault := _comparable_fault(results):

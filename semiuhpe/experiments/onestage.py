@@ -141,7 +141,7 @@ def crop_once(scenes: Path, heads: Path, split: str, options: OneStageTableOptio
     made, rendered = heads / "data.mdb", scenes / "data.mdb"
     done = made.exists() and made.stat().st_mtime > rendered.stat().st_mtime and HeadStore(heads).size == size
     if not done:
-        prepare(IMPORTERS["scenes"], scenes, heads, split, size=size, workers=options.workers, overwrite=True)
+        prepare(IMPORTERS["scenes"], scenes, heads, split=split, size=size, workers=options.workers, overwrite=True)
 
 
 def crop_variant(experiment: Experiment, options: OneStageTableOptions) -> Experiment:

@@ -13,6 +13,7 @@ import torch
 from semiuhpe.augment.in_plane import random_in_plane
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, turned_view
+from semiuhpe.data.batches.base import Canvas
 from semiuhpe.data.batches.generators import HeadGenerator
 from semiuhpe.data.batches.heads import HeadBatch, Heads, NumberedStream, ShuffledStream
 from semiuhpe.data.batches.workers import load
@@ -39,25 +40,17 @@ class _Pairs:
 
     def _positives(self, items: list[tuple[int, int]]) -> HeadBatch:
         store, generator = self.anchors.store, self.generator
-        size = generator.size
-        canvas = np.zeros((len(items), size, size, 3), np.uint8)
-        boxes, bounds, rotations = [], [], []
+        canvas = Canvas(len(items), generator.size)
+        labels = []
         for row, (position, number) in enumerate(items):
             rotation = store.truth[position]
             people = generator.identities(rotation, self.names[position])
             rng = np.random.default_rng([self.seed, _CHOICE, number])
             head = generator(int(people[int(rng.integers(len(people)))]), rotation)
-            height, width = head.image.shape[:2]
-            canvas[row, :height, :width] = head.image
-            boxes.append(head.box)
-            bounds.append(head.bounds)
-            rotations.append(head.rotation)
-        return HeadBatch(
-            image=torch.from_numpy(canvas).permute(0, 3, 1, 2),
-            box=torch.from_numpy(np.array(boxes, np.float32)),
-            bounds=torch.from_numpy(np.array(bounds, np.float32)),
-            rotation=torch.from_numpy(np.array(rotations, np.float32)),
-        )
+            canvas.put(row, head.image, f"the positive of {store.path}: head {store.names[position]}")
+            labels.append((head.box, head.bounds, head.rotation))
+        box, bounds, rotation = (torch.from_numpy(np.array(rows, np.float32)) for rows in zip(*labels, strict=True))
+        return HeadBatch(canvas.image, box, bounds, rotation)
 
 
 def anchors_of(store: HeadStore, generator: HeadGenerator) -> HeadStore:

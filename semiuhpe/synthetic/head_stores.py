@@ -1,17 +1,17 @@
 """Head stores of rendered heads: the data that the project can make for itself."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from semiuhpe.data.batches.workers import Job, Result, map_in_workers
-from semiuhpe.data.crop import HEAD_BOX, box_rectangle
-from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, StoreWriter, encode, store_crop, store_meta
+from semiuhpe.data.batches.workers import Job, map_in_workers
+from semiuhpe.data.crop import HEAD_BOX, JPEG_QUALITY, StoredCrop, box_rectangle, encode, store_crop
+from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
+from semiuhpe.data.stores.base import StoredItem
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
@@ -49,7 +49,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     """
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
     euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
-    meta = store_meta(
+    meta = head_meta(
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
@@ -59,22 +59,24 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         source=RENDERED,
         settings=asdict(heads),
     )
-    jobs = [(heads, number, rotations[number]) for number in range(heads.count)]
-    with StoreWriter(path, meta, overwrite) as writer:
-        for number, crop in enumerate(render_jobs(_render, jobs, workers, path)):
-            writer.add(f"{number:06d}", crop, rotations[number], euler[number])
+    jobs = [(heads, number, rotations[number], euler[number]) for number in range(heads.count)]
+    render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
 
 
-def render_jobs(
-    render: Callable[[Job], Result], jobs: Sequence[Job], workers: int, path: str | os.PathLike
-) -> Iterable[Result]:
-    """What is rendered for each job of a store, in order, with a progress bar; in this process with 0 or 1 workers."""
-    results = map_in_workers(render, jobs, workers if workers > 1 else 0)  # one alone would only be waited for
-    return tqdm(results, total=len(jobs), desc=f"rendering {Path(path).name}", disable=None)
+def render_store(writer: StoreWriter, render: Callable[[Job], StoredItem], jobs: Sequence[Job], workers: int) -> None:
+    """Make a store of what is rendered for each job, with a progress bar; in this process with 0 or 1 workers."""
+    with writer:
+        items = map_in_workers(render, jobs, workers if workers > 1 else 0)  # one alone would only be waited for
+        for item in tqdm(items, total=len(jobs), desc=f"rendering {writer.path.name}", disable=None):
+            writer.add(item)
 
 
-def _render(job: tuple[SyntheticSet, int, np.ndarray]) -> StoredCrop:
-    heads, number, rotation = job
+def _render(job: tuple[SyntheticSet, int, np.ndarray, np.ndarray]) -> StoredHead:
+    heads, number, rotation, euler_deg = job
+    return StoredHead(f"{number:06d}", _crop(heads, number, rotation), rotation, euler_deg)
+
+
+def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> StoredCrop:
     rng = np.random.default_rng([heads.seed, 1, number])
     if not heads.test:
         head = render_head(rotation, rng, heads.domain, heads.size)

@@ -5,15 +5,16 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from semiuhpe.data.stores.scenes import SceneHeads, SceneWriter, scene_meta
-from semiuhpe.data.stores.writer import JPEG_QUALITY, encode
-from semiuhpe.synthetic.head_stores import render_jobs
+from semiuhpe.data.crop import JPEG_QUALITY, encode
+from semiuhpe.data.scene_labels import MAX_TURN_DEG
+from semiuhpe.data.stores import SceneHeads, StoredScene, StoreWriter, scene_meta
+from semiuhpe.errors import ConfigError
+from semiuhpe.synthetic.head_stores import render_store
 from semiuhpe.synthetic.masks import draw_mask
 from semiuhpe.synthetic.render_scene import render_scene
 from semiuhpe.synthetic.rotations import random_rotations
 
 RENDERED = "semiuhpe scenes"
-MAX_TURN_DEG = 45.0
 MASK_VISIBLE = 0.7
 """Heads of which less is seen get no mask: it would lie on what covers them."""
 
@@ -44,11 +45,13 @@ class SceneSet:
 
 
 def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
-    """Renders a set of scenes into a store.
+    """Render a set of scenes into a store.
 
     Raises:
+        ConfigError: a share lies outside [0, 1].
         StoreError: the target exists, or can't be written.
     """
+    check_shares(masked=scenes.masked, turned=scenes.turned)
     rng = np.random.default_rng([scenes.seed, 0])
     rotations = random_rotations(scenes.count * scenes.most_heads, rng, scenes.range)
     rotations = rotations.reshape(scenes.count, scenes.most_heads, 3, 3)
@@ -61,9 +64,14 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         settings=asdict(scenes),
     )
     jobs = [(scenes, number, rotations[number]) for number in range(scenes.count)]
-    with SceneWriter(path, meta, overwrite) as writer:
-        for number, (encoded, heads, turn_deg) in enumerate(render_jobs(_render, jobs, workers, path)):
-            writer.add_scene(f"{number:06d}", encoded, (scenes.size, scenes.size), heads, turn_deg)
+    render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
+
+
+def check_shares(**shares: float) -> None:
+    """Raise ConfigError unless the shares, such as ``masked=0.5``, are named after their options and are shares."""
+    for name, share in shares.items():
+        if not 0.0 <= share <= 1.0:
+            raise ConfigError(f"--{name} {share}: must lie in [0, 1]")
 
 
 def mask_some(
@@ -77,11 +85,11 @@ def mask_some(
     return image, replace(heads, masked=masked)
 
 
-def _render(job: tuple[SceneSet, int, np.ndarray]) -> tuple[bytes, SceneHeads, float]:
+def _render(job: tuple[SceneSet, int, np.ndarray]) -> StoredScene:
     scenes, number, rotations = job
     changes = np.random.default_rng([scenes.seed, 2, number])
     turn_deg = changes.uniform(-MAX_TURN_DEG, MAX_TURN_DEG) if changes.random() < scenes.turned else 0.0
     rng = np.random.default_rng([scenes.seed, 1, number])
     scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg)
     image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)
-    return encode(image, JPEG_QUALITY), heads, turn_deg
+    return StoredScene(f"{number:06d}", encode(image, JPEG_QUALITY), (scenes.size, scenes.size), heads, turn_deg)

@@ -18,7 +18,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from semiuhpe import __version__, locks
-from semiuhpe.data.stores.heads import fingerprint
+from semiuhpe.data.stores import fingerprint
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods.options import RunOptions
 from semiuhpe.settings import RUN_SETTINGS, save_settings

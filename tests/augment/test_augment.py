@@ -17,8 +17,8 @@ from semiuhpe.data.crop import (
     crop_by_box,
     crop_by_landmarks,
     landmark_rectangle,
+    store_crop,
 )
-from semiuhpe.data.stores.writer import store_crop
 from semiuhpe.errors import StoreError
 from semiuhpe.rotation import geodesic_deg, matrix_to_euler, mirror
 from semiuhpe.synthetic.render_head import render_head

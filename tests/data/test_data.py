@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from semiuhpe.data import HeadStore, StoreWriter
-from semiuhpe.data.batches.heads import ShuffledStream, loader_workers, ordered_batches, training_batches
-from semiuhpe.data.crop import LANDMARKS
+from semiuhpe.data import HeadStore, SceneStore, StoreWriter
+from semiuhpe.data.batches.heads import (
+    HeadBatch,
+    ShuffledStream,
+    loader_workers,
+    ordered_batches,
+    training_batches,
+)
+from semiuhpe.data.batches.scenes import ordered_scenes
+from semiuhpe.data.crop import LANDMARKS, StoredCrop, encode
 from semiuhpe.data.splits import hold_out, split_300wlp, split_store
-from semiuhpe.data.stores.writer import StoredCrop, encode, store_meta
+from semiuhpe.data.stores import SceneHeads, StoredHead, StoredScene, head_meta, scene_meta
 from semiuhpe.errors import ConfigError, StoreError
 
 
@@ -43,7 +50,7 @@ def test_splits_agree_with_reference(reference):
 
 
 def store_of(path, names, dataset="toy", identity=None):
-    meta = store_meta(
+    meta = head_meta(
         dataset=dataset,
         split="train",
         size=8,
@@ -56,7 +63,8 @@ def store_of(path, names, dataset="toy", identity=None):
     crop = StoredCrop(encode(np.zeros((8, 8, 3), np.uint8)), np.ones(4), np.array([0, 0, 8, 8]))
     with StoreWriter(path, meta) as writer:
         for i, name in enumerate(names):
-            writer.add(name, crop, rotation=np.eye(3), attributes={"identity": identity[i]} if identity else {})
+            attributes = {"identity": identity[i]} if identity else {}
+            writer.add(StoredHead(name, crop, rotation=np.eye(3), attributes=attributes))
     return HeadStore(path)
 
 
@@ -186,3 +194,24 @@ raise SystemExit(3)
 
 def test_pictures_are_decoded_beside_a_gpu_only():
     assert [loader_workers(3, torch.device(name)) for name in ("cpu", "cuda")] == [0, 3]
+
+
+def test_pictures_larger_than_their_store_says_are_errors(tmp_path):
+    """Of heads and of scenes; the message names the store and the picture."""
+    large = np.zeros((20, 8, 3), np.uint8)
+    common = {"dataset": "toy", "split": "train", "size": 16, "full_range": True, "source": "", "settings": {}}
+    with StoreWriter(tmp_path / "heads.lmdb", head_meta(crop_rule=LANDMARKS, loose=True, **common)) as writer:
+        writer.add(StoredHead("kopf", StoredCrop(encode(large), np.ones(4), np.ones(4))))
+    with StoreWriter(tmp_path / "scenes.lmdb", scene_meta(**common)) as writer:
+        writer.add(StoredScene("szene", encode(large), (8, 20), SceneHeads.none()))
+    with pytest.raises(StoreError, match=r"heads\.lmdb: head kopf .*16 px"):
+        next(ordered_batches(HeadStore(tmp_path / "heads.lmdb"), 1))
+    with pytest.raises(StoreError, match=r"scenes\.lmdb: scene szene .*16 px"):
+        next(ordered_scenes(SceneStore(tmp_path / "scenes.lmdb"), 1))
+
+
+def test_batches_without_labels_are_moved_and_cut():
+    batch = HeadBatch(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.ones(4, 4), torch.ones(4, 4))
+    assert len(batch.first(3).to(torch.device("cpu"))) == 3 and batch.first(3).rotation is None
+    with pytest.raises(StoreError, match="no labels"):
+        batch.truth  # noqa: B018

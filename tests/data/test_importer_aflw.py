@@ -10,7 +10,7 @@ from support.raw_datasets import assert_not_the_dataset, broken, green_box, pict
 
 from semiuhpe.data import HeadStore
 from semiuhpe.data.importers import IMPORTERS
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError, StoreError
 
 TEXT = "image00009.jpg\nimage00002.jpg\n\n"
@@ -50,7 +50,7 @@ FACES = [
 def test_aflwface(tmp_path):
     source = write_aflw(tmp_path / "aflw", FACES)
     out = tmp_path / "a.lmdb"
-    summary = prepare(IMPORTERS["AFLWFace"], source, out, "train", workers=0)
+    summary = prepare(IMPORTERS["AFLWFace"], source, out, split="train", workers=0)
     store = HeadStore(out)
     assert summary.lines() == [
         "3 heads kept, without labels; a complete copy gives 22246",
@@ -82,7 +82,7 @@ def test_aflwface_faults(tmp_path):
     (source / "images" / "fehlt.jpg").unlink()
     jpeg = source / "images" / "gekürzt.jpg"
     jpeg.write_bytes(jpeg.read_bytes()[:2000])
-    reasons = broken(prepare(IMPORTERS["AFLWFace"], source, tmp_path / "a.lmdb", "train", workers=0))
+    reasons = broken(prepare(IMPORTERS["AFLWFace"], source, tmp_path / "a.lmdb", split="train", workers=0))
     assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["gut_0"]
     words = {
         "fehlt_1": "fehlt.jpg: is missing", "gekürzt_2": "can't be decoded", "inf_3": "infinite",
@@ -131,5 +131,5 @@ def test_aflwface_with_a_broken_label_file(tmp_path, contents, words):
 def test_nothing_but_left_out_faces_is_no_store(tmp_path):
     source = write_aflw(tmp_path / "aflw", FACES[1:2])
     with pytest.raises(StoreError, match="1 left out: its picture is in AFLW2000"):
-        prepare(IMPORTERS["AFLWFace"], source, tmp_path / "a.lmdb", "train", workers=0)
+        prepare(IMPORTERS["AFLWFace"], source, tmp_path / "a.lmdb", split="train", workers=0)
     assert not (tmp_path / "a.lmdb").exists()

@@ -7,7 +7,7 @@ from PIL import Image
 from semiuhpe.data import HeadStore
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.importers.folder import ROTATION
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError
 
 BOX = (30, 40, 50, 60)
@@ -31,7 +31,7 @@ def head_in(image):
 
 def imported(source, tmp_path, split="test", workers=0):
     out = tmp_path / f"{split}.lmdb"
-    summary = prepare(IMPORTERS["folder"], source, out, split, workers=workers)
+    summary = prepare(IMPORTERS["folder"], source, out, split=split, workers=workers)
     return summary, HeadStore(out)
 
 

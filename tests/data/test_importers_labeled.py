@@ -23,7 +23,7 @@ from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import crop_by_box
 from semiuhpe.data.importers import IMPORTERS, biwi_npz
 from semiuhpe.data.importers.base import LIMITED
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError
 from semiuhpe.rotation import euler_to_matrix, matrix_to_euler, mirror
 
@@ -44,7 +44,7 @@ def test_biwi_npz(tmp_path, as_folder, name):
     path = write_npz(tmp_path / name)
     write_npz(tmp_path / "BIWI_train.npz", POSES[:1])
     out = tmp_path / "a.lmdb"
-    summary = prepare(biwi_npz.BIWI_TEST, tmp_path if as_folder else path, out, "test", workers=0)
+    summary = prepare(biwi_npz.BIWI_TEST, tmp_path if as_folder else path, out, split="test", workers=0)
     store = HeadStore(out)
     assert store.names.tolist() == ["00000", "00001", "00002"] and summary.notes == {LIMITED: 1}
     np.testing.assert_allclose(store.euler_deg, [[-10, 30, 5], [20, -60, -15], [5, 89.99, 0]], atol=1e-5)
@@ -59,7 +59,7 @@ def test_biwi_npz(tmp_path, as_folder, name):
 def test_biwi_npz_train_keeps_the_packed_size_and_runs_in_workers(tmp_path):
     write_npz(tmp_path / "BIWI_train.npz", POSES[:3])
     out = tmp_path / "a.lmdb"
-    prepare(biwi_npz.BIWI_TRAIN, tmp_path, out, "train", workers=2)
+    prepare(biwi_npz.BIWI_TRAIN, tmp_path, out, split="train", workers=2)
     store = HeadStore(out)
     assert store.names.tolist() == ["00000", "00001", "00002"]
     assert store.image(0).shape == (64, 64, 3) and store.meta["loose"] and store.meta["dataset"] == "BIWItrain"
@@ -149,7 +149,7 @@ def test_biwi(tmp_path, source):
     write_biwi(tmp_path / "hpdb", frames=frames, rotations=rotations)
     write_biwi(tmp_path / "hpdb", "02", ("frame_00500",), (np.eye(3),), np.array([-150.0, 80.0, 1100.0]))
     out = tmp_path / "a.lmdb"
-    summary = prepare(IMPORTERS["BIWI"], tmp_path / source, out, "test", workers=0)
+    summary = prepare(IMPORTERS["BIWI"], tmp_path / source, out, split="test", workers=0)
     store = HeadStore(out)
     assert summary.lines() == ["3 heads kept, with labels; a complete copy gives 15678"]
     assert store.names.tolist() == ["02/frame_00500", "12/frame_00003", "12/frame_00004"]
@@ -187,7 +187,7 @@ def test_biwi_faults(tmp_path):
     (folder / "frame_00007_pose.txt").write_text(lines(np.diag([1, 1, -1])) + "\n" + lines(CENTER))
     (folder / "frame_00008_pose.txt").write_text(lines(np.eye(3)) + "\n5000 0 900\n")
     out = tmp_path / "a.lmdb"
-    reasons = broken(prepare(IMPORTERS["BIWI"], tmp_path, out, "train", workers=0))
+    reasons = broken(prepare(IMPORTERS["BIWI"], tmp_path, out, split="train", workers=0))
     assert HeadStore(out).names.tolist() == ["12/frame_00000"] and HeadStore(out).meta["loose"]
     words = {
         1: "frame_00001_rgb.png: is missing", 2: "frame_00002_pose.txt: is missing", 3: "can't be decoded",
@@ -230,7 +230,7 @@ def test_dad3dheads(tmp_path, source):
     items = [(name, BOX, ALL) for name in ("b1", "a0", "kopf_ä", "d")]
     write_dad(tmp_path, "val", items, rotations)
     out = tmp_path / "a.lmdb"
-    summary = prepare(IMPORTERS["DAD3DHeads"], tmp_path / source, out, "val", workers=0)
+    summary = prepare(IMPORTERS["DAD3DHeads"], tmp_path / source, out, split="val", workers=0)
     store = HeadStore(out)
     assert summary.lines() == ["4 heads kept, with labels; a complete copy gives 4312"]
     assert store.names.tolist() == ["b1", "a0", "kopf_ä", "d"]
@@ -250,7 +250,7 @@ def test_dad3dheads(tmp_path, source):
 def test_dad3dheads_test_split_has_no_labels(tmp_path):
     write_dad(tmp_path, "test", [("a", BOX, {"quality": "lq", "more": 1}), ("b", BOX, None), ("c", BOX, ["quality"])])
     out = tmp_path / "a.lmdb"
-    assert not prepare(IMPORTERS["DAD3DHeads"], tmp_path, out, "test", workers=0).dropped
+    assert not prepare(IMPORTERS["DAD3DHeads"], tmp_path, out, split="test", workers=0).dropped
     store = HeadStore(out)
     assert store.rotation is None and not store.meta["labelled"] and store.names.tolist() == ["a", "b", "c"]
     assert store.attributes.keys() == {name.replace(" ", "_") for name in ALL}
@@ -259,8 +259,8 @@ def test_dad3dheads_test_split_has_no_labels(tmp_path):
 
 def test_dad3dheads_train_is_loose_and_is_the_same_with_workers(tmp_path):
     write_dad(tmp_path, "train", [(f"i{i}", BOX, ALL) for i in range(5)], [rotation_of(i, 0, 0) for i in range(5)])
-    prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "a.lmdb", "train", workers=0)
-    prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "b.lmdb", "train", workers=2)
+    prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "a.lmdb", split="train", workers=0)
+    prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "b.lmdb", split="train", workers=2)
     first, second = HeadStore(tmp_path / "a.lmdb"), HeadStore(tmp_path / "b.lmdb")
     assert first.meta["loose"] and first.names.tolist() == second.names.tolist() == [f"i{i}" for i in range(5)]
     np.testing.assert_array_equal(first.rotation, second.rotation)
@@ -285,7 +285,7 @@ def test_dad3dheads_faults(tmp_path):
     (folder / "annotations" / "no_matrix.json").write_text("[]")
     for name, matrix in (("no_rotation", np.zeros((4, 4)).tolist()), ("scaled", model_view(2 * np.eye(3)))):
         (folder / "annotations" / f"{name}.json").write_text(json.dumps({"model_view_matrix": matrix}))
-    reasons = broken(prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "a.lmdb", "val", workers=0))
+    reasons = broken(prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "a.lmdb", split="val", workers=0))
     assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["good"]
     words = {
         "flat": "empty or not finite", "outside": "outside the image", "short": "bbox has the shape (3,)",

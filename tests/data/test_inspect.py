@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 import subprocess
@@ -15,10 +16,10 @@ from semiuhpe.cli import inspect as inspect_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.cli.text_table import BAR
 from semiuhpe.data import HeadStore, StoreWriter
-from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
+from semiuhpe.data.stores import SceneStore, StoredHead, head_meta
+from semiuhpe.data.stores.base import stored_bytes
 from semiuhpe.data.stores.inspect import poses, sizes, verify
-from semiuhpe.data.stores.scenes import SceneStore
-from semiuhpe.data.stores.writer import StoredCrop, encode, store_meta
 from semiuhpe.drawing.head_sheet import label_sheet
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
@@ -38,7 +39,7 @@ def encoded(side=PX):
 
 def write(path, heads, loose=False, full_range=True):
     """A store of heads, each a dictionary of what is special about it."""
-    meta = store_meta(
+    meta = head_meta(
         dataset="toy", split="train" if loose else "test", size=PX, crop_rule=HEAD_BOX, loose=loose,
         full_range=full_range, source="here", settings={"limit": None},
     )  # fmt: skip
@@ -47,7 +48,7 @@ def write(path, heads, loose=False, full_range=True):
             boxes = (np.array(head.get(key, default)) for key, default in (("box", BOX), ("bounds", BOUNDS)))
             crop = StoredCrop(head.get("encoded", encoded()), *boxes, head.get("scale", 0.5))
             labels = {key: head[key] for key in ("rotation", "euler_deg", "attributes") if key in head}
-            writer.add(head.get("name", f"kopf/ä{number}"), crop, **labels)
+            writer.add(StoredHead(head.get("name", f"kopf/ä{number}"), crop, **labels))
     return path
 
 
@@ -57,6 +58,11 @@ def put(path, key, value):
             transaction.delete(key)
         else:
             transaction.put(key, value)
+
+
+def label_arrays(path):
+    with np.load(io.BytesIO(stored_bytes(path, b"__labels__"))) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def printed_row(text, name):
@@ -129,11 +135,11 @@ def test_what_was_left_out_is_counted(tmp_path, capsys):
 
 
 def test_heads_of_a_sheet_are_spread_or_drawn():
-    assert inspect_cli.sheet_heads(101, 5, None).tolist() == [0, 25, 50, 75, 100]
-    assert inspect_cli.sheet_heads(3, 48, None).tolist() == inspect_cli.sheet_heads(3, 48, 1).tolist() == [0, 1, 2]
-    drawn = inspect_cli.sheet_heads(1000, 20, 7)
-    assert len(set(drawn)) == 20 and drawn.tolist() == inspect_cli.sheet_heads(1000, 20, 7).tolist()
-    assert drawn.tolist() != inspect_cli.sheet_heads(1000, 20, 8).tolist()
+    assert inspect_cli.sheet_items(101, 5, None).tolist() == [0, 25, 50, 75, 100]
+    assert inspect_cli.sheet_items(3, 48, None).tolist() == inspect_cli.sheet_items(3, 48, 1).tolist() == [0, 1, 2]
+    drawn = inspect_cli.sheet_items(1000, 20, 7)
+    assert len(set(drawn)) == 20 and drawn.tolist() == inspect_cli.sheet_items(1000, 20, 7).tolist()
+    assert drawn.tolist() != inspect_cli.sheet_items(1000, 20, 8).tolist()
 
 
 def test_the_sheet_shows_where_a_head_looks(tmp_path):
@@ -187,7 +193,7 @@ def test_verify_finds_a_damaged_jpeg_that_decodes(tmp_path):
     put(path, b"000000001", bytes(damaged))
     assert cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR).shape == (PX, PX, 3)
     (fault,) = verify(HeadStore(path))
-    assert fault.head == 1
+    assert fault.number == 1
     assert fault.what == "picture 1 was damaged after it was written; copy or make the store again"
 
 
@@ -210,7 +216,7 @@ def test_verify_lists_faults_in_order(tmp_path, workers):
     put(path, b"000000070", b"")
     put(path, b"000000003", b"no picture")
     faults = verify(HeadStore(path), workers)
-    assert [(fault.head, fault.name) for fault in faults] == [(3, "kopf/ä3"), (70, "kopf/ä70"), (140, "kopf/ä140")]
+    assert [(fault.number, fault.name) for fault in faults] == [(3, "kopf/ä3"), (70, "kopf/ä70"), (140, "kopf/ä140")]
     assert verify(HeadStore(path, range(4, 70)), workers) == []
 
 
@@ -270,10 +276,30 @@ def test_inspect_scenes(scenes, capsys):
     assert (scenes.parent / "scenes_sheet.png").is_file()
 
 
-def test_verify_scenes(scenes, capsys):
-    assert inspect_cli.main([str(scenes), "--verify"]) == 0
-    assert "all scenes are sound" in capsys.readouterr().out
+def test_heads_and_seed_choose_the_scenes_of_a_sheet(scenes, capsys):
+    sheet = scenes.with_name("sheet.png")
+    drawn = []
+    for options in (["--heads", "2"], ["--heads", "2", "--seed", "1"], ["--heads", "2", "--seed", "2"]):
+        assert run(inspect_cli.main, [str(scenes), "--sheet", str(sheet), *options]) == 0
+        assert "2 of the scenes are drawn" in capsys.readouterr().out
+        drawn.append(sheet.read_bytes())
+    assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_verify_scenes(scenes, workers, capfd):
+    options = ["--verify", "--workers", workers]
+    assert run(inspect_cli.main, [str(scenes), *options]) == 0
+    assert "all scenes are sound" in capfd.readouterr().out
     broken = shutil.copytree(scenes, scenes.with_name("broken.lmdb"))
+    labels = label_arrays(scenes)
+    labels["rotation"][0] = 0
+    packed = io.BytesIO()
+    np.savez(packed, **labels)
+    put(broken, b"__labels__", packed.getvalue())
     put(broken, b"%09d" % 3, b"broken")
-    assert inspect_cli.main([str(broken), "--verify"]) == 1
-    assert "000003: " in capsys.readouterr().out
+    assert run(inspect_cli.main, [str(broken), *options]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("#1 000001: ") and "head 0" in lines[0] and lines[1].startswith("#3 000003: ")
+    assert lines[2].endswith("2 of 5 scenes are faulty; make the store again")
+    assert run(inspect_cli.main, [str(broken)]) == 0  # faulty scenes can be looked at

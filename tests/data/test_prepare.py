@@ -19,9 +19,9 @@ from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import crop_by_box, crop_by_landmarks
 from semiuhpe.data.importers import IMPORTERS, Dropped, Importer, Picture, RawHead
+from semiuhpe.data.preparing import prepare, prepare_scenes
 from semiuhpe.data.preparing.common import DROPPED_FILE
-from semiuhpe.data.preparing.heads import prepare
-from semiuhpe.errors import StoreError
+from semiuhpe.errors import ConfigError, StoreError
 
 FIXTURES = SHARED / "fixtures"
 
@@ -80,6 +80,10 @@ def test_prepare_300wlp(tmp_path, with_landmarks, caplog):
         (["300WLP", "--scenes", "--source", "nowhere", "--out", "."], "--source nowhere"),
         (["scenes", "--source", "."], "--source .: is not a scene store; make one with `semiuhpe scenes"),
         (["AFLW2000", "--source", ".", "--split", "train"], "--split train"),
+        (["AFLW2000", "--source", ".", "--quality", "0"], "--quality 0"),
+        (["300WLP", "--source", ".", "--scenes", "--masked", "2"], "--masked 2"),
+        (["300WLP", "--source", ".", "--scenes", "--turned", "-1"], "--turned -1"),
+        (["AFLW2000", "--source", ".", "--turned", "1"], "--scenes"),
     ],
 )
 def test_prepare_bad_input(arguments, words, tmp_path, monkeypatch, capsys):
@@ -135,7 +139,7 @@ HEADS = {
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_kept_and_dropped_is_told(tmp_path, workers):
     out = tmp_path / "a.lmdb"
-    summary = prepare(Toy(HEADS), tmp_path, out, "test", workers=workers)
+    summary = prepare(Toy(HEADS), tmp_path, out, split="test", workers=workers)
     assert summary.lines() == [
         "2 heads kept, without labels; a complete copy gives 9",
         "1 left out: smaller than 20 px",
@@ -157,13 +161,13 @@ def test_what_is_kept_and_dropped_is_told(tmp_path, workers):
 def test_names_that_are_no_text_are_escaped(tmp_path):
     name = os.fsdecode(b"k\xf6pfe")
     found = {name: [RawHead(name), Dropped(name, "no head")]}
-    prepare(Toy(found), tmp_path, tmp_path / "a.lmdb", "test")
+    prepare(Toy(found), tmp_path, tmp_path / "a.lmdb", split="test")
     assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["k\\udcf6pfe"]
     assert (tmp_path / "a.lmdb" / DROPPED_FILE).read_text().splitlines()[1] == "k\\udcf6pfe,no head,0"
 
 
 def test_training_stores_keep_loose_crops_of_at_most_the_size(tmp_path):
-    prepare(Toy(HEADS), tmp_path, tmp_path / "a.lmdb", "train", size=50, quality=40)
+    prepare(Toy(HEADS), tmp_path, tmp_path / "a.lmdb", split="train", size=50, quality=40)
     store = HeadStore(tmp_path / "a.lmdb")
     assert [store.image(i).shape[:2] for i in range(2)] == [(50, 50), (42, 42)]  # 1.4 times the box's side of 30
     assert store.meta["size"] == 50 and store.meta["loose"] and store.meta["settings"]["quality"] == 40
@@ -171,15 +175,43 @@ def test_training_stores_keep_loose_crops_of_at_most_the_size(tmp_path):
     np.testing.assert_allclose(store.bounds[1], [-54, -14, 119, 89], atol=1e-4)
 
 
+def test_datasets_go_by_their_names_and_splits_by_their_order(tmp_path):
+    source = write_aflw(tmp_path / "raw", [(0, 0, 0)])
+    summary = prepare("AFLW2000", source, str(tmp_path / "a.lmdb"))
+    assert summary.kept == 1 and HeadStore(tmp_path / "a.lmdb").meta["split"] == IMPORTERS["AFLW2000"].splits[0]
+
+
+@pytest.mark.parametrize(
+    "dataset, arguments, words",
+    [
+        ("AFLW", {}, "dataset AFLW"),
+        ("AFLW2000", {"split": "train"}, "--split train"),
+        ("AFLW2000", {"quality": 0}, "--quality 0"),
+        ("AFLW2000", {"quality": 101}, "--quality 101"),
+        (Toy(HEADS), {"split": "val"}, "--split val"),
+    ],
+)
+def test_arguments_are_checked(dataset, arguments, words, tmp_path):
+    for function in (prepare, prepare_scenes):
+        with pytest.raises(ConfigError, match=words if function is prepare else f"{words}|--scenes"):
+            function(dataset, tmp_path, tmp_path / "a.lmdb", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_share_of_turned_scenes_is_checked(tmp_path):
+    with pytest.raises(ConfigError, match=r"--turned 1\.5"):
+        prepare_scenes("300WLP", tmp_path, tmp_path / "a.lmdb", turned=1.5)
+
+
 def test_limit_keeps_the_first_heads(tmp_path):
-    summary = prepare(Toy(HEADS), tmp_path, tmp_path / "a.lmdb", "test", limit=1, workers=2)
+    summary = prepare(Toy(HEADS), tmp_path, tmp_path / "a.lmdb", split="test", limit=1, workers=2)
     assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["zwei/0"]
     assert summary.lines() == ["1 heads kept, without labels"]
 
 
 def test_nothing_kept_writes_no_store_and_says_why(tmp_path):
     with pytest.raises(StoreError, match=r"no head was kept.*\n1 left out: no head"):
-        prepare(Toy({"leer": HEADS["leer"]}), tmp_path, tmp_path / "a.lmdb", "test")
+        prepare(Toy({"leer": HEADS["leer"]}), tmp_path, tmp_path / "a.lmdb", split="test")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,7 +220,7 @@ def test_labels_that_are_no_rotation_are_dropped(tmp_path):
     labels = {"gut": np.eye(3) + 1e-5, "gespiegelt": np.diag([1.0, 1.0, -1.0]), "kaputt": np.full((3, 3), np.nan)}
     found = {name: [RawHead(name, box=box, rotation=rotation)] for name, rotation in labels.items()}
     found["winkel"] = [RawHead("winkel", box=box, euler_deg=np.array([0, np.inf, 0]))]
-    summary = prepare(Toy(found), tmp_path, tmp_path / "a.lmdb", "test")
+    summary = prepare(Toy(found), tmp_path, tmp_path / "a.lmdb", split="test")
     assert [head.name for head in summary.broken] == ["gespiegelt", "kaputt", "winkel"]
     np.testing.assert_allclose(HeadStore(tmp_path / "a.lmdb").rotation[0], np.eye(3), atol=2e-5)
 
@@ -202,7 +234,7 @@ def test_pictures_are_turned_upright_only_where_the_importer_says_so(tmp_path):
     for upright, expected in ((True, (10, 20)), (False, (20, 10))):
         importer = Toy({"a": [RawHead("a")]})
         importer.pictures = lambda source, split, u=upright: [Picture("a", tmp_path / "a.png", "a", upright=u)]
-        prepare(importer, tmp_path, tmp_path / "a.lmdb", "test", size=40, overwrite=True)
+        prepare(importer, tmp_path, tmp_path / "a.lmdb", split="test", size=40, overwrite=True)
         stored = HeadStore(tmp_path / "a.lmdb").image(0)
         width, height = (20, 40) if upright else (40, 20)
         assert HeadStore(tmp_path / "a.lmdb").box[0, 2:].tolist() == [width, height]
@@ -214,7 +246,7 @@ import os, signal, sys, time
 from pathlib import Path
 import numpy as np
 from semiuhpe.data.importers import Importer, Picture, RawHead
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 
 class Slow(Importer):
     name, splits, full_range = "slow", ("test",), True
@@ -226,7 +258,7 @@ class Slow(Importer):
         time.sleep(0.02)
         return [RawHead(picture.name)]
 
-prepare(Slow(), Path("."), Path(sys.argv[1]), "test", workers=2)
+prepare(Slow(), Path("."), Path(sys.argv[1]), split="test", workers=2)
 """
 
 
@@ -234,7 +266,7 @@ prepare(Slow(), Path("."), Path(sys.argv[1]), "test", workers=2)
 def test_interrupted_preparation(tmp_path, sent):
     """No half store under the final name, the store before is kept, no process is left, a second attempt works."""
     out = tmp_path / "a.lmdb"
-    prepare(Toy(HEADS), tmp_path, out, "test")
+    prepare(Toy(HEADS), tmp_path, out, split="test")
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW.replace('"test", workers', '"test", overwrite=True, workers'), str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -248,7 +280,7 @@ def test_interrupted_preparation(tmp_path, sent):
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{worker}").exists()
-    prepare(Toy(HEADS), tmp_path, out, "test", overwrite=True)
+    prepare(Toy(HEADS), tmp_path, out, split="test", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["a.lmdb"]
 
 
@@ -259,7 +291,7 @@ def test_two_processes_preparing_one_store(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", script, str(out)], stdout=subprocess.PIPE, text=True)
     process.stdout.readline()
     with pytest.raises(StoreError, match="another process"):
-        prepare(Toy(HEADS), tmp_path, out, "test", overwrite=True)
+        prepare(Toy(HEADS), tmp_path, out, split="test", overwrite=True)
     assert process.wait(timeout=60) == 0
     assert len(HeadStore(out)) == 60
     assert sorted(os.listdir(tmp_path)) == ["a.lmdb"]
@@ -312,7 +344,7 @@ sys.exit(run(main, sys.argv[2:]))
 def test_a_full_target(tmp_path, limit):
     """Whether it is full at once or in the middle: one line, exit code 2, and the store before is as it was."""
     source, out = write_aflw(tmp_path / "raw", [(0, 0, 0)] * 2), tmp_path / "out" / "a.lmdb"
-    prepare(Toy(HEADS), tmp_path, out, "test")
+    prepare(Toy(HEADS), tmp_path, out, split="test")
     command = ["AFLW2000", "--source", str(source), "--out", str(out), "--overwrite", "--workers", "0"]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED_DISK, str(limit), *command], capture_output=True, text=True, timeout=60

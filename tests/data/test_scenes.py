@@ -15,8 +15,9 @@ from semiuhpe.cli import scenes as scenes_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.scenes import SceneBatch, ordered_scenes
-from semiuhpe.data.importers import IMPORTERS
-from semiuhpe.data.preparing.scenes import SceneSettings, prepare_scenes, turned_scene
+from semiuhpe.data.crop import encode
+from semiuhpe.data.preparing import prepare_scenes
+from semiuhpe.data.preparing.scenes import turned_scene
 from semiuhpe.data.scene_labels import (
     MIRRORED_LANDMARKS,
     Labels,
@@ -25,8 +26,7 @@ from semiuhpe.data.scene_labels import (
     rotation_about_center,
     transform_labels,
 )
-from semiuhpe.data.stores.scenes import SceneHeads, SceneStore, SceneWriter, scene_meta
-from semiuhpe.data.stores.writer import encode
+from semiuhpe.data.stores import SceneHeads, SceneStore, StoredScene, StoreWriter, scene_meta
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.rotation import geodesic_deg, in_plane_rotation
 from semiuhpe.synthetic.head import template
@@ -241,9 +241,9 @@ def test_masks_change_a_share_of_the_heads_and_say_which():
 
 
 def write_store(path, scenes):
-    with SceneWriter(path, META) as writer:
+    with StoreWriter(path, META) as writer:
         for number, (image, heads) in enumerate(scenes):
-            writer.add_scene(f"{number}", encode(image), image.shape[1::-1], heads)
+            writer.add(StoredScene(f"{number}", encode(image), image.shape[1::-1], heads))
     return SceneStore(path)
 
 
@@ -327,9 +327,7 @@ def test_whole_pictures_of_300wlp(tmp_path, capsys):
     assert store.names[1] == "AFW/1" and store.extent[1].tolist() == [50, 60]  # 100 x 120 px, halved
     x, y, w, h = heads.box[0]
     assert (heads.landmarks[0] > [x, y]).all() and (heads.landmarks[0] < [x + w, y + h]).all()
-    expected = prepare_scenes(
-        IMPORTERS["300WLP"], source, tmp_path / "large.lmdb", "train", SceneSettings(640, 92, 0.0, None)
-    )
+    expected = prepare_scenes("300WLP", source, tmp_path / "large.lmdb")
     assert expected.kept == 6
     np.testing.assert_allclose(SceneStore(tmp_path / "large.lmdb").heads(1).box, heads.box * 2, rtol=1e-5)
     assert run(prepare_cli.main, [*command, "--overwrite", "--turned", "1", "--masked", "1"]) == 0
@@ -340,6 +338,6 @@ def test_whole_pictures_of_300wlp(tmp_path, capsys):
 
 def test_datasets_without_rotations_have_no_scenes(tmp_path, capsys):
     with pytest.raises(ConfigError, match="WiderFace"):
-        prepare_scenes(IMPORTERS["WiderFace"], tmp_path, tmp_path / "a.lmdb", "train", SceneSettings(64, 92, 0.0, None))
+        prepare_scenes("WiderFace", tmp_path, tmp_path / "a.lmdb")
     assert run(prepare_cli.main, ["300WLP", "--source", str(tmp_path), "--masked", "0.5"]) == 2
     assert "--scenes" in capsys.readouterr().err

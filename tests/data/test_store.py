@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from semiuhpe.data import HeadStore, StoreWriter
-from semiuhpe.data.crop import HEAD_BOX, Rectangle
-from semiuhpe.data.stores.writer import StoredCrop, encode, store_crop, store_meta, store_whole
+from semiuhpe.data.crop import HEAD_BOX, Rectangle, StoredCrop, encode, store_crop, store_whole
+from semiuhpe.data.stores import StoredHead, head_meta
 from semiuhpe.errors import StoreError
 
-META = store_meta(
+META = head_meta(
     dataset="toy", split="test", size=16, crop_rule=HEAD_BOX, loose=False, full_range=True, source="here", settings={}
 )
 
@@ -36,7 +36,7 @@ def write(path, count=5, labels=True, overwrite=False, **meta):
     with StoreWriter(path, META | meta, overwrite) as writer:
         for i in range(count):
             extra = {"rotation": np.eye(3) * (i + 1), "euler_deg": np.full(3, i)} if labels else {}
-            writer.add(f"kopf-ä{i}", crop_of(i), **extra)
+            writer.add(StoredHead(f"kopf-ä{i}", crop_of(i), **extra))
     return path
 
 
@@ -120,7 +120,7 @@ def test_a_folder_that_is_no_store_is_never_overwritten(tmp_path):
 def test_an_error_in_the_middle_leaves_nothing_and_loses_nothing(tmp_path):
     path = write(tmp_path / "a.lmdb")
     with pytest.raises(RuntimeError), StoreWriter(path, META, overwrite=True) as writer:
-        writer.add("x", crop_of(0))
+        writer.add(StoredHead("x", crop_of(0)))
         raise RuntimeError("interrupted")
     assert len(HeadStore(path)) == 5
     assert leftovers(tmp_path) == ["a.lmdb"]
@@ -136,10 +136,11 @@ def test_kill_leaves_no_store_and_the_next_attempt_succeeds(tmp_path):
     script = f"""
         import os, signal, numpy as np
         from semiuhpe.data import StoreWriter
-        from semiuhpe.data.stores.writer import StoredCrop
+        from semiuhpe.data.crop import StoredCrop
+        from semiuhpe.data.stores import StoredHead
         with StoreWriter({str(tmp_path / "a.lmdb")!r}, {META!r}) as writer:
             for i in range(2000):
-                writer.add(str(i), StoredCrop(b"x" * 1000, np.zeros(4), np.zeros(4)))
+                writer.add(StoredHead(str(i), StoredCrop(b"x" * 1000, np.zeros(4), np.zeros(4))))
             os.kill(os.getpid(), signal.SIGKILL)
     """
     result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ)
@@ -163,14 +164,14 @@ def test_heads_with_different_labels_are_refused(tmp_path):
         pytest.raises(StoreError, match="labels"),
         StoreWriter(tmp_path / "a.lmdb", META) as writer,
     ):
-        writer.add("a", crop_of(0), rotation=np.eye(3))
-        writer.add("b", crop_of(1))
+        writer.add(StoredHead("a", crop_of(0), rotation=np.eye(3)))
+        writer.add(StoredHead("b", crop_of(1)))
 
 
 def test_attributes_are_kept_per_head(tmp_path):
     with StoreWriter(tmp_path / "a.lmdb", META) as writer:
         for age in ("young", "älter"):
-            writer.add(age, crop_of(0), attributes={"age": age, "pose": "front"})
+            writer.add(StoredHead(age, crop_of(0), attributes={"age": age, "pose": "front"}))
     store = HeadStore(tmp_path / "a.lmdb")
     assert store.attributes["age"].tolist() == ["young", "älter"]
     assert store[1][1]["attributes"] == {"age": "älter", "pose": "front"}
@@ -201,14 +202,15 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     script = f"""
         import resource, signal, numpy as np
         from semiuhpe.data import StoreWriter
-        from semiuhpe.data.stores.writer import StoredCrop
+        from semiuhpe.data.crop import StoredCrop
+        from semiuhpe.data.stores import StoredHead
         from semiuhpe.errors import StoreError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
         try:
             with StoreWriter({str(tmp_path / "a.lmdb")!r}, {META!r}) as writer:
                 for i in range(2000):
-                    writer.add(str(i), StoredCrop(b"x" * 1000, np.zeros(4), np.zeros(4)))
+                    writer.add(StoredHead(str(i), StoredCrop(b"x" * 1000, np.zeros(4), np.zeros(4))))
         except StoreError as error:
             print(error)
     """

@@ -18,7 +18,7 @@ from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import Heads, ShuffledStream, ordered_batches, training_batches
-from semiuhpe.data.batches.scenes import _Scenes
+from semiuhpe.data.batches.scenes import Scenes
 from semiuhpe.data.batches.workers import load, map_in_workers
 from semiuhpe.errors import StoreError, WorkerError, machine_fault
 from semiuhpe.models.checkpoint import read_checkpoint
@@ -180,7 +180,7 @@ def test_full_shared_memory_with_scenes(tmp_path, monkeypatch, capsys):
     stores = [tmp_path / "train.lmdb", tmp_path / "test.lmdb"]
     for seed, store in enumerate(stores):
         write_scenes(SceneSet(8, 1, "clean", "full", seed, 64), store)
-    in_a_worker(monkeypatch, _Scenes, no_more_memory_to_share)
+    in_a_worker(monkeypatch, Scenes, no_more_memory_to_share)
     argv = ["--method", "onestage", "--network", "onestage:timm:test_resnet", "--pretrained", "false"]
     argv += ["--train_labeled", str(stores[0]), "--test_set", str(stores[1]), "--image_size", "64"]
     argv += ["--exps_dir", str(tmp_path), "--batch_size", "2", "--num_workers", "1", "--max_iteration", "2"]

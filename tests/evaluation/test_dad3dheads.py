@@ -18,7 +18,7 @@ from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data.importers import RawHead
 from semiuhpe.data.importers.dad3dheads import Dad3DHeads
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.dad3dheads import RawItems, check_submission, pose_error, write_submission
 from semiuhpe.models import create_model, save_checkpoint
@@ -168,12 +168,12 @@ def test_stores_that_are_not_the_whole_split(raw, checkpoint, tmp_path, capsys):
         assert run(evaluate_dad3dheads.main, [str(checkpoint), "--source", str(store), "--split", split]) == 2
         return error_line(capsys)
 
-    prepare(Dad3DHeads(), raw, tmp_path / "limited.lmdb", "test", limit=3)
+    prepare(Dad3DHeads(), raw, tmp_path / "limited.lmdb", split="test", limit=3)
     assert "--limit" in refused(tmp_path / "limited.lmdb")
-    prepare(Dad3DHeads(), raw, tmp_path / "val.lmdb", "val")
+    prepare(Dad3DHeads(), raw, tmp_path / "val.lmdb", split="val")
     assert "holds DAD3DHeads (val), not DAD3DHeads (test)" in refused(tmp_path / "val.lmdb")
     (raw / "DAD-3DHeadsDataset/val/images/item_2.png").unlink()
-    prepare(Dad3DHeads(), raw, tmp_path / "dropped.lmdb", "val")
+    prepare(Dad3DHeads(), raw, tmp_path / "dropped.lmdb", split="val")
     assert "1 were dropped: item_2" in refused(tmp_path / "dropped.lmdb", "val")
 
 

@@ -9,8 +9,8 @@ import torch
 from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli import tables as tables_cli
 from semiuhpe.cli.entry import run
+from semiuhpe.data.stores import SceneStore
 from semiuhpe.data.stores.heads import HeadStore
-from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.evaluation.detection import true_heads
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 

@@ -18,8 +18,10 @@ from support.training import train_run as train
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.data.stores.scenes import SceneStore
+from semiuhpe.data.stores import SceneStore
 from semiuhpe.errors import CheckpointError, ConfigError, StoreError
+from semiuhpe.evaluation.results import read_results
+from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.inference.detectors import load_detector
 from semiuhpe.methods.onestage import OneStage, open_test_set
 from semiuhpe.models.checkpoint import read_checkpoint
@@ -144,6 +146,17 @@ def test_evaluation_reports_detection_and_pose_by_kinds_of_heads(trained, tmp_pa
     assert results["all"]["heads"] == results["masked"]["heads"] + results["unmasked"]["heads"]
     assert results["all"]["missed_heads"] <= results["all"]["heads"]
     assert cv2.imread(str(tmp_path / "eval_scenes.png")) is not None
+    written = read_results(output)
+    assert written.of_scenes and written.heads["wanted"].sum() == results["all"]["heads"]
+    by_function = evaluate_checkpoint(trained, written.summary["store"]["path"], batch_size=16)
+    assert by_function.summary["results"] == results
+
+
+def test_evaluations_need_stores_of_their_kind(trained, stores):
+    with pytest.raises(StoreError, match="holds head crops"):
+        evaluate_checkpoint(trained, stores["test"])
+    with pytest.raises(ConfigError, match="in_plane"):
+        evaluate_checkpoint(trained, stores["test"], in_plane=True)
 
 
 def test_the_checkpoint_is_a_detector_with_poses(trained, scenes):

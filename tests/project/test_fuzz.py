@@ -35,8 +35,8 @@ import sim3dr
 from semiuhpe.cli.train import parse_options
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import Heads
+from semiuhpe.data.stores import SceneStore
 from semiuhpe.data.stores.inspect import verify
-from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import SemiUHPEError
 from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.paper_tables import find_runs, paper_tables
@@ -326,32 +326,47 @@ HEADS = npz(
 )  # fmt: skip
 
 
-def test_results_of_evaluations(folder):
+SCENE_SUMMARY = {
+    **{part: SUMMARY[part] for part in ("format_version", "checkpoint", "run", "settings")},
+    "kind": "scenes",
+    "store": {"dataset": "synthetic-wild", "split": "rendered", "scenes": 4, "heads": 12, "path": "a.lmdb"},
+    "results": {"all": {"ap50": 0.5, "heads": 12, "geodesic_mean_deg": None}, "masked": {"ap50": 0.25, "heads": 4}},
+}
+SCENE_HEADS = npz(
+    names=np.array(list("aabbccddeeff")), scene=np.arange(12) // 2, rotation=np.stack([np.eye(3)] * 12),
+    wanted=np.ones(12, bool), student_geodesic_deg=np.arange(12.0), student_frobenius=np.arange(12.0),
+    student_axis_deg=np.ones((12, 3)), student_euler_abs_deg=np.ones((12, 3)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("whole_scenes", [False, True])
+def test_results_of_evaluations(folder, whole_scenes):
+    summary, heads = (SCENE_SUMMARY, SCENE_HEADS) if whole_scenes else (SUMMARY, HEADS)
     run = folder() / "exp" / "run" / "date"
     run.mkdir(parents=True)
     path = run / "eval_a.json"
-    path.write_text(json.dumps(SUMMARY))
-    path.with_suffix(".npz").write_bytes(HEADS)
+    path.write_text(json.dumps(summary))
+    path.with_suffix(".npz").write_bytes(heads)
     whole = read_results(path)
-    assert compare(whole, whole, "teacher")["heads"] == 3
-    assert len(find_runs(run.parents[2])[0]) == 1
+    assert compare(whole, whole)["heads"] == (12 if whole_scenes else 3)
+    assert [len(found) for found in find_runs(run.parents[2])] == ([0, 1] if whole_scenes else [1, 0])
 
     @fuzzed(60)
     @given(edits, forgeries, array_changes, st.sampled_from(("json", "bytes", "arrays", "settings")))
     def check(changes, parts, replaced, kind):
-        path.write_text(json.dumps(forged(SUMMARY, parts)) if kind == "json" else json.dumps(SUMMARY))
+        path.write_text(json.dumps(forged(summary, parts)) if kind == "json" else json.dumps(summary))
         if kind == "bytes":
             path.write_bytes(edited(path.read_bytes(), changes))
-        path.with_suffix(".npz").write_bytes(forged_arrays(HEADS, replaced) if kind == "arrays" else HEADS)
-        forged_settings = forged(SUMMARY["run"], parts) if kind == "settings" else SUMMARY["run"]
+        path.with_suffix(".npz").write_bytes(forged_arrays(heads, replaced) if kind == "arrays" else heads)
+        forged_settings = forged(summary["run"], parts) if kind == "settings" else summary["run"]
         (run / "config.yml").write_text(yaml.safe_dump(forged_settings), errors="backslashreplace")
         (run / "best.pth").write_bytes(b"")
         with only_ours():
             paper_tables(find_runs(run.parents[2])[0])
         with only_ours():
-            compare(read_results(path), whole, "teacher")
+            compare(read_results(path), whole)
         with only_ours():
-            compare(whole, read_results(path), "teacher")
+            compare(whole, read_results(path))
 
     check()
 

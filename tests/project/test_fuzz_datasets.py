@@ -12,7 +12,8 @@ from PIL import Image
 from support.fuzzing import as_bytes, edited, edits, forged, forgeries, fuzzed, only_ours
 
 from semiuhpe.data.importers import IMPORTERS
-from semiuhpe.data.preparing.heads import CroppedHead, CropSettings, crop_heads
+from semiuhpe.data.preparing.heads import CropSettings, crop_heads
+from semiuhpe.data.stores import StoredHead
 
 CAMERA = [*np.eye(4).ravel().tolist(), 4, 0, 0.5, 0, 4, 0.5, 0, 0, 1]
 HIER = [20, 20, 50, 60, 1] + [0] * 25
@@ -122,7 +123,7 @@ def test_raw_datasets(case, folder):
     where = source / first if name == "folder" else source
     crops = CropSettings(split == "train", 32, 90)
     kept = [head for raw in importer.pictures(where, split) for head in crop_heads(importer, raw, crops)]
-    assert any(isinstance(head, CroppedHead) for head in kept), kept  # undamaged, it is read
+    assert any(isinstance(head, StoredHead) for head in kept), kept  # undamaged, it is read
 
     @fuzzed(12)
     @given(edits, forgeries, st.booleans())

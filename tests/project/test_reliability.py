@@ -20,9 +20,9 @@ from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.workers import map_in_workers
+from semiuhpe.data.crop import StoredCrop, encode
 from semiuhpe.data.importers.base import read_json
-from semiuhpe.data.stores.scenes import SceneStore
-from semiuhpe.data.stores.writer import StoredCrop, StoreWriter, encode
+from semiuhpe.data.stores import SceneStore, StoredHead, StoreWriter
 from semiuhpe.errors import CheckpointError, ConfigError, DataError, StoreError, machine_fault
 from semiuhpe.experiments.runs import train_once
 from semiuhpe.inference.result_files import ResultFile
@@ -171,7 +171,7 @@ def test_where_there_are_no_locks_a_warning_says_so(code, stores, tmp_path, monk
     meta = HeadStore(stores["test"]).meta
     crop = StoredCrop(encode(np.zeros((32, 32, 3), np.uint8), None), np.array([4, 4, 9, 9]), np.array([0, 0, 32, 32]))
     with StoreWriter(path, meta) as writer:
-        writer.add("one", crop)
+        writer.add(StoredHead("one", crop))
     assert len(HeadStore(path)) == 1
     with ResultFile(tmp_path / "heads.jsonl") as results:
         results.add({"image": "a.png", "heads": []})

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from semiuhpe.data import HeadStore
-from semiuhpe.data.preparing.heads import prepare
+from semiuhpe.data.preparing import prepare
 
 WIDTH, HEIGHT = 240, 180
 A, B, C = (20, 30, 40, 50), (100, 60, 60, 44), (190, 100, 30, 30)
@@ -31,7 +31,7 @@ def write(path, text):
 
 def imported(importer, source, tmp_path, workers=0):
     out = tmp_path / f"{importer.name}.lmdb"
-    summary = prepare(importer, source, out, "train", workers=workers)
+    summary = prepare(importer, source, out, split="train", workers=workers)
     return summary, HeadStore(out)
 
 

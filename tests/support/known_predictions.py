@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from semiuhpe.augment.views import denormalize
-from semiuhpe.data.crop import HEAD_BOX
-from semiuhpe.data.stores.writer import StoredCrop, StoreWriter, encode, store_meta
+from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
+from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, euler_to_matrix, in_plane_rotation, to_300wlp
 
@@ -29,7 +29,7 @@ class TableNetwork(nn.Module):
 
 def write_heads(path, rotations, euler_deg=None, full_range=True, attributes=None, scale=None, dataset="drawn"):
     """A labeled test store. Heads take all of a crop; ``scale`` are crop pixels per source pixel, one for each."""
-    meta = store_meta(
+    meta = head_meta(
         dataset=dataset, split="test", size=SIZE, crop_rule=HEAD_BOX, loose=False, full_range=full_range,
         source="tests", settings={},
     )  # fmt: skip
@@ -38,10 +38,9 @@ def write_heads(path, rotations, euler_deg=None, full_range=True, attributes=Non
         for i, rotation in enumerate(rotations):
             picture = np.full((SIZE, SIZE, 3), i, dtype=np.uint8)
             crop = StoredCrop(encode(picture), whole, whole, 1.0 if scale is None else scale[i])
-            writer.add(
-                f"head{i:03d}", crop, np.asarray(rotation), None if euler_deg is None else np.asarray(euler_deg[i]),
-                {key: values[i] for key, values in (attributes or {}).items()},
-            )  # fmt: skip
+            euler = None if euler_deg is None else np.asarray(euler_deg[i])
+            own = {key: values[i] for key, values in (attributes or {}).items()}
+            writer.add(StoredHead(f"head{i:03d}", crop, np.asarray(rotation), euler, own))
     return path
 
 

@@ -11,9 +11,9 @@ from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.config import parse
 from semiuhpe.cli.options import experiment_of, experiment_parser
 from semiuhpe.data import StoreWriter
-from semiuhpe.data.crop import HEAD_BOX
+from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
 from semiuhpe.data.experiment import open_training_data, store_path
-from semiuhpe.data.stores.writer import StoredCrop, encode, store_meta
+from semiuhpe.data.stores import StoredHead, head_meta
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.evaluation.results import selected_on
 from semiuhpe.rotation import euler_to_matrix
@@ -21,14 +21,14 @@ from semiuhpe.training.run import train as run_training
 
 
 def write(path: Path, names: list[str], dataset: str = "BIWI", loose: bool = True, turn_deg: float = 0.0) -> str:
-    meta = store_meta(
+    meta = head_meta(
         dataset=dataset, split="any", size=8, crop_rule=HEAD_BOX, loose=loose, full_range=False, source="", settings={}
     )
     crop = StoredCrop(encode(np.zeros((8, 8, 3), np.uint8)), np.ones(4), np.array([0, 0, 8, 8]))
     with StoreWriter(path, meta) as writer:
         for number, name in enumerate(names):
             angles = torch.tensor([0.0, number + turn_deg, 0.0], dtype=torch.float64)
-            writer.add(name, crop, rotation=euler_to_matrix(angles).numpy())
+            writer.add(StoredHead(name, crop, rotation=euler_to_matrix(angles).numpy()))
     return str(path)
 
 

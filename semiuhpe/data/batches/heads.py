@@ -4,7 +4,7 @@ Nothing random happens in the workers: they decode. So a run resumed at a step s
 seen, with any number of workers, and several processes share one stream without overlap.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,30 +12,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from semiuhpe.data.batches.base import Batch, Canvas, require_items
 from semiuhpe.data.batches.workers import load
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import StoreError, require
 
 
 @dataclass
-class HeadBatch:
+class HeadBatch(Batch):
     """A batch of stored heads.
 
     Attributes:
-        image: (B, 3, S, S) uint8 RGB, channels last in memory; smaller crops lie in the top left corner of a black
-            canvas.
         box: (B, 4) float32 x, y, w, h of the head on the canvas, in pixels.
         bounds: (B, 4) float32 x, y, w, h of the source's picture on the canvas, in pixels.
         rotation: (B, 3, 3) float32 head to camera, or None.
     """
 
-    image: Tensor
     box: Tensor
     bounds: Tensor
     rotation: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.image)
 
     @property
     def truth(self) -> Tensor:
@@ -43,20 +38,6 @@ class HeadBatch:
         if self.rotation is None:
             raise StoreError("these heads have no labels; name a store of labeled heads")
         return self.rotation
-
-    def first(self, count: int) -> "HeadBatch":
-        """The first heads of the batch."""
-        return self._each(lambda part: part[:count])
-
-    def to(self, device: torch.device) -> "HeadBatch":
-        return self._each(lambda part: part.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "HeadBatch":
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "HeadBatch":
-        rotation = None if self.rotation is None else change(self.rotation)
-        return HeadBatch(change(self.image), change(self.box), change(self.bounds), rotation)
 
 
 class Heads:
@@ -66,19 +47,13 @@ class Heads:
         self.store = store
 
     def batch(self, positions: list[int]) -> HeadBatch:
-        """The heads at these positions. Raises StoreError if one can't be read."""
+        """Return the heads at these positions; raises StoreError if one can't be read."""
         store = self.store
-        canvas = np.zeros((len(positions), store.size, store.size, 3), dtype=np.uint8)
+        canvas = Canvas(len(positions), store.size)
         for row, position in enumerate(positions):
-            image = store.image(position)
-            height, width = image.shape[:2]
-            if max(height, width) > store.size:
-                raise StoreError(
-                    f"{store.path}: head {store.names[position]} is larger than the store's {store.size} px"
-                )
-            canvas[row, :height, :width] = image
+            canvas.put(row, store.image(position), f"{store.path}: head {store.names[position]}")
         return HeadBatch(
-            image=torch.from_numpy(canvas).permute(0, 3, 1, 2),
+            image=canvas.image,
             box=torch.from_numpy(store.box[positions]),
             bounds=torch.from_numpy(store.bounds[positions]),
             rotation=None if store.rotation is None else torch.from_numpy(store.rotation[positions]),
@@ -155,7 +130,7 @@ def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int)
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    _require_heads(store)
+    require_items(store)
     return load(Heads(store).batch, stream, num_workers, pin=True)
 
 
@@ -171,10 +146,5 @@ def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> 
     Raises:
         StoreError: the store (or view) has no heads.
     """
-    _require_heads(store)
+    require_items(store)
     return load(Heads(store).batch, batches_in_order(len(store), batch_size), num_workers, pin=True)
-
-
-def _require_heads(store: HeadStore) -> None:
-    if not len(store):
-        raise StoreError(f"{store.path}: has no heads")

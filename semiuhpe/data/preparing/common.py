@@ -3,10 +3,10 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from roma import special_procrustes
 from tqdm import tqdm
 
 from semiuhpe.data.batches.workers import map_in_workers
-from semiuhpe.data.importers import Dropped, Picture, RawHead
-from semiuhpe.data.stores.writer import StoreWriter
-from semiuhpe.errors import DataError, StoreError
+from semiuhpe.data.importers import IMPORTERS, Dropped, Importer, Picture, RawHead
+from semiuhpe.data.stores import StoreWriter
+from semiuhpe.data.stores.base import StoredItem
+from semiuhpe.errors import ConfigError, DataError, StoreError
 from semiuhpe.pictures import read_picture
 from semiuhpe.rotation import euler_to_matrix, is_rotation
 
@@ -24,26 +25,21 @@ ROTATION_TOLERANCE = 1e-3
 """Labels that are a rotation up to rounding are made one; others are errors."""
 DROPPED_FILE = "dropped.csv"
 
-Result = TypeVar("Result")
-
-
-class Noted(Protocol):
-    """What goes into a store, with notes on what was changed about it."""
-
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-
-Kept = TypeVar("Kept", bound=Noted)
-
 
 @dataclass
 class Summary:
-    """What became of a raw dataset: heads kept and what was changed about them, and heads dropped.
+    """What became of a raw dataset.
 
-    ``labeled`` says whether those kept have rotations; None where it isn't counted.
+    Attributes:
+        item: what is counted, a ``head`` or a ``picture``.
+        kept: how many are stored.
+        labeled: whether these have rotations; None where all have.
+        expected: how many a complete copy of the dataset gives, where that is known.
+        notes: what was changed about those kept, and how often.
+        dropped: what was left out or can't be read, and why.
     """
 
+    item: str
     kept: int = 0
     labeled: bool | None = None
     expected: int | None = None
@@ -55,11 +51,11 @@ class Summary:
         """The heads that should be there but can't be read."""
         return [head for head in self.dropped if head.broken]
 
-    def lines(self, what: str = "heads") -> list[str]:
-        """What to tell of it; ``what`` is counted."""
+    def lines(self) -> list[str]:
+        """What to tell of it."""
         complete = "" if self.expected is None else f"; a complete copy gives {self.expected}"
         labels = {True: ", with labels", False: ", without labels", None: ""}[self.labeled]
-        lines = [f"{self.kept} {what} kept{labels}{complete}"]
+        lines = [f"{self.kept} {self.item}s kept{labels}{complete}"]
         lines += [f"{count} of them: {note}" for note, count in self.notes.most_common()]
         left_out = Counter(head.reason for head in self.dropped if not head.broken)
         lines += [f"{count} left out: {reason}" for reason, count in left_out.most_common()]
@@ -74,62 +70,75 @@ class Summary:
         return text.getvalue()
 
 
-def check_source(source: Path) -> None:
-    """Raises DataError if the raw dataset is missing; the importer says whether it is the right one."""
+def chosen(dataset: str | Importer, split: str | None) -> tuple[Importer, str]:
+    """Return the importer of a dataset, which may be named, and the split, the first one if it is None.
+
+    Raises:
+        ConfigError: there is no such dataset or split.
+    """
+    if isinstance(dataset, str) and dataset not in IMPORTERS:
+        raise ConfigError(f"dataset {dataset}: is unknown; there are {', '.join(IMPORTERS)}")
+    importer = IMPORTERS[dataset] if isinstance(dataset, str) else dataset
+    if split is not None and split not in importer.splits:
+        raise ConfigError(f"--split {split}: {importer.name} has the splits {', '.join(importer.splits)}")
+    return importer, split or importer.splits[0]
+
+
+def check_source(source: Path, quality: int) -> None:
+    """Raise DataError if the raw dataset is missing, ConfigError if the quality is none of a JPEG.
+
+    The importer says whether it is the right dataset.
+    """
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"--quality {quality}: must lie in 1 to 100")
     if not source.exists():
         raise DataError(f"--source {source}: there is no such file or folder")
 
 
-def each_picture(
-    name: str, pictures: Sequence[Picture], work: Callable[[Picture, int], Result], workers: int
-) -> Iterator[Result]:
-    """What is made of each picture and its number, in order, with a progress bar.
-
-    Args:
-        name: of the dataset.
-        pictures: of it.
-        work: called in the worker processes, or in this one where there are none.
-        workers: how many.
-    """
-    count = len(pictures)
-    results = map_in_workers(lambda index: work(pictures[index], index), range(count), workers)
-    yield from tqdm(results, total=count, desc=f"preparing {name}", unit="picture", disable=None)
-
-
 def fill_store(
     writer: StoreWriter,
-    results: Iterable[Kept | Dropped],
-    add: Callable[[Kept], None],
+    importer: Importer,
+    source: Path,
+    split: str,
+    work: Callable[[Picture, int], Iterable[StoredItem | Dropped]],
     summary: Summary,
+    *,
     limit: int | None,
-    what: str,
-) -> None:
-    """Puts what was made of a raw dataset into a store and counts it; what was dropped goes into ``dropped.csv``.
+    workers: int,
+) -> Summary:
+    """Make a store of a raw dataset, with a progress bar; what was dropped is listed in ``dropped.csv``.
 
     Args:
         writer: of the store.
-        results: to be stored, or dropped.
-        add: stores one.
-        summary: counts them.
-        limit: stop after as many; None for all.
-        what: is stored, a head or a picture.
+        importer, source, split: whose pictures are listed.
+        work: what to store of a picture and its number, or to drop; called in the worker processes, or in this one
+            where there are none.
+        summary: counts what is kept and dropped, and is returned.
+        limit: stop after as many are kept; None for all.
+        workers: how many.
 
     Raises:
-        StoreError: nothing was kept, or the disk is full.
+        DataError: the source is not that dataset.
+        StoreError: the store can't be written, or nothing was kept.
     """
-    for result in results:
-        if isinstance(result, Dropped):
-            summary.dropped.append(result)
-            continue
-        add(result)
-        summary.kept += 1
-        summary.notes.update(result.notes)
-        if summary.kept == limit:
-            break
-    if not summary.kept:
-        lines = [f"{writer.path}: no {what} was kept, so no store is written", *summary.lines()[1:]]
-        raise StoreError("\n".join(lines))
-    writer.add_file(DROPPED_FILE, summary.table())
+    with writer:
+        pictures = importer.pictures(source, split)
+        results = map_in_workers(lambda index: list(work(pictures[index], index)), range(len(pictures)), workers)
+        progress = tqdm(results, total=len(pictures), desc=f"preparing {importer.name}", unit="picture", disable=None)
+        for result in chain.from_iterable(progress):
+            if isinstance(result, Dropped):
+                summary.dropped.append(result)
+                continue
+            writer.add(result)
+            summary.kept += 1
+            summary.notes.update(result.notes)
+            if summary.kept == limit:
+                break
+        if not summary.kept:
+            lines = [f"{writer.path}: no {summary.item} was kept, so no store is written", *summary.lines()[1:]]
+            raise StoreError("\n".join(lines))
+        writer.add_file(DROPPED_FILE, summary.table())
+    return summary
 
 
 def printable(text: str) -> str:

@@ -1,23 +1,30 @@
 """From a raw dataset to a head store."""
 
+import os
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from semiuhpe.data.crop import box_rectangle, landmark_box, landmark_rectangle
+from semiuhpe.data.crop import (
+    JPEG_QUALITY,
+    box_rectangle,
+    landmark_box,
+    landmark_rectangle,
+    store_crop,
+    store_whole,
+)
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.preparing.common import (
     Summary,
     check_source,
-    each_picture,
+    chosen,
     fill_store,
     printable,
     read_image,
     rotation_of,
 )
-from semiuhpe.data.stores.writer import JPEG_QUALITY, StoredCrop, StoreWriter, store_crop, store_meta, store_whole
+from semiuhpe.data.stores import HeadStore, StoredHead, StoreWriter, head_meta
 from semiuhpe.errors import DataError
 
 TEST_SIZE = 224
@@ -40,38 +47,44 @@ class CropSettings:
 
 
 def prepare(
-    importer: Importer,
-    source: Path,
-    out: Path,
-    split: str,
+    dataset: str | Importer,
+    source: str | os.PathLike,
+    out: str | os.PathLike,
     *,
+    split: str | None = None,
     size: int | None = None,
     quality: int = JPEG_QUALITY,
     limit: int | None = None,
     workers: int = 0,
     overwrite: bool = False,
 ) -> Summary:
-    """Writes the head store of one split of a raw dataset.
+    """Write the head store of one split of a raw dataset.
 
     The split ``train`` holds the loosest crop that training draws from, as JPEG, with the head's place in it. Other
     splits hold the protocol's own crop, lossless. ``dropped.csv`` in the store lists what was dropped and why.
 
     Args:
-        importer, source, out, split: which dataset, where it is, where the store goes, and which part of it.
+        dataset: its name, such as ``300WLP``, or its importer.
+        source: the raw dataset as it was downloaded.
+        out: the store to write.
+        split: which part of it; the dataset's first one if None.
         size: side of the stored crops in pixels, the largest one of loose crops; 224, or 320 for loose ones.
-        quality: of the JPEG of loose crops.
+        quality: of the JPEG of loose crops, 1 to 100.
         limit: keep the first heads only.
         workers: processes that read and crop; with 0 this process does.
         overwrite: replace a store that is there.
 
     Raises:
+        ConfigError: there is no such dataset or split, or an argument is out of its range.
         DataError: the source is not that dataset.
         StoreError: the target exists or can't be written, or nothing was kept.
     """
-    check_source(source)
+    importer, split = chosen(dataset, split)
+    source = Path(source)
+    check_source(source, quality)
     loose = split == "train"
     settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality)
-    meta = store_meta(
+    meta = head_meta(
         dataset=importer.name,
         split=split,
         size=settings.size,
@@ -81,44 +94,30 @@ def prepare(
         source=str(source),
         settings={"quality": quality if loose else None, "limit": limit},
     )
-    summary = Summary(expected=None if limit else importer.counts.get(split))
-    with StoreWriter(out, meta, overwrite) as writer:
+    summary = Summary("head", expected=None if limit else importer.counts.get(split))
 
-        def crop(picture: Picture, _: int) -> list[CroppedHead | Dropped]:
-            return crop_heads(importer, picture, settings)
+    def crop(picture: Picture, _: int) -> list[StoredHead | Dropped]:
+        return crop_heads(importer, picture, settings)
 
-        def add(head: CroppedHead) -> None:
-            summary.labeled = head.rotation is not None  # the store takes all heads with labels, or none
-            writer.add(head.name, head.crop, head.rotation, head.euler_deg, head.attributes)
-
-        pictures = importer.pictures(source, split)
-        heads = chain.from_iterable(each_picture(importer.name, pictures, crop, workers))
-        fill_store(writer, heads, add, summary, limit, "head")
+    writer = StoreWriter(out, meta, overwrite)
+    fill_store(writer, importer, source, split, crop, summary, limit=limit, workers=workers)
+    summary.labeled = HeadStore(out).meta["labelled"]
     return summary
 
 
-@dataclass(frozen=True)
-class CroppedHead:
-    """A head as it goes into a store."""
+def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> list[StoredHead | Dropped]:
+    """Return all heads of one picture: cropped, or dropped with a reason.
 
-    name: str
-    crop: StoredCrop
-    rotation: np.ndarray | None
-    euler_deg: np.ndarray | None
-    attributes: dict[str, str]
-    notes: tuple[str, ...]
-
-
-def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> list[CroppedHead | Dropped]:
-    """All heads of one picture: cropped, or dropped with a reason. The picture is only decoded if a head is on it."""
+    The picture is only decoded if a head is on it.
+    """
     try:
         found = list(importer.heads(picture))
     except DataError as error:
         return [Dropped(printable(picture.name), printable(str(error)), broken=True)]
     image = None
-    results: list[CroppedHead | Dropped] = []
+    results: list[StoredHead | Dropped] = []
     for head in found:
-        result: CroppedHead | Dropped
+        result: StoredHead | Dropped
         if isinstance(head, Dropped):
             result = head
         elif head.box is not None and _is_small(head.box, importer.min_size):
@@ -139,7 +138,7 @@ def _is_small(box: np.ndarray, least: float) -> bool:
     return 0 < smaller < least or 0 == larger < least
 
 
-def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSettings) -> CroppedHead:
+def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSettings) -> StoredHead:
     rotation = rotation_of(head)
     quality = settings.quality if settings.loose else None
     if head.landmarks is None and head.box is None:
@@ -157,4 +156,4 @@ def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSe
             raise DataError(f"has no {'landmarks' if crop_rule.by_extent else 'box'}, by which it would be cropped")
         size = min(settings.size, rectangle.right - rectangle.left) if settings.loose else settings.size
         crop = store_crop(image, rectangle, box, size, quality)
-    return CroppedHead(head.name, crop, rotation, head.euler_deg, dict(head.attributes), head.notes)
+    return StoredHead(head.name, crop, rotation, head.euler_deg, dict(head.attributes), head.notes)

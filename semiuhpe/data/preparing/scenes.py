@@ -4,6 +4,7 @@ For datasets whose heads have rotations. A picture on which a head was dropped o
 that head would count as background.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,24 +14,22 @@ import numpy as np
 import torch
 
 from semiuhpe.data.batches.scenes import Change
-from semiuhpe.data.crop import LANDMARK_MARGIN, LANDMARKS, landmark_box
+from semiuhpe.data.crop import JPEG_QUALITY, LANDMARK_MARGIN, LANDMARKS, encode, landmark_box
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.preparing.common import (
     Summary,
     check_source,
-    each_picture,
+    chosen,
     fill_store,
     printable,
     read_image,
     rotation_of,
 )
-from semiuhpe.data.scene_labels import Labels, corners, rotation_about_center, transform_labels
-from semiuhpe.data.stores.scenes import SceneHeads, SceneWriter, scene_meta
-from semiuhpe.data.stores.writer import encode
+from semiuhpe.data.scene_labels import MAX_TURN_DEG, Labels, corners, rotation_about_center, transform_labels
+from semiuhpe.data.stores import SceneHeads, StoredScene, StoreWriter, scene_meta
 from semiuhpe.errors import ConfigError, DataError
 
 SCENE_SIZE = 640
-MAX_TURN_DEG = 45.0
 SCENE_DATASETS = ("300WLP", "AFLW2000", "BIWI", "DAD3DHeads")
 _FIVE_OF_68 = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
 """Of the 68 points of 300W: the subject's right eye, left eye, tip of the nose, right and left corner of the mouth."""
@@ -53,61 +52,66 @@ class SceneSettings:
     change: Change | None
 
 
-@dataclass(frozen=True)
-class PreparedScene:
-    """A scene as it goes into a store."""
-
-    name: str
-    encoded: bytes
-    extent: tuple[int, int]
-    heads: SceneHeads
-    turn_deg: float
-    notes: tuple[str, ...]
-
-
 def prepare_scenes(
-    importer: Importer, source: Path, out: Path, split: str, settings: SceneSettings, *, limit: int | None = None,
-    workers: int = 0, overwrite: bool = False,
-) -> Summary:  # fmt: skip
-    """Writes the scene store of one split of a raw dataset; arguments as :func:`semiuhpe.data.preparing.heads.prepare`.
+    dataset: str | Importer,
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    split: str | None = None,
+    size: int = SCENE_SIZE,
+    quality: int = JPEG_QUALITY,
+    turned: float = 0.0,
+    change: Change | None = None,
+    limit: int | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+) -> Summary:
+    """Write the scene store of one split of a raw dataset.
+
+    Args:
+        dataset, source, out, split, quality, workers, overwrite: as :func:`semiuhpe.data.preparing.heads.prepare`.
+        size: the largest side of a stored picture in pixels.
+        turned: share of the pictures that are turned by up to 45 degrees.
+        change: what else is done to pictures and heads, such as drawing masks; None for nothing.
+        limit: keep the first pictures only.
 
     Returns:
         What became of it; ``kept`` counts pictures.
 
     Raises:
-        ConfigError: the dataset is none of :data:`SCENE_DATASETS`.
+        ConfigError: the dataset is none of :data:`SCENE_DATASETS`, it has no such split, or an argument is out of its
+            range.
         DataError: the source is not that dataset.
         StoreError: the target exists or can't be written, or nothing was kept.
     """
+    importer, split = chosen(dataset, split)
+    source = Path(source)
     if importer.name not in SCENE_DATASETS:
         known = ", ".join(SCENE_DATASETS)
         raise ConfigError(f"--scenes: {importer.name} has no rotations for whole pictures; there are {known}")
-    check_source(source)
+    if not 0.0 <= turned <= 1.0:
+        raise ConfigError(f"--turned {turned}: must lie in [0, 1]")
+    check_source(source, quality)
+    settings = SceneSettings(size, quality, turned, change)
     meta = scene_meta(
         dataset=importer.name,
         split=split,
-        size=settings.size,
+        size=size,
         full_range=importer.full_range,
         source=str(source),
-        settings={"quality": settings.quality, "turned": settings.turned, "limit": limit},
+        settings={"quality": quality, "turned": turned, "limit": limit},
     )
-    summary = Summary()
-    with SceneWriter(out, meta, overwrite) as writer:
 
-        def scene(picture: Picture, index: int) -> PreparedScene | Dropped:
-            return scene_of(importer, picture, settings, np.random.default_rng([0, index]))
+    def scene(picture: Picture, index: int) -> list[StoredScene | Dropped]:
+        return [scene_of(importer, picture, settings, np.random.default_rng([0, index]))]
 
-        def add(scene: PreparedScene) -> None:
-            writer.add_scene(scene.name, scene.encoded, scene.extent, scene.heads, scene.turn_deg)
-
-        pictures = importer.pictures(source, split)
-        fill_store(writer, each_picture(importer.name, pictures, scene, workers), add, summary, limit, "picture")
-    return summary
+    writer, summary = StoreWriter(out, meta, overwrite), Summary("picture")
+    return fill_store(writer, importer, source, split, scene, summary, limit=limit, workers=workers)
 
 
 def scene_of(
     importer: Importer, picture: Picture, settings: SceneSettings, rng: np.random.Generator
-) -> PreparedScene | Dropped:
+) -> StoredScene | Dropped:
     """One picture as it goes into a store, or why it does not."""
     name = printable(picture.name)
     try:
@@ -131,7 +135,8 @@ def scene_of(
     if settings.change is not None:
         image, heads = settings.change(image, heads, rng)
     notes = tuple(note for head in found for note in head.notes)
-    return PreparedScene(name, encode(image, settings.quality), image.shape[1::-1], heads, turn_deg, notes)
+    height, width = image.shape[:2]
+    return StoredScene(name, encode(image, settings.quality), (width, height), heads, turn_deg, notes)
 
 
 def turned_scene(image: np.ndarray, heads: SceneHeads, angle_deg: float) -> tuple[np.ndarray, SceneHeads]:

@@ -1,0 +1,114 @@
+"""The evaluation of a checkpoint from beginning to end, as ``eval.py`` does it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semiuhpe.data.stores import HeadStore, SceneStore, open_store
+from semiuhpe.distributed import pick_device
+from semiuhpe.errors import ConfigError, StoreError
+from semiuhpe.evaluation.predict import Evaluation, evaluate_all
+from semiuhpe.evaluation.results import InPlaneErrors, Results, collect
+from semiuhpe.evaluation.scene_results import evaluate_scenes
+from semiuhpe.evaluation.transformed_store import TurnedStore, transformed, turned_at_random
+from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
+from semiuhpe.models.output import PoseDecoder
+
+ROLES = {"student": False, "teacher": True}
+"""The models of a checkpoint, and whether they are its teacher."""
+
+
+def evaluate_checkpoint(
+    checkpoint: str | os.PathLike,
+    store: str | os.PathLike | HeadStore | SceneStore,
+    *,
+    transform: str | None = None,
+    in_plane: bool = False,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    device: torch.device | None = None,
+    progress: bool = False,
+) -> Results:
+    """Evaluate a checkpoint, student and teacher, on a store of labeled heads; a one-stage model on scenes.
+
+    Nothing is written; :func:`semiuhpe.evaluation.results.write_results` does that.
+
+    Args:
+        checkpoint: a file, or a name that :func:`semiuhpe.models.find_checkpoint` knows.
+        store: or a view of one.
+        transform: evaluate on heads moved in plane, see :mod:`semiuhpe.evaluation.transformed_store`.
+        in_plane: also turn each head by a random angle.
+        batch_size: heads, or scenes, at a time.
+        num_workers: processes that decode pictures; with 0 this process does.
+        device: the first GPU, if there is one, or the CPU if None.
+        progress: show a bar.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it can't be read.
+        ConfigError: the transform is unknown, or for head crops only.
+        StoreError: the store can't be read, has no labels, or is not of the kind that the model needs.
+        TrainingError: a prediction is not finite.
+    """
+    path = find_checkpoint(checkpoint)
+    models = {role: load_checkpoint(path, teacher) for role, teacher in ROLES.items()}
+    opened = store if isinstance(store, HeadStore | SceneStore) else open_store(Path(store))
+    device = device or pick_device(None)
+    settings: dict[str, Any] = {"test_set": str(opened.path), **({"transform": transform} if transform else {})}
+    settings |= {"eval_batch_size": batch_size, "device": device.type}
+    loading: dict[str, Any] = {"num_workers": num_workers, "progress": progress}
+    student = models["student"]
+    if network_spec(student.network).detects:
+        if transform or in_plane:
+            raise ConfigError(f"transform, in_plane: are for models of head crops, and {path} finds heads on pictures")
+        if not isinstance(opened, SceneStore):
+            raise StoreError(f"{opened.path}: holds head crops; {path} finds heads on whole scenes")
+        return evaluate_scenes(student, opened, path, settings, device, batch_size, **loading).results
+    if not isinstance(opened, HeadStore):
+        raise StoreError(f"{opened.path}: holds whole scenes; {path} poses head crops")
+    moved = transformed(opened, transform) if transform else opened
+    turned = turned_at_random(opened) if in_plane else None
+    return evaluate_heads(models, moved, path, settings, device, batch_size, turned=turned, **loading)
+
+
+def evaluate_heads(
+    models: Mapping[str, LoadedModel],
+    store: HeadStore,
+    checkpoint: Path,
+    settings: Mapping[str, Any],
+    device: torch.device,
+    batch_size: int,
+    *,
+    turned: TurnedStore | None = None,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> Results:
+    """Evaluate models of head crops.
+
+    Args:
+        models: of one checkpoint, by role.
+        store: labeled heads.
+        checkpoint: the models' file.
+        settings: how they are evaluated, plain values for the results; ``test_set`` among them.
+        device: to compute on.
+        batch_size: heads at a time.
+        turned: the same heads turned in plane, whose errors are added.
+        num_workers: processes that decode pictures; with 0 this process does.
+        progress: show a bar.
+
+    Raises:
+        StoreError: the store has no heads or labels, or one can't be read.
+        TrainingError: a prediction is not finite.
+    """
+    description = next(iter(models.values())).description
+
+    def evaluated(heads: HeadStore) -> dict[str, Evaluation]:
+        networks = {role: loaded.model.to(device) for role, loaded in models.items()}
+        decoder = PoseDecoder(description)
+        return evaluate_all(networks, decoder, heads, device, batch_size, num_workers=num_workers, progress=progress)
+
+    evaluations = evaluated(store)
+    in_plane = InPlaneErrors.of(turned, evaluated(turned)) if turned else None
+    return collect(evaluations, store, description, checkpoint, settings, in_plane)
