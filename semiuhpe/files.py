@@ -1,5 +1,6 @@
 """Files that are never there in part."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +32,9 @@ def atomic_write(path: Path, content: str | bytes) -> None:
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's contents, as ``sha256sum`` prints it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,21 +18,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from semiuhpe.cli.checkpoint_options import trained_parser
 from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.pose_options import (
-    AS_ORIGINAL,
-    SAMPLES,
-    add_heads,
-    check_heads,
-    drawn_mesh,
-    find_model,
-    load_heads,
-    samples_if_none,
-)
+from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
 from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH, NONE
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.files import atomic_path
+from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
 from semiuhpe.video.source import VideoSource, open_source
 from semiuhpe.video.writer import FORMATS, VideoWriter, check_video_name
@@ -57,13 +49,14 @@ def main(argv: Sequence[str]) -> int:
     outputs = (("--output", output), ("--jsonl", given.jsonl))
     check_outputs(outputs, [*video.files, *named_files(given)])
     check_heads(given, default_detector)
-    mesh = drawn_mesh(given)
-    options, path, size = find_model(parser, argv, given)
-    check_outputs(outputs, [path])
-    estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids), default_detector)
+    model = find_model(parser, argv, given)
+    options = model.options
+    check_outputs(outputs, [model.path])
+    estimator, detector = model.load(pick_device(options.gpu_ids), default_detector)
     with _stop_at_interrupt() as stop:
         draw = None if output is None else options.draw
-        frames = pose_video(video, detector, estimator, draw, options.track, options.smooth, stop, mesh)
+        pipeline = HeadPipeline(detector, estimator)
+        frames = pose_video(video, pipeline, draw, options.track, options.smooth, stop, model.mesh)
         _write(frames, video, output, options.jsonl, stop)
     for remark in [] if stop.is_set() else detector.remarks():
         logger.warning("%s", remark)

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 import sim3dr
-from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.drawing.axes import add_axes, add_cube
 from semiuhpe.drawing.text import text_mask
 from semiuhpe.errors import DataError
@@ -110,16 +109,6 @@ def draw_heads(
         if head.label:
             taken.append(_add_label(drawn, head, taken))
     return drawn
-
-
-def head_in_crop(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4) boxes of the heads on pictures that are head crops, as the head-box protocol cuts them.
-
-    Args:
-        boxes: (N, 4) x, y, w, h of the pictures.
-    """
-    side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * HEAD_BOX.margin)
-    return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side, side], axis=1)
 
 
 def load_head_mesh(path: str | PathLike[str]) -> sim3dr.Mesh:

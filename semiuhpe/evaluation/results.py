@@ -10,7 +10,6 @@ turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_
 """
 
 import argparse
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
+from semiuhpe.files import sha256
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.parsing import parse_json, parse_yaml
 
@@ -76,12 +76,6 @@ class InPlaneErrors:
     def of(cls, store: TurnedStore, evaluations: Mapping[str, Evaluation]) -> "InPlaneErrors":
         errors = {name: found.errors["geodesic_deg"].numpy() for name, found in evaluations.items()}
         return cls(store.motion.angle_deg.numpy(), errors)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's contents, as ``sha256sum`` prints it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def run_settings(checkpoint: Path) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ class Detections:
             detector doesn't look for bodies.
         rotations: (N, 3, 3) float32 head to camera, of detectors that see poses too; None of others.
         entropy, confidence: (N,) float32 of the rotations, where there are rotations; NaN where the network has no
-            uncertainty (:mod:`semiuhpe.inference.uncertainty`).
+            uncertainty (:mod:`semiuhpe.models.output`).
     """
 
     boxes: np.ndarray

@@ -17,10 +17,10 @@ from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, file_and_option, register_detector
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape
-from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import load_checkpoint, network_spec
 from semiuhpe.models.onestage import FAMILY, STRIDES, Outputs, anchor_boxes
 from semiuhpe.models.onestage_decoding import MIN_SCORE, FoundHeads, find_heads
+from semiuhpe.models.output import entropy_and_confidence
 
 AT_ONCE = 8
 
