@@ -7,13 +7,13 @@ import numpy as np
 
 from semiuhpe.data.stores.scenes import SceneHeads, SceneWriter, scene_meta
 from semiuhpe.data.stores.writer import JPEG_QUALITY, encode
+from semiuhpe.data.turning import MAX_SCENE_TURN_DEG
 from semiuhpe.synthetic.head_stores import render_jobs
 from semiuhpe.synthetic.masks import draw_mask
 from semiuhpe.synthetic.render_scene import render_scene
 from semiuhpe.synthetic.rotations import random_rotations
 
 RENDERED = "semiuhpe scenes"
-MAX_TURN_DEG = 45.0
 MASK_VISIBLE = 0.7
 """Heads of which less is seen get no mask: it would lie on what covers them."""
 
@@ -80,7 +80,7 @@ def mask_some(
 def _render(job: tuple[SceneSet, int, np.ndarray]) -> tuple[bytes, SceneHeads, float]:
     scenes, number, rotations = job
     changes = np.random.default_rng([scenes.seed, 2, number])
-    turn_deg = changes.uniform(-MAX_TURN_DEG, MAX_TURN_DEG) if changes.random() < scenes.turned else 0.0
+    turn_deg = changes.uniform(-MAX_SCENE_TURN_DEG, MAX_SCENE_TURN_DEG) if changes.random() < scenes.turned else 0.0
     rng = np.random.default_rng([scenes.seed, 1, number])
     scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg)
     image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from semiuhpe.data.batches.heads import NumberedStream, ShuffledStream, batches_in_order
 from semiuhpe.data.batches.workers import load
-from semiuhpe.data.scene_labels import Labels, corners
+from semiuhpe.data.scene_labels import Labels
 from semiuhpe.data.stores.scenes import HEAD_SHAPES, SceneHeads, SceneStore
 from semiuhpe.errors import StoreError
 
@@ -47,7 +48,7 @@ class SceneBatch:
     @property
     def labels(self) -> Labels:
         """Of all heads, boxes as corners."""
-        return Labels(corners(self.box), self.landmarks, self.rotation)
+        return Labels(box_convert(self.box, "xywh", "xyxy"), self.landmarks, self.rotation)
 
     def first(self, count: int) -> "SceneBatch":
         """The first scenes of the batch."""

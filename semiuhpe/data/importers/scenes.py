@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torchvision.ops import box_convert
 
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
-from semiuhpe.data.scene_labels import clip_and_filter, corners
+from semiuhpe.data.scene_labels import clip_and_filter
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import DataError, StoreError
 
@@ -53,8 +54,8 @@ def _image(store: SceneStore, scene: int) -> np.ndarray:
 
 def heads(picture: Picture) -> Iterator[RawHead | Dropped]:
     found, extent, turn_deg = picture.labels
-    box, visible = torch.from_numpy(found.box), torch.from_numpy(found.visible)
-    _, wanted, _ = clip_and_filter(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
+    box, visible = box_convert(torch.from_numpy(found.box), "xywh", "xyxy"), torch.from_numpy(found.visible)
+    _, wanted, _ = clip_and_filter(box[None], visible[None], torch.from_numpy(extent)[None].float())
     for row, seen in enumerate(wanted[0].tolist()):
         name = f"{picture.name}_{row}"
         if not seen:
