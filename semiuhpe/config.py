@@ -20,8 +20,7 @@ import configargparse
 import yaml
 
 from semiuhpe.errors import ConfigError
-from semiuhpe.files import atomic_write
-from semiuhpe.parsing import parse_yaml
+from semiuhpe.files import atomic_write, parse_yaml
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """``image.py``: the poses of all heads on pictures, drawn and as numbers, for one picture or millions."""
 
 import argparse
-import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,10 @@ from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
-from semiuhpe.drawing.axes import PNG_LEVEL
+from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.overlay import AXES, NONE, draw_heads
 from semiuhpe.errors import DataError
-from semiuhpe.files import atomic_write, sha256
+from semiuhpe.files import sha256
 from semiuhpe.inference.detectors import Source
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.inference.records import picture_line
@@ -219,14 +218,7 @@ class Job:
         boxes = self.pipeline.head_boxes(poses.boxes)
         drawing = draw_heads(posed.picture.image, boxes, poses.rotations, self.draw, labels=labels, mesh=self.mesh)
         path = drawing_path(self.drawn, posed.name)
-        encoded = io.BytesIO()
-        kind = Image.registered_extensions()[path.suffix.lower()]
-        Image.fromarray(drawing).save(encoded, kind, quality=_QUALITY, compress_level=PNG_LEVEL)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, encoded.getvalue())
-        except OSError as error:
-            raise DataError(f"{path}: can't be written ({error})") from error
+        save_picture(path, drawing, quality=_QUALITY)
 
     def _label(self, poses: HeadPoses, number: int) -> str:
         pitch, yaw, roll = (poses.euler_full_deg if self.full_range else poses.euler_front_deg)[number]

@@ -31,9 +31,8 @@ from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
-from semiuhpe.files import sha256
+from semiuhpe.files import parse_json, parse_yaml, sha256
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.parsing import parse_json, parse_yaml
 
 FORMAT_VERSION = 1
 WORST_HEADS = 100

@@ -17,11 +17,12 @@ import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from semiuhpe import __version__, locks
+from semiuhpe import __version__
 from semiuhpe.config import save_settings
 from semiuhpe.data.experiment import selection_option, store_path
 from semiuhpe.data.stores.heads import fingerprint
 from semiuhpe.errors import ConfigError
+from semiuhpe.files import release_lock, take_lock
 from semiuhpe.methods import METHODS
 
 SCALARS = "scalars.jsonl"
@@ -110,7 +111,7 @@ class RunLog:
     def __init__(self, folder: Path, options: argparse.Namespace, first_step: int):
         self.folder = folder
         with ExitStack() as opened:
-            opened.callback(locks.release, _lock_folder(folder))
+            opened.callback(release_lock, _lock_folder(folder))
             save_settings(options, folder / "config.yml")
             (folder / VERSIONS).write_text(yaml.safe_dump(versions() | {"stores": trained_on(options)}))
             handler = _LogFile(folder / LOG)
@@ -152,7 +153,7 @@ def _lock_folder(folder: Path) -> IO:
     """The run's lock, on its log file, which is never replaced; ConfigError if another process trains in the folder."""
     file = open(folder / LOG, "a")  # noqa: SIM115  (held until the log is closed)
     try:
-        locks.take(file)
+        take_lock(file)
     except BlockingIOError as error:
         file.close()
         raise ConfigError(f"{folder}: another process trains in this run folder; wait for it to end") from error

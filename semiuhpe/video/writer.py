@@ -16,6 +16,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from semiuhpe.errors import ConfigError, DataError, first_line
+from semiuhpe.files import partial_path, publish
 from semiuhpe.video.media import media_address, open_media
 from semiuhpe.video.source import VideoSource
 
@@ -68,7 +69,7 @@ class VideoWriter:
         self.path = path
         self.video = video
         self.format = FORMATS[path.suffix.lower()]
-        self._partial = path.with_name(path.name + ".partial")
+        self._partial = partial_path(path)
         self._sound: _Sound | None = None
         self._track: _Track | None = None
         self._last_pts = 0
@@ -135,7 +136,7 @@ class VideoWriter:
                 self._sound.copy(self._container, until=None if whole_sound else end)
                 self._sound.close()
             self._container.close()
-            os.replace(self._partial, self.path)
+            publish(self._partial, self.path)
         except (av.FFmpegError, OSError) as error:
             self._discard()
             raise DataError(f"{self.path}: can't be written ({first_line(error)})") from error

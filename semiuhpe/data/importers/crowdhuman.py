@@ -19,7 +19,7 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, label_lines, numbers, require_folder
 from semiuhpe.errors import DataError
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 
 NAME = "CrowdHuman"
 PROTOCOL = HEAD_BOX

@@ -31,7 +31,7 @@ import numpy as np
 
 from semiuhpe.data.crop import CROP_RULES
 from semiuhpe.errors import StoreError
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 
 FORMAT_VERSION = 2
 SCENES = "scenes"

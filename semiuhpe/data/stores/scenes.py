@@ -40,7 +40,7 @@ from semiuhpe.data.stores.heads import (
 )
 from semiuhpe.data.stores.writer import StoreWriter
 from semiuhpe.errors import StoreError
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 
 FORMAT_VERSION = 1
 HEAD_SHAPES = {"box": (4,), "landmarks": (5, 2), "rotation": (3, 3), "visible": (), "masked": ()}

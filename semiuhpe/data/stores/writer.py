@@ -17,10 +17,10 @@ import cv2
 import lmdb
 import numpy as np
 
-from semiuhpe import locks
 from semiuhpe.data.crop import CropRule, Rectangle, box_in_crop, cut, whole_picture
 from semiuhpe.data.stores.heads import ATTRIBUTE, CHECKSUM, FORMAT_VERSION, LABEL_SHAPES
 from semiuhpe.errors import StoreError
+from semiuhpe.files import release_lock, take_lock
 
 JPEG_QUALITY = 92
 _MAP_SIZE = 1 << 40  # An upper limit on the address range; the file is as large as its contents.
@@ -230,17 +230,17 @@ class StoreWriter:
         except OSError as error:
             raise StoreError(f"{self.path}: can't be written ({error.strerror}); choose another --out") from error
         try:
-            locks.take(self._lock)
+            take_lock(self._lock)
             # Between our open and our lock another process may have finished and removed the file.
             if not lock.exists() or lock.stat().st_ino != os.fstat(self._lock.fileno()).st_ino:
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as error:
-            locks.release(self._lock)
+            release_lock(self._lock)
             raise StoreError(f"{self.path}: another process is writing this store; wait for it to end") from error
 
     def _release_lock(self) -> None:
         Path(self._lock.name).unlink(missing_ok=True)
-        locks.release(self._lock)
+        release_lock(self._lock)
 
     def _publish(self) -> None:
         (self.partial / "lock.mdb").unlink()  # readers of a finished store don't lock

@@ -24,6 +24,7 @@ from semiuhpe.data.crop import MIN_HEAD_PX
 from semiuhpe.data.importers.base import read_json
 from semiuhpe.data.importers.boxes import FRACTIONS, numbers
 from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.files import read_csv
 from semiuhpe.inference.detectors.base import (
     Detections,
     Detector,
@@ -32,7 +33,6 @@ from semiuhpe.inference.detectors.base import (
     detector_kind,
     register_detector,
 )
-from semiuhpe.parsing import read_csv
 from semiuhpe.pictures import plain_name, same_but_for_case
 
 logger = logging.getLogger(__name__)
