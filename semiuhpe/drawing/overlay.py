@@ -163,20 +163,11 @@ def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antia
     size = image.shape[:2]
     white = np.ones((len(np.asarray(mesh.vertices)), 3), np.float32)
     own_colors = white if mesh.colors is None else np.asarray(mesh.colors)
-    # Mirrored from camera axes, which turns them around.
-    triangles = np.ascontiguousarray(np.asarray(mesh.triangles)[:, ::-1])
     placed = []
     for head in heads:
-        points = sim3dr.place_head(mesh, head.rotation, head.box, size)
-        placed.append(
-            mesh.replace(
-                vertices=sim3dr.project(points, size),
-                triangles=triangles,
-                colors=(1 - _TINT) * own_colors + np.float32(_TINT / 255) * np.array(head.color, np.float32),
-                unprojected=points * np.array([1, 1, -1], np.float32),
-                opacity=OPACITY,
-            )
-        )
+        tint = np.float32(_TINT / 255) * np.array(head.color, np.float32)
+        tinted = mesh.replace(colors=(1 - _TINT) * own_colors + tint, opacity=OPACITY)
+        placed.append(sim3dr.head_in_image(tinted, head.rotation, head.box, size))
     return sim3dr.draw(image, placed, sim3dr.RenderPipeline(light_pos=_LIGHT), cull=True, antialias=antialias)
 
 
