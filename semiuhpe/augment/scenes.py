@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semiuhpe.augment.in_plane import FLIP_PROBABILITY
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import normalize, resample
 from semiuhpe.data.affine import compose, flip_matrix, invert_similarity, turn_matrix, zoom_matrix
@@ -16,7 +17,6 @@ from semiuhpe.data.batches.scenes import SceneBatch
 from semiuhpe.data.scene_labels import clip_and_filter, transform_labels
 from semiuhpe.data.turning import MAX_SCENE_TURN_DEG
 
-FLIP_PROBABILITY = 0.5
 SCALE = (0.5, 1.15)
 """Side of the piece that a view shows, in longer sides of the picture."""
 LIGHT = 0.25

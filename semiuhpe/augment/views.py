@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiuhpe.augment.in_plane import InPlane
+from semiuhpe.augment.in_plane import FLIP_PROBABILITY, InPlane
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.data.affine import affine, compose, flip_matrix, inverse_turn_matrix
 from semiuhpe.data.batches.heads import HeadBatch
@@ -30,7 +30,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 WEAK_SCALE = (0.8, 1.25)
 STRONG_SCALE = (0.6, 1.5)
-FLIP_PROBABILITY = 0.5
 BLUR_PROBABILITY = 0.05
 MAX_TURN_DEG = 30.0
 FRAMED_PROBABILITY = 0.5

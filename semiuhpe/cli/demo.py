@@ -14,8 +14,8 @@ from semiuhpe.config import parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.demo import WHOLE, Demo, render_examples
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE
+from semiuhpe.inference.demo import Demo, render_examples
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE, WHOLE
 from semiuhpe.models.weights import SHIPPED
 
 TITLE = "SemiUHPE: head poses"

@@ -15,7 +15,7 @@ from PIL import Image
 import sim3dr
 from semiuhpe.drawing.overlay import draw_heads, person_color
 from semiuhpe.errors import SemiUHPEError
-from semiuhpe.inference.detectors import Detector, Source, load_detector
+from semiuhpe.inference.detectors import WHOLE, Detector, Source, load_detector
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.inference.records import picture_line
@@ -23,7 +23,6 @@ from semiuhpe.pictures import read_picture
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.render_head import render_head
 
-WHOLE = "whole"
 SHOWN_PX = 1600
 """Longer side of drawings on the page; larger pictures are shown smaller."""
 EXAMPLE_PX = 256
