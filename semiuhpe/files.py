@@ -76,6 +76,11 @@ def publish(temporary: Path, path: Path, durable: bool = True) -> None:
     temporary.replace(path)
 
 
+def is_writable(path: Path) -> bool:
+    """Return whether a file can be written there, new or in place of another."""
+    return path.parent.is_dir() and os.access(path.parent, os.W_OK) and not path.is_dir()
+
+
 def sha256(path: Path) -> str:
     """Return the hash of a file's contents, as ``sha256sum`` prints it."""
     with open(path, "rb") as file:

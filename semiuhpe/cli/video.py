@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -23,7 +22,7 @@ from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH, NONE
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.files import atomic_path
+from semiuhpe.files import atomic_path, is_writable
 from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
 from semiuhpe.video.source import VideoSource, open_source
@@ -44,8 +43,7 @@ def main(argv: Sequence[str]) -> int:
     require(given.draw != NONE or given.jsonl, "--draw none writes no video: --jsonl has to be given")
     video = open_source(given.input or samples, given.fps or (SAMPLES_FPS if samples else FPS))
     output = _output(given, video.name)
-    if given.jsonl:
-        _check_jsonl(given.jsonl)
+    require(not given.jsonl or is_writable(given.jsonl), f"--jsonl {given.jsonl}: can't be written; name another")
     outputs = (("--output", output), ("--jsonl", given.jsonl))
     check_outputs(outputs, [*video.files, *named_files(given)])
     check_heads(given, default_detector)
@@ -100,11 +98,6 @@ def _output(options: argparse.Namespace, name: str) -> Path | None:
     output = options.output or Path(f"{name}_heads.mp4")
     check_video_name(output)
     return output
-
-
-def _check_jsonl(path: Path) -> None:
-    writable = path.parent.is_dir() and os.access(path.parent, os.W_OK) and not path.is_dir()
-    require(writable, f"--jsonl {path}: can't be written; name another")
 
 
 def _write(

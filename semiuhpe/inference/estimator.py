@@ -35,7 +35,7 @@ from semiuhpe.inference.detectors.base import checked_image
 from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
-from semiuhpe.models.output import PoseDecoder, entropy_and_confidence
+from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_finite
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 MAX_BATCH = 64
@@ -202,8 +202,7 @@ class HeadPoseEstimator:
         outputs = [self._forward(crops[start : start + MAX_BATCH]) for start in range(0, len(crops), MAX_BATCH)]
         output = torch.cat(outputs) if outputs else torch.zeros((0, 9), device=self.device)
         if not torch.isfinite(output).all():
-            hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
-            raise CheckpointError(f"{self.path}: the network's output is not finite{hint}")
+            raise CheckpointError(f"{self.path}: {not_finite(self.dtype)}")
         predicted = self._decoder(output)
         rotations = predicted.mode()
         columns = (

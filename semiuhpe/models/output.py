@@ -46,6 +46,12 @@ def entropy_and_confidence(predicted: RotationDistribution) -> tuple[Tensor, Ten
     return predicted.entropy(), predicted.mass_within(CONFIDENCE_DEG)
 
 
+def not_finite(dtype: torch.dtype) -> str:
+    """Return what to say of a network whose output, computed in ``dtype``, is not finite."""
+    hint = "" if dtype == torch.float32 else f"; {dtype} may be too narrow for it, try float32"
+    return f"the network's output is not finite{hint}"
+
+
 @contextmanager
 def eval_mode(*networks: nn.Module) -> Iterator[None]:
     """Put networks into eval mode within this context; each then has the mode it had before."""

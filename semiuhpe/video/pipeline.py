@@ -145,17 +145,10 @@ def _posed(
         if stop.is_set():
             return
         results = pipeline.pose([frame.image for frame in group], detections)
+        times = [float(frame.pts * video.time_base) for frame in group]
         yield [
-            PosedFrame(
-                frame,
-                float(frame.pts * video.time_base),
-                poses.boxes,
-                poses.scores,
-                poses.rotations,
-                poses.entropy,
-                poses.confidence,
-            )
-            for frame, poses in zip(group, results, strict=True)
+            PosedFrame(frame, time, poses.boxes, poses.scores, poses.rotations, poses.entropy, poses.confidence)
+            for frame, time, poses in zip(group, times, results, strict=True)
         ]
 
 
@@ -188,19 +181,8 @@ def frame_record(posed: PosedFrame) -> dict[str, Any]:
     """A line of JSON Lines: a frame and its heads, as in :func:`semiuhpe.inference.records.head_record`."""
     rotations = torch.as_tensor(posed.rotations, dtype=torch.float64).reshape(-1, 3, 3)
     front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
-    heads = [
-        {
-            "person": None if posed.persons is None else posed.persons[i],
-            **head_record(
-                posed.boxes[i],
-                posed.scores[i],
-                posed.rotations[i],
-                front[i],
-                full[i],
-                posed.entropy[i],
-                posed.confidence[i],
-            ),
-        }
-        for i in range(len(posed))
-    ]
+    columns = (posed.boxes, posed.scores, posed.rotations, front, full, posed.entropy, posed.confidence)
+    persons = [None] * len(posed) if posed.persons is None else posed.persons
+    rows = zip(persons, zip(*columns, strict=True), strict=True)
+    heads = [{"person": person, **head_record(*row)} for person, row in rows]
     return {"frame": posed.frame.number, "time": round(posed.time, 6), "heads": heads}

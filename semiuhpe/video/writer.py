@@ -4,7 +4,6 @@ A file is written under a temporary name and gets its own when it is complete.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from semiuhpe.errors import ConfigError, DataError, first_line
-from semiuhpe.files import partial_path, publish
+from semiuhpe.files import is_writable, partial_path, publish
 from semiuhpe.video.media import media_address, open_media
 from semiuhpe.video.source import VideoSource
 
@@ -37,11 +36,10 @@ _OPTIONS = {
 
 
 def check_video_name(path: Path) -> None:
-    """Raises ConfigError unless a video can be written there."""
+    """Raise ConfigError unless a video can be written there."""
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"--output {path}: has to end in one of {', '.join(FORMATS)}")
-    folder = path.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK)) or path.is_dir():
+    if not is_writable(path):
         raise ConfigError(f"--output {path}: can't be written; name another")
 
 

@@ -63,8 +63,8 @@ class Detector(ABC):
     """Finds heads on images: RGB uint8 (H, W, 3).
 
     Attributes:
-        protocol: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole picture
-            is the crop.
+        crop_rule: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole
+            picture is the crop.
         in_file_pixels: whether boxes are in pixels of the picture in its file, even if the image was made smaller.
     """
 
