@@ -28,6 +28,7 @@ import torch
 from semiuhpe.drawing.overlay import MESH
 from semiuhpe.inference.detectors import Detections, load_detector
 from semiuhpe.inference.estimator import MAX_BATCH, HeadPoseEstimator
+from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.models import LoadedModel, create_model
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.rotation import HEAD_TO_CAMERA
@@ -57,7 +58,7 @@ def main() -> None:
 
         def overlapped() -> None:
             footage = beginning(options.video, options.frames)
-            write(pose_video(footage, detector, estimator, MESH), footage, Path(folder))
+            write(pose_video(footage, HeadPipeline(detector, estimator), MESH), footage, Path(folder))
 
         def head_by_head() -> None:
             footage = beginning(options.video, options.frames)
@@ -103,7 +104,7 @@ def one_by_one(footage: VideoSource, detector: object, estimator: HeadPoseEstima
         ones = [Detections(heads.boxes[i : i + 1], heads.scores[i : i + 1]) for i in range(len(heads))]
         poses = [estimator.predict(frame.image, one) for one in ones]
         columns = (np.concatenate([getattr(p, name) for p in poses]) for name in ("rotations", "entropy", "confidence"))
-        yield drawn(PosedFrame(frame, 0.0, heads.boxes, heads.scores, *columns), MESH)
+        yield drawn(PosedFrame(frame, 0.0, heads.boxes, heads.scores, *columns), MESH, heads.boxes)
 
 
 def write(frames, footage: VideoSource, folder: Path) -> None:

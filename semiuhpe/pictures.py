@@ -10,6 +10,7 @@ import os
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -71,18 +72,26 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
         DataError: it is missing or can't be decoded, its values are those of no picture, or it has too many pixels:
             more than Pillow ever opens, 179 million, in any case.
     """
+    with _decoding(path), _opened(path) as image:
+        check_readable(image)
+        whole, animated = image.size, is_animation(image)
+        reduced = reduce and whole[0] * whole[1] > MAX_PIXELS
+        if reduced:
+            _reduce(image, path)
+        scale_key(image)
+        if upright:
+            whole = whole[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else whole
+            ImageOps.exif_transpose(image, in_place=True)
+        pixels = to_rgb(image)
+    width, height = whole if reduced else pixels.shape[1::-1]  # Pillow gives the size of a TIFF turned already
+    return Picture(pixels, width, height, animated)
+
+
+@contextmanager
+def _decoding(path: str | Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a picture into a DataError that names it."""
     try:
-        with _opened(path) as image:
-            check_readable(image)
-            whole, animated = image.size, is_animation(image)
-            reduced = reduce and whole[0] * whole[1] > MAX_PIXELS
-            if reduced:
-                _reduce(image, path)
-            scale_key(image)
-            if upright:
-                whole = whole[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else whole
-                ImageOps.exif_transpose(image, in_place=True)
-            pixels = to_rgb(image)
+        yield
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing{similar_name(Path(path))}") from error
     except Image.DecompressionBombError as error:
@@ -92,8 +101,21 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
         raise DataError(f"{path}: can't be decoded ({first_line(error)})") from error
-    width, height = whole if reduced else pixels.shape[1::-1]  # Pillow gives the size of a TIFF turned already
-    return Picture(pixels, width, height, animated)
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Return width and height from a picture's header, not turned by EXIF; DataError as :func:`read_picture`."""
+    with _decoding(path), _opened(path) as image:
+        return image.size
+
+
+def picture_format(path: str | Path) -> tuple[str, bool]:
+    """Return Pillow's name of a picture's format, empty if the file is no picture, and whether it is an animation."""
+    try:
+        with Image.open(path) as image:
+            return image.format or "", is_animation(image)
+    except Exception:  # as in _decoding
+        return "", False
 
 
 def is_animation(image: Image.Image) -> bool:
@@ -104,10 +126,10 @@ def is_animation(image: Image.Image) -> bool:
 def count_pixels(path: str | Path) -> int:
     """Pixels of a picture by its header; 0 if it can't be read."""
     try:
-        with _opened(path) as image:
-            return image.width * image.height
-    except Exception:  # as in read_picture, which says what is wrong
+        width, height = picture_size(path)
+    except DataError:
         return 0
+    return width * height
 
 
 def _opened(path: str | Path) -> Image.Image:

@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from semiuhpe.errors import ConfigError, did_you_mean
-from semiuhpe.files import atomic_write
-from semiuhpe.parsing import parse_yaml
+from semiuhpe.files import atomic_write, parse_yaml
 
 SETTINGS = "settings"
 """Folder of settings files: at the top of the repository, and inside an installed package."""

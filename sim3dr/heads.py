@@ -89,6 +89,27 @@ def project(
     return np.concatenate([length * points[:, :2] * nearness + principal - 0.5, nearness], 1).astype(np.float32)
 
 
+def head_in_image(
+    mesh: Mesh,
+    rotation: ArrayLike,
+    box: Sequence[float] | NDArray[np.floating],
+    size: tuple[int, int],
+    focal: float | None = None,
+    center: Sequence[float] | None = None,
+) -> Mesh:
+    """Place a head in its box (`place_head`) and project it: a mesh that `sim3dr.draw` takes.
+
+    Colors, texture and opacity are those of the mesh. Arguments and errors are those of `place_head`.
+    """
+    points = place_head(mesh, rotation, box, size, focal, center)
+    return mesh.replace(
+        vertices=project(points, size, focal, center),
+        # Mirrored from camera axes to those of the image (z towards the viewer), triangles turn the other way
+        triangles=np.ascontiguousarray(np.asarray(mesh.triangles)[:, ::-1]),
+        unprojected=points * np.array([1, 1, -1], np.float32),
+    )
+
+
 def draw_heads(
     image: NDArray[np.uint8],
     rotations: ArrayLike,
@@ -128,19 +149,9 @@ def draw_heads(
     mesh = default_head() if mesh is None else mesh
     light = RenderPipeline(light_pos=(-4, -5, 6)) if light is None else light
     size = image.shape[:2]
-    # Mirrored from camera axes to those of the image (z towards the viewer), triangles turn the other way
-    triangles = np.ascontiguousarray(np.asarray(mesh.triangles)[:, ::-1])
-    placed = []
-    for rotation, box in zip(rotations, boxes, strict=True):
-        points = place_head(mesh, rotation, box, size, focal, center)
-        placed.append(
-            mesh.replace(
-                vertices=project(points, size, focal, center),
-                triangles=triangles,
-                unprojected=points * np.array([1, 1, -1], np.float32),
-                opacity=opacity,
-            )
-        )
+    mesh = mesh.replace(opacity=opacity)
+    pairs = zip(rotations, boxes, strict=True)
+    placed = [head_in_image(mesh, rotation, box, size, focal, center) for rotation, box in pairs]
     return draw(image, placed, light, shading=shading, antialias=antialias, threads=threads)
 
 

@@ -25,7 +25,7 @@ The arrays that a call was given must not be written to while it runs. The numbe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,16 +34,19 @@ from sim3dr import _core
 from sim3dr._arrays import byte_array, color_array, index_array, real_array
 from sim3dr.mesh import Mesh
 
-if TYPE_CHECKING:
-    from sim3dr.lighting import RenderPipeline
-
 SHADINGS = ("flat", "gouraud", "phong")
+
+
+class Light(Protocol):
+    """What can light meshes: a `sim3dr.RenderPipeline`."""
+
+    def core_light(self) -> _core.Light: ...
 
 
 def draw(
     image: NDArray[np.uint8],
     meshes: Sequence[Mesh],
-    light: RenderPipeline | None = None,
+    light: Light | None = None,
     *,
     shading: str = "gouraud",
     cull: bool = False,

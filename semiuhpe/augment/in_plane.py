@@ -14,6 +14,7 @@ from semiuhpe.rotation import in_plane_rotation, mirror, mirror_vertical
 
 FULL_TURN_DEG = 360.0
 FLIP_PROBABILITY = 0.5
+"""Of all views: half of the pictures are mirrored."""
 
 
 @dataclass
@@ -23,7 +24,7 @@ class InPlane:
     Attributes:
         angle_deg: (B,) clockwise, as the picture is looked at.
         mirrored: (B,) bool, left to right.
-        upended: (B,) bool, mirrored top to bottom.
+        flipped_vertical: (B,) bool, mirrored top to bottom.
     """
 
     angle_deg: Tensor

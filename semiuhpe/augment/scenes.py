@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semiuhpe.augment.in_plane import FLIP_PROBABILITY
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import normalize, resample
+from semiuhpe.data.affine import compose, flip_matrix, invert_similarity, turn_matrix, zoom_matrix
 from semiuhpe.data.batches.scenes import SceneBatch
-from semiuhpe.data.scene_labels import clip_and_filter, compose, rotation_about_center, transform_labels
+from semiuhpe.data.scene_labels import clip_and_filter, transform_labels
+from semiuhpe.data.turning import MAX_SCENE_TURN_DEG
 
-FLIP_PROBABILITY = 0.5
-MAX_TURN_DEG = 45.0
 SCALE = (0.5, 1.15)
 """Side of the piece that a view shows, in longer sides of the picture."""
 LIGHT = 0.25
@@ -50,18 +51,17 @@ def training_view(batch: SceneBatch, size: int, turned: float, random: BatchRand
         batch: stored scenes.
         size: side of the view in pixels.
         turned: share of the views that are turned.
-        draws: all randomness.
+        random: all randomness.
     """
     count = len(batch)
     mirrored = random.chance(count, FLIP_PROBABILITY)
-    angle = (random.uniform(count) * 2 - 1) * MAX_TURN_DEG * random.chance(count, turned)
+    angle = (random.uniform(count) * 2 - 1) * MAX_SCENE_TURN_DEG * random.chance(count, turned)
     place, light = random.uniform(count, 3), random.uniform(count, 2) * 2 - 1
     width, height = batch.extent.unbind(-1)
     side = (SCALE[0] + (SCALE[1] - SCALE[0]) * place[:, 0]) * torch.maximum(width, height)
     low = place[:, 1:] * (batch.extent - side[:, None])  # where a piece wider than the picture is, so are black rims
-    matrix = compose(
-        _zoom(low, size / side), compose(rotation_about_center(angle, width, height), _flip(mirrored, width))
-    )
+    turned_picture = compose(turn_matrix(angle, width, height), flip_matrix(mirrored, width))
+    matrix = compose(zoom_matrix(low, size / side), turned_picture)
     view = _view(batch, matrix, angle, mirrored, size)
     contrast, brightness = (1 + LIGHT * light[:, 0]), LIGHT * light[:, 1]
     view.image.mul_(contrast[:, None, None, None]).add_(brightness[:, None, None, None])
@@ -71,7 +71,7 @@ def training_view(batch: SceneBatch, size: int, turned: float, random: BatchRand
 def plain_view(batch: SceneBatch, size: int) -> SceneView:
     """The whole picture, its longer side made ``size``, in the top left corner: no randomness."""
     zero = torch.zeros(len(batch), device=batch.image.device)
-    matrix = _zoom(zero[:, None].expand(-1, 2), size / batch.extent.amax(-1))
+    matrix = zoom_matrix(zero[:, None].expand(-1, 2), size / batch.extent.amax(-1))
     return _view(batch, matrix, zero, zero > 0, size)
 
 
@@ -80,24 +80,5 @@ def _view(batch: SceneBatch, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor
     labels = transform_labels(batch.labels, matrix, angle_deg, mirrored)
     extent = torch.full_like(batch.extent, size)
     box, wanted, ignored = clip_and_filter(labels.box, batch.visible, extent)
-    image = normalize(resample(batch.image, _inverse(matrix), size))
+    image = normalize(resample(batch.image, invert_similarity(matrix), size))
     return SceneView(image, box, labels.landmarks, labels.rotation, wanted, ignored)
-
-
-def _zoom(low: Tensor, scale: Tensor) -> Tensor:
-    """Takes the corner ``low`` (B, 2) to the origin and scales by (B,)."""
-    linear = torch.diag_embed(scale[:, None].expand(-1, 2))
-    return torch.cat([linear, -(low * scale[:, None])[..., None]], dim=-1)
-
-
-def _flip(mirrored: Tensor, width: Tensor) -> Tensor:
-    sign = 1.0 - 2.0 * mirrored.float()
-    zero, one = torch.zeros_like(sign), torch.ones_like(sign)
-    return torch.stack([sign, zero, mirrored * width, zero, one, zero], dim=-1).unflatten(-1, (2, 3))
-
-
-def _inverse(matrix: Tensor) -> Tensor:
-    """Of similarities, mirrored or not: the transpose over the squared scale."""
-    linear = matrix[..., :2]
-    inverse = linear.mT / linear.square().sum((-2, -1), keepdim=True) * 2
-    return torch.cat([inverse, -(inverse @ matrix[..., 2:])], dim=-1)

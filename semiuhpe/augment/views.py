@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiuhpe.augment.in_plane import InPlane
+from semiuhpe.augment.in_plane import FLIP_PROBABILITY, InPlane
 from semiuhpe.augment.random import BatchRandom
+from semiuhpe.data.affine import affine, compose, flip_matrix, inverse_turn_matrix
 from semiuhpe.data.batches.heads import HeadBatch
 from semiuhpe.data.crop import CropRule
 from semiuhpe.rotation import in_plane_rotation, mirror
@@ -29,7 +30,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 WEAK_SCALE = (0.8, 1.25)
 STRONG_SCALE = (0.6, 1.5)
-FLIP_PROBABILITY = 0.5
 BLUR_PROBABILITY = 0.05
 MAX_TURN_DEG = 30.0
 FRAMED_PROBABILITY = 0.5
@@ -66,9 +66,9 @@ def labeled_view(
     Without ``weak`` it is neither blurred nor cropped by area: only the margin is drawn.
     """
     flipped = random.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
-    matrix = _compose(_margin_crop(batch, crop_rule, size, random), _flip(flipped, size))
+    matrix = compose(_margin_crop(batch, crop_rule, size, random), flip_matrix(flipped, size))
     if weak:
-        matrix = _compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, random))
+        matrix = compose(matrix, _area_crop(len(batch), WEAK_SCALE, size, random))
         image = _picture(batch, matrix, size, _blurred(len(batch), random))
     else:
         image = _picture(batch, matrix, size)
@@ -94,13 +94,14 @@ def turned_view(
     """
     count, rotation = len(batch), batch.truth
     margin = _margin_crop(batch, crop_rule, size, random)
-    moved = _flip(motion.mirrored, size, motion.flipped_vertical)
+    moved = flip_matrix(motion.mirrored, size, motion.flipped_vertical, size)
     if alignment_deg is not None:
         rotation = in_plane_rotation(alignment_deg) @ rotation
-        moved = _compose(_turn(alignment_deg, size), moved)
-    moved = _compose(_compose(moved, _turn(motion.angle_deg, size)), _area_crop(count, WEAK_SCALE, size, random))
+        moved = compose(inverse_turn_matrix(alignment_deg, size), moved)
+    moved = compose(moved, inverse_turn_matrix(motion.angle_deg, size))
+    moved = compose(moved, _area_crop(count, WEAK_SCALE, size, random))
     beyond = _beyond(moved, size) & random.chance(count, FRAMED_PROBABILITY)[:, None, None]
-    image = _picture(batch, _compose(margin, moved), size, _blurred(count, random), black=beyond)
+    image = _picture(batch, compose(margin, moved), size, _blurred(count, random), black=beyond)
     return LabeledView(image, motion.moved(rotation))
 
 
@@ -123,12 +124,12 @@ def unlabeled_views(
     """
     weak, base, blurred = _weak(batch, crop_rule, size, random)
     if not rotate:
-        strong = _compose(base, _area_crop(len(batch), STRONG_SCALE, size, random))
+        strong = compose(base, _area_crop(len(batch), STRONG_SCALE, size, random))
         return weak, View(_picture(batch, strong, size, blurred))
     angle = (random.uniform(len(batch)) * 2.0 - 1.0) * MAX_TURN_DEG
-    turn, area = _turn(angle, size), _area_crop(len(batch), STRONG_SCALE, size, random)
-    strong = _compose(_compose(base, turn), area)
-    black = _beyond(_compose(turn, area), size) if black_corners else None
+    turn, area = inverse_turn_matrix(angle, size), _area_crop(len(batch), STRONG_SCALE, size, random)
+    strong = compose(compose(base, turn), area)
+    black = _beyond(compose(turn, area), size) if black_corners else None
     return weak, View(_picture(batch, strong, size, blurred, black), turn=in_plane_rotation(angle))
 
 
@@ -144,8 +145,8 @@ def _weak(
     count = len(batch)
     flipped = random.chance(count, FLIP_PROBABILITY)
     blurred = _blurred(count, random)
-    base = _compose(_margin_crop(batch, crop_rule, size, random), _flip(flipped, size))
-    matrix = _compose(base, _area_crop(count, WEAK_SCALE, size, random))
+    base = compose(_margin_crop(batch, crop_rule, size, random), flip_matrix(flipped, size))
+    matrix = compose(base, _area_crop(count, WEAK_SCALE, size, random))
     rotation = None if batch.rotation is None else _flipped_rotation(batch.rotation, flipped)
     return View(_picture(batch, matrix, size, blurred), rotation), base, blurred
 
@@ -187,18 +188,6 @@ def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
     return torch.cat([torch.full((1, 1, 1, 1), value, dtype=like.dtype, device=like.device) for value in values], dim=1)
 
 
-def _matrix(scale_x: Tensor, shear_x: Tensor, x: Tensor, shear_y: Tensor, scale_y: Tensor, y: Tensor) -> Tensor:
-    rows = torch.stack([scale_x, shear_x, x, shear_y, scale_y, y], dim=-1)
-    return rows.reshape(-1, 2, 3)
-
-
-def _compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """The affine map ``p -> outer(inner(p))`` of two (B, 2, 3) matrices."""
-    linear = outer[..., :2] @ inner[..., :2]
-    shift = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
-    return torch.cat([linear, shift], dim=-1)
-
-
 def _margin_matrix(batch: HeadBatch, crop_rule: CropRule, margin: Tensor, size: int) -> Tensor:
     """The protocol's square about each head box, with the given margin, as view pixels -> stored pixels.
 
@@ -218,28 +207,12 @@ def _margin_matrix(batch: HeadBatch, crop_rule: CropRule, margin: Tensor, size: 
     bottom = torch.minimum(y + h + reach, first_y + picture_height)
     span = torch.maximum(right - left, bottom - top)
     zero, scale = torch.zeros_like(span), span / size
-    return _matrix(scale, zero, (left + right - span) / 2, zero, scale, (top + bottom - span) / 2)
+    return affine(scale, zero, (left + right - span) / 2, zero, scale, (top + bottom - span) / 2)
 
 
 def _margin_crop(batch: HeadBatch, crop_rule: CropRule, size: int, random: BatchRandom) -> Tensor:
     low, high = crop_rule.margin_range
     return _margin_matrix(batch, crop_rule, low + (high - low) * random.uniform(len(batch)), size)
-
-
-def _flip(flipped: Tensor, size: int, flipped_vertical: Tensor | None = None) -> Tensor:
-    """Mirrors pictures left to right, and top to bottom where ``flipped_vertical``."""
-    one, zero = torch.ones_like(flipped, dtype=torch.float32), torch.zeros_like(flipped, dtype=torch.float32)
-    flipped_vertical = torch.zeros_like(flipped) if flipped_vertical is None else flipped_vertical
-    scale_x, scale_y = (torch.where(mirrored, -one, one) for mirrored in (flipped, flipped_vertical))
-    x, y = (torch.where(mirrored, size * one, zero) for mirrored in (flipped, flipped_vertical))
-    return _matrix(scale_x, zero, x, zero, scale_y, y)
-
-
-def _turn(angle_deg: Tensor, size: int) -> Tensor:
-    """Turns the picture clockwise about its center; the matrix maps back, from the turned picture to the other."""
-    angle = torch.deg2rad(angle_deg)
-    cos, sin, center = torch.cos(angle), torch.sin(angle), size / 2
-    return _matrix(cos, sin, center * (1 - cos - sin), -sin, cos, center * (1 - cos + sin))
 
 
 def _area_crop(count: int, scale: tuple[float, float], size: int, random: BatchRandom) -> Tensor:
@@ -250,7 +223,7 @@ def _area_crop(count: int, scale: tuple[float, float], size: int, random: BatchR
     side = torch.where(fits.any(dim=1), sides.gather(1, first)[:, 0], torch.full_like(area[:, 0], size))
     place = torch.floor(random.uniform(count, 2) * (size - side + 1)[:, None])
     ratio, zero = side / size, torch.zeros_like(side)
-    return _matrix(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
+    return affine(ratio, zero, place[:, 0], zero, ratio, place[:, 1])
 
 
 def _picture(

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.checkpoint_options import trained_parser
-from semiuhpe.cli.pose_options import add_heads, check_heads, drawn_mesh, find_model, load_heads
+from semiuhpe.cli.pose_options import add_heads, check_heads, find_model
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.demo import WHOLE, Demo, render_examples
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE
+from semiuhpe.inference.demo import Demo, render_examples
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE, WHOLE
 from semiuhpe.models.weights import SHIPPED
 
 TITLE = "SemiUHPE: head poses"
@@ -37,13 +37,12 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(given.host, given.port) as place:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
         demo_page = _import_page()
-        mesh = drawn_mesh(given)
-        options, path, size = find_model(parser, argv, given)
-        shipped = path.stem == SHIPPED
-        device = pick_device(options.gpu_ids)
-        estimator, detector = load_heads(options, path, size, device, WHOLE if shipped else default)
-        demo = Demo(estimator, detector, options.detector, options.min_score, mesh, Path(folder))
-        note = _SHIPPED_NOTE if shipped else _note(path, estimator.description.full_range)
+        model = find_model(parser, argv, given)
+        options = model.options
+        shipped = model.path.stem == SHIPPED
+        estimator, detector = model.load(pick_device(options.gpu_ids), WHOLE if shipped else default)
+        demo = Demo(estimator, detector, options.detector, options.min_score, model.mesh, Path(folder))
+        note = _SHIPPED_NOTE if shipped else _note(model.path, estimator.description.full_range)
         examples = render_examples(Path(folder))
         page = demo_page.make_page(demo, TITLE, note, options.draw, examples, _is_local(place))
         host, port = place.getsockname()[:2]

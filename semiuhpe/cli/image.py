@@ -1,13 +1,10 @@
 """``image.py``: the poses of all heads on pictures, drawn and as numbers, for one picture or millions."""
 
 import argparse
-import hashlib
-import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,24 +15,15 @@ from tqdm import tqdm
 import sim3dr
 from semiuhpe.cli.checkpoint_options import trained_parser
 from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.pose_options import (
-    AS_ORIGINAL,
-    SAMPLES,
-    add_heads,
-    check_heads,
-    drawn_mesh,
-    find_model,
-    load_heads,
-    samples_if_none,
-)
+from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
 from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
-from semiuhpe.drawing.axes import PNG_LEVEL
-from semiuhpe.drawing.overlay import AXES, NONE, draw_heads, head_in_crop
+from semiuhpe.drawing.axes import save_picture
+from semiuhpe.drawing.overlay import AXES, NONE, draw_heads
 from semiuhpe.errors import DataError
-from semiuhpe.files import atomic_write
-from semiuhpe.inference.detectors import Detector, Source
-from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
+from semiuhpe.files import sha256
+from semiuhpe.inference.detectors import Source
+from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.inference.records import picture_line
 from semiuhpe.inference.result_files import (
     SETTINGS,
@@ -70,17 +58,17 @@ class Posed(NamedTuple):
     poses: HeadPoses
 
 
-def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = None) -> int:
+def main(argv: Sequence[str], prog: str = "image.py", own_detector: str | None = None) -> int:
     """Poses the heads on pictures.
 
     Args:
         argv: the command line.
         prog: the script that is run.
-        detector: what finds the heads where ``--detector`` is not given; the default detector if None.
+        own_detector: what finds the heads where ``--detector`` is not given; the default detector if None.
     """
     parser = make_image_parser(prog)
     given = parse(parser, argv)
-    samples, default_detector = samples_if_none(given, detector)
+    samples, default_detector = samples_if_none(given, own_detector)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = Path(given.output)
     names, unread = find_pictures(given.input or [samples], output / DRAWN)
@@ -88,14 +76,14 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
     check_folder(output)
     check_drawings(output)
     check_heads(given, default_detector)
-    mesh = drawn_mesh(given)
-    options, path, size = find_model(parser, argv, given)
-    check_written(options, names, [*named_files(options), path])
+    model = find_model(parser, argv, given)
+    options = model.options
+    check_written(options, names, [*named_files(options), model.path])
     process = start_process(options.gpu_ids, in_step=False)
     try:
-        estimator, finder = load_heads(options, path, size, process.device, default_detector)
+        estimator, detector = model.load(process.device, default_detector)
         share = Share(process.rank, process.world_size)
-        settings = common_settings(options, path)
+        settings = common_settings(options, model.path)
         if process.is_main:
             check_settings(output, settings)
             mend(output, share)
@@ -104,13 +92,14 @@ def main(argv: Sequence[str], prog: str = "image.py", detector: str | None = Non
         with ResultFile(output / share.file("heads", ".jsonl")) as results:
             done = done_pictures(output)
             own = [name for name in names if share.has(name) and name not in done]
-            job = Job(options, estimator, finder, mesh, results, FailedFile(output, share))
+            pipeline, full_range = HeadPipeline(detector, estimator), estimator.description.full_range
+            job = Job(options, pipeline, full_range, model.mesh, results, FailedFile(output, share))
             heads = job.run(own, quiet=not process.is_main)
         if job.animations:
             logger.info("%d animations: their first frame was posed; video.py poses all frames", job.animations)
         if options.save == CSV:
-            for path in [results.path, *(other_files(output, share) if process.is_main else ())]:
-                write_csv(path)
+            for lines in [results.path, *(other_files(output, share) if process.is_main else ())]:
+                write_csv(lines)
         return _conclude(process, [len(own) - job.failed.count, heads, job.failed.count], len(names), output)
     finally:
         process.close()
@@ -144,11 +133,9 @@ def check_written(options: argparse.Namespace, names: Sequence[str], others: Seq
 
 def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object]:
     """What all results in a folder have in common."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "checkpoint": str(path),
-        "checkpoint_sha256": digest,
+        "checkpoint_sha256": sha256(path),
         "convention": options.convention,
         **{name: getattr(options, name) for name in ("student", "bf16", "detector", "min_score", "draw", "mesh")},
         **({"original": True} if options.original else {}),
@@ -161,15 +148,15 @@ class Job:
     def __init__(
         self,
         options: argparse.Namespace,
-        estimator: HeadPoseEstimator,
-        detector: Detector,
+        pipeline: HeadPipeline,
+        full_range: bool,
         mesh: sim3dr.Mesh | None,
         results: ResultFile,
         failed: FailedFile,
     ) -> None:
         self.draw, self.drawn = options.draw, Path(options.output) / DRAWN
         self.threads = max(options.num_workers, 1)
-        self.estimator, self.detector, self.mesh = estimator, detector, mesh
+        self.pipeline, self.full_range, self.mesh = pipeline, full_range, mesh
         self.results, self.failed = results, failed
         self.animations = 0
 
@@ -201,10 +188,8 @@ class Job:
         posed = self._pose(pictures)
         # Its drawing comes first, then its line, which says that the picture is done.
         for done, _ in zip(posed, pool.map(self._write_drawing, posed), strict=True):
-            boxes = done.poses.boxes * done.picture.scale
-            poses = replace(done.poses, boxes=boxes)
             self.animations += done.picture.animated
-            self.results.add(picture_line(done.name, done.picture.width, done.picture.height, poses))
+            self.results.add(picture_line(done.name, done.picture, done.poses))
         bar.update(len(group))
         return sum(len(done.poses) for done in posed)
 
@@ -212,15 +197,12 @@ class Job:
         """Pictures with their heads; if one of them can't be used, each is tried alone."""
         if not pictures:
             return []
-        images = [picture.image for _, picture in pictures]
         try:
-            found = detect(self.detector, images, [Source(name) for name, _ in pictures])
-            if self.detector.in_file_pixels:
-                found = [
-                    replace(heads, boxes=heads.boxes / picture.scale)
-                    for heads, (_, picture) in zip(found, pictures, strict=True)
-                ]
-            poses = self.estimator.predict_batch(images, found, crop_rule=self.detector.crop_rule)
+            poses = self.pipeline(
+                [picture.image for _, picture in pictures],
+                [Source(name) for name, _ in pictures],
+                [picture.scale for _, picture in pictures],
+            )
         except DataError as error:
             if len(pictures) > 1:
                 return [posed for picture in pictures for posed in self._pose([picture])]
@@ -233,21 +215,13 @@ class Job:
             return
         poses = posed.poses
         labels = [self._label(poses, number) for number in range(len(poses))]
-        boxes = head_in_crop(poses.boxes) if self.detector.takes_crops else poses.boxes
+        boxes = self.pipeline.head_boxes(poses.boxes)
         drawing = draw_heads(posed.picture.image, boxes, poses.rotations, self.draw, labels=labels, mesh=self.mesh)
         path = drawing_path(self.drawn, posed.name)
-        encoded = io.BytesIO()
-        kind = Image.registered_extensions()[path.suffix.lower()]
-        Image.fromarray(drawing).save(encoded, kind, quality=_QUALITY, compress_level=PNG_LEVEL)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, encoded.getvalue())
-        except OSError as error:
-            raise DataError(f"{path}: can't be written ({error})") from error
+        save_picture(path, drawing, quality=_QUALITY)
 
     def _label(self, poses: HeadPoses, number: int) -> str:
-        full_range = self.estimator.description.full_range
-        pitch, yaw, roll = (poses.euler_full_deg if full_range else poses.euler_front_deg)[number]
+        pitch, yaw, roll = (poses.euler_full_deg if self.full_range else poses.euler_front_deg)[number]
         return f"y {yaw:.0f} p {pitch:.0f} r {roll:.0f}"
 
     def _report(self, name: str, error: DataError) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from semiuhpe.config import require, settings_file
+from semiuhpe.files import partial_path
 
 
 def check_outputs(outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[str | Path | None] = ()) -> None:
@@ -48,7 +49,7 @@ def _written(path: Path) -> Iterator[Path]:
     """All names that come and go while a file or store is written."""
     yield path
     if path.name:
-        yield path.with_name(f"{path.name}.partial")
+        yield partial_path(path)
 
 
 def named_files(options: argparse.Namespace) -> list[Path]:

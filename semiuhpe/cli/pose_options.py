@@ -6,6 +6,7 @@ The checkpoint may be a one-stage model, named as any other or as ``onestage:CKP
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import configargparse
@@ -89,64 +90,82 @@ def check_heads(given: argparse.Namespace, default_detector: str = DEFAULT_DETEC
         check_detector(given.detector or default_detector)
 
 
-def find_model(
-    parser: configargparse.ArgumentParser, argv: Sequence[str], given: argparse.Namespace
-) -> tuple[argparse.Namespace, Path, int | None]:
-    """Options with the run's settings, the checkpoint's file, and the input size that ``onestage:CKPT:SIZE`` names.
+@dataclass(frozen=True)
+class FoundModel:
+    """The model that a command names: its file is there, and nothing of it is loaded yet.
+
+    Attributes:
+        options: of the command line, with the run's settings. :meth:`load` sets ``detector`` and ``min_score`` to what
+            is used.
+        path: the checkpoint's file.
+        mesh: drawn over heads; the one that comes with the package if None.
+        input_size: that ``onestage:CKPT:SIZE`` names.
+    """
+
+    options: argparse.Namespace
+    path: Path
+    mesh: sim3dr.Mesh | None
+    input_size: int | None
+
+    def load(
+        self, device: torch.device, default_detector: str = DEFAULT_DETECTOR
+    ) -> tuple[HeadPoseEstimator, Detector]:
+        """Load the model and what finds its heads.
+
+        Raises:
+            ConfigError: an option contradicts the checkpoint, or the detector can't be used.
+            CheckpointError: the checkpoint's or the detector's file can't be read.
+            DataError: the detector's file of boxes can't be.
+        """
+        options, path = self.options, self.path
+        role = STUDENT if options.student or options.original else TEACHER
+        loaded = load_models(options, path, (role,))[role]
+        estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.bf16 else None)
+        if estimator.finds_heads:
+            return estimator, self._own_detector(estimator)
+        require(
+            self.input_size is None and not options.checkpoint.startswith(_PREFIX),
+            f"{options.checkpoint}: is a model of head crops ({loaded.network}); leave {_PREFIX} and a size out",
+        )
+        options.detector = options.detector or default_detector
+        if options.original:
+            return estimator, _as_in_original(options, device)
+        if options.detector.startswith(_PREFIX):
+            message = "boxes are of %s, poses of %s; for its own poses name it as the checkpoint"
+            logger.info(message, options.detector, path)
+        return estimator, load_detector(options.detector, device, options.min_score)
+
+    def _own_detector(self, estimator: HeadPoseEstimator) -> Detector:
+        options, one_stage = self.options, f"{self.path} is a one-stage model, which"
+        require(not options.original, f"--original: {one_stage} the paper's code has none of; leave it out")
+        require(
+            options.detector is None,
+            f"--detector {options.detector}: {one_stage} finds the heads itself; leave it out",
+        )
+        options.detector = f"{_PREFIX}{self.path}:{self.input_size or estimator.description.image_size}"
+        return estimator.own_detector(options.min_score, self.input_size)
+
+
+def find_model(parser: configargparse.ArgumentParser, argv: Sequence[str], given: argparse.Namespace) -> FoundModel:
+    """Find, or fetch, a command's checkpoint, once its mesh is read.
+
+    A command calls :func:`check_heads`, this, and :meth:`FoundModel.load`, and checks what it writes as soon as it can:
+    whatever is wrong with options and small files is told before anything is fetched or loaded.
 
     Args:
         parser, argv: of the command.
         given: what they say, checked.
 
     Raises:
-        ConfigError: what follows ``onestage:`` can't be understood.
+        ConfigError: the mesh can't be used, or what follows ``onestage:`` can't be understood.
         CheckpointError: there is no such checkpoint, or it can't be fetched.
     """
+    mesh = _drawn_mesh(given)
     name, size = given.checkpoint, None
     if name.startswith(_PREFIX):
         name, size = split_spec(name.removeprefix(_PREFIX))
     path = find_checkpoint(name, given.exps_dir)
-    return parse_with_run(parser, argv, path), path, size
-
-
-def load_heads(
-    options: argparse.Namespace,
-    path: Path,
-    size: int | None,
-    device: torch.device,
-    default_detector: str = DEFAULT_DETECTOR,
-) -> tuple[HeadPoseEstimator, Detector]:
-    """The model and what finds its heads; ``options.detector`` then says which, in full.
-
-    Raises:
-        ConfigError: an option contradicts the checkpoint, or the detector can't be used.
-        CheckpointError: the checkpoint's or the detector's file can't be read.
-        DataError: the detector's file of boxes can't be.
-    """
-    original = options.original
-    role = STUDENT if options.student or original else TEACHER
-    loaded = load_models(options, path, (role,))[role]
-    estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.bf16 else None)
-    if estimator.finds_heads:
-        require(
-            not original, f"--original: {path} is a one-stage model, which the paper's code has none of; leave it out"
-        )
-        require(
-            options.detector is None,
-            f"--detector {options.detector}: {path} is a one-stage model, which finds the heads itself; leave it out",
-        )
-        options.detector = f"{_PREFIX}{path}:{size or loaded.image_size}"
-        return estimator, estimator.own_detector(options.min_score, size)
-    require(
-        size is None and not options.checkpoint.startswith(_PREFIX),
-        f"{options.checkpoint}: is a model of head crops ({loaded.network}); leave {_PREFIX} and a size out",
-    )
-    options.detector = options.detector or default_detector
-    if original:
-        return estimator, _as_in_original(options, device)
-    if options.detector.startswith(_PREFIX):
-        logger.info("boxes are of %s, poses of %s; for its own poses name it as the checkpoint", options.detector, path)
-    return estimator, load_detector(options.detector, device, options.min_score)
+    return FoundModel(parse_with_run(parser, argv, path), path, mesh, size)
 
 
 def _as_in_original(options: argparse.Namespace, device: torch.device) -> Detector:
@@ -171,8 +190,8 @@ def _as_in_original(options: argparse.Namespace, device: torch.device) -> Detect
     return detector
 
 
-def drawn_mesh(options: argparse.Namespace) -> sim3dr.Mesh | None:
-    """The user's mesh, None for the one that comes with the package; ConfigError if it can't be used."""
+def _drawn_mesh(options: argparse.Namespace) -> sim3dr.Mesh | None:
+    """Return the user's mesh, None for the one that comes with the package; ConfigError if it can't be used."""
     if options.mesh is None:
         return None
     try:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from semiuhpe.cli import image
-
-WHOLE = "whole"
+from semiuhpe.inference.detectors import WHOLE
 
 
 def main(argv: Sequence[str]) -> int:

@@ -8,11 +8,11 @@ from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
+from semiuhpe.inference.samples import BOXES
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
 
-BOXES = "boxes.csv"
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 12, 8, 112
 
 

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -18,21 +17,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from semiuhpe.cli.checkpoint_options import trained_parser
 from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.pose_options import (
-    AS_ORIGINAL,
-    SAMPLES,
-    add_heads,
-    check_heads,
-    drawn_mesh,
-    find_model,
-    load_heads,
-    samples_if_none,
-)
+from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
 from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH, NONE
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.files import atomic_path
+from semiuhpe.files import atomic_path, is_writable
+from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
 from semiuhpe.video.source import VideoSource, open_source
 from semiuhpe.video.writer import FORMATS, VideoWriter, check_video_name
@@ -52,18 +43,18 @@ def main(argv: Sequence[str]) -> int:
     require(given.draw != NONE or given.jsonl, "--draw none writes no video: --jsonl has to be given")
     video = open_source(given.input or samples, given.fps or (SAMPLES_FPS if samples else FPS))
     output = _output(given, video.name)
-    if given.jsonl:
-        _check_jsonl(given.jsonl)
+    require(not given.jsonl or is_writable(given.jsonl), f"--jsonl {given.jsonl}: can't be written; name another")
     outputs = (("--output", output), ("--jsonl", given.jsonl))
     check_outputs(outputs, [*video.files, *named_files(given)])
     check_heads(given, default_detector)
-    mesh = drawn_mesh(given)
-    options, path, size = find_model(parser, argv, given)
-    check_outputs(outputs, [path])
-    estimator, detector = load_heads(options, path, size, pick_device(options.gpu_ids), default_detector)
+    model = find_model(parser, argv, given)
+    options = model.options
+    check_outputs(outputs, [model.path])
+    estimator, detector = model.load(pick_device(options.gpu_ids), default_detector)
     with _stop_at_interrupt() as stop:
         draw = None if output is None else options.draw
-        frames = pose_video(video, detector, estimator, draw, options.track, options.smooth, stop, mesh)
+        pipeline = HeadPipeline(detector, estimator)
+        frames = pose_video(video, pipeline, draw, options.track, options.smooth, stop, model.mesh)
         _write(frames, video, output, options.jsonl, stop)
     for remark in [] if stop.is_set() else detector.remarks():
         logger.warning("%s", remark)
@@ -107,11 +98,6 @@ def _output(options: argparse.Namespace, name: str) -> Path | None:
     output = options.output or Path(f"{name}_heads.mp4")
     check_video_name(output)
     return output
-
-
-def _check_jsonl(path: Path) -> None:
-    writable = path.parent.is_dir() and os.access(path.parent, os.W_OK) and not path.is_dir()
-    require(writable, f"--jsonl {path}: can't be written; name another")
 
 
 def _write(

@@ -320,3 +320,13 @@ def _square(left: float, top: float, right: float, bottom: float, width: int, he
     if bottom - top > right - left:
         return Rectangle(left - extra, top, right + extra, bottom)
     return Rectangle(left, top - extra, right, bottom + extra)
+
+
+def head_in_crop(boxes: np.ndarray) -> np.ndarray:
+    """Return the (N, 4) boxes of the heads on pictures that are head crops, as the head-box protocol cuts them.
+
+    Args:
+        boxes: (N, 4) x, y, w, h of the pictures.
+    """
+    side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * HEAD_BOX.margin)
+    return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side, side], axis=1)

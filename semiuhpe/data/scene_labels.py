@@ -33,11 +33,6 @@ class Labels(NamedTuple):
     rotation: Tensor
 
 
-def corners(box: Tensor) -> Tensor:
-    """(..., 4) x, y, w, h to x1, y1, x2, y2."""
-    return torch.cat([box[..., :2], box[..., :2] + box[..., 2:]], dim=-1)
-
-
 def transform_labels(labels: Labels, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor) -> Labels:
     """Labels in a picture that was changed by a matrix: first mirrored where so, then turned, and scaled and moved.
 
@@ -60,21 +55,6 @@ def transform_labels(labels: Labels, matrix: Tensor, angle_deg: Tensor, mirrored
     center = center.squeeze(-2) + shift
     half = torch.linalg.vector_norm(linear * ((high - low) / 2)[..., None, :], dim=-1)
     return Labels(torch.cat([center - half, center + half], dim=-1), landmarks, rotation)
-
-
-def rotation_about_center(angle_deg: Tensor, width: Tensor, height: Tensor) -> Tensor:
-    """(B, 2, 3) matrices old to new that turn pictures clockwise about their centers."""
-    angle = torch.deg2rad(angle_deg)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    x, y = width / 2, height / 2
-    rows = [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y]
-    return torch.stack(rows, dim=-1).unflatten(-1, (2, 3))
-
-
-def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """The matrix (B, 2, 3) of first ``inner``, then ``outer``."""
-    shift = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
-    return torch.cat([outer[..., :2] @ inner[..., :2], shift], dim=-1)
 
 
 LEAST_INSIDE, LEAST_FILLED = 0.3, 0.5

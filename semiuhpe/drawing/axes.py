@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from semiuhpe.errors import DataError
+from semiuhpe.files import atomic_path
 
 AXIS_COLORS = ((220, 40, 40), (40, 170, 60), (40, 90, 240))
 """RGB of the head's left, down and front vector."""
@@ -167,20 +168,26 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, size: int, gap: in
     return sheet
 
 
-def save_picture(path: Path, image: np.ndarray, option: str = "") -> None:
-    """Writes a (H, W, 3) uint8 RGB picture, in the format of the file name's ending.
+def save_picture(path: Path, image: np.ndarray, option: str = "", quality: int | None = None) -> None:
+    """Write a (H, W, 3) uint8 RGB picture, in the format of the file name's ending; there is never a part of it.
 
     Args:
         path: of the file.
         image: the picture.
         option: by which the user can name another file, for the error.
+        quality: of JPEG and WebP; Pillow's own if None.
 
     Raises:
         DataError: the ending is of no known format, or the file can't be written.
     """
     try:
+        kind = Image.registered_extensions().get(path.suffix.lower())
+        if kind not in Image.SAVE:
+            raise ValueError(f"unknown file extension: {path.suffix}")
+        settings = {"compress_level": PNG_LEVEL} | ({} if quality is None else {"quality": quality})
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path, compress_level=PNG_LEVEL)
+        with atomic_path(path, durable=False) as partial:  # one of many, and made again in no time
+            Image.fromarray(image).save(partial, kind, **settings)
     except (OSError, ValueError) as error:
         remedy = f"; name another file with {option}" if option else ""
         raise DataError(f"{path}: can't be written ({error}){remedy}") from error

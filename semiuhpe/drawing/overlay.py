@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 import sim3dr
-from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.drawing.axes import add_axes, add_cube
 from semiuhpe.drawing.text import text_mask
 from semiuhpe.errors import DataError
@@ -112,16 +111,6 @@ def draw_heads(
     return drawn
 
 
-def head_in_crop(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4) boxes of the heads on pictures that are head crops, as the head-box protocol cuts them.
-
-    Args:
-        boxes: (N, 4) x, y, w, h of the pictures.
-    """
-    side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * HEAD_BOX.margin)
-    return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side, side], axis=1)
-
-
 def load_head_mesh(path: str | PathLike[str]) -> sim3dr.Mesh:
     """A head mesh of the user's, of BFM or FLAME for instance, that is known to be drawable.
 
@@ -174,20 +163,11 @@ def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antia
     size = image.shape[:2]
     white = np.ones((len(np.asarray(mesh.vertices)), 3), np.float32)
     own_colors = white if mesh.colors is None else np.asarray(mesh.colors)
-    # Mirrored from camera axes, which turns them around.
-    triangles = np.ascontiguousarray(np.asarray(mesh.triangles)[:, ::-1])
     placed = []
     for head in heads:
-        points = sim3dr.place_head(mesh, head.rotation, head.box, size)
-        placed.append(
-            mesh.replace(
-                vertices=sim3dr.project(points, size),
-                triangles=triangles,
-                colors=(1 - _TINT) * own_colors + np.float32(_TINT / 255) * np.array(head.color, np.float32),
-                unprojected=points * np.array([1, 1, -1], np.float32),
-                opacity=OPACITY,
-            )
-        )
+        tint = np.float32(_TINT / 255) * np.array(head.color, np.float32)
+        tinted = mesh.replace(colors=(1 - _TINT) * own_colors + tint, opacity=OPACITY)
+        placed.append(sim3dr.head_in_image(tinted, head.rotation, head.box, size))
     return sim3dr.draw(image, placed, sim3dr.RenderPipeline(light_pos=_LIGHT), cull=True, antialias=antialias)
 
 

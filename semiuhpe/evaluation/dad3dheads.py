@@ -34,7 +34,7 @@ from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import LABEL_TOLERANCE, check_labels, evaluation_view
 from semiuhpe.evaluation.results import write_result
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 from semiuhpe.rotation import is_rotation
 
 IMPORTER = Dad3DHeads()

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from semiuhpe.augment.scenes import plain_view
 from semiuhpe.data.batches.scenes import ordered_scenes
-from semiuhpe.data.scene_labels import clip_and_filter, corners
+from semiuhpe.data.scene_labels import clip_and_filter
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import Process
 from semiuhpe.distributions import NonFiniteParameterError
@@ -131,7 +131,7 @@ def true_heads(store: SceneStore, size: int) -> TrueHeads:
         heads = store.heads(scene)
         extent = torch.from_numpy(store.extent[scene]).float()
         scale = size / float(extent.max())
-        box, visible = corners(torch.from_numpy(heads.box)), torch.from_numpy(heads.visible)
+        box, visible = box_convert(torch.from_numpy(heads.box), "xywh", "xyxy"), torch.from_numpy(heads.visible)
         box, wanted, ignored = clip_and_filter(box[None] * scale, visible[None], extent[None] * scale)
         there = (wanted | ignored)[0].numpy()
         turned = np.full(len(heads), store.turn_deg[scene] != 0)

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semiuhpe.data.importers.base import MAX_ANGLE_DEG
 from semiuhpe.evaluation.metrics import EULER_NAMES
 from semiuhpe.rotation import euler_in_range, to_300wlp
 
-MAX_ANGLE_DEG = 89.99
 COS_BOUND = 1.0 - 1e-4
 
 

@@ -12,7 +12,6 @@ Evaluations of whole scenes have the same parts where these make sense; :mod:`se
 what else is in them.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -35,8 +34,8 @@ from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
+from semiuhpe.files import parse_json, parse_yaml, sha256
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.parsing import parse_json, parse_yaml
 
 FORMAT_VERSION = 1
 WORST_HEADS = 100
@@ -89,12 +88,6 @@ class InPlaneErrors:
     def of(cls, store: TurnedStore, evaluations: Mapping[str, Evaluation]) -> "InPlaneErrors":
         errors = {name: found.errors["geodesic_deg"].numpy() for name, found in evaluations.items()}
         return cls(store.motion.angle_deg.numpy(), errors)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's contents, as ``sha256sum`` prints it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def run_settings(checkpoint: Path) -> dict[str, Any] | None:

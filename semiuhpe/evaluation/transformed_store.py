@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 
 from semiuhpe.augment.in_plane import InPlane, random_in_plane
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.turning import turn_picture
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.rotation import matrix_to_euler
 
@@ -62,9 +62,7 @@ def move(image: np.ndarray, angle_deg: float, mirrored: bool, flipped_vertical: 
     image = image[:: -1 if flipped_vertical else 1, :: -1 if mirrored else 1]
     if angle_deg % 90 == 0 and image.shape[0] == image.shape[1]:
         return np.ascontiguousarray(np.rot90(image, -int(angle_deg // 90)))
-    height, width = image.shape[:2]
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -float(angle_deg), 1.0)
-    return cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), flags=cv2.INTER_LINEAR)
+    return turn_picture(np.ascontiguousarray(image), angle_deg)
 
 
 def transformed(store: HeadStore, transform: str) -> TurnedStore:

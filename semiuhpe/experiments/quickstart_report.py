@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.predict import Evaluation
@@ -85,7 +86,7 @@ def _table(results: dict[str, ModelResult]) -> str:
 def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> str:
     reference = list(results.values())[-1].evaluation.errors["geodesic_deg"].numpy()
     order = np.argsort(reference)
-    chosen = order[np.linspace(0, len(order) - 1, GALLERY_HEADS).round().astype(int)]
+    chosen = order[evenly_spaced(len(order), GALLERY_HEADS)]
     content = report.axes_key() + report.gallery(
         [store.image(i) for i in chosen],
         store.truth[chosen],

@@ -4,7 +4,6 @@ import html
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +13,16 @@ import torch
 from PIL import Image
 
 import sim3dr
-from semiuhpe.drawing.overlay import draw_heads, head_in_crop, person_color
+from semiuhpe.drawing.overlay import draw_heads, person_color
 from semiuhpe.errors import SemiUHPEError
-from semiuhpe.inference.detectors import Detector, Source, load_detector
-from semiuhpe.inference.estimator import HeadPoseEstimator, HeadPoses, detect
+from semiuhpe.inference.detectors import WHOLE, Detector, Source, load_detector
+from semiuhpe.inference.estimator import HeadPoseEstimator
+from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.inference.records import picture_line
-from semiuhpe.pictures import Picture, read_picture
+from semiuhpe.pictures import read_picture
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.render_head import render_head
 
-WHOLE = "whole"
 SHOWN_PX = 1600
 """Longer side of drawings on the page; larger pictures are shown smaller."""
 EXAMPLE_PX = 256
@@ -85,19 +84,17 @@ class Demo:
             return Shown("There is no picture yet.")
         name = Path(path).name
         try:
-            detector = self._detector(spec)
+            pipeline = HeadPipeline(self._detector(spec), self.estimator)
             picture = read_picture(path)
-            poses = self._poses(picture, detector, path)
+            (poses,) = pipeline([picture.image], [Source(path)], [picture.scale])
         except SemiUHPEError as error:
             return Shown(str(error).replace(str(path), name))
-        in_file = replace(poses, boxes=poses.boxes * picture.scale)
-        line = picture_line(name, picture.width, picture.height, in_file)
+        line = picture_line(name, picture, poses)
         record = Path(tempfile.mkdtemp(dir=self.folder)) / f"{Path(path).stem}_heads.json"
         record.write_text(json.dumps(line) + "\n")
         count = f"{len(poses)} head{'' if len(poses) == 1 else 's'}" if len(poses) else "No head was found"
         message = f"{count} on {name}, {picture.width} x {picture.height} pixels."
-        boxes = head_in_crop(poses.boxes) if detector.takes_crops else poses.boxes
-        drawing = self._drawing(picture.image, boxes, poses.rotations, how)
+        drawing = self._drawing(picture.image, pipeline.head_boxes(poses.boxes), poses.rotations, how)
         return Shown(message, drawing, line["heads"], record)
 
     def _detector(self, spec: str) -> Detector:
@@ -107,12 +104,6 @@ class Demo:
         if self._typed is None or self._typed[0] != spec:
             self._typed = spec, load_detector(spec, self.estimator.device, self._min_score)
         return self._typed[1]
-
-    def _poses(self, picture: Picture, detector: Detector, path: str) -> HeadPoses:
-        (found,) = detect(detector, [picture.image], [Source(path)])
-        if detector.in_file_pixels:
-            found = replace(found, boxes=found.boxes / picture.scale)
-        return self.estimator.predict_batch([picture.image], [found], crop_rule=detector.crop_rule)[0]
 
     def _drawing(self, image: np.ndarray, boxes: np.ndarray, rotations: np.ndarray, how: str) -> np.ndarray:
         """The picture, no larger than a page needs, with its heads and their numbers in the table."""

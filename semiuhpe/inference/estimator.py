@@ -8,12 +8,11 @@ Images are RGB uint8 (H, W, 3), boxes (x, y, w, h) in pixels, rotations and angl
 
 A model of head crops needs boxes or a detector. A one-stage model (:mod:`semiuhpe.models.onestage`) finds the heads
 itself, and their poses are from the same pass. What entropy and confidence are, and which models have none, is said in
-:mod:`semiuhpe.inference.uncertainty`.
+:mod:`semiuhpe.models.output`.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from semiuhpe.augment.views import normalize
-from semiuhpe.data.crop import HEAD_BOX, MIN_HEAD_PX, AnyCropRule, crop_head, whole_picture
+from semiuhpe.data.crop import HEAD_BOX, AnyCropRule, crop_head, whole_picture
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 from semiuhpe.inference.detectors import (
@@ -34,40 +33,14 @@ from semiuhpe.inference.detectors import (
 )
 from semiuhpe.inference.detectors.base import checked_image
 from semiuhpe.inference.detectors.onestage import OneStageDetector
-from semiuhpe.inference.uncertainty import entropy_and_confidence
+from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
-from semiuhpe.models.output import PoseDecoder
+from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_finite
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 MAX_BATCH = 64
 """Heads in one forward pass; more are done in several, so that a crowd needs no more memory."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class HeadPoses:
-    """The heads of one image, as NumPy arrays; there may be none.
-
-    Attributes:
-        boxes: (N, 4) float32 x, y, w, h in pixels.
-        scores: (N,) float32 of the detector, in [0, 1]; 1 for boxes that were given.
-        rotations: (N, 3, 3) float32, head to camera.
-        euler_front_deg: (N, 3) float32 pitch, yaw, roll with ``|yaw| <= 90``.
-        euler_full_deg: (N, 3) float32 the equivalent triple with ``|pitch| <= 90`` and yaw in (-180, 180].
-        entropy: (N,) float32, the lower, the surer; NaN if the model has no uncertainty.
-        confidence: (N,) float32 in [0, 1], or NaN likewise; see :mod:`semiuhpe.inference.uncertainty`.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    rotations: np.ndarray
-    euler_front_deg: np.ndarray
-    euler_full_deg: np.ndarray
-    entropy: np.ndarray
-    confidence: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.boxes)
 
 
 class HeadPoseEstimator:
@@ -145,7 +118,7 @@ class HeadPoseEstimator:
             detector: finds the heads where no boxes are given; if None, the model itself where it can, else the default
                 detector.
             sources: where the images come from, for detectors that ask for it.
-            protocol: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to take every
+            crop_rule: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to take every
                 image whole, or a function (:data:`semiuhpe.data.crop.AnyCropRule`); a detector brings its own.
 
         Raises:
@@ -155,14 +128,12 @@ class HeadPoseEstimator:
         """
         images = [checked_image(image) for image in images]
         if boxes is None:
-            detector = self._detector() if detector is None else detector
-            found, crop_rule = detect(detector, images, sources), detector.crop_rule
-        elif detector is not None:
+            return HeadPipeline(self._detector() if detector is None else detector, self)(images, sources)
+        if detector is not None:
             raise ConfigError("predict: boxes and a detector were given; give one of them")
-        elif len(boxes) != len(images):
+        if len(boxes) != len(images):
             raise DataError(f"predict: {len(images)} images were given with {len(boxes)} lists of boxes")
-        else:
-            found = [_given(heads) for heads in boxes]
+        found = [_given(heads) for heads in boxes]
         if self.finds_heads:
             return [self._found_poses(heads) for heads in found]
         size = self.description.image_size
@@ -231,8 +202,7 @@ class HeadPoseEstimator:
         outputs = [self._forward(crops[start : start + MAX_BATCH]) for start in range(0, len(crops), MAX_BATCH)]
         output = torch.cat(outputs) if outputs else torch.zeros((0, 9), device=self.device)
         if not torch.isfinite(output).all():
-            hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
-            raise CheckpointError(f"{self.path}: the network's output is not finite{hint}")
+            raise CheckpointError(f"{self.path}: {not_finite(self.dtype)}")
         predicted = self._decoder(output)
         rotations = predicted.mode()
         columns = (
@@ -252,15 +222,6 @@ class HeadPoseEstimator:
         """(B, 9) float32 outputs of the network."""
         pixels = torch.from_numpy(np.stack(crops)).to(self.device).permute(0, 3, 1, 2)
         return self._network(normalize(pixels.float() / 255.0).to(self.dtype)).float()
-
-
-def detect(
-    detector: Detector, images: Sequence[np.ndarray], sources: Sequence[Source] | None = None
-) -> list[Detections]:
-    """What a detector finds, without what is smaller than :data:`MIN_HEAD_PX`."""
-    found = detector.batch(images, sources)
-    large = [np.all(heads.boxes[:, 2:] >= MIN_HEAD_PX, axis=1) for heads in found]
-    return [heads.select(keep) for heads, keep in zip(found, large, strict=True)]
 
 
 def _given(boxes: ArrayLike | Detections) -> Detections:

@@ -1,7 +1,7 @@
 """What is written about heads: the records of ``image.py``, of ``video.py`` and of the demo page.
 
 Boxes are x, y, w, h in pixels, angles in degrees, pitch, yaw, roll. Entropy and confidence are null where the model has
-no uncertainty (:mod:`semiuhpe.inference.uncertainty`).
+no uncertainty (:mod:`semiuhpe.models.output`).
 """
 
 import math
@@ -9,14 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from semiuhpe.inference.estimator import HeadPoses
+from semiuhpe.inference.pipeline import HeadPoses
+from semiuhpe.pictures import Picture
 
 
-def picture_line(name: str, width: int, height: int, poses: HeadPoses) -> dict[str, Any]:
-    """A picture and its heads; boxes in pixels of its file."""
-    columns = (poses.boxes, poses.scores, poses.rotations, poses.euler_front_deg, poses.euler_full_deg)
+def picture_line(name: str, picture: Picture, poses: HeadPoses) -> dict[str, Any]:
+    """Return a picture and its heads, whose boxes are then in pixels of its file, not of the decoded image."""
+    columns = (poses.boxes * picture.scale, poses.scores, poses.rotations, poses.euler_front_deg, poses.euler_full_deg)
     rows = zip(*columns, poses.entropy, poses.confidence, strict=True)
-    return {"image": name, "width": width, "height": height, "heads": [head_record(*row) for row in rows]}
+    return {
+        "image": name,
+        "width": picture.width,
+        "height": picture.height,
+        "heads": [head_record(*row) for row in rows],
+    }
 
 
 def head_record(

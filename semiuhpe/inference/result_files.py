@@ -20,10 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semiuhpe import locks
 from semiuhpe.errors import ConfigError, DataError
-from semiuhpe.files import atomic_path, atomic_write
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import atomic_path, atomic_write, parse_json, release_lock, take_lock
 
 SETTINGS = "run.json"
 _ROTATION = [f"r{row}{column}" for row in range(3) for column in range(3)]
@@ -148,7 +146,7 @@ class ResultFile:
         except OSError as error:
             raise ConfigError(f"--output {path.parent}: {path.name} can't be written ({error})") from error
         try:
-            locks.take(self._file)
+            take_lock(self._file)
         except BlockingIOError as error:
             self._file.close()
             raise ConfigError(
@@ -160,7 +158,7 @@ class ResultFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        locks.release(self._file)
+        release_lock(self._file)
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Appends a picture; DataError if it can't be written."""

@@ -6,6 +6,7 @@ from semiuhpe.errors import ConfigError
 
 _FOLDER = Path("examples", "heads")
 BOXES = "boxes.csv"
+"""Table of the head boxes, beside pictures of rendered heads."""
 
 
 def sample_heads() -> Path:

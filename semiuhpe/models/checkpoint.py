@@ -71,8 +71,6 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     try:
         with atomic_path(path) as temporary:
             torch.save(checkpoint, temporary)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise CheckpointError(f"{path}: can't be written ({error}); the checkpoint before it is kept") from error
 

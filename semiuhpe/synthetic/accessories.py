@@ -8,8 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from semiuhpe.synthetic import hair, surface
+from semiuhpe.synthetic import hair
 from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.mask_shapes import PLEAT_DEPTH, SHAPES, THICKNESS, cloth_radius, edge_height, pleats, straps
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import (
     Mesh,
@@ -78,30 +79,21 @@ def random_glasses(rng: np.random.Generator, coefficients: np.ndarray) -> list[M
 
 @cache
 def _mask_cover() -> tuple[np.ndarray, np.ndarray]:
-    """Where a mask covers the skin (vertices of the skin,), and how far it lifts it."""
-    t = template()
+    """Where a mask covers the skin (vertices of the skin,), with soft edges, and how far it lifts it."""
+    shape, t = SHAPES["surgical"], template()
     v = t.vertices[t.part["skin"]]
     x, y, z = np.abs(v[:, 0]), v[:, 1], v[:, 2]
-    upper = -0.20 - 0.12 * smoothstep(x, 0.12, 0.62)
-    lower = -1.16 + 0.55 * smoothstep(x, 0.15, 0.68)
+    upper = edge_height(shape.upper, x, 0.12, 0.62)
+    lower = edge_height(shape.lower, x, 0.15, 0.68)
     inside = smoothstep(y, upper + 0.02, upper - 0.02) * smoothstep(y, lower - 0.03, lower + 0.03)
-    inside = inside * smoothstep(z, 0.12, 0.20)
-    direction = v / np.linalg.norm(v, axis=1, keepdims=True)
-    radius = np.full(len(v), 1.7, np.float32)
-    for _ in range(40):
-        p = direction * radius[:, None]
-        q = (p - np.array([0, -0.62, 0.60], np.float32)) / np.array([0.50, 0.50, 0.575], np.float32)
-        tent = (np.linalg.norm(q, axis=1) - 1) * 0.5
-        radius -= 0.7 * np.minimum(surface.head_distance(p), tent)
-    lift = radius - np.linalg.norm(v, axis=1) + 0.03
+    inside = inside * smoothstep(z, shape.reach - 0.04, shape.reach + 0.04)
+    lift = cloth_radius(shape, v, t.outwards) - np.linalg.norm(v, axis=1) + THICKNESS
     return inside.astype(np.float32), lift.astype(np.float32)
 
 
 @cache
 def _mask_straps() -> Wearable:
-    upper = tube([(0.58, -0.34, 0.58), (0.72, -0.10, 0.20), (0.80, 0.10, -0.10)], 0.014, 4)
-    lower = tube([(0.56, -0.68, 0.45), (0.72, -0.50, 0.10), (0.78, -0.36, -0.08)], 0.014, 4)
-    return wearable(join([upper, mirrored(upper), lower, mirrored(lower)]))
+    return wearable(straps(away=0.0, end=0.10, radius=0.014))
 
 
 def put_on_mask(head: Mesh, rng: np.random.Generator, coefficients: np.ndarray) -> Mesh:
@@ -109,9 +101,9 @@ def put_on_mask(head: Mesh, rng: np.random.Generator, coefficients: np.ndarray) 
     skin = template().part["skin"]
     inside, lift = _mask_cover()
     v = head.vertices[skin]
-    pleats = 0.008 * np.sin(55 * template().vertices[skin, 1]) if rng.random() < 0.5 else 0.0
+    pleated = PLEAT_DEPTH * pleats(template().vertices[skin, 1]) if rng.random() < 0.5 else 0.0
     outwards = v / np.linalg.norm(v, axis=1, keepdims=True)
-    v += outwards * (inside * (lift + pleats))[:, None]
+    v += outwards * (inside * (lift + pleated))[:, None]
     palette = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.06, 0.06, 0.07), (0.5, 0.75, 0.7))
     color = palette[rng.integers(len(palette))] if rng.random() < 0.8 else rng.uniform(0.1, 0.9, 3)
     linear = np.asarray(color, np.float32) ** 2

@@ -5,18 +5,17 @@ landmarks meet those of the picture; it also hides the part of the mask that lie
 behind gets none.
 """
 
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 
 import sim3dr
-from semiuhpe.synthetic import surface
 from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.mask_shapes import PLEAT_DEPTH, SHAPES, THICKNESS, cloth_radius, edge_height, pleats, straps
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.render_scene import landmark_vertices
-from semiuhpe.synthetic.solids import Mesh, join, mirrored, tube
+from semiuhpe.synthetic.solids import Mesh, join
 
 DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks tell the size in the picture, not the distance
 LEAST_SHARE = 0.01  # of the head's box that a mask covers, else the head is not called masked
@@ -24,29 +23,6 @@ _FINE = 3  # masks are drawn so much larger, and averaged
 _SMALLEST_PX = 10.0  # heads of less are left alone
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """Where a mask lies on the mean head, and how it stands off it.
-
-    Attributes:
-        upper, lower: height of its edges in the middle and at the sides.
-        reach: how far to the back its sides go, as z.
-        tent: radii of the ellipsoid about the mouth that the cloth is stretched over; None where it follows the skin.
-    """
-
-    upper: tuple[float, float]
-    lower: tuple[float, float]
-    reach: float
-    tent: tuple[float, float, float] | None = None
-
-
-SHAPES = {
-    "surgical": _Shape((-0.20, -0.32), (-1.16, -0.61), 0.16, (0.50, 0.50, 0.575)),
-    "cup": _Shape((-0.16, -0.40), (-1.12, -0.80), 0.30, (0.46, 0.48, 0.66)),
-    "cloth": _Shape((-0.26, -0.30), (-1.18, -0.62), 0.10),
-    "bandana": _Shape((-0.14, -0.16), (-1.30, -1.00), -0.15, (0.52, 0.55, 0.56)),
-    "low": _Shape((-0.56, -0.50), (-1.20, -0.68), 0.20),  # worn below the nose
-}
 STRAPS = ("surgical", "cup", "low")
 TEXTURES = ("plain", "stripes", "dots", "checks", "patches")
 
@@ -163,15 +139,15 @@ def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
     albedo = color + pattern * (second - color)
     vertices = vertices.copy()
     if name == "surgical" and rng.random() < 0.6:  # pleats
-        pleat = np.sin(55 * vertices[:, 1])
-        vertices *= (1 + 0.008 * pleat)[:, None]
+        pleat = pleats(vertices[:, 1])
+        vertices *= (1 + PLEAT_DEPTH * pleat)[:, None]
         albedo = albedo * (1 + 0.06 * pleat)[:, None]
     mesh = Mesh(vertices, triangles, np.clip(albedo, 0, 1).astype(np.float32), 0.0)
     if name not in STRAPS or rng.random() < 0.3:
         return mesh
-    straps = _straps()
-    white = np.full((len(straps.vertices), 3), rng.uniform(0.5, 0.95), np.float32)
-    return join([mesh, Mesh(straps.vertices, straps.triangles, white, 0.0)])
+    bare = _straps()
+    white = np.full((len(bare.vertices), 3), rng.uniform(0.5, 0.95), np.float32)
+    return join([mesh, Mesh(bare.vertices, bare.triangles, white, 0.0)])
 
 
 def _color(rng: np.random.Generator) -> np.ndarray:
@@ -202,33 +178,17 @@ def _cover(name: str) -> tuple[np.ndarray, np.ndarray]:
     shape, t = SHAPES[name], template()
     skin = t.vertices[t.part["skin"]]
     x, y, z = np.abs(skin[:, 0]), skin[:, 1], skin[:, 2]
-    side = smoothstep(x, 0.12, 0.66)
-    upper = shape.upper[0] + (shape.upper[1] - shape.upper[0]) * side
-    lower = shape.lower[0] + (shape.lower[1] - shape.lower[0]) * side
+    upper, lower = edge_height(shape.upper, x), edge_height(shape.lower, x)
     inside = (y < upper) & (y > lower) & (z > shape.reach)
     triangles = t.triangles["skin"] - t.part["skin"].start
     triangles = triangles[inside[triangles].all(1)]
     index, triangles = np.unique(triangles, return_inverse=True)
-    lifted = t.outwards[index] * (_cloth_radius(skin[index], t.outwards[index], shape) + 0.03)[:, None]
+    skin, outwards = skin[index], t.outwards[index]
+    radius = np.maximum(cloth_radius(shape, skin, outwards), np.linalg.norm(skin, axis=1))
+    lifted = outwards * (radius + THICKNESS)[:, None]
     return lifted.astype(np.float64), triangles.reshape(-1, 3).astype(np.int32)
-
-
-def _cloth_radius(skin: np.ndarray, direction: np.ndarray, shape: _Shape) -> np.ndarray:
-    """(n,) how far out the cloth lies along directions from the head's origin: on the skin or on the tent."""
-    own = np.linalg.norm(skin, axis=1)
-    if shape.tent is None:
-        return own
-    radius = np.full(len(skin), 1.7, np.float32)
-    radii = np.array(shape.tent, np.float32)
-    for _ in range(40):  # sphere tracing, from outside
-        points = direction * radius[:, None]
-        tent = (np.linalg.norm((points - np.array([0, -0.62, 0.60], np.float32)) / radii, axis=1) - 1) * radii.min()
-        radius -= 0.7 * np.minimum(surface.head_distance(points), tent)
-    return np.maximum(radius, own)
 
 
 @cache
 def _straps() -> Mesh:
-    upper = tube([(0.58, -0.34, 0.58), (0.74, -0.10, 0.20), (0.82, 0.08, -0.10)], 0.016, 4)
-    lower = tube([(0.56, -0.68, 0.45), (0.74, -0.50, 0.10), (0.80, -0.36, -0.08)], 0.016, 4)
-    return join([upper, mirrored(upper), lower, mirrored(lower)])
+    return straps(away=0.02, end=0.08, radius=0.016)

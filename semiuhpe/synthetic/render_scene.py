@@ -13,6 +13,7 @@ import numpy as np
 
 import sim3dr
 from semiuhpe.data.stores.scenes import SceneHeads
+from semiuhpe.data.turning import turn_picture
 from semiuhpe.synthetic import backgrounds, degrade, occluders
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import random_identity
@@ -74,7 +75,9 @@ def render_scene(
     placed = [_place(rotations[i], center, turn, focal, size, light, rng, domain) for i, center in enumerate(centers)]
     fine = size * 2 if size <= 256 else int(size * 1.5)
     background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
-    image, visible = _draw(placed, _turned_picture(background, turn_deg), fine / size)
+    if turn_deg != 0.0:
+        background = turn_picture(background, turn_deg, cv2.BORDER_REFLECT_101)
+    image, visible = _draw(placed, background, fine / size)
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     for head in placed:
         if wild and rng.random() < OBJECT:
@@ -164,14 +167,6 @@ def _about_z(angle_deg: float) -> np.ndarray:
     """Turns the picture clockwise; as :func:`semiuhpe.rotation.in_plane_rotation`, without torch in forked workers."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _turned_picture(image: np.ndarray, angle_deg: float) -> np.ndarray:
-    if angle_deg == 0.0:
-        return image
-    middle = (len(image) - 1) / 2
-    matrix = cv2.getRotationMatrix2D((middle, middle), -angle_deg, 1.0)
-    return cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT_101)
 
 
 @cache

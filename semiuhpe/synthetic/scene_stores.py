@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from semiuhpe.data.crop import JPEG_QUALITY, encode
-from semiuhpe.data.scene_labels import MAX_TURN_DEG
 from semiuhpe.data.stores import SceneHeads, StoredScene, StoreWriter, scene_meta
+from semiuhpe.data.turning import MAX_SCENE_TURN_DEG
 from semiuhpe.errors import ConfigError
 from semiuhpe.synthetic.head_stores import render_store
 from semiuhpe.synthetic.masks import draw_mask
@@ -88,7 +88,7 @@ def mask_some(
 def _render(job: tuple[SceneSet, int, np.ndarray]) -> StoredScene:
     scenes, number, rotations = job
     changes = np.random.default_rng([scenes.seed, 2, number])
-    turn_deg = changes.uniform(-MAX_TURN_DEG, MAX_TURN_DEG) if changes.random() < scenes.turned else 0.0
+    turn_deg = changes.uniform(-MAX_SCENE_TURN_DEG, MAX_SCENE_TURN_DEG) if changes.random() < scenes.turned else 0.0
     rng = np.random.default_rng([scenes.seed, 1, number])
     scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg)
     image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)

@@ -17,9 +17,10 @@ import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from semiuhpe import __version__, locks
+from semiuhpe import __version__
 from semiuhpe.data.stores import fingerprint
 from semiuhpe.errors import ConfigError
+from semiuhpe.files import release_lock, take_lock
 from semiuhpe.methods.options import RunOptions
 from semiuhpe.settings import RUN_SETTINGS, save_settings
 
@@ -94,7 +95,7 @@ class RunLog:
     def __init__(self, folder: Path, values: Mapping[str, Any], stores: Mapping[str, Path], first_step: int):
         self.folder = folder
         with ExitStack() as opened:
-            opened.callback(locks.release, _lock_folder(folder))
+            opened.callback(release_lock, _lock_folder(folder))
             save_settings(values, folder / RUN_SETTINGS)
             (folder / VERSIONS).write_text(yaml.safe_dump(versions() | {"stores": fingerprints(stores)}))
             handler = _LogFile(folder / LOG)
@@ -136,7 +137,7 @@ def _lock_folder(folder: Path) -> IO:
     """The run's lock, on its log file, which is never replaced; ConfigError if another process trains in the folder."""
     file = open(folder / LOG, "a")  # noqa: SIM115  (held until the log is closed)
     try:
-        locks.take(file)
+        take_lock(file)
     except BlockingIOError as error:
         file.close()
         raise ConfigError(f"{folder}: another process trains in this run folder; wait for it to end") from error

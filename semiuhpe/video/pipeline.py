@@ -6,18 +6,19 @@ share a forward pass. Only a few groups are on their way at any time: a video ma
 """
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 import sim3dr
-from semiuhpe.data.crop import MIN_HEAD_PX, AnyCropRule
-from semiuhpe.drawing.overlay import draw_heads, head_in_crop, person_color
-from semiuhpe.inference.detectors import Detections, Detector
+from semiuhpe.data.crop import MIN_HEAD_PX
+from semiuhpe.drawing.overlay import draw_heads, person_color
+from semiuhpe.inference.detectors import Detections
+from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.inference.records import head_record
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.video.prefetch import Prefetcher
@@ -30,14 +31,6 @@ GROUP_FRAMES = 8
 GROUP_BYTES = 64 * 2**20
 """Pixels of a group at most, so that large frames need no more memory than small ones."""
 _LIVE_FRAMES = 2  # that wait at most where frames are lost anyhow: newer ones are worth more
-
-
-class Estimator(Protocol):
-    """What is needed of :class:`semiuhpe.inference.estimator.HeadPoseEstimator`."""
-
-    def predict_batch(
-        self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, crop_rule: AnyCropRule
-    ) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,7 @@ class PosedFrame:
 
 def pose_video(
     video: VideoSource,
-    detector: Detector,
-    estimator: Estimator,
+    pipeline: HeadPipeline,
     how: str | None = None,
     track: bool = False,
     smooth: bool = False,
@@ -89,8 +81,7 @@ def pose_video(
 
     Args:
         video: gone through once.
-        detector: finds the heads.
-        estimator: their poses.
+        pipeline: finds and poses the heads.
         how: of :data:`semiuhpe.drawing.overlay.DRAWINGS`; nothing is drawn if None.
         track: number the persons.
         smooth: smooth each person's rotations (:mod:`semiuhpe.video.smoothing`); needs ``track``.
@@ -106,14 +97,13 @@ def pose_video(
     depth = _LIVE_FRAMES if video.live else GROUP_FRAMES
     with ExitStack() as stages:
         frames = stages.enter_context(Prefetcher(video.frames, depth, closed, lossy=video.live))
-        found = stages.enter_context(Prefetcher(_found(_groups(frames, video.live), detector), 1, closed))
-        posed = stages.enter_context(Prefetcher(_posed(found, estimator, detector.crop_rule, video, stop), 1, closed))
+        found = stages.enter_context(Prefetcher(_found(_groups(frames, video.live), pipeline), 1, closed))
+        posed = stages.enter_context(Prefetcher(_posed(found, pipeline, video, stop), 1, closed))
         heads: Iterator[PosedFrame] = (frame for group in posed for frame in group)
         if track:
             heads = _followed(heads, HeadTracker(float(video.rate)), RotationSmoother() if smooth else None)
         if how is not None:
-            crops = detector.takes_crops
-            drawings = (drawn(frame, how, mesh=mesh, crops=crops) for frame in heads)
+            drawings = (drawn(frame, how, pipeline.head_boxes(frame.boxes), mesh=mesh) for frame in heads)
             heads = stages.enter_context(Prefetcher(drawings, 2, closed))
         yield from heads
 
@@ -131,9 +121,9 @@ def _groups(frames: Prefetcher[Frame], live: bool) -> Iterator[list[Frame]]:
         yield group
 
 
-def _found(groups: Iterator[list[Frame]], detector: Detector) -> Iterator[tuple[list[Frame], list[Detections]]]:
+def _found(groups: Iterator[list[Frame]], pipeline: HeadPipeline) -> Iterator[tuple[list[Frame], list[Detections]]]:
     for group in groups:
-        found = detector.batch([frame.image for frame in group], [frame.source for frame in group])
+        found = pipeline.find([frame.image for frame in group], [frame.source for frame in group])
         yield group, [_on_picture(heads, frame.image) for frame, heads in zip(group, found, strict=True)]
 
 
@@ -147,26 +137,18 @@ def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
 
 def _posed(
     found: Iterator[tuple[list[Frame], list[Detections]]],
-    estimator: Estimator,
-    crop_rule: AnyCropRule,
+    pipeline: HeadPipeline,
     video: VideoSource,
     stop: threading.Event,
 ) -> Iterator[list[PosedFrame]]:
     for group, detections in found:
         if stop.is_set():
             return
-        results = estimator.predict_batch([frame.image for frame in group], detections, crop_rule=crop_rule)
+        results = pipeline.pose([frame.image for frame in group], detections)
+        times = [float(frame.pts * video.time_base) for frame in group]
         yield [
-            PosedFrame(
-                frame,
-                float(frame.pts * video.time_base),
-                np.asarray(heads.boxes),
-                np.asarray(heads.scores),
-                np.asarray(result.rotations),
-                np.asarray(result.entropy),
-                np.asarray(result.confidence),
-            )
-            for frame, heads, result in zip(group, detections, results, strict=True)
+            PosedFrame(frame, time, poses.boxes, poses.scores, poses.rotations, poses.entropy, poses.confidence)
+            for frame, time, poses in zip(group, times, results, strict=True)
         ]
 
 
@@ -180,18 +162,17 @@ def _followed(
 
 
 def drawn(
-    posed: PosedFrame, how: str, antialias: bool = False, mesh: sim3dr.Mesh | None = None, crops: bool = False
+    posed: PosedFrame, how: str, boxes: np.ndarray, antialias: bool = False, mesh: sim3dr.Mesh | None = None
 ) -> PosedFrame:
     """The same with its picture drawn: in colors by person, and with their numbers, where they are known.
 
-    ``crops`` says that pictures are head crops, whose boxes have room around the head.
+    ``boxes`` are tight around the heads (:meth:`HeadPipeline.head_boxes`).
     Without antialiasing meshes are drawn four times as fast, which hardly shows in a compressed moving picture.
     """
     colors = labels = None
     if posed.persons is not None:
         colors = [person_color(person) for person in posed.persons]
         labels = ["" if person is None else str(person) for person in posed.persons]
-    boxes = head_in_crop(posed.boxes) if crops else posed.boxes
     image = draw_heads(posed.frame.image, boxes, posed.rotations, how, colors, labels, antialias, mesh)
     return replace(posed, drawn=image)
 
@@ -200,19 +181,8 @@ def frame_record(posed: PosedFrame) -> dict[str, Any]:
     """A line of JSON Lines: a frame and its heads, as in :func:`semiuhpe.inference.records.head_record`."""
     rotations = torch.as_tensor(posed.rotations, dtype=torch.float64).reshape(-1, 3, 3)
     front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
-    heads = [
-        {
-            "person": None if posed.persons is None else posed.persons[i],
-            **head_record(
-                posed.boxes[i],
-                posed.scores[i],
-                posed.rotations[i],
-                front[i],
-                full[i],
-                posed.entropy[i],
-                posed.confidence[i],
-            ),
-        }
-        for i in range(len(posed))
-    ]
+    columns = (posed.boxes, posed.scores, posed.rotations, front, full, posed.entropy, posed.confidence)
+    persons = [None] * len(posed) if posed.persons is None else posed.persons
+    rows = zip(persons, zip(*columns, strict=True), strict=True)
+    heads = [{"person": person, **head_record(*row)} for person, row in rows]
     return {"frame": posed.frame.number, "time": round(posed.time, 6), "heads": heads}

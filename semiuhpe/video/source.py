@@ -20,7 +20,7 @@ from PIL import Image
 
 from semiuhpe.errors import ConfigError, DataError, first_line
 from semiuhpe.inference.detectors.base import Source
-from semiuhpe.pictures import SUFFIXES, is_animation, no_pictures, pictures_among, read_picture, warn_of_unread
+from semiuhpe.pictures import SUFFIXES, no_pictures, picture_format, pictures_among, read_picture, warn_of_unread
 from semiuhpe.pixels import to_rgb
 from semiuhpe.video.media import is_live, is_url, read_media, shown_url, url_name
 
@@ -98,7 +98,8 @@ def open_source(source: str, rate: Fraction = Fraction(25)) -> VideoSource:
             f"--input {source}: there is no such file or folder, and it is no number of a webcam and no address that "
             "begins with http://, https:// or rtsp://"
         )
-    kind, animated = _picture_format(path)
+    kind, animated = picture_format(path)
+    kind = "" if kind in _VIDEO_FORMATS else kind
     if animated:
         return _file(path, _BY_FFMPEG[kind]) if kind in _BY_FFMPEG else _animation(path)
     if kind or path.suffix.lower() in SUFFIXES:
@@ -106,16 +107,6 @@ def open_source(source: str, rate: Fraction = Fraction(25)) -> VideoSource:
             f"--input {source}: is a picture, not a video; image.py takes pictures, video.py folders of them"
         )
     return _file(path)
-
-
-def _picture_format(path: Path) -> tuple[str, bool]:
-    """Pillow's name of a picture's format, and whether it is an animation; empty if the file is no picture."""
-    try:
-        with Image.open(path) as picture:
-            kind = picture.format or ""
-            return ("", False) if kind in _VIDEO_FORMATS else (kind, is_animation(picture))
-    except Exception:  # Pillow's readers fail on other files in ways without a common base
-        return "", False
 
 
 def _file(path: Path, kind: str | None = None) -> VideoSource:
@@ -178,7 +169,7 @@ def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.nda
             try:
                 picture.seek(number)
                 image = to_rgb(picture)
-            except Exception as error:  # as in _picture_format
+            except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
                 if not quiet:
                     logger.warning("%s: can't be read to its end (%s)", path, first_line(error))
                 return

@@ -4,7 +4,6 @@ A file is written under a temporary name and gets its own when it is complete.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from semiuhpe.errors import ConfigError, DataError, first_line
+from semiuhpe.files import is_writable, partial_path, publish
 from semiuhpe.video.media import media_address, open_media
 from semiuhpe.video.source import VideoSource
 
@@ -36,11 +36,10 @@ _OPTIONS = {
 
 
 def check_video_name(path: Path) -> None:
-    """Raises ConfigError unless a video can be written there."""
+    """Raise ConfigError unless a video can be written there."""
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"--output {path}: has to end in one of {', '.join(FORMATS)}")
-    folder = path.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK)) or path.is_dir():
+    if not is_writable(path):
         raise ConfigError(f"--output {path}: can't be written; name another")
 
 
@@ -68,7 +67,7 @@ class VideoWriter:
         self.path = path
         self.video = video
         self.format = FORMATS[path.suffix.lower()]
-        self._partial = path.with_name(path.name + ".partial")
+        self._partial = partial_path(path)
         self._sound: _Sound | None = None
         self._track: _Track | None = None
         self._last_pts = 0
@@ -135,7 +134,7 @@ class VideoWriter:
                 self._sound.copy(self._container, until=None if whole_sound else end)
                 self._sound.close()
             self._container.close()
-            os.replace(self._partial, self.path)
+            publish(self._partial, self.path)
         except (av.FFmpegError, OSError) as error:
             self._discard()
             raise DataError(f"{self.path}: can't be written ({first_line(error)})") from error

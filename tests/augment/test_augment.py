@@ -8,6 +8,7 @@ from semiuhpe.augment import views
 from semiuhpe.augment.occlusion import cutmix, cutout
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import denormalize, labeled_view, normalize, plain_view, unlabeled_views, weak_center_view
+from semiuhpe.data.affine import compose, inverse_turn_matrix
 from semiuhpe.data.batches.heads import HeadBatch
 from semiuhpe.data.crop import (
     FACE_BOX,
@@ -83,8 +84,8 @@ def test_plain_view_of_the_right_size_changes_nothing():
 @pytest.mark.parametrize("angle", [30.0, -17.0])
 def test_turned_pictures_and_their_rotation_agree(angle):
     batch = batch_of([marks()])
-    matrix = views._compose(
-        views._margin_matrix(batch, HEAD_BOX, torch.tensor([0.3]), 96), views._turn(torch.tensor([angle]), 96)
+    matrix = compose(
+        views._margin_matrix(batch, HEAD_BOX, torch.tensor([0.3]), 96), inverse_turn_matrix(torch.tensor([angle]), 96)
     )
     turned = normalize(views.resample(batch.image, matrix, 96))
     plain = normalize(views.resample(batch.image, views._margin_matrix(batch, HEAD_BOX, torch.tensor([0.3]), 96), 96))

@@ -17,8 +17,8 @@ from semiuhpe.data.importers.base import Picture as Listed
 from semiuhpe.data.preparing.common import read_image
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation.paper_tables import find_runs
+from semiuhpe.files import parse_json, parse_yaml, read_csv
 from semiuhpe.inference.detectors import Source, load_detector
-from semiuhpe.parsing import parse_json, parse_yaml, read_csv
 from semiuhpe.pictures import files_below, find_pictures, read_picture, reads_heif
 from semiuhpe.pixels import to_rgb
 from semiuhpe.video.source import open_source

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from support.raw_datasets import write_300wlp
-from torchvision.ops import box_iou
+from torchvision.ops import box_convert, box_iou
 
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.scenes import plain_view, training_view
@@ -14,6 +14,7 @@ from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli import scenes as scenes_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
+from semiuhpe.data.affine import turn_matrix
 from semiuhpe.data.batches.scenes import SceneBatch, ordered_scenes
 from semiuhpe.data.crop import encode
 from semiuhpe.data.preparing import prepare_scenes
@@ -22,8 +23,6 @@ from semiuhpe.data.scene_labels import (
     MIRRORED_LANDMARKS,
     Labels,
     clip_and_filter,
-    corners,
-    rotation_about_center,
     transform_labels,
 )
 from semiuhpe.data.stores import SceneHeads, SceneStore, StoredScene, StoreWriter, scene_meta
@@ -46,7 +45,7 @@ def scene(seed, turn_deg=0.0, domain="clean", size=160, range_="full"):
 def labels(heads):
     tensors = (torch.from_numpy(values)[None] for values in (heads.box, heads.landmarks, heads.rotation))
     box, landmarks, rotation = tensors
-    return Labels(corners(box), landmarks, rotation)
+    return Labels(box_convert(box, "xywh", "xyxy"), landmarks, rotation)
 
 
 def test_a_scene_is_a_function_of_its_arguments():
@@ -82,7 +81,9 @@ def test_labels_of_a_turned_picture_are_those_of_the_turned_rendering(angle):
         image, heads = turned_scene(plain.image, plain.heads, angle)
         np.testing.assert_allclose(heads.landmarks, turned.heads.landmarks, atol=0.02)
         np.testing.assert_allclose(heads.rotation, turned.heads.rotation, atol=1e-5)
-        overlap = box_iou(*(corners(torch.from_numpy(h.box)) for h in (heads, turned.heads))).diagonal()
+        overlap = box_iou(
+            *(box_convert(torch.from_numpy(h.box), "xywh", "xyxy") for h in (heads, turned.heads))
+        ).diagonal()
         overlaps += overlap.tolist()
         side = len(image)
         x, y = np.meshgrid(np.arange(side), np.arange(side))
@@ -97,7 +98,7 @@ def test_a_turned_box_is_closer_than_that_about_the_corners():
     box = torch.tensor([[[0.0, 0.0, 10.0, 10.0]]])
     still = Labels(box, torch.zeros(1, 1, 5, 2), torch.eye(3)[None, None])
     angle, size = torch.tensor([45.0]), torch.tensor([10.0])
-    turned = transform_labels(still, rotation_about_center(angle, size, size), angle, torch.tensor([False]))
+    turned = transform_labels(still, turn_matrix(angle, size, size), angle, torch.tensor([False]))
     torch.testing.assert_close(turned.box, box)  # a circle, whereas the corners would need 14.1 px
     torch.testing.assert_close(turned.rotation[0, 0], in_plane_rotation(angle)[0])
 

@@ -149,7 +149,7 @@ def test_boxes(original, folder):
 @pytest.mark.parametrize("kind", ["yunet", "onnx"])
 def test_onnx_detectors(kind, folder):
     pytest.importorskip("onnx", reason="detector files are written with onnx, of the extra `export`")
-    from detector_files import save_yolo, save_yunet
+    from support.detector_files import save_yolo, save_yunet
 
     path = folder() / "a.onnx"
     save_yunet(path) if kind == "yunet" else save_yolo(path, "classes", ["person", "head"])
@@ -166,7 +166,7 @@ def test_onnx_detectors(kind, folder):
 
 
 def test_body_head_detectors(folder, monkeypatch):
-    from detector_files import random_network, save_released
+    from support.detector_files import random_network, save_released
 
     path = folder() / "a.pt"
     save_released(path, random_network(), monkeypatch)

@@ -15,7 +15,6 @@ import yaml
 from support.training import experiment_of
 from support.training import train_run as train
 
-from semiuhpe import locks
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
@@ -25,10 +24,10 @@ from semiuhpe.data.importers.base import read_json
 from semiuhpe.data.stores import SceneStore, StoredHead, StoreWriter
 from semiuhpe.errors import CheckpointError, ConfigError, DataError, StoreError, machine_fault
 from semiuhpe.experiments.runs import train_once
+from semiuhpe.files import parse_json, parse_yaml, release_lock, take_lock
 from semiuhpe.inference.result_files import ResultFile
 from semiuhpe.methods.supervised import Supervised
 from semiuhpe.models.checkpoint import read_checkpoint, save_checkpoint
-from semiuhpe.parsing import parse_json, parse_yaml
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 from semiuhpe.training.run_folder import LOG, RunLog
@@ -153,10 +152,10 @@ def test_one_process_at_a_time_in_a_run_folder(settings, capsys):
     folder = train(settings, "--debug").folder
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with open(folder / LOG, "a") as other:
-        locks.take(other)
+        take_lock(other)
         assert run(train_cli.main, [*settings, "--debug"]) == 2
         assert f"{folder}: another process trains in this run folder" in one_error(capsys)
-        locks.release(other)
+        release_lock(other)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert train(settings, "--debug").finished
 

@@ -8,7 +8,18 @@ from scipy.spatial.transform import Rotation
 from support.sim3dr_reference import sphere
 
 import sim3dr
-from sim3dr import Mesh, MeshError, default_head, draw_heads, load_mesh, place_head, project
+from sim3dr import (
+    Mesh,
+    MeshError,
+    RenderPipeline,
+    default_head,
+    draw,
+    draw_heads,
+    head_in_image,
+    load_mesh,
+    place_head,
+    project,
+)
 
 FRONTAL = np.diag([1.0, -1.0, -1.0])
 SIZE = (480, 640)
@@ -94,6 +105,16 @@ def test_a_face_looks_where_its_rotation_says():
 def test_no_heads_leave_the_photograph_as_it_is():
     photograph = np.full((20, 30, 3), 90, np.uint8)
     np.testing.assert_array_equal(draw_heads(photograph, [], []), photograph)
+
+
+def test_a_head_in_the_image_is_an_ordinary_mesh():
+    photograph, box = np.full((*SIZE, 3), 90, np.uint8), (200, 100, 90, 120)
+    mesh = default_head().replace(opacity=0.5)
+    placed = head_in_image(mesh, FRONTAL, box, SIZE)
+    low, high = placed.vertices[placed.enclosed, :2].min(0), placed.vertices[placed.enclosed, :2].max(0)
+    np.testing.assert_allclose((low + high) / 2 + 0.5, (245, 160), atol=8)
+    drawn = draw(photograph, [placed], RenderPipeline(light_pos=(-4, -5, 6)), antialias=True)
+    np.testing.assert_array_equal(drawn, draw_heads(photograph, [FRONTAL], [box], opacity=0.5))
 
 
 @pytest.mark.parametrize(

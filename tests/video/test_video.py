@@ -16,6 +16,7 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.drawing.overlay import MESH
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.inference.detectors import Detections, Detector, Source
+from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.video.pipeline import GROUP_BYTES, GROUP_FRAMES, frame_record, pose_video
 from semiuhpe.video.prefetch import Prefetcher
@@ -26,6 +27,8 @@ SIDE = 24.0
 
 @dataclass
 class Poses:
+    boxes: np.ndarray
+    scores: np.ndarray
     rotations: np.ndarray
     entropy: np.ndarray
     confidence: np.ndarray
@@ -46,12 +49,13 @@ class FakeEstimator:
         assert crop_rule is HEAD_BOX and len(images) == len(boxes)
         self.groups.append([len(found) for found in boxes])
         time.sleep(self.delay)
-        return [self._poses(number_of(image), found.boxes) for image, found in zip(images, boxes, strict=True)]
+        return [self._poses(number_of(image), *found) for image, found in zip(images, boxes, strict=True)]
 
-    def _poses(self, number, boxes):
+    def _poses(self, number, boxes, scores):
         rotations = [yaw_matrix(10 * number + box[0] / 10) for box in boxes]
         rotations = np.array(rotations, np.float32).reshape(-1, 3, 3)
-        return Poses(rotations, np.full(len(boxes), -5.0, np.float32), np.full(len(boxes), 0.5, np.float32))
+        entropy, confidence = (np.full(len(boxes), value, np.float32) for value in (-5.0, 0.5))
+        return Poses(boxes, scores, rotations, entropy, confidence)
 
 
 class TwoHeads(Detector):
@@ -82,7 +86,7 @@ def endless(image: np.ndarray, live: bool = False) -> VideoSource:
 
 def test_every_frame_comes_once_in_order_with_its_own_heads(tmp_path):
     estimator = FakeEstimator()
-    posed = list(pose_video(clip(tmp_path), TwoHeads(), estimator, MESH))
+    posed = list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), estimator), MESH))
     assert [frame.frame.number for frame in posed] == list(range(12))
     assert [len(frame) for frame in posed] == [2] * 4 + [0, 0] + [2] * 6
     for number, frame in enumerate(posed):
@@ -95,14 +99,14 @@ def test_every_frame_comes_once_in_order_with_its_own_heads(tmp_path):
 
 def test_the_heads_of_several_frames_share_a_forward_pass(tmp_path):
     estimator = FakeEstimator()
-    list(pose_video(clip(tmp_path), TwoHeads(), estimator))
+    list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), estimator)))
     assert [len(group) for group in estimator.groups] == [GROUP_FRAMES, 12 - GROUP_FRAMES]
 
 
 def test_large_frames_come_in_smaller_groups():
     image = np.zeros((4000, 4000, 3), np.uint8)  # 48 MB, of which one is allowed at a time
     estimator = FakeEstimator()
-    frames = pose_video(endless(image), TwoHeads(), estimator)
+    frames = pose_video(endless(image), HeadPipeline(TwoHeads(), estimator))
     next(frames)
     frames.close()
     assert image.nbytes > GROUP_BYTES / 2 and {len(group) for group in estimator.groups} == {1}
@@ -110,7 +114,7 @@ def test_large_frames_come_in_smaller_groups():
 
 def test_persons_keep_their_numbers(tmp_path):
     pytest.importorskip("trackers", reason="needs the package trackers (pip install 'semiuhpe[track]')")
-    posed = list(pose_video(clip(tmp_path), TwoHeads(), FakeEstimator(), track=True))
+    posed = list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator()), track=True))
     assert posed[0].persons == [None, None]  # nobody was seen before
     rows = [dict(zip(frame.boxes[:, 1].tolist(), frame.persons, strict=True)) for frame in posed[1:]]
     assert sorted(rows[0].values()) == [1, 2]
@@ -119,8 +123,8 @@ def test_persons_keep_their_numbers(tmp_path):
 
 def test_smoothing_follows_persons_not_places_in_the_list(tmp_path):
     pytest.importorskip("trackers", reason="needs the package trackers (pip install 'semiuhpe[track]')")
-    raw = list(pose_video(clip(tmp_path), TwoHeads(), FakeEstimator(), track=True))
-    smooth = list(pose_video(clip(tmp_path), TwoHeads(), FakeEstimator(), track=True, smooth=True))
+    raw = list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator()), track=True))
+    smooth = list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator()), track=True, smooth=True))
     distances = [
         np.rad2deg(np.arccos(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1)))
         for before, after in zip(raw, smooth, strict=True)
@@ -133,7 +137,7 @@ def test_smoothing_follows_persons_not_places_in_the_list(tmp_path):
 def test_tracking_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "trackers", None)
     with pytest.raises(ConfigError, match=r"pip install 'semiuhpe\[track\]'"):
-        list(pose_video(clip(tmp_path), TwoHeads(), FakeEstimator(), track=True))
+        list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator()), track=True))
 
 
 def test_heads_that_left_the_picture_are_left_out(tmp_path):
@@ -142,7 +146,7 @@ def test_heads_that_left_the_picture_are_left_out(tmp_path):
             boxes = [[-40, 5, 30, 30], [WIDTH - 1, 5, 30, 30], [5, HEIGHT - 4, 30, 30], [-20, -20, 30, 30]]
             return Detections(np.array(boxes, np.float32), np.ones(4, np.float32))
 
-    posed = next(pose_video(clip(tmp_path), Leaving(), FakeEstimator(), MESH))
+    posed = next(pose_video(clip(tmp_path), HeadPipeline(Leaving(), FakeEstimator()), MESH))
     np.testing.assert_array_equal(posed.boxes[:, 0], [5, -20])
 
 
@@ -155,7 +159,7 @@ def test_a_video_longer_than_memory_needs_no_more_than_a_short_one():
             yield Frame(numbered_frame(number % 20), number, number, Source("long", number))
 
     footage = VideoSource("long", frames(), Fraction(25), Fraction(1, 25))
-    running = pose_video(footage, TwoHeads(), FakeEstimator(), MESH)
+    running = pose_video(footage, HeadPipeline(TwoHeads(), FakeEstimator()), MESH)
     for number, posed in enumerate(running):
         assert posed.frame.number == number and len(made) - number < 8 * GROUP_FRAMES
         if number == 40:
@@ -176,14 +180,15 @@ def test_stages_work_at_the_same_time():
             time.sleep(0.2 / GROUP_FRAMES)
             yield Frame(numbered_frame(0), number, number, Source("slow", number))
 
+    footage = VideoSource("slow", frames(), Fraction(25), Fraction(1, 25))
     start = time.monotonic()
-    list(pose_video(VideoSource("slow", frames(), Fraction(25), Fraction(1, 25)), Slow(), FakeEstimator(delay=0.2)))
+    list(pose_video(footage, HeadPipeline(Slow(), FakeEstimator(delay=0.2))))
     assert time.monotonic() - start < 0.75 * (3 * 6 * 0.2)  # 1.6 s if they overlap entirely, 3.6 s one after the other
 
 
 def test_a_stop_finishes_what_has_been_begun():
     stop = threading.Event()
-    running = pose_video(endless(numbered_frame(1)), TwoHeads(), FakeEstimator(), MESH, stop=stop)
+    running = pose_video(endless(numbered_frame(1)), HeadPipeline(TwoHeads(), FakeEstimator()), MESH, stop=stop)
     numbers = [next(running).frame.number for _ in range(5)]
     stop.set()
     numbers += [posed.frame.number for posed in running]
@@ -197,7 +202,7 @@ def test_of_a_webcam_the_newest_frames_are_taken():
             yield Frame(numbered_frame(1), number, number, Source("webcam0", number))
 
     footage = VideoSource("webcam0", frames(), Fraction(100), Fraction(1, 100), live=True)
-    numbers = [posed.frame.number for posed in pose_video(footage, TwoHeads(), FakeEstimator(delay=0.1))]
+    numbers = [posed.frame.number for posed in pose_video(footage, HeadPipeline(TwoHeads(), FakeEstimator(delay=0.1)))]
     assert numbers == sorted(set(numbers)) and len(numbers) < 50
     assert numbers[-1] >= 57
 
@@ -223,7 +228,7 @@ def test_an_error_of_any_stage_comes_out_and_ends_all_threads(tmp_path, stage, m
         monkeypatch.setattr("semiuhpe.video.pipeline.draw_heads", fail)
     before = threading.active_count()
     with pytest.raises(DataError, match=f"{stage} failed"):
-        list(pose_video(footage, detector, estimator, MESH))
+        list(pose_video(footage, HeadPipeline(detector, estimator), MESH))
     assert threading.active_count() == before
 
 
@@ -240,7 +245,7 @@ def test_items_made_ahead_come_before_the_error():
 
 
 def test_a_record_says_all_of_a_frame(tmp_path):
-    posed = list(pose_video(clip(tmp_path), TwoHeads(), FakeEstimator()))[3]
+    posed = list(pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator())))[3]
     record = json.loads(json.dumps(frame_record(posed)))
     assert (record["frame"], record["time"]) == (3, 0.12)
     head = record["heads"][0]
@@ -248,6 +253,6 @@ def test_a_record_says_all_of_a_frame(tmp_path):
     np.testing.assert_allclose(head["euler_front_deg"], [0, 30.5, 0], atol=2e-3)
     np.testing.assert_allclose(head["rotation"], yaw_matrix(30.5), atol=1e-5)
     assert (head["score"], head["entropy"], head["confidence"]) == (0.9, -5.0, 0.5)
-    turned = [frame for frame in pose_video(clip(tmp_path), TwoHeads(), FakeEstimator())][11]
+    turned = [frame for frame in pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator()))][11]
     full = frame_record(turned)["heads"][0]["euler_full_deg"]
     np.testing.assert_allclose(full, [0, 110 + turned.boxes[0, 0] / 10, 0], atol=5e-3)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from semiuhpe.data.batches.base import Batch, Canvas, require_items
 from semiuhpe.data.batches.heads import NumberedStream, ShuffledStream, batches_in_order
 from semiuhpe.data.batches.workers import load
-from semiuhpe.data.scene_labels import Labels, corners
+from semiuhpe.data.scene_labels import Labels
 from semiuhpe.data.stores.scenes import HEAD_LABELS, SceneHeads, SceneStore
 
 Change = Callable[[np.ndarray, SceneHeads, np.random.Generator], tuple[np.ndarray, SceneHeads]]
@@ -42,7 +43,7 @@ class SceneBatch(Batch):
     @property
     def labels(self) -> Labels:
         """Of all heads, boxes as corners."""
-        return Labels(corners(self.box), self.landmarks, self.rotation)
+        return Labels(box_convert(self.box, "xywh", "xyxy"), self.landmarks, self.rotation)
 
 
 def training_scenes(

@@ -13,7 +13,7 @@ import scipy.io
 from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.data.importers.matlab import check_elements
 from semiuhpe.errors import DataError
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 
 MAX_ANGLE_DEG = 89.99
 """The paper's code limits the Euler angles of 300W-LP and BIWI to this."""

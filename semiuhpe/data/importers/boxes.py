@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from semiuhpe.data.importers.base import Dropped, Picture, RawHead, read_json
 from semiuhpe.errors import DataError
+from semiuhpe.pictures import picture_size
 
 logger = logging.getLogger(__name__)
 
@@ -66,17 +66,6 @@ def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dr
             placed = place(box, *size) if place and size else box
             heads.append(Dropped(name, placed) if isinstance(placed, str) else RawHead(name, box=placed))
     return heads
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height from a picture's header, not turned by EXIF."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing") from error
-    except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
-        raise DataError(f"{path}: can't be decoded ({error})") from error
 
 
 def numbers(values: Any, count: int) -> tuple[float, ...] | None:

@@ -18,7 +18,7 @@ import numpy as np
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import BoxLabel, box_heads, coco_pictures, label_lines, numbers, require_folder
 from semiuhpe.errors import DataError
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 
 PARTS = ("val", "train")
 BFJDET, BFJDET_IMAGES = "BFJDet", "yolov5_format/images"

@@ -24,7 +24,7 @@ from semiuhpe.data.crop import MIN_HEAD_PX
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.importers.boxes import FRACTIONS, label_lines, numbers
 from semiuhpe.errors import DataError
-from semiuhpe.parsing import parse_json, read_csv
+from semiuhpe.files import parse_json, read_csv
 from semiuhpe.pictures import files_below, named_file, no_pictures, pictures_among, warn_of_unread
 
 logger = logging.getLogger(__name__)

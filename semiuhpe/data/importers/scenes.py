@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torchvision.ops import box_convert
 
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
-from semiuhpe.data.scene_labels import clip_and_filter, corners
+from semiuhpe.data.scene_labels import clip_and_filter
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import DataError, StoreError
 
@@ -46,8 +47,8 @@ class SceneHeads(Importer):
 
     def heads(self, picture: Picture) -> Iterator[RawHead | Dropped]:
         found, extent, turn_deg = picture.labels
-        box, visible = torch.from_numpy(found.box), torch.from_numpy(found.visible)
-        _, wanted, _ = clip_and_filter(corners(box)[None], visible[None], torch.from_numpy(extent)[None].float())
+        box, visible = box_convert(torch.from_numpy(found.box), "xywh", "xyxy"), torch.from_numpy(found.visible)
+        _, wanted, _ = clip_and_filter(box[None], visible[None], torch.from_numpy(extent)[None].float())
         for row, seen in enumerate(wanted[0].tolist()):
             name = f"{picture.name}_{row}"
             if not seen:

@@ -13,8 +13,8 @@ import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.importers.base import Importer, Picture, RawHead, limit_front, mat_array, pose_para_euler, read_mat
-from semiuhpe.data.importers.boxes import picture_size
 from semiuhpe.errors import DataError
+from semiuhpe.pictures import picture_size
 
 logger = logging.getLogger(__name__)
 

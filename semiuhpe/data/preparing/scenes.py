@@ -12,7 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torchvision.ops import box_convert
 
+from semiuhpe.data.affine import turn_matrix
 from semiuhpe.data.batches.scenes import Change
 from semiuhpe.data.crop import JPEG_QUALITY, LANDMARK_MARGIN, LANDMARKS, encode, landmark_box
 from semiuhpe.data.importers import Dropped, Importer, Picture, RawHead
@@ -25,8 +27,9 @@ from semiuhpe.data.preparing.common import (
     read_image,
     rotation_of,
 )
-from semiuhpe.data.scene_labels import MAX_TURN_DEG, Labels, corners, rotation_about_center, transform_labels
+from semiuhpe.data.scene_labels import Labels, transform_labels
 from semiuhpe.data.stores import SceneHeads, StoredScene, StoreWriter, scene_meta
+from semiuhpe.data.turning import MAX_SCENE_TURN_DEG, turn_picture
 from semiuhpe.errors import ConfigError, DataError
 
 SCENE_SIZE = 640
@@ -129,7 +132,7 @@ def scene_of(
         extent = [max(round(side * scale), 1) for side in image.shape[1::-1]]
         image = cv2.resize(image, extent, interpolation=cv2.INTER_AREA)
         heads = replace(heads, box=heads.box * np.float32(scale), landmarks=heads.landmarks * np.float32(scale))
-    turn_deg = float(rng.uniform(-MAX_TURN_DEG, MAX_TURN_DEG)) if rng.random() < settings.turned else 0.0
+    turn_deg = float(rng.uniform(-MAX_SCENE_TURN_DEG, MAX_SCENE_TURN_DEG)) if rng.random() < settings.turned else 0.0
     if turn_deg:
         image, heads = turned_scene(image, heads, turn_deg)
     if settings.change is not None:
@@ -143,22 +146,15 @@ def turned_scene(image: np.ndarray, heads: SceneHeads, angle_deg: float) -> tupl
     """A picture turned clockwise about its center, black where it ends, and its heads' labels along with it."""
     height, width = image.shape[:2]
     angle = torch.tensor([angle_deg], dtype=torch.float64)
-    matrix = rotation_about_center(
-        angle, torch.tensor([width], dtype=torch.float64), torch.tensor([height], dtype=torch.float64)
-    )
+    matrix = turn_matrix(angle, torch.tensor([width], dtype=torch.float64), torch.tensor([height], dtype=torch.float64))
     box, landmarks, rotation = (
         torch.from_numpy(values).double()[None] for values in (heads.box, heads.landmarks, heads.rotation)
     )
-    labels = transform_labels(
-        Labels(corners(box), landmarks, rotation), matrix, angle, torch.zeros(1, dtype=torch.bool)
-    )
-    low, high = labels.box[0, :, :2], labels.box[0, :, 2:]
-    warp = matrix[0].numpy().copy()
-    warp[:, 2] += warp[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's pixels have their centers at whole numbers
-    turned = cv2.warpAffine(image, warp, (width, height), flags=cv2.INTER_LINEAR)
-    return turned, replace(
+    labels = Labels(box_convert(box, "xywh", "xyxy"), landmarks, rotation)
+    labels = transform_labels(labels, matrix, angle, torch.zeros(1, dtype=torch.bool))
+    return turn_picture(image, angle_deg), replace(
         heads,
-        box=torch.cat([low, high - low], dim=-1).float().numpy(),
+        box=box_convert(labels.box[0], "xyxy", "xywh").float().numpy(),
         landmarks=labels.landmarks[0].float().numpy(),
         rotation=labels.rotation[0].float().numpy(),
     )

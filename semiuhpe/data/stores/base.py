@@ -24,7 +24,7 @@ import lmdb
 import numpy as np
 
 from semiuhpe.errors import StoreError
-from semiuhpe.parsing import parse_json
+from semiuhpe.files import parse_json
 
 META, LABELS = b"__meta__", b"__labels__"
 SCENES = "scenes"

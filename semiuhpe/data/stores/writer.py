@@ -16,11 +16,11 @@ from typing import Any, Self
 import lmdb
 import numpy as np
 
-from semiuhpe import locks
 from semiuhpe.data.stores.base import CHECKSUM, LABELS, META, StoredItem
 from semiuhpe.data.stores.heads import HEAD_SCHEMA
 from semiuhpe.data.stores.scenes import SCENE_SCHEMA
 from semiuhpe.errors import StoreError
+from semiuhpe.files import release_lock, take_lock
 
 _SCHEMAS = {schema.kind: schema for schema in (HEAD_SCHEMA, SCENE_SCHEMA)}
 _MAP_SIZE = 1 << 40  # An upper limit on the address range; the file is as large as its contents.
@@ -153,17 +153,17 @@ class StoreWriter:
         except OSError as error:
             raise StoreError(f"{self.path}: can't be written ({error.strerror}); choose another --out") from error
         try:
-            locks.take(self._lock)
+            take_lock(self._lock)
             # Between our open and our lock another process may have finished and removed the file.
             if not lock.exists() or lock.stat().st_ino != os.fstat(self._lock.fileno()).st_ino:
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as error:
-            locks.release(self._lock)
+            release_lock(self._lock)
             raise StoreError(f"{self.path}: another process is writing this store; wait for it to end") from error
 
     def _release_lock(self) -> None:
         Path(self._lock.name).unlink(missing_ok=True)
-        locks.release(self._lock)
+        release_lock(self._lock)
 
     def _publish(self) -> None:
         (self.partial / "lock.mdb").unlink()  # readers of a finished store don't lock

@@ -18,6 +18,7 @@ from semiuhpe.inference.detectors.base import (
     list_detectors,
     register_detector,
 )
+from semiuhpe.inference.detectors.boxes_file import WHOLE
 from semiuhpe.inference.detectors.bpjdet import DEFAULT_FILE
 
 DEFAULT_DETECTOR = f"bpjdet:{DEFAULT_FILE}"
@@ -59,6 +60,7 @@ def check_min_score(min_score: float | None) -> None:
 __all__ = [
     "DEFAULT_DETECTOR",
     "DEFAULT_FILE",
+    "WHOLE",
     "Detections",
     "Detector",
     "DetectorKind",

@@ -37,7 +37,7 @@ class Detections:
             detector doesn't look for bodies.
         rotations: (N, 3, 3) float32 head to camera, of detectors that see poses too; None of others.
         entropy, confidence: (N,) float32 of the rotations, where there are rotations; NaN where the network has no
-            uncertainty (:mod:`semiuhpe.inference.uncertainty`).
+            uncertainty (:mod:`semiuhpe.models.output`).
     """
 
     boxes: np.ndarray
@@ -63,8 +63,8 @@ class Detector(ABC):
     """Finds heads on images: RGB uint8 (H, W, 3).
 
     Attributes:
-        protocol: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole picture
-            is the crop.
+        crop_rule: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole
+            picture is the crop.
         in_file_pixels: whether boxes are in pixels of the picture in its file, even if the image was made smaller.
     """
 

@@ -24,6 +24,7 @@ from semiuhpe.data.crop import MIN_HEAD_PX
 from semiuhpe.data.importers.base import read_json
 from semiuhpe.data.importers.boxes import FRACTIONS, numbers
 from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.files import read_csv
 from semiuhpe.inference.detectors.base import (
     Detections,
     Detector,
@@ -32,7 +33,6 @@ from semiuhpe.inference.detectors.base import (
     detector_kind,
     register_detector,
 )
-from semiuhpe.parsing import read_csv
 from semiuhpe.pictures import plain_name, same_but_for_case
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 BOX = ("x", "y", "w", "h")
 NO_HEAD = "a row with its name and empty x,y,w,h, or an empty list in JSON, says that it has no head"
 COLUMNS = ("image", *BOX, "score", "frame")
+WHOLE = "whole"
+"""Kind of the detector for pictures that are head crops already."""
 
 Row = tuple[str, int | None, tuple[float, ...]]
 """An image, the frame of a video, and x, y, w, h, score; without numbers for an image without head."""
@@ -248,10 +250,10 @@ def _build_boxes(options: Options) -> Detector:
 
 def _nothing(argument: str) -> None:
     if argument:
-        raise ConfigError(f"--detector whole:{argument}: whole takes nothing after it")
+        raise ConfigError(f"--detector {WHOLE}:{argument}: {WHOLE} takes nothing after it")
 
 
-@register_detector("whole", "whole", _nothing)
+@register_detector(WHOLE, WHOLE, _nothing)
 def _build_whole(options: Options) -> Detector:
     _nothing(options.argument)
     return WholePicture()

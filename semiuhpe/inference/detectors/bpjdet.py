@@ -24,7 +24,7 @@ from semiuhpe.inference.detectors.base import (
     require_file,
 )
 from semiuhpe.inference.detectors.bpjdet_file import DetectorFile, read_detector_file
-from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, nms, same_shape, xyxy
+from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, nms, same_shape
 from semiuhpe.inference.detectors.yolov5 import YOLOv5
 
 DEFAULT_FILE = "weights/ch_head_l_1536_e150_best_mMR.pt"
@@ -65,7 +65,7 @@ class BodyHeadDetector(Detector):
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
         """The heads of an image from the network's (N, 9) output."""
-        corners, scores = xyxy(output[:, :4]), output[:, 4:5] * output[:, 5:7]
+        corners, scores = torchvision.ops.box_convert(output[:, :4], "cxcywh", "xyxy"), output[:, 4:5] * output[:, 5:7]
         heads = nms(corners, scores[:, self.head], self.min_score, MAX_IOU)
         bodies = nms(corners, scores[:, self.body], self.min_score, MAX_IOU)
         owner = _owners(corners[heads], output[heads, 7:9], corners[bodies])

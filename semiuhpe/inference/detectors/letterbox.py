@@ -56,7 +56,7 @@ class Letterbox(NamedTuple):
         limit = corners.new_tensor([self.image_width, self.image_height])
         low = ((corners[:, :2] - offset) * scale).clamp(min=0).minimum(limit)
         high = ((corners[:, 2:] - offset) * scale).clamp(min=0).minimum(limit)
-        return torch.cat([low, high - low], dim=1)
+        return torchvision.ops.box_convert(torch.cat([low, high], dim=1), "xyxy", "xywh")
 
 
 def fit_size(image_height: int, image_width: int, size: int, stride: int) -> Letterbox:
@@ -90,11 +90,6 @@ def same_shape(boxes: Sequence[Letterbox], most: int) -> Iterator[list[int]]:
     for indices in groups.values():
         for start in range(0, len(indices), most):
             yield indices[start : start + most]
-
-
-def xyxy(centerd: Tensor) -> Tensor:
-    """(N, 4) x center, y center, w, h -> x1, y1, x2, y2."""
-    return torchvision.ops.box_convert(centerd, "cxcywh", "xyxy")
 
 
 def nms(corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Tensor:

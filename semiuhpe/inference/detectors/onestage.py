@@ -17,10 +17,10 @@ from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, file_and_option, register_detector
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape
-from semiuhpe.inference.uncertainty import entropy_and_confidence
 from semiuhpe.models import load_checkpoint, network_spec
 from semiuhpe.models.onestage import FAMILY, STRIDES, Outputs, anchor_boxes
 from semiuhpe.models.onestage_decoding import MIN_SCORE, FoundHeads, find_heads
+from semiuhpe.models.output import entropy_and_confidence, not_finite
 
 AT_ONCE = 8
 
@@ -58,8 +58,7 @@ class OneStageDetector(Detector):
 
     def _finite_heads(self, outputs: Outputs, anchors: Tensor) -> FoundHeads:
         """The heads of a batch of pictures; CheckpointError if what they come from is not finite."""
-        hint = "" if self.dtype == torch.float32 else f"; {self.dtype} may be too narrow for it, try float32"
-        message = f"--detector {FAMILY}: the network predicts values that are not finite{hint}"
+        message = f"--detector {FAMILY}: {not_finite(self.dtype)}"
         try:
             found = find_heads(outputs, anchors, self.distribution, self.min_score)
         except NonFiniteParameterError as error:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from semiuhpe.data.crop import FACE_BOX, HEAD_BOX
 from semiuhpe.errors import CheckpointError, ConfigError, first_line
@@ -39,7 +40,6 @@ from semiuhpe.inference.detectors.letterbox import (
     fit_size,
     nms,
     same_shape,
-    xyxy,
 )
 
 logger = logging.getLogger(__name__)
@@ -134,9 +134,9 @@ class OnnxDetector(Detector):
         elif self.layout is Layout.OBJECTNESS:
             # With one class, YOLOv5 to v7 train the objectness alone.
             of_class = output[:, 5 + self.chosen] if output.shape[1] > 6 else 1.0
-            corners, scores = xyxy(output[:, :4]), output[:, 4] * of_class
+            corners, scores = box_convert(output[:, :4], "cxcywh", "xyxy"), output[:, 4] * of_class
         else:
-            corners, scores = xyxy(output[:4].T), output[4 + self.chosen]
+            corners, scores = box_convert(output[:4].T, "cxcywh", "xyxy"), output[4 + self.chosen]
         max_iou = 1.0 if self.layout is Layout.END_TO_END else MAX_IOU  # 1: nothing is suppressed a second time
         kept = nms(corners, scores, self.min_score, max_iou)
         placed, scores = box.to_image(corners[kept]), scores[kept].clamp(0, 1)
