@@ -59,39 +59,35 @@ def write_embedding(path: Path, models: Mapping[str, Embedded], store: HeadStore
         models: name -> its distances between the heads of the store.
         store: the heads.
     """
-    rows = [
-        [name, f"{found.without_self().rank_correlation():.3f}", f"{found.neighbour_error_deg():.2f}"]
-        for name, found in models.items()
-    ]
-    least = next(iter(models.values())).least_error_deg()
     pairs = {name: found.without_self() for name, found in models.items()}
-    drawn = plots.plot_distances({name: (found.embedding, found.geodesic_deg) for name, found in pairs.items()})
     name, shown = list(models.items())[-1]
-    sections = [
-        report.section(
-            "Embedding distance against geodesic distance",
-            report.table_html(["", "rank correlation", "nearest other head is off by (°)"], rows) + drawn,
-            "Rank correlation (Spearman) of the two distances over all pairs of heads. Bands hold nine tenths of the "
-            f"pairs. The head that is nearest in rotation is {least:.2f} degrees away on average.",
-        ),
-        report.section(
-            f"Nearest neighbors, {name}",
-            report.axes_key() + _neighbors(shown, store),
-            "On the left the head, then those nearest to it in the embedding, with their labels drawn and the geodesic "
-            "distance to it.",
-        ),
-    ]
-    lead = f"{len(store)} heads of {store.meta['dataset']}, turned and flipped in plane at random."
-    report.write_page(path, "Is near in the embedding near in rotation?", lead, sections)
-
-
-def _neighbors(found: Embedded, store: HeadStore) -> str:
     count = min(NEIGHBORS, len(store) - 1)
+    report.write_page(
+        path,
+        "embedding.html",
+        title="Is near in the embedding near in rotation?",
+        lead=f"{len(store)} heads of {store.meta['dataset']}, turned and flipped in plane at random.",
+        rows=[
+            [name, f"{pairs[name].rank_correlation():.3f}", f"{found.neighbour_error_deg():.2f}"]
+            for name, found in models.items()
+        ],
+        least=f"{shown.least_error_deg():.2f}",
+        plot=plots.plot_distances({name: (found.embedding, found.geodesic_deg) for name, found in pairs.items()}),
+        shown=name,
+        columns=count + 1,
+        picture_px=_PICTURE_PX,
+        neighbors=_neighbors(shown, store, count),
+    )
+
+
+def _neighbors(found: Embedded, store: HeadStore, count: int) -> list[tuple[np.ndarray, str]]:
+    """Return pictures with captions: rows of a head and its nearest others."""
     nearest = found.nearest(count)
-    pictures, captions = [], []
+    pictures = []
     for query in evenly_spaced(len(store), QUERIES):
         for position in (query, *nearest[query]):
-            pictures.append(draw_axes(report.enlarged(store.image(int(position)), _PICTURE_PX), store.truth[position]))
+            picture = report.enlarged(store.image(int(position)), _PICTURE_PX)
             away = found.pairs.geodesic_deg[query, position]
-            captions.append("the head" if position == query else f"{away:.1f}°")
-    return report.grid(pictures, captions, count + 1)
+            caption = "the head" if position == query else f"{away:.1f}°"
+            pictures.append((draw_axes(picture, store.truth[position]), caption))
+    return pictures

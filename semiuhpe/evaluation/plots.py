@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -49,7 +50,7 @@ _LOG_TICKS_DEG = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 180)
 
 def plot_error_by_angle(
     angle_deg: np.ndarray, errors: Mapping[str, np.ndarray], bins: Sequence[float] | np.ndarray, label: str
-) -> str:
+) -> Markup:
     """Mean error per bin of an angle, a line for each model, and the bins' counts below.
 
     Bands are 95 percent intervals, where a bin has at least :data:`FEWEST` heads.
@@ -85,7 +86,7 @@ def plot_error_by_angle(
         return _svg(figure, f"error by {label}")
 
 
-def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -> str:
+def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -> Markup:
     """Share of heads whose error is below each value."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
@@ -96,7 +97,7 @@ def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -
         return _finish(figure, axes, "cumulative error")
 
 
-def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str) -> str:
+def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str) -> Markup:
     """Lines over training iterations: name -> (iterations, values). One without points only keeps its color."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
@@ -107,7 +108,7 @@ def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
         return _finish(figure, axes, label)
 
 
-def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> str:
+def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> Markup:
     """Share of truths inside the credible regions against the regions' probability: the diagonal is calibrated."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure((SIZE[0], 3.9))
@@ -119,7 +120,7 @@ def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> str:
         return _finish(figure, axes, "coverage of credible regions")
 
 
-def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> str:
+def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> Markup:
     """Mean error of the heads left when those of highest entropy (dashed: of largest error) are dropped."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure((SIZE[0], 3.9))
@@ -131,7 +132,7 @@ def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> str:
         return _finish(figure, axes, "sparsification")
 
 
-def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
+def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> Markup:
     """Entropy of each prediction against its error, on a logarithmic scale: a density of many heads, points of few."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
@@ -158,7 +159,7 @@ def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
         return _finish(figure, axes, "entropy against error", legend=False)
 
 
-def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Markup:
     """Embedding distance of pairs of heads against their geodesic distance: means, and bands of nine tenths of them.
 
     Args:
@@ -180,7 +181,7 @@ def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> st
         return _finish(figure, axes, "embedding distance against geodesic distance")
 
 
-def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
+def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> Markup:
     """Errors of two models on the same (N,) heads against each other, in degrees on logarithmic scales."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
@@ -199,7 +200,7 @@ def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
         return _finish(figure, axes, "errors head by head", legend=False)
 
 
-def plot_sphere(rotation: np.ndarray, error_deg: np.ndarray) -> str:
+def plot_sphere(rotation: np.ndarray, error_deg: np.ndarray) -> Markup:
     """Mean error by the direction that the head is seen from, in Mollweide's equal-area projection.
 
     Args:
@@ -240,7 +241,7 @@ _OUTLINED: dict[str, Any] = {
 }
 
 
-def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.ndarray, label: str) -> str:
+def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.ndarray, label: str) -> Markup:
     """Differences with their intervals, one below the other.
 
     Those whose interval leaves out zero stand out, those without an interval are hollow.
@@ -290,14 +291,14 @@ def _figure(size: tuple[float, float] = SIZE):
     return figure, figure.add_subplot()
 
 
-def _finish(figure: Figure, axes, label: str, legend: bool = True) -> str:
+def _finish(figure: Figure, axes, label: str, legend: bool = True) -> Markup:
     axes.grid(alpha=0.7)
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend()
     return _svg(figure, label)
 
 
-def _svg(figure: Figure, label: str) -> str:
+def _svg(figure: Figure, label: str) -> Markup:
     """The figure as an <svg> element that reads its colors from the page."""
     buffer = io.BytesIO()
     # The salt makes identifiers the same each time, and different from those of other plots on the page.
@@ -309,4 +310,4 @@ def _svg(figure: Figure, label: str) -> str:
     text = re.sub(r' id="[A-Za-z]+\d*_\d+"', "", text)  # the names of groups, the same in all plots
     for variable, (color, _) in PALETTE.items():
         text = text.replace(color, f"var({variable})")
-    return text.replace("<svg", f'<svg class="plot" role="img" aria-label="{html.escape(label)}"', 1)
+    return Markup(text.replace("<svg", f'<svg class="plot" role="img" aria-label="{html.escape(label)}"', 1))
