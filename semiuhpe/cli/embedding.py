@@ -6,12 +6,12 @@ from pathlib import Path
 
 from semiuhpe.cli.checkpoint_options import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.config import require
 from semiuhpe.data.experiment import open_labeled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.embedding import evenly_spread
 from semiuhpe.evaluation.embedding_page import embedded, write_embedding
+from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import turned_at_random
 
 HEADS = 1000

@@ -16,7 +16,6 @@ from semiuhpe.cli.checkpoint_options import (
 )
 from semiuhpe.cli.evaluate_scenes import evaluate_scenes
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.config import FLAG, require
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import open_labeled, store_path
@@ -25,6 +24,7 @@ from semiuhpe.distributed import pick_device
 from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
 from semiuhpe.evaluation.predict import Evaluation, evaluate_all
 from semiuhpe.evaluation.results import InPlaneErrors, collect, write_results
+from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores.scenes import SceneStore
@@ -18,6 +17,7 @@ from semiuhpe.drawing.axes import contact_sheet, save_picture
 from semiuhpe.drawing.scene_sheet import TRUE, draw_heads, square
 from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads
 from semiuhpe.evaluation.results import write_result
+from semiuhpe.evaluation.tables import aligned
 from semiuhpe.methods.onestage import open_test_set
 from semiuhpe.models import LoadedModel
 

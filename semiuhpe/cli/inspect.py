@@ -10,7 +10,6 @@ import numpy as np
 
 from semiuhpe.cli import inspect_scenes
 from semiuhpe.cli.outputs import check_outputs, store_files
-from semiuhpe.cli.text_table import histograms, print_lines, quantiles, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.splits import evenly_spaced
@@ -20,6 +19,7 @@ from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.head_sheet import label_sheet
 from semiuhpe.errors import StoreError
+from semiuhpe.evaluation.tables import histograms, print_lines, quantiles, value_counts
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000
 MIB = 2**20
@@ -41,8 +41,8 @@ def main(argv: Sequence[str]) -> int:
         return _verify(store, options.workers)
     angles = poses(store)
     lines = [*_provenance(store), ""]
-    lines += quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()})
-    lines += ["", *histograms(angles)] if angles else []
+    lines.append(quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()}))
+    lines += ["", histograms(angles)] if angles else []
     lines += (
         ["", *(f"{key}: {value_counts(values)}" for key, values in store.attributes.items())]
         if store.attributes

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from semiuhpe.cli.text_table import histograms, print_lines, quantiles
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores.scenes import SceneHeads, SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.errors import StoreError
+from semiuhpe.evaluation.tables import histograms, print_lines, quantiles
 from semiuhpe.rotation import is_rotation, matrix_to_euler
 
 
@@ -31,10 +31,9 @@ def inspect(store: SceneStore, sheet: Path | None, verify: bool) -> int:
     heads = SceneHeads(**joined)
     angles = _angles(heads, store.meta["full_range"])
     lines = [*_provenance(store, heads), ""]
-    lines += quantiles(
-        _sizes(store, all_heads, heads) | {f"{name}, degrees": values for name, values in angles.items()}
-    )
-    lines += ["", *histograms(angles)] if len(heads) else []
+    sizes = _sizes(store, all_heads, heads)
+    lines.append(quantiles(sizes | {f"{name}, degrees": values for name, values in angles.items()}))
+    lines += ["", histograms(angles)] if len(heads) else []
     whole = store.path.resolve()
     sheet = sheet or whole.with_name(f"{whole.stem}_sheet.png")
     shown = evenly_spaced(len(store), SHEET_SCENES)
