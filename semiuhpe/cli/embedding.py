@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     rows = [
         ["", f"{len(store)} heads"],
         ["rank correlation of embedding and geodesic distance", f"{found.without_self().rank_correlation():.3f}"],
-        ["nearest other head is off by (degrees)", f"{found.neighbour_error_deg():.2f}"],
+        ["nearest other head is off by (degrees)", f"{found.neighbor_error_deg():.2f}"],
         ["the nearest in rotation by", f"{found.least_error_deg():.2f}"],
     ]
     print(f"{aligned(rows)}\n\nwritten to {output}")

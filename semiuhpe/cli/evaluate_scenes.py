@@ -15,7 +15,7 @@ from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.axes import contact_sheet, save_picture
 from semiuhpe.drawing.scene_sheet import TRUE, draw_heads, square
-from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, groups, true_heads
+from semiuhpe.evaluation.detection import Detected, TrueHeads, detect, evaluate_detection, subset_masks, true_heads
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.methods.onestage import open_test_set
@@ -52,7 +52,7 @@ def evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedModel
     truth = true_heads(store, loaded.image_size)
     full_range = store.meta["full_range"]
     rows = {"all": evaluate_detection(detected, truth, len(store), full_range).summary}
-    for name, kind in groups(truth).items():
+    for name, kind in subset_masks(truth).items():
         rows[name] = evaluate_detection(detected, truth, len(store), full_range, kind).summary
     sheet = output.with_name(f"{output.stem}_scenes.png")
     write_result(output, _json(options, path, loaded, store, rows))

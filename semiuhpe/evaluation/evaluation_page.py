@@ -1,4 +1,4 @@
-"""``report.html``: an evaluation to look at."""
+"""``report.html``: the page of an evaluation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ MEANS = {
     "down_axis_mean_deg": "down axis (°)",
     "front_axis_mean_deg": "front axis (°)",
 }
-"""Reported means in the order of the tables, and what they are called there."""
+"""Reported means and their titles, in the order of the tables."""
 SELECTED = (
     "this checkpoint was selected on this very set, as in the paper; its errors on other heads may be larger "
     "(train with --val_set, or evaluate `last`)"
@@ -72,7 +72,7 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
 
 
 def number(name: str, value: float) -> str:
-    """A reported mean as text: shares in percent, norms and angles with three decimals."""
+    """Return a reported mean as text: shares in percent, norms and angles with three decimals."""
     return f"{value:.1%}" if name.startswith("under_") else f"{value:.3f}"
 
 
@@ -176,7 +176,7 @@ def _galleries(results: Results, store: HeadStore, model: str) -> dict[str, list
     order = np.argsort(results.heads[f"{model}_geodesic_deg"], kind="stable")
     if len(order) <= GALLERY_HEADS:
         chosen = {"From best to worst": order}
-    else:  # no head is in two of them
+    else:  # no head appears twice
         count = min(GALLERY_HEADS, len(order) // 3)
         middle = len(order) // 2 - count // 2
         chosen = {"Best": order[:count], "Median": order[middle : middle + count], "Worst": order[::-1][:count]}
@@ -225,7 +225,7 @@ def _breakdowns(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[l
 
 
 def _attributes(store: HeadStore) -> str:
-    """Return what is said of attributes that no table stands for."""
+    """Return a sentence about attributes that have no table, if any."""
     if not store.attributes:
         return "The store has no attributes of heads."
     if any(len(np.unique(values)) > MAX_CATEGORIES for values in store.attributes.values()):

@@ -1,4 +1,4 @@
-"""Tables: of results as Markdown, CSV and LaTeX, and those that commands print."""
+"""Tables of results as Markdown, CSV and LaTeX, and the aligned tables that commands print."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ SHOWN_VALUES = 12
 
 
 class Missing(NamedTuple):
-    """A cell without a number, and the command that would fill it."""
+    """A cell without a number, with the command that would fill it."""
 
     command: str
 
@@ -46,10 +46,10 @@ class Table:
     """A table of results.
 
     Attributes:
-        name: of its files.
-        title: one line.
-        labels: what the rows' labels are, the left columns.
-        columns: what the cells are.
+        name: stem of its files.
+        title: one line above it.
+        labels: titles of the left columns, which hold the rows' labels.
+        columns: titles of the other columns.
         rows: from top to bottom.
         notes: sentences below it.
     """
@@ -62,7 +62,7 @@ class Table:
     notes: Sequence[str] = ()
 
     def commands(self) -> list[str]:
-        """Return the commands that missing cells need, each once, in order."""
+        """Return the commands that fill missing cells, each once, in order."""
         found = dict.fromkeys(cell.command for row in self.rows for cell in row.cells if isinstance(cell, Missing))
         return list(found)
 
