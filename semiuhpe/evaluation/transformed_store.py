@@ -37,18 +37,18 @@ class TurnedStore(HeadStore):
             )
         super().__init__(store.path, store.indices)
         self.motion = motion
-        self._angle, self._mirrored, self._upended = (
+        self._angle, self._mirrored, self._flipped_vertical = (
             values.numpy() for values in (motion.angle_deg, motion.mirrored, motion.flipped_vertical)
         )
         self.rotation = motion.moved(torch.from_numpy(self.rotation)).numpy()
-        turned = bool((self._angle % 360 != 0).any() or self._upended.any())
+        turned = bool((self._angle % 360 != 0).any() or self._flipped_vertical.any())
         self.meta = {**self.meta, "full_range": self.meta["full_range"] or turned}
         if self.euler_deg is not None:
             self.euler_deg = matrix_to_euler(torch.from_numpy(self.rotation), self.meta["full_range"]).numpy()
 
     def image(self, index: int) -> np.ndarray:
         """Return the transformed crop of one head, (H, W, 3) uint8 RGB."""
-        return move(super().image(index), self._angle[index], self._mirrored[index], self._upended[index])
+        return move(super().image(index), self._angle[index], self._mirrored[index], self._flipped_vertical[index])
 
     def view(self, indices: Sequence[int] | np.ndarray) -> "TurnedStore":
         """Return a part of this view, by positions in it."""
