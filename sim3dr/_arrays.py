@@ -1,4 +1,4 @@
-"""What callers may pass for arrays: all that converts without a change of meaning. Shapes are checked by the core."""
+"""Convert the arrays of callers: everything that converts without a change of meaning. The core checks shapes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def real_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
-    """`array` as C-contiguous, aligned float32; TypeError where it does not hold real numbers."""
+    """Return `array` as C-contiguous, aligned float32; TypeError unless it holds real numbers."""
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be an array of real numbers, got the dtype {array.dtype}")
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, as it would by hand
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite, as in any conversion
         return np.require(array, np.float32, ("C", "A"))
 
 
 def color_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
-    """As `real_array`, but refuses bytes: those are colors from 0 to 255."""
+    """Convert like `real_array`, but refuse bytes: those are colors from 0 to 255."""
     array = np.asarray(array)
     if array.dtype == np.uint8:
         raise TypeError(f"{name} must be numbers from 0 to 1, got the dtype uint8: divide by 255")
@@ -24,7 +24,7 @@ def color_array(array: ArrayLike, name: str) -> NDArray[np.float32]:
 
 
 def byte_array(array: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """A picture: `array` of bytes with the shape (H, W, C)."""
+    """Return a picture: `array` of bytes with the shape (H, W, C)."""
     array = np.asarray(array)
     if array.dtype != np.uint8:
         raise TypeError(f"{name} must be uint8, got the dtype {array.dtype}")
@@ -34,7 +34,7 @@ def byte_array(array: ArrayLike, name: str) -> NDArray[np.uint8]:
 
 
 def index_array(array: ArrayLike, name: str) -> NDArray[np.int32]:
-    """`array` as C-contiguous, aligned int32; TypeError without integers, ValueError where one does not fit."""
+    """Return `array` as C-contiguous, aligned int32; TypeError unless integers, ValueError if one is too large."""
     array = np.asarray(array)
     if array.size == 0:
         return np.zeros(array.shape if array.ndim == 2 else (0, 3), np.int32)

@@ -1,4 +1,4 @@
-"""Heads of known pose, drawn over their boxes in a photograph with a perspective camera.
+"""Draw heads of known pose over their boxes in a photograph, with a perspective camera.
 
 Axes of the camera: x right, y down, z into the scene. A head's rotation R takes head axes (`sim3dr.mesh`) to these: a
 frontal face is diag(1, -1, -1). Boxes are (x, y, w, h) in pixels with the origin at the top left corner of the image;
@@ -27,26 +27,26 @@ def place_head(
     focal: float | None = None,
     center: Sequence[float] | None = None,
 ) -> NDArray[np.float32]:
-    """Turn a head by its rotation and move it to where it fills its box.
+    """Turn a head by its rotation and move it so that it fills its box.
 
-    Each side of the box is a plane through the camera; the head is moved until it touches all four. That fixes more
-    than there is to choose, unless the box has the shape of the head: otherwise the distance is the geometric mean of
-    those at which width and height would be right, and the head is centered. The head is never scaled, so a smaller box
-    is farther away.
+    Each side of the box is a plane through the camera, and the head has to touch all four. That is possible only if the
+    box has the shape of the head; otherwise the distance is the geometric mean of those at which width and height
+    match, and the head is centered. The head is never scaled, so a smaller box is farther away.
 
     Args:
         mesh: in head axes, any unit.
         rotation: (3, 3), head to camera.
-        box: (x, y, w, h), what the vertices `mesh.enclosed` fill, all vertices without it.
+        box: (x, y, w, h), which the vertices `mesh.enclosed` fill, or all vertices without it.
         size: height and width of the image.
-        focal: in pixels.
+        focal: focal length in pixels.
         center: (x, y), the principal point in pixels.
 
     Returns:
-        float32 (N, 3), the vertices in camera axes, in the unit of the mesh, seen from the camera at the origin.
+        float32 (N, 3), the vertices in camera axes, in the unit of the mesh, with the camera at the origin.
 
     Raises:
-        ValueError: the rotation is no rotation, the box or the mesh has no extent, or the focal length is not positive.
+        ValueError: the matrix is not a rotation, the box or the mesh has no extent, or the focal length is not
+            positive.
     """
     rotation, place = np.asarray(rotation, np.float64), np.asarray(box, np.float64)
     if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
@@ -56,14 +56,14 @@ def place_head(
     if place.shape != (4,) or not np.isfinite(place).all() or not (place[2:] > 0).all():
         raise ValueError(f"box must be (x, y, w, h) with w and h above 0, got {place.tolist()}")
     length, principal = _intrinsics(size, focal, center)
-    # Coordinates are rows here, and extents are taken along them: several times faster than down columns of three
+    # Coordinates are rows here: reducing along them is several times faster than along columns of three
     turned = rotation @ np.asarray(mesh.vertices, np.float64).T
     enclosed = turned if mesh.enclosed is None else turned[:, np.asarray(mesh.enclosed)]
     middle = ((enclosed.min(1) + enclosed.max(1)) / 2)[:, None]
     turned, enclosed = turned - middle, enclosed - middle
     corners = place[:2], place[:2] + place[2:]
     low, high = ((corner - principal) / length for corner in corners)  # slopes of the four planes
-    # How far the head reaches beyond a plane of that slope through its own middle
+    # How far the head reaches beyond a plane of this slope through its center
     from_low = (enclosed[:2] - low[:, None] * enclosed[2]).min(1)
     from_high = (enclosed[:2] - high[:, None] * enclosed[2]).max(1)
     distance = np.sqrt(np.prod((from_high - from_low) / (high - low)))
@@ -77,10 +77,10 @@ def place_head(
 def project(
     points: ArrayLike, size: tuple[int, int], focal: float | None = None, center: Sequence[float] | None = None
 ) -> NDArray[np.float32]:
-    """Points in camera axes (N, 3) as vertices in the frame of the image (`sim3dr.renderer`), float32 (N, 3).
+    """Project points in camera axes (N, 3) to vertices in the frame of the image (`sim3dr.renderer`), float32 (N, 3).
 
-    z becomes 1 / distance, which is linear on the screen, so that surfaces hide each other exactly. Points that are not
-    in front of the camera become NaN: triangles with one are left out.
+    z becomes 1 / distance, which is linear on the screen, so surfaces hide each other exactly. Points that are not in
+    front of the camera become NaN, and triangles with such a point are left out.
     """
     length, principal = _intrinsics(size, focal, center)
     points = np.asarray(points, np.float64)
@@ -129,18 +129,18 @@ def draw_heads(
     Args:
         image: uint8 (H, W, 3), the photograph; it is not modified.
         rotations: (n, 3, 3), head to camera.
-        boxes: (n, 4): x, y, w, h. No heads at all are fine.
-        mesh: in head axes; `default_head()` without it.
-        light: from the upper left in front without it.
+        boxes: (n, 4): x, y, w, h; n may be 0.
+        mesh: in head axes; `default_head()` if not given.
+        light: from the upper left in front if not given.
         shading, antialias, threads: as in `sim3dr.draw`.
-        opacity: of the heads, from 0 to 1.
+        opacity: opacity of the heads, from 0 to 1.
         focal, center: as in `place_head`.
 
     Returns:
         A new image.
 
     Raises:
-        ValueError: as in `place_head` and `sim3dr.draw`, or there are not as many boxes as rotations.
+        ValueError: as in `place_head` and `sim3dr.draw`, or the numbers of boxes and rotations differ.
     """
     image = byte_array(image, "image")
     rotations, boxes = _rows(rotations, (3, 3), "rotations"), _rows(boxes, (4,), "boxes")

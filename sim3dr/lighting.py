@@ -2,7 +2,7 @@
 
 Lights and viewer are placed relative to the mesh, whatever its size in pixels: the mesh's bounding box is moved to the
 origin and scaled so that its longest side is 2. The axes stay those of the image (`sim3dr.renderer`): x right, y down,
-z towards the viewer. A light at (-5, 0, 0) is to the left, one at (0, -5, 0) above, one at (0, 0, 5) at the viewer.
+z toward the viewer. A light at (-5, 0, 0) is to the left, one at (0, -5, 0) above, one at (0, 0, 5) at the viewer.
 The mesh is lit on the side its normals point to; `sim3dr.renderer` says which that is.
 """
 
@@ -20,7 +20,10 @@ from sim3dr.renderer import draw
 
 
 class RenderPipeline:
-    """A light: called, it draws a lit mesh over an image, Gouraud shaded. `sim3dr.draw` takes it for all else.
+    """A light, which `sim3dr.draw` takes.
+
+    The name and `__call__`, which draws one mesh with Gouraud shading, are those of Sim3DR, so that code written for it
+    runs unchanged.
 
     With n the unit normal of a vertex, l and v the unit vectors from it to the light and to the viewer, and
     r = 2 (n.l) n - l the mirrored direction of the light, the light at the vertex is
@@ -36,7 +39,7 @@ class RenderPipeline:
         color_directional: as `color_ambient`.
         intensity_specular: 0 or more.
         specular_exp: 0 or more, larger for smaller highlights.
-        light_pos: (x, y, z) of the light, in the frame of the module's head paragraph.
+        light_pos: (x, y, z) of the light, in the frame that the module describes.
         view_pos: (x, y, z) of the viewer, in the same frame; only highlights depend on it.
 
     Raises:
@@ -63,17 +66,17 @@ class RenderPipeline:
         self.update_light_pos(light_pos)
 
     def update_light_pos(self, light_pos: Sequence[float]) -> None:
-        """Move the light. Not while another thread draws with it."""
+        """Move the light; not while another thread draws with it."""
         self.light_pos = _triple(light_pos, "light_pos")
 
     def core_light(self) -> _core.Light:
-        """The light as the compiled core takes it."""
+        """Return the light as the compiled core takes it."""
         return _core.Light(
             self.ambient, self.directional, self.specular, self.specular_exp, self.light_pos, self.view_pos
         )
 
     def light(self, vertices: ArrayLike, triangles: ArrayLike) -> NDArray[np.float32]:
-        """The light at each vertex, float32 (N, 3) from 0 to 1; vertices without a normal have the ambient light."""
+        """Return the light at each vertex, float32 (N, 3) from 0 to 1; ambient only where there is no normal."""
         vertices = real_array(vertices, "vertices")
         normals = _core.vertex_normals(vertices, index_array(triangles, "triangles"), 1)
         return _core.vertex_light(self.core_light(), vertices, normals)
@@ -87,7 +90,7 @@ class RenderPipeline:
             vertices: (N, 3), pixels, larger z nearer.
             triangles: (M, 3) integers, indices of vertices.
             image: uint8 (H, W, 3), the background; it is not modified.
-            texture: (N, 3), colors of the vertices from 0 to 1, white without it; it is not modified.
+            texture: (N, 3), colors of the vertices from 0 to 1, white if not given; it is not modified.
 
         Returns:
             A new image, uint8 (H, W, 3).

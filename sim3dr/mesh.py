@@ -1,7 +1,7 @@
-"""Meshes: what can be drawn of one, reading them from files, and the head that comes with the package.
+"""Meshes: their data, reading them from files, and the head that comes with the package.
 
 Head meshes are in head axes: x to the subject's left, y up, z out of the face, in any unit, with the origin anywhere
-in the head. Triangles turn counter-clockwise seen from outside, as they do in the files of BFM, FLAME and most others.
+in the head. Triangles run counter-clockwise seen from outside, as in the files of BFM, FLAME and most others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim3dr._arrays import index_array
 
-ARRAYS = ("colors", "uv", "texture", "enclosed")  # what an .npz may have besides vertices and triangles
+ARRAYS = ("colors", "uv", "texture", "enclosed")  # arrays that an .npz may have besides vertices and triangles
 
 
 class MeshError(ValueError):
-    """A file that holds no mesh; the message names the file."""
+    """The file holds no mesh; the message names the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +31,16 @@ class Mesh:
     """A triangle mesh. Shapes and dtypes are checked when it is drawn.
 
     Attributes:
-        vertices: (N, 3). What is given to `sim3dr.draw` must be in the frame of the image (`sim3dr.renderer`).
+        vertices: (N, 3); for `sim3dr.draw` in the frame of the image (`sim3dr.renderer`).
         triangles: (M, 3) integers, indices of vertices.
         colors: (N, C) from 0 to 1; white without it.
-        uv: (N, 2), the place of each vertex in the texture: (0, 0) is its lower left corner, (1, 1) the upper right, as
-            in OBJ files. Beyond that the texture repeats.
+        uv: (N, 2), the position of each vertex in the texture: (0, 0) is its lower left corner, (1, 1) the upper right,
+            as in OBJ files. Beyond that the texture repeats.
         texture: uint8 (height, width, C), in the order of the image's channels. With it, `colors` are not used.
-        opacity: of what is seen of this mesh, from 0 to 1. What lies behind it in the same picture is hidden all the
-            same: it is the background that shines through.
+        opacity: opacity of the visible parts of this mesh, from 0 to 1. The background shows through, but no other mesh
+            of the same picture: those behind it stay hidden.
         unprojected: (N, 3), the vertices before a perspective projection, with the axes of the image (x right, y down,
-            z towards the viewer) in any unit. Light is computed there, and colors, textures and light are interpolated
+            z toward the viewer) in any unit. Light is computed there, and colors, textures and light are interpolated
             in perspective; z of `vertices` must then be 1 / distance from the camera. Without it the vertices are what
             is lit, and interpolation is linear on the screen.
         enclosed: indices of the vertices that a head box encloses; all without it. Only `sim3dr.place_head` reads it.
@@ -56,7 +56,7 @@ class Mesh:
     enclosed: ArrayLike | None = None
 
     def replace(self, **changes: Any) -> Mesh:
-        """A copy with other values of the named attributes; what is not named is shared."""
+        """Return a copy with other values of the named attributes; it shares the rest."""
         return replace(self, **changes)
 
 
@@ -69,7 +69,7 @@ def load_mesh(path: str | PathLike[str]) -> Mesh:
 
     Raises:
         FileNotFoundError: there is no such file.
-        MeshError: the file is of another kind, damaged, or holds no triangles.
+        MeshError: the file has another format, is damaged, or holds no triangles.
     """
     path = Path(path)
     if not path.is_file():
@@ -85,7 +85,7 @@ def load_mesh(path: str | PathLike[str]) -> Mesh:
 
 @cache
 def default_head() -> Mesh:
-    """A bald head with neck, made by `docs/make_head.py`; about 7,900 vertices, 1 unit is about 10 cm.
+    """Return a bald head with neck, made by `docs/make_head.py`; about 7,900 vertices, 1 unit is about 10 cm.
 
     Its box encloses skull, face and ears, not the neck.
     """
@@ -94,7 +94,7 @@ def default_head() -> Mesh:
 
 
 def _mesh_of(arrays: np.lib.npyio.NpzFile) -> Mesh:
-    """Colors stored as bytes become numbers from 0 to 1, and what is computed with becomes float32 and int32."""
+    """Return the mesh of arrays: byte colors become numbers from 0 to 1, other arrays float32 and int32."""
     given: dict[str, Any] = {name: arrays[name] for name in ("vertices", "triangles", *ARRAYS) if name in arrays}
     if "colors" in given and given["colors"].dtype == np.uint8:
         given["colors"] = given["colors"].astype(np.float32) / 255
@@ -120,12 +120,12 @@ def _read_npz(path: Path) -> Mesh:
 
 
 def _read_with_trimesh(path: Path) -> Mesh:
-    import trimesh  # slow to import, and needed for files of others only
+    import trimesh  # slow to import, and needed only for other formats
 
     try:
         loaded: Any = trimesh.load(path, force="mesh", process=False)
         vertices, triangles = np.asarray(loaded.vertices), np.asarray(loaded.faces)
-    except Exception as error:  # trimesh raises whatever its parsers do
+    except Exception as error:  # the parsers of trimesh raise errors of any class
         raise MeshError(f"{path} cannot be read as a mesh: {error}") from error
     colors = uv = texture = None
     visual = loaded.visual

@@ -1,25 +1,26 @@
-"""Drawing of triangle meshes into images, and their normals.
+"""Draw triangle meshes into images, and compute their normals.
 
 Conventions, for the whole package:
 
-- Vertices are in the frame of the image: x right and y down in pixels, z towards the viewer in any unit: where
-  surfaces overlap, the larger z is seen. The projection is the caller's; depth is interpolated linearly on the screen.
+- Vertices are in the frame of the image: x right and y down in pixels, z toward the viewer in any unit: where
+  surfaces overlap, the one with larger z is visible. The projection is the caller's; depth is interpolated linearly on
+  the screen.
 - The center of the pixel in column i and row j lies at (x, y) = (i, j), as in OpenCV, so the image covers x from -0.5
   to width - 0.5.
-- Pixels are covered where their center lies inside the triangle; centers on a shared edge belong to exactly one of
+- A pixel is covered if its center is inside the triangle; centers on a shared edge belong to exactly one of
   the two triangles (top-left rule). Vertices are snapped to 1/256 pixel first. Both sides of a triangle are drawn.
 - The normal of a triangle (p, q, r) is (q - p) x (r - p), by coordinates. It points to the viewer if p, q, r run
   clockwise on the screen. Meshes whose triangles run counter-clockwise seen from outside, as most files have them,
   get outward normals in the frame of the image from `triangles[:, ::-1]`.
 - Triangles with a vertex that is NaN, infinite or farther than 2**20 pixels from the origin are left out, and so
   are triangles without area.
-- The back of a triangle is the side that its normal does not point to: with back-face culling, triangles that turn
+- The back of a triangle is the side that its normal points away from: with back-face culling, triangles that run
   counter-clockwise on the screen are left out.
 - Images are uint8 (H, W, C). Colors are floats from 0 to 1, clipped to that range after interpolation and rounded to
   the nearest of the 256 levels. The channels may mean anything (RGB, BGR, gray), as long as image and colors agree.
 
 Every function may be called from several threads at once: the core releases the GIL and keeps nothing between calls.
-The arrays that a call was given must not be written to while it runs. The number of `threads` changes no pixel.
+Arrays that a call was given must not be modified while it runs. The number of `threads` changes no pixel.
 """
 
 from __future__ import annotations
@@ -59,26 +60,26 @@ def draw(
 
     Args:
         image: uint8 (H, W, C), the background; it is not modified. C must be 3 if there is a light.
-        meshes: in the frame of the image. Of equal depths the earlier mesh, and in it the earlier triangle, is seen.
-        light: multiplies the colors. Each mesh is lit by itself, relative to its own bounding box. Without it colors
+        meshes: in the frame of the image. Of equal depths the earlier mesh, and in it the earlier triangle, is visible.
+        light: multiplies the colors. Each mesh is lit on its own, relative to its bounding box. Without a light, colors
             and textures are drawn as they are.
-        shading: where the light is computed: "flat", at the center of each triangle; "gouraud", at its vertices, from
-            where it is interpolated; "phong", in every pixel, from interpolated normals.
+        shading: where the light is computed: "flat", at the center of each triangle; "gouraud", at its vertices, and
+            interpolated; "phong", in every pixel, from interpolated normals.
         cull: leave out triangles that show their back.
         antialias: draw four by four samples per pixel and average them. Not together with `depth` or `index`.
-        depth: float32 (H, W), C-contiguous, updated in place: the z of what is seen in each pixel of the image. Only
-            what has a larger z than it is drawn, so that several calls can share one. Begin with one full of -inf,
-            which stands for nothing there. Without it each call begins with nothing there.
-        index: int32 (H, W), C-contiguous, updated in place where something is drawn: the number of the triangle that is
-            seen. Triangles are numbered through all meshes from 0. Begin with one full of -1.
-        threads: that draw, from 1 to 256.
+        depth: float32 (H, W), C-contiguous, updated in place: the z of the visible surface in each pixel. Only surfaces
+            with a larger z are drawn, so several calls can share one. Initialize it with -inf, which stands for no
+            surface; without it every call starts so.
+        index: int32 (H, W), C-contiguous, updated in place where something is drawn: the number of the visible
+            triangle. Triangles are numbered from 0 through all meshes. Initialize it with -1.
+        threads: number of threads that draw, from 1 to 256.
 
     Returns:
         A new image, uint8 (H, W, C).
 
     Raises:
-        TypeError: an array is of a kind that cannot be meant, such as triangles of floats or colors of bytes.
-        ValueError: shapes do not agree, an index is out of range, or an option has no such value.
+        TypeError: an array has a type that cannot be intended, such as triangles of floats or colors of bytes.
+        ValueError: shapes do not agree, an index is out of range, or an option has an unknown value.
     """
     if shading not in SHADINGS:
         raise ValueError(f"shading must be one of {', '.join(SHADINGS)}, got {shading!r}")
@@ -110,13 +111,13 @@ def rasterize(
         vertices: (N, 3), pixels, larger z nearer. float32 is used as it is, other real dtypes are converted.
         triangles: (M, 3) integers, indices of vertices.
         colors: (N, C), from 0 to 1.
-        bg: uint8 (H, W, C), the background; it is not modified. Without it the background is black and of the size
+        bg: uint8 (H, W, C), the background; it is not modified. Without it the background is black and has the size
             given by `height`, `width` and `channel`.
         height: rows of the image; needed without `bg`.
         width: columns of the image; needed without `bg`.
         channel: channels of the image; without it and without `bg`, as many as `colors` has.
         reverse: draw the mesh upside down: its row y goes to row H - 1 - y. The background stays upright, and `depth`
-            and `index` belong to the rows of the image.
+            and `index` are in the rows of the image.
         cull, antialias, depth, index, threads: as in `draw`.
 
     Returns:
@@ -133,18 +134,18 @@ def rasterize(
 
 
 def vertex_normals(vertices: ArrayLike, triangles: ArrayLike, *, threads: int = 1) -> NDArray[np.float32]:
-    """Unit normals at the vertices: the normals of the triangles around each, weighted by area.
+    """Return unit normals at the vertices: the normals of the triangles around each, weighted by area.
 
-    The sense follows the order of each triangle's vertices: (q - p) x (r - p) for the triangle (p, q, r).
+    Their direction follows the order of each triangle's vertices: (q - p) x (r - p) for the triangle (p, q, r).
 
     Args:
         vertices: (N, 3), in any unit and any frame.
         triangles: (M, 3) integers, indices of vertices.
-        threads: that compute, from 1 to 256.
+        threads: number of threads that compute, from 1 to 256.
 
     Returns:
-        float32 (N, 3). It is (0, 0, 0) where there is no direction: at vertices of no triangle, or only of triangles
-        without area. Triangles with a vertex that is not finite do not count.
+        float32 (N, 3), with (0, 0, 0) at vertices of no triangle, or only of triangles without area. Triangles with a
+        vertex that is not finite are ignored.
 
     Raises:
         TypeError, ValueError: as in `draw`.
@@ -156,7 +157,7 @@ get_normal = vertex_normals  # its name in the Sim3DR of 3DDFA_V2
 
 
 def _core_mesh(mesh: Mesh) -> _core.Mesh:
-    """The mesh as the compiled core takes it, which checks its shapes and indices."""
+    """Return the mesh as the compiled core takes it, which checks its shapes and indices."""
     return _core.Mesh(
         real_array(mesh.vertices, "vertices"),
         index_array(mesh.triangles, "triangles"),
@@ -194,7 +195,7 @@ def _canvas(
     channel: int | None,
     colors: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """A new image to draw on: a copy of the background, or black."""
+    """Return a new image to draw on: a copy of the background, or black."""
     if bg is None:
         if height is None or width is None:
             raise ValueError("give either bg or both height and width")

@@ -29,6 +29,7 @@ from semiuhpe.cli.main import _dispatch
 
 for package in (semiuhpe, sim3dr):
     assert Path(package.__file__).is_relative_to(sys.prefix), package.__file__
+    assert Path(package.__file__).with_name("py.typed").is_file(), package.__file__
 for line in sys.stdin.read().splitlines():
     print("semiuhpe", line, flush=True)
     assert run(_dispatch, line.split()) == 0, line

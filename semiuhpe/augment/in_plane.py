@@ -1,7 +1,7 @@
-"""Motions of a picture in its plane that change the pose in a known way: turns by any angle, and flips.
+"""In-plane transforms of pictures that change the pose in a known way: turns by any angle, and flips.
 
-Geometric augmentation of CLERF (Wei et al., arXiv 2412.02066). Applied alike to several heads, a motion leaves the
-geodesic distances between them as they are.
+Geometric augmentation of CLERF (Wei et al., arXiv 2412.02066). The same transform of several heads preserves the
+geodesic distances between them.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ FLIP_PROBABILITY = 0.5
 
 @dataclass
 class InPlane:
-    """A motion for each head of a batch: the flips first, then the turn.
+    """An in-plane transform for each head of a batch: first the flips, then the turn.
 
     Attributes:
-        angle_deg: (B,) clockwise, as the picture is looked at.
+        angle_deg: (B,) clockwise, as seen in the picture.
         mirrored: (B,) bool, left to right.
         flipped_vertical: (B,) bool, mirrored top to bottom.
     """
@@ -32,14 +32,14 @@ class InPlane:
     flipped_vertical: Tensor
 
     def moved(self, rotation: Tensor) -> Tensor:
-        """(B, 3, 3) rotations of the heads in the moved pictures."""
+        """Return the rotations (B, 3, 3) of the heads in the transformed pictures."""
         rotation = torch.where(self.mirrored[:, None, None], mirror(rotation), rotation)
         rotation = torch.where(self.flipped_vertical[:, None, None], mirror_vertical(rotation), rotation)
         return in_plane_rotation(self.angle_deg.to(rotation.dtype)) @ rotation
 
 
 def random_in_plane(count: int, random: BatchRandom) -> InPlane:
-    """Turns uniform in [0, 360) degrees; half of the heads mirrored, half of them upended."""
+    """Draw turns uniform in [0, 360) degrees; half of the heads mirrored, half of them flipped top to bottom."""
     return InPlane(
         angle_deg=random.uniform(count) * FULL_TURN_DEG,
         mirrored=random.chance(count, FLIP_PROBABILITY),

@@ -1,4 +1,4 @@
-"""Cut-occlusion: rectangles of nothing (cutout) and of another head (cutmix) over the strong view, in batch.
+"""Cut-occlusion: gray rectangles (cutout) and rectangles of other heads (cutmix) over strong views, batched.
 
 Neither changes the pose. Zhou et al., arXiv 2404.02544, section 3.3: three rectangles each, of half-size 10 to 20 px in
 a 224 px picture, centers normal about the middle, because a head fills the middle of its crop.
@@ -17,22 +17,22 @@ CENTER_DEVIATION = 1 / 6
 
 
 def cutout(image: Tensor, random: BatchRandom, whole_pixels: bool = False) -> Tensor:
-    """(B, 3, H, W) normalized pictures with rectangles set to 0, the mean color; see :func:`_rectangles`."""
+    """Return normalized pictures (B, 3, H, W) with rectangles set to 0, the mean color; see :func:`_rectangles`."""
     return image.masked_fill(_rectangles(image, random, whole_pixels), 0.0)
 
 
 def cutmix(image: Tensor, random: BatchRandom, whole_pixels: bool = False) -> Tensor:
-    """(B, 3, H, W) pictures with rectangles taken, at the same place, from other pictures of the batch."""
+    """Return pictures (B, 3, H, W) with rectangles taken from the same places of other pictures of the batch."""
     other = image[random.permutation(len(image))]
     return torch.where(_rectangles(image, random, whole_pixels), other, image)
 
 
 def _rectangles(image: Tensor, random: BatchRandom, whole_pixels: bool) -> Tensor:
-    """(B, 1, H, W) bool: inside any of the picture's rectangles.
+    """Return a mask (B, 1, H, W): True inside any of the picture's random rectangles.
 
     Args:
-        whole_pixels: rectangles of the paper's code, which begin and end between pixels: half sides of 10 to 19 px, and
-            centers rounded towards 0, in a picture of 224 px; in others both are scaled and rounded down.
+        whole_pixels: use the rectangles of the paper's code, whose edges lie between pixels: half sides of 10 to 19 px
+            and centers rounded toward 0 in a picture of 224 px; for other sizes both are scaled and rounded down.
     """
     count, _, height, width = image.shape
     device = image.device
@@ -53,6 +53,6 @@ def _rectangles(image: Tensor, random: BatchRandom, whole_pixels: bool) -> Tenso
 
 
 def _between(center: Tensor, half: Tensor, length: int, device: torch.device) -> Tensor:
-    """(B, K, length) bool: pixel centers within ``half`` of ``center``, both as shares of the length."""
+    """Return (B, K, length) bool: pixel centers within ``half`` of ``center``, both as shares of the length."""
     pixel = (torch.arange(length, device=device) + 0.5) / length
     return (pixel - center[..., None]).abs() < half[..., None]

@@ -1,7 +1,7 @@
-"""Random numbers of a batch that several processes share.
+"""Random numbers for batches that are divided among processes.
 
 Each process draws the numbers of the whole batch from a generator with the same state, and takes the rows of its own
-heads. So a head is augmented alike however many processes there are, and the generator stays the same in all of them.
+heads. So augmentation does not depend on the number of processes, and all generators keep the same state.
 """
 
 import torch
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class BatchRandom:
-    """Random numbers for this process's part of a batch, row i of it being row ``rank + i * world_size`` of the whole.
+    """Random numbers for this process's part of a batch: its row i is row ``rank + i * world_size`` of the batch.
 
     Args:
-        generator: on the device that the numbers are for; in the same state in all processes.
+        generator: on the device of the numbers; in the same state in all processes.
         rank, world_size: this process among all.
     """
 
@@ -20,19 +20,19 @@ class BatchRandom:
         self.generator, self.rank, self.world_size = generator, rank, world_size
 
     def uniform(self, count: int, *shape: int) -> Tensor:
-        """(count, *shape) numbers in [0, 1)."""
+        """Draw uniform numbers (count, *shape) in [0, 1)."""
         return self._mine(torch.rand((count * self.world_size, *shape), **self._source))
 
     def normal(self, count: int, *shape: int) -> Tensor:
-        """(count, *shape) numbers of the standard normal distribution."""
+        """Draw numbers (count, *shape) from the standard normal distribution."""
         return self._mine(torch.randn((count * self.world_size, *shape), **self._source))
 
     def chance(self, count: int, probability: float) -> Tensor:
-        """(count,) bool, true with the probability."""
+        """Draw (count,) bool, each True with the given probability."""
         return self.uniform(count) < probability
 
     def permutation(self, count: int) -> Tensor:
-        """A permutation of this process's rows."""
+        """Draw a permutation of this process's rows."""
         return self.uniform(count).argsort()
 
     @property

@@ -1,7 +1,7 @@
 """Views of stored scenes for the one-stage network, batched on the device: one affine resampling each.
 
-A training view is a square piece of the picture, from half its longer side to more than all of it, mirrored in half of
-the cases, and turned by up to 45 degrees in a share of them. What lies beyond the picture is black.
+A training view is a square region of the picture, from half its longer side to more than all of it. Half of the views
+are mirrored, and a share of them is turned by up to 45 degrees. Areas beyond the picture are black.
 """
 
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from semiuhpe.data.scene_labels import clip_and_filter, transform_labels
 from semiuhpe.data.turning import MAX_SCENE_TURN_DEG
 
 SCALE = (0.5, 1.15)
-"""Side of the piece that a view shows, in longer sides of the picture."""
+"""Side of the region that a view shows, relative to the picture's longer side."""
 LIGHT = 0.25
-"""Contrast and brightness change by up to this, in ImageNet's deviations."""
+"""Largest change of contrast and brightness, in ImageNet's standard deviations."""
 
 
 @dataclass
 class SceneView:
-    """Network inputs and what is to be found on them.
+    """Network inputs and the heads to be found on them.
 
     Attributes:
         image: (B, 3, size, size) float32, normalized with ImageNet's mean and deviation.
         box: (B, M, 4) corners in pixels, limited to the picture.
         landmarks: (B, M, 5, 2) pixels, NaN where unknown.
-        rotation: (B, M, 3, 3) head to camera, as it is seen.
-        wanted: (B, M) bool, the heads that are to be found.
-        ignored: (B, M) bool, heads that may be found or not; what is neither is padding.
+        rotation: (B, M, 3, 3) head to camera, as seen in the view.
+        wanted: (B, M) bool, heads to be found.
+        ignored: (B, M) bool, heads that may be found or not; entries that are neither are padding.
     """
 
     image: Tensor
@@ -45,7 +45,7 @@ class SceneView:
 
 
 def training_view(batch: SceneBatch, size: int, turned: float, random: BatchRandom) -> SceneView:
-    """A random view.
+    """Return a random view.
 
     Args:
         batch: stored scenes.
@@ -69,14 +69,14 @@ def training_view(batch: SceneBatch, size: int, turned: float, random: BatchRand
 
 
 def plain_view(batch: SceneBatch, size: int) -> SceneView:
-    """The whole picture, its longer side made ``size``, in the top left corner: no randomness."""
+    """Return the whole picture, its longer side resized to ``size``, in the top left corner: no randomness."""
     zero = torch.zeros(len(batch), device=batch.image.device)
     matrix = zoom_matrix(zero[:, None].expand(-1, 2), size / batch.extent.amax(-1))
     return _view(batch, matrix, zero, zero > 0, size)
 
 
 def _view(batch: SceneBatch, matrix: Tensor, angle_deg: Tensor, mirrored: Tensor, size: int) -> SceneView:
-    """The view of matrices (B, 2, 3) from the stored picture to it."""
+    """Return the view of matrices (B, 2, 3) that map the stored picture to it."""
     labels = transform_labels(batch.labels, matrix, angle_deg, mirrored)
     extent = torch.full_like(batch.extent, size)
     box, wanted, ignored = clip_and_filter(labels.box, batch.visible, extent)

@@ -1,12 +1,12 @@
 """Weak and strong views of stored heads, batched on the device: each view is one affine resampling.
 
-A stored training crop is as loose as the widest crop that is drawn from it; what a turned view shows beyond it is
-black. A view is described by a 2x3 matrix per head that maps pixels of the view to pixels of the stored crop;
-matrices of several steps (crop margin, mirroring, turning, area crop) are multiplied, and the picture is resampled
-once. Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1).
+A stored training crop is as loose as the widest crop that is drawn from it; turned views are black beyond it. A view is
+described by a 2x3 matrix per head that maps pixels of the view to pixels of the stored crop; matrices of several steps
+(crop margin, mirroring, turning, area crop) are multiplied, and the picture is resampled once. Coordinates are
+continuous: a pixel (i, j) covers [i, i+1) x [j, j+1).
 
-The area crop follows torchvision's ``RandomResizedCrop`` with aspect ratio 1: an area between the two scales, a square
-of that area at a random place; where ten draws give no square that fits, the whole picture.
+The area crop follows torchvision's ``RandomResizedCrop`` with aspect ratio 1: a square at a random place, its area
+between the two scales; the whole picture if none of ten squares fits.
 """
 
 import math
@@ -42,8 +42,8 @@ class View:
 
     Attributes:
         image: (B, 3, size, size) float32, normalized with ImageNet's mean and deviation.
-        rotation: (B, 3, 3) labels that belong to the picture, or None.
-        turn: (B, 3, 3) in-plane rotation of a strong view against the weak one, or None where nothing was turned.
+        rotation: (B, 3, 3) labels of the view, or None.
+        turn: (B, 3, 3) in-plane rotation from the weak view to the strong one, or None where nothing was turned.
     """
 
     image: Tensor
@@ -53,7 +53,7 @@ class View:
 
 @dataclass
 class LabeledView(View):
-    """A view of heads that all have labels."""
+    """A view of labeled heads."""
 
     rotation: Tensor
 
@@ -61,9 +61,9 @@ class LabeledView(View):
 def labeled_view(
     batch: HeadBatch, crop_rule: CropRule, size: int, flip: bool, random: BatchRandom, weak: bool = True
 ) -> LabeledView:
-    """Weak view of labeled heads; half of them mirrored, with their labels, where ``flip``.
+    """Return a weak view of labeled heads; with ``flip`` half of them are mirrored, with their labels.
 
-    Without ``weak`` it is neither blurred nor cropped by area: only the margin is drawn.
+    Without ``weak`` it is neither blurred nor cropped by area: only the margin is random.
     """
     flipped = random.chance(len(batch), FLIP_PROBABILITY if flip else 0.0)
     matrix = compose(_margin_crop(batch, crop_rule, size, random), flip_matrix(flipped, size))
@@ -83,14 +83,13 @@ def turned_view(
     random: BatchRandom,
     alignment_deg: Tensor | None = None,
 ) -> LabeledView:
-    """Weak view of labeled heads that are moved in plane, with their labels.
+    """Return a weak view of labeled heads that are transformed in plane, with their labels.
 
-    Half of the views are black beyond the crop that was turned, as turned test pictures are; the others show what the
-    loose crop has there.
+    Half of the views are black beyond the turned crop, like turned test pictures; the others show the loose crop there.
 
     Args:
         motion: flips and turn of each head.
-        alignment_deg: (B,) turn of each head before the motion; none if None.
+        alignment_deg: (B,) turn of each head before the motion, or None.
     """
     count, rotation = len(batch), batch.truth
     margin = _margin_crop(batch, crop_rule, size, random)
@@ -106,7 +105,7 @@ def turned_view(
 
 
 def _beyond(matrix: Tensor, size: int) -> Tensor:
-    """(B, size, size) bool: pixels of a view that its matrix maps beyond a picture of the same size."""
+    """Return (B, size, size) bool: pixels of a view that its matrix maps outside a picture of the same size."""
     columns, rows = _sampling_places(matrix, size, size)
     place = columns + rows
     return torch.maximum(place.real.abs(), place.imag.abs()) > 1.0
@@ -115,12 +114,12 @@ def _beyond(matrix: Tensor, size: int) -> Tensor:
 def unlabeled_views(
     batch: HeadBatch, crop_rule: CropRule, size: int, rotate: bool, random: BatchRandom, black_corners: bool = False
 ) -> tuple[View, View]:
-    """Weak and strong view of unlabeled heads.
+    """Return the weak and the strong view of unlabeled heads.
 
-    Margin, mirroring and blur are drawn once for both, so that the teacher and the student look at the same head. The
-    labels, where the store has them (for judging pseudo labels only), are those of the weak view; ``turn`` of the
-    strong view takes a rotation from the weak view to the strong one. A turned view shows what the stored crop has
-    beyond the square that was turned, or nothing, where ``black_corners``.
+    Margin, mirroring and blur are drawn once for both, so teacher and student see the same head. Labels, where the
+    store has them (only for measuring pseudo labels), are those of the weak view; ``turn`` of the strong view takes a
+    rotation from the weak view to the strong one. Beyond the turned square a view shows the stored crop, or black with
+    ``black_corners``.
     """
     weak, base, blurred = _weak(batch, crop_rule, size, random)
     if not rotate:
@@ -134,14 +133,14 @@ def unlabeled_views(
 
 
 def weak_view(batch: HeadBatch, crop_rule: CropRule, size: int, random: BatchRandom) -> View:
-    """The weak view of :func:`unlabeled_views` alone."""
+    """Return only the weak view of :func:`unlabeled_views`."""
     return _weak(batch, crop_rule, size, random)[0]
 
 
 def _weak(
     batch: HeadBatch, crop_rule: CropRule, size: int, random: BatchRandom
 ) -> tuple[View, Tensor, tuple[Tensor, Tensor]]:
-    """A weak view, and what a strong view of the same heads shares with it: margin and mirroring, and the blur."""
+    """Return a weak view, and what a strong view of the same heads shares with it: margin and mirroring, and blur."""
     count = len(batch)
     flipped = random.chance(count, FLIP_PROBABILITY)
     blurred = _blurred(count, random)
@@ -156,7 +155,7 @@ def _flipped_rotation(rotation: Tensor, flipped: Tensor) -> Tensor:
 
 
 def plain_view(batch: HeadBatch, size: int) -> Tensor:
-    """Network input of stored evaluation crops, resized only where their size differs."""
+    """Return network inputs of stored evaluation crops, resized only where their size differs."""
     image = batch.image.float() / 255.0
     if image.shape[-1] != size:
         image = F.interpolate(image, (size, size), mode="bicubic", antialias=True).clamp(0.0, 1.0)
@@ -164,13 +163,13 @@ def plain_view(batch: HeadBatch, size: int) -> Tensor:
 
 
 def weak_center_view(batch: HeadBatch, crop_rule: CropRule, size: int) -> Tensor:
-    """Network input of stored training crops at the protocol's evaluation margin: no randomness."""
+    """Return network inputs of stored training crops at the crop rule's evaluation margin: no randomness."""
     margin = torch.full((len(batch),), crop_rule.margin, device=batch.image.device)
     return _picture(batch, _margin_matrix(batch, crop_rule, margin, size), size)
 
 
 def normalize(image: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] to ImageNet's mean 0 and deviation 1."""
+    """Normalize (B, 3, H, W) pictures in [0, 1] by ImageNet's mean and standard deviation."""
     return _normalize_(image.clone())
 
 
@@ -179,7 +178,7 @@ def _normalize_(image: Tensor) -> Tensor:
 
 
 def denormalize(image: Tensor) -> Tensor:
-    """The inverse of :func:`normalize`, limited to [0, 1]."""
+    """Invert :func:`normalize`, limited to [0, 1]."""
     return (image * _constant(IMAGENET_STD, image) + _constant(IMAGENET_MEAN, image)).clamp(0.0, 1.0)
 
 
@@ -189,7 +188,7 @@ def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
 
 
 def _margin_matrix(batch: HeadBatch, crop_rule: CropRule, margin: Tensor, size: int) -> Tensor:
-    """The protocol's square about each head box, with the given margin, as view pixels -> stored pixels.
+    """Return the crop rule's square about each head box with the given margin, as a map of view to stored pixels.
 
     As in :mod:`semiuhpe.data.crop`: limited to the source's picture, then its shorter side widened to a square.
     """
@@ -233,9 +232,9 @@ def _picture(
     blurred: tuple[Tensor, Tensor] | None = None,
     black: Tensor | None = None,
 ) -> Tensor:
-    """Network input: resampled, made black where it should be (B, size, size), the chosen ones blurred, normalized.
+    """Return network inputs: resampled, black where ``black`` (B, size, size), some blurred, and normalized.
 
-    In place, as large batches cost memory traffic.
+    Operations are in place, because memory traffic is what large batches cost.
     """
     image = resample(batch.image, matrix, size)
     if black is not None:
@@ -246,17 +245,17 @@ def _picture(
 
 
 def resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
-    """(B, 3, size, size) float32 in [0, 1]: the stored pictures at the places that the matrices name.
+    """Resample stored pictures by matrices to (B, 3, size, size) float32 in [0, 1].
 
-    Where a view can have only half as many pixels a side as the stored picture, or fewer, several places to a pixel are
-    looked at and averaged: bilinear interpolation at one place would leave most of the stored pixels out.
+    Where a view may have at most half as many pixels a side as the stored picture, several samples per pixel are
+    averaged: bilinear interpolation of a single sample would skip most stored pixels.
     """
     finer = max(image.shape[-1] // size, 1)
     if finer > 1:
         matrix = torch.cat([matrix[..., :2] / finer, matrix[..., 2:]], dim=-1)
     columns, rows = _sampling_places(matrix, size * finer, image.shape[-1])
     view = torch.empty((len(image), 3, size, size), device=image.device)
-    # On the CPU one head per thread at a time: its floats stay in the cache, where those of a batch don't.
+    # On the CPU one head per thread at a time: its floats stay in the cache, those of a batch would not.
     at_a_time = torch.get_num_threads() if image.device.type == "cpu" else len(image)
     for first in range(0, len(image), at_a_time):
         part = slice(first, first + at_a_time)
@@ -267,9 +266,9 @@ def resample(image: Tensor, matrix: Tensor, size: int) -> Tensor:
 
 
 def _sampling_places(matrix: Tensor, size: int, stored: int) -> tuple[Tensor, Tensor]:
-    """Where a view's pixels lie, counted from -1 to 1 over the stored picture: the sum of two parts.
+    """Return the positions of a view's pixels, from -1 to 1 over the stored picture, as two parts to be added.
 
-    The places are complex numbers, x + iy. So this takes a fraction of ``affine_grid``'s time.
+    Positions are complex numbers, x + iy, which takes a fraction of ``affine_grid``'s time.
 
     Returns:
         (B, 1, size) complex64 of the view's columns, and (B, size, 1) of its rows.
@@ -282,10 +281,10 @@ def _sampling_places(matrix: Tensor, size: int, stored: int) -> tuple[Tensor, Te
 
 
 def _blurred(count: int, random: BatchRandom) -> tuple[Tensor, Tensor]:
-    """A few positions, and which of them are to be blurred: 5 percent of all heads on average.
+    """Return positions of heads, and which of them are to be blurred: 5 percent of all heads on average.
 
-    Their number is known beforehand: blurring a few pictures costs little, and the host never waits for the device. So
-    few heads of a batch are hardly ever cut off by it (three standard deviations).
+    Their number is fixed, three standard deviations above the mean, so the host never waits for the device, and
+    blurring a few pictures more costs little.
     """
     mean = BLUR_PROBABILITY * count
     candidates = min(count, math.ceil(mean + 3.0 * math.sqrt(mean)))
@@ -294,7 +293,7 @@ def _blurred(count: int, random: BatchRandom) -> tuple[Tensor, Tensor]:
 
 
 def _blur_(image: Tensor, chosen: Tensor, blurred: Tensor) -> Tensor:
-    """Blurs chosen pictures in place, with Pillow's ``ImageFilter.BLUR``: the mean of a 5x5 square's 16 rim pixels."""
+    """Blur chosen pictures in place like Pillow's ``ImageFilter.BLUR``: the mean of a 5x5 square's 16 rim pixels."""
     picture = image[chosen]
     padded = F.pad(picture, (2, 2, 2, 2), mode="replicate")
     rim = _square_sum(padded, 5) - _square_sum(padded[..., 1:-1, 1:-1], 3)
@@ -302,7 +301,7 @@ def _blur_(image: Tensor, chosen: Tensor, blurred: Tensor) -> Tensor:
 
 
 def _square_sum(image: Tensor, side: int) -> Tensor:
-    """Sums over the squares that lie in (..., H, W): (..., H - side + 1, W - side + 1)."""
+    """Return sums over all squares inside (..., H, W): (..., H - side + 1, W - side + 1)."""
     height, width = image.shape[-2] - side + 1, image.shape[-1] - side + 1
     across = reduce(add, (image[..., shift : shift + width] for shift in range(side)))
     return reduce(add, (across[..., shift : shift + height, :] for shift in range(side)))

@@ -7,13 +7,13 @@ from typing import Any
 
 from semiuhpe.cli.checkpoint_options import ROLES, TEACHER, check_output
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.config import make_parser, require
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_comparison
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.results import ALL, Results, read_results, write_result
+from semiuhpe.evaluation.tables import aligned
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 from semiuhpe.cli.checkpoint_options import BESIDE, STUDENT, load_models, parse_for_run, results_folder, trained_parser
 from semiuhpe.cli.config import bind
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import require
 from semiuhpe.evaluation.embedding import evenly_spread
 from semiuhpe.evaluation.embedding_page import embedded, write_embedding
+from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import turned_at_random
 
 HEADS = 1000
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     rows = [
         ["", f"{len(store)} heads"],
         ["rank correlation of embedding and geodesic distance", f"{found.without_self().rank_correlation():.3f}"],
-        ["nearest other head is off by (degrees)", f"{found.neighbour_error_deg():.2f}"],
+        ["nearest other head is off by (degrees)", f"{found.neighbor_error_deg():.2f}"],
         ["the nearest in rotation by", f"{found.least_error_deg():.2f}"],
     ]
     print(f"{aligned(rows)}\n\nwritten to {output}")

@@ -16,7 +16,6 @@ from semiuhpe.cli.checkpoint_options import (
 )
 from semiuhpe.cli.config import FLAG, bind
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
 from semiuhpe.distributed import pick_device
@@ -26,6 +25,7 @@ from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, 
 from semiuhpe.evaluation.results import write_results
 from semiuhpe.evaluation.run import evaluate_heads
 from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
+from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
 from semiuhpe.methods.onestage import OneStageOptions, open_test_set
 from semiuhpe.models import LoadedModel, network_spec

@@ -21,7 +21,6 @@ from semiuhpe.cli.checkpoint_options import (
 )
 from semiuhpe.cli.evaluate import EXACT, PAPER
 from semiuhpe.cli.outputs import check_outputs, named_files, store_files
-from semiuhpe.cli.text_table import aligned
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers.dad3dheads import FOLDER, Dad3DHeads
@@ -31,6 +30,7 @@ from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.predict import predict_views
 from semiuhpe.evaluation.results import run_settings
+from semiuhpe.evaluation.tables import aligned
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder
 

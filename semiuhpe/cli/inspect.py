@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from semiuhpe.cli.outputs import check_outputs, store_files
-from semiuhpe.cli.text_table import histograms, print_lines, quantiles, value_counts
 from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
@@ -19,6 +18,7 @@ from semiuhpe.data.stores.inspect import all_heads, poses, sizes, verify
 from semiuhpe.drawing import head_sheet, scene_sheet
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import StoreError
+from semiuhpe.evaluation.tables import histograms, print_lines, quantiles, value_counts
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000
 MIB = 2**20

@@ -1,4 +1,4 @@
-"""What all distributions of rotations have in common: they are torch's, with a 3x3 matrix as parameter."""
+"""The base class of rotation distributions: torch distributions with a 3x3 matrix as parameter."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ class RotationDistribution(Distribution):
     """A batch of distributions on SO(3).
 
     It is a :class:`torch.distributions.Distribution` whose events are (3, 3) rotations. Two things differ: ``mode`` and
-    ``mean`` are methods, because they take work; and parameters are checked by :func:`.check_parameters`, which names
-    the matrices that are not finite.
+    ``mean`` are methods, because they are computed; and parameters are checked by
+    :func:`semiuhpe.distributions.parameters.check_parameters`, which names the matrices that are not finite.
 
     Args:
         parameter: (..., 3, 3), any floating dtype, any device.
-        validate_args: whether to refuse parameters that are not finite. The default does so on the CPU; on a GPU the
-            check makes the host wait for the device, so there it is made only if asked for.
+        validate_args: whether to refuse parameters that are not finite. By default only on the CPU: on a GPU the check
+            makes the host wait for the device.
 
     Attributes:
-        has_uncertainty: whether it has an entropy that tells predictions apart; a point estimate has none.
-        has_sampler: whether rotations can be drawn from it.
+        has_uncertainty: whether its entropy differs between predictions; that of a point estimate does not.
+        has_sampler: whether rotations can be sampled from it.
 
     Raises:
         NonFiniteParameterError: (a ValueError) naming the batch indices of parameters that are not finite.
@@ -52,30 +52,30 @@ class RotationDistribution(Distribution):
 
     @abstractmethod
     def mode(self) -> Tensor:  # type: ignore[override]
-        """The rotation of highest density, (..., 3, 3). Not differentiable."""
+        """Return the rotation of highest density, (..., 3, 3). Not differentiable."""
 
     @abstractmethod
     def log_prob(self, rotation: Tensor) -> Tensor:
-        """Log density at rotation (..., 3, 3) with respect to the Haar probability measure, (...)."""
+        """Return the log density (...) at rotations (..., 3, 3), with respect to the Haar probability measure."""
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Independent rotations, (*sample_shape, ..., 3, 3), where ``has_sampler``; NotImplementedError elsewhere."""
+        """Return independent rotations (*sample_shape, ..., 3, 3); NotImplementedError unless ``has_sampler``."""
         return super().sample(torch.Size(sample_shape))
 
     @abstractmethod
     def cross_entropy(self, other: Self) -> Tensor:
-        """-E[log density of other] with the expectation under this distribution, (...)."""
+        """Return the cross entropy (...): -E[log density of other], the expectation under this distribution."""
 
     @abstractmethod
     def mass_within(self, angle_deg: float) -> Tensor:
-        """Probability that a rotation lies within an angle of the mode, (...), in [0, 1]."""
+        """Return the probability (...) that a rotation lies within an angle of the mode."""
 
     def negative_log_likelihood(self, rotation: Tensor) -> Tensor:
-        """The loss of a label (..., 3, 3) in training, (...)."""
+        """Return the training loss (...) of labels (..., 3, 3)."""
         return -self.log_prob(rotation)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        """The same distributions in a larger batch."""
+        """Return the same distributions, expanded to a larger batch."""
         return type(self)(self.parameter.expand(*batch_shape, 3, 3), validate_args=False)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Exact samples of the Bingham distribution on the unit quaternions."""
+"""Exact sampling of the Bingham distribution on unit quaternions."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,16 @@ from torch import Tensor
 
 @torch.no_grad()
 def sample_bingham(gaps: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Independent unit quaternions (q0, q1, q2, q3) of density proportional to exp(-sum g_i q_i^2).
+    """Sample independent unit quaternions (q0, q1, q2, q3) with density proportional to exp(-sum g_i q_i^2).
 
-    Rejection from the angular central Gaussian distribution with matrix diag(1 + 2 g_i / b), as in J. T. Kent,
+    Rejection sampling from the angular central Gaussian distribution with matrix diag(1 + 2 g_i / b), as in J. T. Kent,
     A. M. Ganeiber and K. V. Mardia, "A new unified approach for the simulation of a wide class of directional
     distributions", J. Comput. Graph. Stat. 2018. Every b gives exact samples; the one that solves
     ``sum_i 1 / (b + 2 g_i) = 1`` accepts most, more than 44 percent in four dimensions.
 
     Args:
         gaps: (n, 3), float64, g1, g2, g3 >= 0; g0 is zero.
-        count: how many for each row of gaps.
+        count: samples for each row of gaps.
         generator: on the device of gaps; the same state gives the same samples.
 
     Returns:
@@ -40,7 +40,7 @@ def sample_bingham(gaps: Tensor, count: int, generator: torch.Generator | None =
 
 
 def _best_envelope(gaps: Tensor) -> Tensor:
-    """The b (n, 1) in [1, 4] with sum_i 1 / (b + 2 g_i) = 1, by Newton's method from the left of a convex function."""
+    """Solve sum_i 1 / (b + 2 g_i) = 1 for b (n, 1) in [1, 4], by Newton's method from the left of a convex function."""
     b = torch.ones_like(gaps[:, :1])
     for _ in range(10):
         inverse = 1 / (b + 2 * gaps)

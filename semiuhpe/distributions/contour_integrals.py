@@ -64,9 +64,9 @@ from torch import Tensor
 
 @cache
 def exponential_rule(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points z and weights w, complex128 of shape (16,), for sums Re sum w prod_{i > 0} (z + g_i)^(-1/2).
+    """Return points z and weights w, complex128 (16,), for sums Re sum w prod_{i > 0} (z + g_i)^(-1/2).
 
-    They are computed once per device and kept, because copying them to a GPU makes the host wait.
+    They are cached for each device, because copying them to a GPU makes the host wait.
     """
     number = np.longdouble  # cancellation near theta = 0 costs two digits
     points, mu = 16, 22
@@ -80,7 +80,7 @@ def exponential_rule(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @cache
 def laplace_rule(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points z (160,) and weights (160, 2), complex128, for sums Re sum w prod_{i > 0} (z + g_i)^(-1/2).
+    """Return points z (160,) and weights (160, 2), complex128, for sums Re sum w prod_{i > 0} (z + g_i)^(-1/2).
 
     The first column of weights gives E[h], the second E[h(x) (sqrt x + log(x) / 2)], h(x) = exp(-sqrt x) / sqrt x.
     """
@@ -98,12 +98,15 @@ def _to_device(z: np.ndarray, weights: np.ndarray, device: torch.device) -> tupl
 
 
 def gaps_of(singular_values: Tensor) -> Tensor:
-    """g = 2 (s2 + s3, s1 + s3, s1 + s2): tr(S R) = s1 + s2 + s3 - sum g_i q_i^2 with q the unit quaternion of R."""
+    """Return the gaps g = 2 (s2 + s3, s1 + s3, s1 + s2).
+
+    They satisfy tr(S R) = s1 + s2 + s3 - sum g_i q_i^2 with q the unit quaternion of R.
+    """
     return 2 * (singular_values.roll(-1, -1) + singular_values.roll(-2, -1))
 
 
 def bingham_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Normalizer and second moments of the density exp(-sum g_i q_i^2) on the unit quaternions.
+    r"""Return the normalizer and the second moments of the density exp(-sum g_i q_i^2) on unit quaternions.
 
     Args:
         gaps: (..., 3), float64, g1, g2, g3 >= 0; g0 is zero.
@@ -124,7 +127,7 @@ def bingham_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def laplace_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
-    """The two integrals of :func:`laplace_rule` and their derivatives.
+    """Return the two integrals of :func:`laplace_rule` and their derivatives.
 
     Args:
         gaps: (..., 3), float64, g1, g2, g3 >= 1e-8.
@@ -140,7 +143,7 @@ def laplace_integrals(gaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _root_of_product(inverse: Tensor) -> Tensor:
-    """prod (z + g_i)^(-1/2), (..., n), of the three 1 / (z + g_i), (..., 3, n), with Im z > 0.
+    """Return prod (z + g_i)^(-1/2), (..., n), from the three 1 / (z + g_i), (..., 3, n), with Im z > 0.
 
     The argument of the product of two lies between -2 pi and 0; turned by pi it is off the cut of the root.
     """

@@ -1,4 +1,4 @@
-r"""How much of a rotation distribution lies within an angle of its mode.
+r"""The probability that a rotation lies within an angle of the mode of its distribution.
 
 With q the unit quaternion of U^T R V, a rotation is within the angle t of the mode where v = (q1, q2, q3) lies in the
 ball of radius r = sin(t / 2). Uniform q give v the density 1 / (pi^2 sqrt(1 - |v|^2)), so the mass is an integral of
@@ -9,8 +9,8 @@ closed form,
           = \frac{4}{\pi} \int_0^r dz \, e^{-g_1 z^2} \int_0^{\sqrt{r^2 - z^2}}
             \frac{w \, e^{-g_2 w^2}}{\sqrt{1 - z^2 - w^2}} \, \mathrm{i0e}\Big(\frac{(g_3 - g_2) w^2}{2}\Big) \, dw,
 
-with i0e(x) = exp(-x) I0(x). Gauss-Legendre rules on the intervals in which the exponentials are not negligible do the
-rest: the sides shrink with the concentration, so it need not be resolved.
+with i0e(x) = exp(-x) I0(x). The remaining integrals are Gauss-Legendre sums over the intervals in which the
+exponentials are not negligible. These shrink as the concentration grows, so a narrow peak needs no more points.
 """
 
 import math
@@ -21,25 +21,25 @@ import torch
 from torch import Tensor
 
 MAX_ANGLE_DEG = 120.0
-"""Beyond, the root in the integral comes too near to its singularity for the rule."""
+"""At larger angles the root in the integral comes too close to its singularity for the rule."""
 _POINTS = 40
 _REACH = 6.5  # exp(-6.5^2) is 5e-19
 _MIXTURE = (-4.5, 26.0, 120)  # first and last log of the scales, and their number
 
 
 def check_angle(angle_deg: float) -> float:
-    """Radius of the ball of an angle; ValueError unless it lies in (0, :data:`MAX_ANGLE_DEG`]."""
+    """Return the radius of the ball of an angle; ValueError unless the angle is in (0, :data:`MAX_ANGLE_DEG`]."""
     if not 0.0 < angle_deg <= MAX_ANGLE_DEG:
         raise ValueError(f"the angle is {angle_deg}; it must lie in (0, {MAX_ANGLE_DEG:g}] degrees")
     return math.sin(math.radians(angle_deg) / 2)
 
 
 def exponential_ball(gaps: Tensor, radius: float) -> Tensor:
-    """E[exp(-sum g_i q_i^2), |v| <= radius] for uniform unit quaternions q = (q0, v).
+    """Return E[exp(-sum g_i q_i^2), |v| <= radius] for uniform unit quaternions q = (q0, v).
 
     Args:
         gaps: (..., 3), float64, g1 <= g2 <= g3, none negative.
-        radius: of the ball.
+        radius: radius of the ball.
 
     Returns:
         (...). As a share of the same expectation over all q it is accurate to 1e-6 at angles up to 30 degrees, and to
@@ -59,22 +59,22 @@ def exponential_ball(gaps: Tensor, radius: float) -> Tensor:
 
 
 def laplace_ball(gaps: Tensor, radius: float) -> Tensor:
-    """As :func:`exponential_ball` for exp(-sqrt p) / sqrt p, p = sum g_i q_i^2.
+    """Return what :func:`exponential_ball` does, for exp(-sqrt p) / sqrt p, p = sum g_i q_i^2.
 
-    That is a mixture of exponentials, the integral of exp(-p u) exp(-1 / 4u) / sqrt(pi u) over u > 0, here by the
-    trapezoidal rule in log u.
+    That function is a mixture of exponentials, the integral of exp(-p u) exp(-1 / 4u) / sqrt(pi u) over u > 0, here by
+    the trapezoidal rule in log u.
     """
     log_u, step = np.linspace(*_MIXTURE, retstep=True)
     scales = np.exp(log_u)
     weights = np.sqrt(scales / np.pi) * np.exp(-1 / (4 * scales)) * step
     mixed = torch.zeros_like(gaps[..., 0])
-    for scale, weight in zip(scales.tolist(), weights.tolist(), strict=True):  # one by one, for the sake of memory
+    for scale, weight in zip(scales.tolist(), weights.tolist(), strict=True):  # one by one, to save memory
         mixed += weight * exponential_ball(gaps * scale, radius)
     return mixed
 
 
 @cache
 def _legendre(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points and weights on [0, 1]."""
+    """Return Gauss-Legendre points and weights on [0, 1]."""
     points, weights = np.polynomial.legendre.leggauss(_POINTS)
     return torch.from_numpy((points + 1) / 2).to(device), torch.from_numpy(weights / 2).to(device)

@@ -5,7 +5,7 @@ Conventions
 The density of a rotation R with parameter A (3x3) is ``exp(tr(A^T R)) / C(A)`` with respect to the Haar *probability*
 measure: the uniform distribution has density one and entropy zero, and every other one a negative entropy. With the
 proper singular value decomposition ``A = U diag(s) V^T`` (U, V rotations, ``s1 >= s2 >= |s3|``) the mode is U V^T, and
-s tells how concentrated the distribution is about it.
+s says how concentrated the distribution is about it.
 
 Equations
 ---------
@@ -14,7 +14,8 @@ J. R. Stat. Soc. B 1986)
 
     tr(A^T R) = s1 + s2 + s3 - (g1 q1^2 + g2 q2^2 + g3 q3^2),   g = 2 (s2 + s3, s1 + s3, s1 + s2),
 
-a Bingham distribution of q, whose normalizer and moments :mod:`.contour` gives to nearly full accuracy. With its X_ij,
+a Bingham distribution of q. :mod:`semiuhpe.distributions.contour_integrals` computes its normalizer and moments to
+nearly full accuracy. With its X_ij,
 
     log C(s)      = s1 + s2 + s3 + log c(g)
     dlogC / ds1   = (s1 + s2) X03 + (s1 - s2) X12, and cyclically
@@ -22,19 +23,20 @@ a Bingham distribution of q, whose normalizer and moments :mod:`.contour` gives 
     entropy       = log c(g) + g1 m1 + g2 m2 + g3 m3             Fisher distribution on SO(3)", IEEE T. Autom. Control
     cross entropy = log C(B) - tr(B^T E_A[R])                    2018; D. Mohlin et al., NeurIPS 2020)
 
-with m_i = E[q_i^2]. There is no difference of large numbers in them: the derivatives tend to one and the entropy of a
+with m_i = E[q_i^2]. No large numbers are subtracted: the derivatives tend to one and the entropy of a
 concentrated distribution stays near -15 while log C goes to 1e5. Only near the uniform distribution do log c and the
-moments cancel in log C and in the entropy; there a power series of C takes over.
+moments cancel in log C and in the entropy; there a power series of C is used.
 
 Gradients
 ---------
 The gradient of log C is the mean and the derivative of the mean is the covariance of R, both in closed form. In the
 frame of U and V the covariance couples the diagonal entries of a perturbation among themselves, through the covariance
 of q^2, and every off-diagonal pair with its transpose, through 2 X_ij; these are the divided differences
-(d_i -+ d_j) / (s_i -+ s_j) of the textbook formula without their 0/0, so equal singular values are nothing special.
+(d_i -+ d_j) / (s_i -+ s_j) of the textbook formula without their 0/0, so equal singular values need no special case.
 
 Everything is computed in float64 and returned in the dtype of the parameters, float32 for half precision; autocast does
-not touch float64. The work per matrix is small enough to be free on any GPU (see :mod:`.contour`).
+not touch float64. The work per matrix is small enough to be free on any GPU (see
+:mod:`semiuhpe.distributions.contour_integrals`).
 """
 
 import math
@@ -56,9 +58,9 @@ from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
 OVERREGULARIZATION = 1.025
-"""Weight of log C in the loss: above 1 it keeps the concentration from growing without limit on the training heads
+"""Weight of log C in the loss. Above 1 it keeps the concentration from growing without limit on the training heads
 (Mohlin et al., NeurIPS 2020; 1.025 in the paper's code)."""
-NEARLY_UNIFORM = 2e-3  # |A|^2 below which the power series of C serves; there its error and that of c are 1e-12
+NEARLY_UNIFORM = 2e-3  # |A|^2 below which the power series of C is used; there its error and that of c are 1e-12
 
 
 class _Summary(NamedTuple):
@@ -75,53 +77,53 @@ class _Summary(NamedTuple):
 
 
 class MatrixFisher(RotationDistribution):
-    """A batch of matrix Fisher distributions; see :class:`.RotationDistribution` for its arguments."""
+    """A batch of matrix Fisher distributions; see :class:`RotationDistribution` for its arguments."""
 
     has_sampler = True
 
     def mode(self) -> Tensor:  # type: ignore[override]
-        """The rotation of highest density, (..., 3, 3). Not differentiable."""
+        """Return the rotation of highest density, (..., 3, 3). Not differentiable."""
         return in_result_dtype(self._summary.u @ self._summary.v.mT, self.parameter)
 
     def mean(self) -> Tensor:  # type: ignore[override]
-        """E[R], (..., 3, 3): inside the convex hull of SO(3), a rotation only in the limit. Differentiable."""
+        """Return E[R], (..., 3, 3): inside the convex hull of SO(3), a rotation only in the limit. Differentiable."""
         return in_result_dtype(self._mean(), self.parameter)
 
     def log_normalizer(self) -> Tensor:
-        """log C(A), (...). Differentiable, twice."""
+        """Return log C(A), (...). Differentiable, twice."""
         return in_result_dtype(self._log_normalizer(), self.parameter)
 
     def entropy(self) -> Tensor:
-        """Differential entropy with respect to the Haar probability measure, (...): at most zero. Differentiable."""
+        """Return the differential entropy (...) with respect to the Haar measure: at most zero. Differentiable."""
         return in_result_dtype(_Entropy.apply(self._parameter64, self._summary), self.parameter)
 
     def log_prob(self, rotation: Tensor) -> Tensor:
-        """Log density at rotation (..., 3, 3), broadcast with the batch. Differentiable in both."""
+        """Return the log density (...) at rotations (..., 3, 3), broadcast with the batch. Differentiable in both."""
         log_prob = inner(self._parameter64, rotation.double()) - self._log_normalizer()
         return in_result_dtype(log_prob, self.parameter)
 
     def negative_log_likelihood(self, rotation: Tensor) -> Tensor:
-        """The loss of a label (..., 3, 3) in training, (...): log C counts :data:`OVERREGULARIZATION` times."""
+        """Return the training loss (...) of labels (..., 3, 3): log C is weighted by :data:`OVERREGULARIZATION`."""
         return (OVERREGULARIZATION - 1.0) * self.log_normalizer() - self.log_prob(rotation)
 
     def cross_entropy(self, other: "MatrixFisher") -> Tensor:
-        """-E[log density of other] with the expectation under this distribution, (...). Differentiable in both."""
+        """Return the cross entropy (...): -E[log density of other] under this distribution. Differentiable in both."""
         _summarize_both(self, other)
         cross_entropy = other._log_normalizer() - inner(other._parameter64, self._mean())
         return in_result_dtype(cross_entropy, self.parameter, other.parameter)
 
     def kl_divergence(self, other: "MatrixFisher") -> Tensor:
-        """Kullback-Leibler divergence E[log p - log other], (...). Differentiable in both."""
+        """Return the Kullback-Leibler divergence (...): E[log p - log other]. Differentiable in both."""
         _summarize_both(self, other)
         gain = inner(self._parameter64 - other._parameter64, self._mean())
         divergence = other._log_normalizer() - self._log_normalizer() + gain
         return in_result_dtype(divergence, self.parameter, other.parameter)
 
     def sample(self, sample_shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
-        """Independent rotations, (*sample_shape, ..., 3, 3), exactly distributed.
+        """Return independent rotations (*sample_shape, ..., 3, 3), exactly distributed.
 
         Args:
-            sample_shape: how many for each distribution of the batch.
+            sample_shape: shape of the samples of each distribution in the batch.
             generator: on the device of the parameters; the same state gives the same rotations.
         """
         summary = self._summary
@@ -132,10 +134,10 @@ class MatrixFisher(RotationDistribution):
 
     @torch.no_grad()
     def mass_within(self, angle_deg: float) -> Tensor:
-        """Probability that a rotation lies within an angle of the mode, (...), in [0, 1]. Not differentiable.
+        """Return the probability (...) that a rotation lies within an angle of the mode. Not differentiable.
 
         Args:
-            angle_deg: in (0, 120], see :mod:`.ball`.
+            angle_deg: in (0, 120], see :mod:`semiuhpe.distributions.credible_mass`.
         """
         summary, radius = self._summary, check_angle(angle_deg)
         mass = exponential_ball(summary.gaps.sort().values, radius)
@@ -163,7 +165,7 @@ def _kl_divergence(first: MatrixFisher, second: MatrixFisher) -> Tensor:
 
 
 def _summarize_both(first: MatrixFisher, second: MatrixFisher) -> None:
-    """Summarizes two distributions in one batch: for small ones the number of operations counts, not their size."""
+    """Summarize two distributions in one batch: for small batches the number of operations counts, not their size."""
     known = "_summary" in first.__dict__ or "_summary" in second.__dict__
     same_kind = first.batch_shape == second.batch_shape and first.parameter.device == second.parameter.device
     if known or not same_kind or first is second:
@@ -189,12 +191,12 @@ def _summarize(parameter: Tensor) -> _Summary:
 
 
 def _square_moments(x: Tensor) -> Tensor:
-    """m_i = E[q_i^2], i = 1, 2, 3, (..., 3): the sum over j of E[q_i^2 q_j^2], all terms positive."""
+    """Return m_i = E[q_i^2], i = 1, 2, 3, (..., 3): the sum over j of E[q_i^2 q_j^2], all terms positive."""
     return (x.sum(-1) + 2 * x.diagonal(dim1=-2, dim2=-1))[..., 1:] / 4
 
 
 def _log_normalizer_series(s: Tensor) -> Tensor:
-    """log C for small s, to seventh order: the power series of C in the invariants |A|^2, det A and |adj A|^2."""
+    """Return log C for small s, to seventh order, by the power series in the invariants |A|^2, det A and |adj A|^2."""
     squares = s.square()
     p, det, k = squares.sum(-1), s.prod(-1), (squares * squares.roll(1, -1)).sum(-1)
     even = p / 6 + (p * p + 2 * k) / 120 + (p**3 + 6 * p * k + 24 * det * det) / 5040
@@ -203,7 +205,7 @@ def _log_normalizer_series(s: Tensor) -> Tensor:
 
 
 def _covariance_times(summary: _Summary, direction: Tensor) -> Tensor:
-    """Cov(R, tr(direction^T R)), the derivative of the mean along direction (..., 3, 3), where A is diagonal.
+    """Return Cov(R, tr(direction^T R)), the derivative of the mean along direction (..., 3, 3), for diagonal A.
 
     R_ii is one minus twice the sum of the two q_j^2 with j != i, and R_ij +- R_ji are 4 q_i q_j and 4 q_0 q_k.
     """
@@ -224,7 +226,7 @@ def _covariance_times(summary: _Summary, direction: Tensor) -> Tensor:
 
 
 def _sum_of_others(values: Tensor) -> Tensor:
-    """(v2 + v3, v1 + v3, v1 + v2)."""
+    """Return (v2 + v3, v1 + v3, v1 + v2)."""
     return values.roll(-1, -1) + values.roll(-2, -1)
 
 

@@ -1,4 +1,4 @@
-"""What the distributions have in common: checks of their 3x3 parameters, and the dtype of their results."""
+"""Checks of the 3x3 parameters of distributions, and the dtype of their results."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ class NonFiniteParameterError(ValueError):
 
 
 def check_parameters(parameter: Tensor, distribution: str, validate_args: bool | None) -> Tensor:
-    """Return parameter (..., 3, 3) or raise an error that says what is wrong with it, and where in the batch.
+    """Return parameter (..., 3, 3) or raise an error that names the fault and its place in the batch.
 
     Finiteness is checked if validate_args is true, or if it is None and the parameter lies on the CPU.
     """
@@ -34,7 +34,7 @@ def check_parameters(parameter: Tensor, distribution: str, validate_args: bool |
 
 
 def in_result_dtype(value: Tensor, *parameters: Tensor) -> Tensor:
-    """Cast a float64 result to the widest dtype of the parameters it came from, to float32 at least."""
+    """Cast a float64 result to the widest dtype of its parameters, at least float32."""
     dtype = torch.float32
     for parameter in parameters:
         dtype = torch.promote_types(dtype, parameter.dtype)
@@ -42,5 +42,5 @@ def in_result_dtype(value: Tensor, *parameters: Tensor) -> Tensor:
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
-    """tr(a^T b) of matrices (..., n, m)."""
+    """Return tr(a^T b) of matrices (..., n, m)."""
     return (a * b).sum((-2, -1))

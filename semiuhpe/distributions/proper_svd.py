@@ -3,9 +3,9 @@
 Any real 3x3 matrix is ``A = U diag(s) V^T`` with U and V *rotations* and ``s1 >= s2 >= |s3|``; s3 carries the sign of
 det A. This is the decomposition in which distributions on SO(3) are diagonal.
 
-The algorithm is a fixed sequence of elementwise operations on real numbers, so it needs no look at the data from the
-host: a whole batch runs at once, a GPU is never made to wait, and it can be exported to ONNX, which has neither a
-decomposition nor complex numbers. (``torch.linalg.svd`` handles the matrices one by one on the CPU, and on CUDA it
+The algorithm is a fixed sequence of elementwise operations on real numbers and never inspects the data on the host: a
+whole batch runs at once, a GPU never waits, and it can be exported to ONNX, which has neither a decomposition nor
+complex numbers. (``torch.linalg.svd`` handles the matrices one by one on the CPU, and on CUDA it
 synchronizes to read LAPACK-style status codes.)
 
 1. The best separated eigenvalue of the symmetric ``A^T A`` is an outer root of its characteristic cubic, where Newton's
@@ -15,7 +15,7 @@ synchronizes to read LAPACK-style status codes.)
 2. If that is not the largest eigenvalue, the largest one is found in the plane orthogonal to the vector.
 3. With v the leading right singular vector and u = A v / |A v|, the rest of A is a 2x2 block in the planes orthogonal
    to v and u, taken from A itself (not from A^T A, whose small eigenvalues are lost to rounding). Two rotations of the
-   plane diagonalise it, which leaves the sign where it belongs, in s3.
+   plane diagonalize it, which leaves the sign where it belongs, in s3.
 
 Every step is a rotation or acts on an orthogonal complement, so the result is backward stable: U and V are orthonormal
 and ``U diag(s) V^T`` reproduces A to a few units of rounding of the largest entry, whether singular values are equal,
@@ -45,7 +45,7 @@ def proper_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     v = _leading_eigenvector(matrix.mT @ matrix)
     image = (matrix @ v[..., None]).squeeze(-1)
     s1 = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
-    u = torch.where(s1 > 0, image / s1, v)  # of a zero matrix any direction will do
+    u = torch.where(s1 > 0, image / s1, v)  # for a zero matrix any direction will do
 
     frames = _rotation_onto(torch.stack((u, v)))
     fixed, planes = frames[..., :1], frames[..., 1:]
@@ -55,7 +55,7 @@ def proper_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _leading_eigenvector(symmetric: Tensor) -> Tensor:
-    """Unit eigenvector (..., 3) of the largest eigenvalue of symmetric (..., 3, 3)."""
+    """Return the unit eigenvector (..., 3) of the largest eigenvalue of symmetric (..., 3, 3)."""
     identity = torch.eye(3, dtype=symmetric.dtype, device=symmetric.device)
     deviator = symmetric - identity * (_trace(symmetric) / 3)
     spread_squared = deviator.square().sum((-2, -1), keepdim=True) / 6
@@ -83,7 +83,7 @@ def _leading_eigenvector(symmetric: Tensor) -> Tensor:
 
 
 def _svd_2x2(block: Tensor) -> tuple[Tensor, Tensor]:
-    """s (..., 2) and plane rotations T (2, ..., 2, 2) with ``block = T[0] diag(s) T[1]^T`` and ``s1 >= |s2|``.
+    """Return s (..., 2) and plane rotations T (2, ..., 2, 2) with ``block = T[0] diag(s) T[1]^T`` and ``s1 >= |s2|``.
 
     A 2x2 matrix is the sum of a multiple of a rotation and a multiple of a reflection, each like a complex number.
     """
@@ -98,10 +98,10 @@ def _svd_2x2(block: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _half_turn(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cosine and sine of half the angle of x + iy, and its absolute value; roots are cheaper than arc tangents."""
+    """Return cosine and sine of half the angle of x + iy, and its absolute value; roots cost less than arc tangents."""
     scale = torch.maximum(x.abs(), y.abs())
     divisor = torch.where(scale > 0, scale, 1.0)
-    x, y = torch.where(scale > 0, x / divisor, 1.0), y / divisor  # of zero the angle is zero
+    x, y = torch.where(scale > 0, x / divisor, 1.0), y / divisor  # the angle of zero is zero
     size = torch.sqrt(x * x + y * y)
     longer = torch.sqrt((size + x.abs()) / (2 * size))
     shorter = y.abs() / (2 * size * longer)
@@ -111,7 +111,7 @@ def _half_turn(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _rotation_onto(unit: Tensor) -> Tensor:
-    """A rotation (..., 3, 3) with first column unit (..., 3): a Householder reflection with columns negated."""
+    """Return a rotation (..., 3, 3) with first column unit (..., 3): a Householder reflection with columns negated."""
     x = unit[..., :1]
     sign = torch.where(x < 0, -1.0, torch.ones_like(x))
     normal = unit + torch.nn.functional.pad(sign, (0, 2))
@@ -121,5 +121,5 @@ def _rotation_onto(unit: Tensor) -> Tensor:
 
 
 def _trace(matrix: Tensor) -> Tensor:
-    """(..., 1, 1)."""
+    """Return the trace as (..., 1, 1)."""
     return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]

@@ -1,4 +1,4 @@
-"""The distributions by the names of the option ``--distribution``."""
+"""The table of distributions, by the names of the option ``--distribution``."""
 
 from torch import Tensor
 
@@ -14,15 +14,15 @@ DISTRIBUTIONS.register("matrixFisher", MatrixFisher)
 DISTRIBUTIONS.register("RotationLaplace", RotationLaplace)
 DISTRIBUTIONS.register("gramSchmidt", GramSchmidt)
 POINT_ESTIMATES = tuple(name for name, kind in DISTRIBUTIONS.items() if not kind.has_uncertainty)
-"""Those that are a rotation only, without entropy and cross entropy."""
+"""Distributions that are only a rotation, without entropy and cross entropy."""
 
 
 def output_parameter(output: Tensor, convention: str = HEAD_TO_CAMERA) -> Tensor:
-    """(..., 3, 3) float32 parameter of a distribution of R head to camera from a network's (..., 9) numbers.
+    """Return the float32 parameter (..., 3, 3) of a distribution of R head to camera from a network's (..., 9) output.
 
     Args:
-        output: row by row.
-        convention: of the rotation that the network predicts, one of :data:`semiuhpe.rotation.CONVENTIONS`.
+        output: a matrix row by row.
+        convention: rotation convention of the network, one of :data:`semiuhpe.rotation.CONVENTIONS`.
     """
     parameter = output.float().unflatten(-1, (3, 3))
     return from_300wlp(parameter) if convention == R_300WLP else parameter

@@ -5,14 +5,14 @@ ICLR 2023. With the proper singular value decomposition ``A = U diag(s) V^T`` th
 
     exp(-sqrt p) / sqrt p / F(s),    p = tr(S) - tr(A^T R) = tr(A^T (M - R)) >= 0,    M = U V^T,
 
-with respect to the Haar probability measure. The mode is M, where the density is infinite (but integrable); heavier
-tails than the matrix Fisher distribution's make a fit less sensitive to outliers.
+with respect to the Haar probability measure. The mode is M, where the density is infinite (but integrable). Its tails
+are heavier than the matrix Fisher distribution's, so a fit is less sensitive to outliers.
 
 With q the unit quaternion of U^T R V, p = g1 q1^2 + g2 q2^2 + g3 q3^2, g = 2 (s2 + s3, s1 + s3, s1 + s2). The
 normalizer F, in the paper a sum over a grid of 36,864 rotations, is then one integral in the complex plane, see
-:mod:`.contour`; so is the entropy. Gradients are in closed form, ``U diag(dF/ds) V^T``.
+:mod:`semiuhpe.distributions.contour_integrals`; so is the entropy. Gradients are in closed form, ``U diag(dF/ds) V^T``.
 
-As in the paper p is clamped from below, at 1e-8, which keeps value and gradient finite at the mode. The gaps are
+As in the paper, p is clamped from below at 1e-8, which keeps value and gradient finite at the mode. The gaps are
 clamped likewise, since F is infinite for A = 0, where the gradient is therefore zero. Everything is computed in float64
 and returned in the dtype of the parameters, float32 for half precision.
 """
@@ -50,33 +50,33 @@ class _Summary(NamedTuple):
 
 
 class RotationLaplace(RotationDistribution):
-    """A batch of Rotation Laplace distributions; see :class:`.RotationDistribution` for its arguments."""
+    """A batch of Rotation Laplace distributions; see :class:`RotationDistribution` for its arguments."""
 
     def mode(self) -> Tensor:  # type: ignore[override]
-        """The rotation of highest density, (..., 3, 3). Not differentiable."""
+        """Return the rotation of highest density, (..., 3, 3). Not differentiable."""
         return in_result_dtype(self._mode, self.parameter)
 
     def log_normalizer(self) -> Tensor:
-        """log F(A), (...). Differentiable."""
+        """Return log F(A), (...). Differentiable."""
         return in_result_dtype(self._log_normalizer(), self.parameter)
 
     def entropy(self) -> Tensor:
-        """Differential entropy with respect to the Haar probability measure, (...). Differentiable."""
+        """Return the differential entropy (...) with respect to the Haar probability measure. Differentiable."""
         summary = self._summary
         entropy = _Spectral.apply(self._parameter64, summary.u, summary.v, summary.entropy, summary.entropy_slope)
         return in_result_dtype(entropy, self.parameter)
 
     def log_prob(self, rotation: Tensor) -> Tensor:
-        """Log density at rotation (..., 3, 3), broadcast with the batch. Differentiable in both."""
+        """Return the log density (...) at rotations (..., 3, 3), broadcast with the batch. Differentiable in both."""
         energy = _energy(self._parameter64, self._mode, rotation.double())
         return in_result_dtype(-energy - self._log_normalizer(), self.parameter)
 
     def cross_entropy(self, other: "RotationLaplace") -> Tensor:
-        """-E[log density of other] with the expectation under this distribution, (...).
+        """Return the cross entropy (...): -E[log density of other] under this distribution.
 
         There is no closed form. The expectation is a sum over 624 rotations about the mode (:func:`_quadrature`), with
-        the known entropy as control variate, so that it is exact for other equal to this distribution. Differentiable
-        in other; this distribution, in training the teacher's, is taken as given.
+        the known entropy as control variate, so it is exact where other equals this distribution. Differentiable in
+        other only: in training, this distribution is the teacher's.
         """
         rotation, weight = _quadrature(self._summary)
         own, others = (
@@ -88,15 +88,15 @@ class RotationLaplace(RotationDistribution):
         return in_result_dtype(expected + other._log_normalizer(), self.parameter, other.parameter)
 
     def kl_divergence(self, other: "RotationLaplace") -> Tensor:
-        """Kullback-Leibler divergence E[log p - log other], (...). Differentiable in other, like the cross entropy."""
+        """Return the Kullback-Leibler divergence (...): E[log p - log other]. Differentiable in other only."""
         return self.cross_entropy(other) - self.entropy().detach()
 
     @torch.no_grad()
     def mass_within(self, angle_deg: float) -> Tensor:
-        """Probability that a rotation lies within an angle of the mode, (...), in [0, 1]. Not differentiable.
+        """Return the probability (...) that a rotation lies within an angle of the mode. Not differentiable.
 
         Args:
-            angle_deg: in (0, 120], see :mod:`.ball`.
+            angle_deg: in (0, 120], see :mod:`semiuhpe.distributions.credible_mass`.
         """
         radius = check_angle(angle_deg)
         mass = laplace_ball(self._summary.gaps.sort().values, radius) * torch.exp(-self._summary.log_normalizer)
@@ -127,7 +127,7 @@ def _kl_divergence(first: RotationLaplace, second: RotationLaplace) -> Tensor:
 
 
 def _energy(parameter: Tensor, mode: Tensor, rotation: Tensor) -> Tensor:
-    """sqrt p + log(p) / 2, what the density has in its exponent.
+    """Return sqrt p + log(p) / 2, the negative exponent of the unnormalized density.
 
     tr(S) = tr(A^T M) is maximal in M, so the gradient of p is exact with the mode M held fixed.
     """
@@ -141,7 +141,7 @@ def _summarize(parameter: Tensor) -> _Summary:
     gaps = gaps_of(s).clamp_min(FLOOR)
     integrals, slopes = laplace_integrals(gaps)
     slopes = torch.where((gaps > FLOOR)[..., None], slopes, 0.0)
-    slopes = 2 * (slopes.roll(-1, -2) + slopes.roll(-2, -2))  # with respect to s, each of which is in two gaps
+    slopes = 2 * (slopes.roll(-1, -2) + slopes.roll(-2, -2))  # with respect to s, each of which occurs in two gaps
     normalizer, weighted_energy = integrals.unbind(-1)
     log_slope = slopes[..., 0] / normalizer[..., None]
     energy = weighted_energy / normalizer
@@ -152,7 +152,7 @@ def _summarize(parameter: Tensor) -> _Summary:
 
 @cache
 def _rays(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points (624, 3) of R^3 and weights (624): Lebedev's 26 directions of degree 7, 24 radii equidistant in log r."""
+    """Return points (624, 3) and weights (624,): Lebedev's 26 directions of degree 7, 24 radii equidistant in log r."""
     directions = np.array([w for w in itertools.product((-1.0, 0.0, 1.0), repeat=3) if any(w)])
     nonzero = np.abs(directions).sum(-1).astype(int)
     directions /= np.sqrt(nonzero)[:, None]
@@ -164,7 +164,7 @@ def _rays(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _quadrature(summary: _Summary) -> tuple[Tensor, Tensor]:
-    """Rotations (..., 624, 3, 3) and weights (..., 624) that sum to one, for expectations under the distribution.
+    """Return rotations (..., 624, 3, 3) and weights (..., 624) that sum to one, to compute expectations.
 
     Quaternions (1, y) / sqrt(1 + |y|^2) have uniform density (1 + |y|^2)^-2 dy on the whole space. The points are y_i =
     x_i / sqrt(1 + g_i) with x on rays: their directions are symmetric, so that the mode is met without bias, and the

@@ -1,13 +1,14 @@
 r"""The matrix Fisher cross entropy as the paper's code computes it: with an index transposed.
 
-As a Bingham distribution of unit quaternions (:mod:`.matrix_fisher`), a distribution A has an orthonormal frame v0, v1,
-v2, v3, gaps g1, g2, g3, and the moments m_i = E[(v_i . q)^2]. The cross entropy from A to B is
+As a Bingham distribution of unit quaternions (:mod:`semiuhpe.distributions.matrix_fisher`), a distribution A has an
+orthonormal frame v0, v1, v2, v3, gaps g1, g2, g3, and the moments m_i = E[(v_i . q)^2]. The cross entropy from A to B
+is
 
     H(A, B) = log c(g^B) + sum_i g^B_i (b_i^2 + sum_j ((v^A_j . v^B_i)^2 - b_i^2) m^A_j),    b_i = v^A_0 . v^B_i.
 
-The paper's code (and that of FisherMatch, CVPR 2022, which it took over) has (v^A_i . v^B_j)^2 in its place. The two
-agree where A and B have the same frame. No average of a log density is behind it, and its gradient is infinite where
-two singular values of B are equal: use it only to repeat what was done.
+The paper's code (like FisherMatch, CVPR 2022, where it comes from) has (v^A_i . v^B_j)^2 instead. The two agree where A
+and B have the same frame. The result is not the mean of a log density, and its gradient is infinite where two singular
+values of B are equal: use it only to reproduce the paper's code.
 
 The squared overlaps need no quaternions: for the rotations M_i = U E_i V^T, E_0 = I and E_i the half turn about axis i,
 
@@ -25,10 +26,9 @@ from semiuhpe.distributions.proper_svd import proper_svd
 
 
 def transposed_cross_entropy(target: MatrixFisher, predicted: MatrixFisher) -> Tensor:
-    """Cross entropy from a target (...) to a prediction (...), the index transposed, (...).
+    """Return the cross entropy (...) from targets to predictions with the index transposed.
 
-    Differentiable in the prediction, through its singular value decomposition; the target is taken as given. Nothing
-    waits for the device.
+    Differentiable in the prediction only, through its singular value decomposition. Nothing waits for the device.
     """
     summary = target._summary
     moments = _square_moments(summary.x)
@@ -45,7 +45,7 @@ def transposed_cross_entropy(target: MatrixFisher, predicted: MatrixFisher) -> T
 
 
 class _ProperSvd(torch.autograd.Function):
-    """:func:`.proper_svd` with its gradient, which is infinite where two singular values have the same square."""
+    """:func:`proper_svd` with its gradient, which is infinite where two singular values have the same square."""
 
     @staticmethod
     def forward(ctx, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:

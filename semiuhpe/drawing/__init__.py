@@ -1,1 +1,1 @@
-"""Drawing rotations: axes, cubes and meshes over pictures, and sheets of heads and scenes."""
+"""Drawings of rotations: axes, cubes and meshes over pictures, and sheets of heads and scenes."""

@@ -1,4 +1,4 @@
-"""Drawing on pictures, from rotations directly: no Euler angles in between, so it is right over the full range."""
+"""Draw axes and cubes on pictures, directly from rotations: without Euler angles, so correct over the full range."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,35 +11,35 @@ from semiuhpe.errors import DataError
 from semiuhpe.files import atomic_path
 
 AXIS_COLORS = ((220, 40, 40), (40, 170, 60), (40, 90, 240))
-"""RGB of the head's left, down and front vector."""
+"""RGB of the head's left, down and front vectors."""
 PNG_LEVEL = 3
-"""Effort of compression: a third of the time of Pillow's usual 6, for files a tenth larger."""
+"""Compression level: a third of the time of Pillow's default 6, for files a tenth larger."""
 _WHITE = (255, 255, 255)
 _SHIFT = 4  # OpenCV draws at 1/16 px
 
 
 def project_axes(rotation: np.ndarray, center: tuple[float, float], length: float) -> np.ndarray:
-    """Ends of the head's left, down and front vectors in the picture, (3, 2) pixels, and nothing of their depth.
+    """Return the ends of the head's left, down and front vectors in the picture, (3, 2) pixels, without depth.
 
     Args:
         rotation: (3, 3) head to camera. Orthographic: camera x is to the right and y down, as in the picture.
-        center: where the vectors begin, x and y in pixels.
-        length: of a vector that lies in the picture's plane, in pixels.
+        center: origin of the vectors, x and y in pixels.
+        length: pixels of a vector that is parallel to the picture.
     """
     left, up, front = np.asarray(rotation, dtype=np.float64).T
     return np.asarray(center) + length * np.stack([left, -up, front])[:, :2]
 
 
 def project_cube(rotation: np.ndarray, center: tuple[float, float], side: float) -> np.ndarray:
-    """Corners of a cube that is turned as the head is, (2, 2, 2, 2) pixels, orthographic as :func:`project_axes`.
+    """Return the corners of a cube with the head's rotation, (2, 2, 2, 2) pixels; orthographic.
 
     The first three indices are 0 or 1 on the head's left, up and front axis, from -side / 2 to side / 2; the last is x
-    and y. So ``corners[:, :, 1]`` is the side where the face is.
+    and y. So ``corners[:, :, 1]`` is the face side.
 
     Args:
         rotation: (3, 3) head to camera.
-        center: of the cube in pixels.
-        side: of the cube in pixels.
+        center: center of the cube in pixels.
+        side: side of the cube in pixels.
     """
     corners = side * np.stack(np.meshgrid(*[[-0.5, 0.5]] * 3, indexing="ij"), axis=-1)
     return np.asarray(center) + (corners @ np.asarray(rotation, dtype=np.float64).T)[..., :2]
@@ -52,10 +52,10 @@ def draw_axes(
     length: float | None = None,
     thickness: int | None = None,
 ) -> np.ndarray:
-    """A copy of the picture with the head's left (red), down (green) and front (blue) vectors.
+    """Return a copy of the picture with the head's left (red), down (green) and front (blue) vectors.
 
-    Vectors that point away from the camera are drawn first, so that nearer ones lie over them. They end in a ring,
-    those that point to the camera in a dot: lengths alone don't tell which it is.
+    Vectors that point away from the camera are drawn first, so nearer ones cover them. They end in a ring, those that
+    point to the camera in a dot: lengths alone don't show which it is.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -79,7 +79,7 @@ def draw_axes(
 def add_axes(
     canvas: np.ndarray, rotation: np.ndarray, center: tuple[float, float], length: float, thickness: int
 ) -> None:
-    """:func:`draw_axes` on the picture itself; what lies outside is cut off."""
+    """Draw axes on the picture itself, as :func:`draw_axes` does; parts outside the picture are clipped."""
     ends = project_axes(rotation, center, length)
     depth = np.asarray(rotation)[2] * (1, -1, 1)
     start = _fixed(center)
@@ -101,23 +101,23 @@ def add_cube(
     color: tuple[int, int, int],
     thickness: int,
 ) -> None:
-    """Draws a cube on the picture itself, turned as the head is; what lies outside is cut off.
+    """Draw a cube with the head's rotation on the picture itself; parts outside the picture are clipped.
 
-    The side where the face is, is tinted and has a T on it for eyes and nose. Edges that the cube hides are thin; the
-    face's side is paler where the head looks away.
+    The face side is tinted and marked with a T for eyes and nose; it is paler where the head looks away. Hidden edges
+    are thin.
 
     Args:
         canvas: (H, W, 3) uint8 RGB, drawn on.
         rotation: (3, 3) head to camera.
-        center: of the cube in pixels.
-        side: of the cube in pixels.
-        color: of the edges and of the face's side, RGB.
-        thickness: of visible edges in pixels.
+        center: center of the cube in pixels.
+        side: side of the cube in pixels.
+        color: RGB of the edges and of the face side.
+        thickness: width of visible edges in pixels.
     """
     corners = project_cube(rotation, center, side)
     depth = np.asarray(rotation, dtype=np.float64)[2]
     _tint(canvas, corners[[0, 1, 1, 0], [0, 0, 1, 1], 1], color, 0.45 if depth[2] < 0 else 0.15)
-    visible = np.where(depth < 0, 1, 0)  # on each axis the side that shows itself to the camera
+    visible = np.where(depth < 0, 1, 0)  # on each axis the side that faces the camera
     edges = []
     for axis in range(3):
         others = [other for other in range(3) if other != axis]
@@ -141,7 +141,7 @@ def add_cube(
 
 
 def _tint(canvas: np.ndarray, corners: np.ndarray, color: tuple[int, int, int], opacity: float) -> None:
-    """Mixes a color into the polygon of the corners (K, 2), as far as it is on the picture."""
+    """Blend a color into the polygon with the corners (K, 2), as far as it is on the picture."""
     height, width = canvas.shape[:2]
     low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, (width, height))
     high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, 0, (width, height))
@@ -156,7 +156,7 @@ def _tint(canvas: np.ndarray, corners: np.ndarray, color: tuple[int, int, int], 
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int, size: int, gap: int = 4) -> np.ndarray:
-    """Pictures side by side in rows on white, each resized to (size, size)."""
+    """Return pictures side by side in rows on white, each resized to (size, size)."""
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (size + gap) + gap, columns * (size + gap) + gap, 3), 255, dtype=np.uint8)
     for number, image in enumerate(images):
@@ -172,13 +172,13 @@ def save_picture(path: Path, image: np.ndarray, option: str = "", quality: int |
     """Write a (H, W, 3) uint8 RGB picture, in the format of the file name's ending; there is never a part of it.
 
     Args:
-        path: of the file.
+        path: file to write.
         image: the picture.
         option: by which the user can name another file, for the error.
         quality: of JPEG and WebP; Pillow's own if None.
 
     Raises:
-        DataError: the ending is of no known format, or the file can't be written.
+        DataError: the ending is not that of a known format, or the file can't be written.
     """
     try:
         kind = Image.registered_extensions().get(path.suffix.lower())

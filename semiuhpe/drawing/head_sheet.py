@@ -1,4 +1,4 @@
-"""A sheet of a store's heads with their labels drawn on them, to be looked at by a person."""
+"""Contact sheets of a store's heads with their labels drawn on them."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ _INK, _FAULT, _BOX, _MISSING = (20, 20, 20), (200, 0, 0), (255, 210, 0), (128, 1
 
 
 def label_sheet(store: HeadStore, heads: Sequence[int] | np.ndarray) -> np.ndarray:
-    """The given heads of a store side by side, each with its box, its axes if it has a label, and a caption.
+    """Return heads of a store side by side, each with its box, its axes if it has a label, and a caption.
 
     Args:
         store: any store.
-        heads: positions in it, in the order in which they are to be shown.
+        heads: positions in the store, in the order to show.
 
     Returns:
-        (H, W, 3) uint8 RGB. What is wrong with a head stands below it in red.
+        (H, W, 3) uint8 RGB. Faults of a head are written below it in red.
     """
     shown = store.view(heads)
     faults = {fault.number: fault.what for fault in label_faults(shown)}
@@ -57,12 +57,12 @@ def _caption(shown: HeadStore, row: int, angles: dict[str, np.ndarray]) -> list[
             w, h = shown.box[row, 2:] / shown.scale[row]
         return [f"head {w:.0f} x {h:.0f} px in the source"]
     yaw, pitch, roll, to_frontal = (angles[name][row] for name in ("yaw", "pitch", "roll", "to frontal"))
-    away = ", looks away" if shown.truth[row, 2, 2] > 0 else ""  # axes don't show which end of them is nearer
+    away = ", looks away" if shown.truth[row, 2, 2] > 0 else ""  # axes don't show which of their ends is nearer
     return [f"yaw {yaw:.0f}  pitch {pitch:.0f}  roll {roll:.0f}", f"{to_frontal:.0f}° from frontal{away}"]
 
 
 def _drawn(shown: HeadStore, row: int) -> np.ndarray:
-    """(_HEAD_PX, _HEAD_PX, 3) uint8 head with its box and axes as far as there are any; gray if it can't be decoded."""
+    """Return a head (_HEAD_PX, _HEAD_PX, 3) uint8 with its box and axes, if any; gray if it can't be decoded."""
     if picture_fault(shown, row):
         return np.full((_HEAD_PX, _HEAD_PX, 3), _MISSING, np.uint8)
     image = shown.image(row)
@@ -70,9 +70,9 @@ def _drawn(shown: HeadStore, row: int) -> np.ndarray:
     resized = cv2.resize(image, (_HEAD_PX, _HEAD_PX), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     x, y, w, h = shown.box[row].astype(np.float64) * scale
     if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
-        x, y, w, h = 0, 0, _HEAD_PX, _HEAD_PX  # so that the axes can be seen; the caption says what is wrong
+        x, y, w, h = 0, 0, _HEAD_PX, _HEAD_PX  # so that the axes can be seen; the caption names the fault
     else:
-        # A box as large as the crop is drawn just inside it, and an absurd one only as far as OpenCV can.
+        # A box as large as the crop is drawn just inside it; absurd coordinates are limited to what OpenCV can draw.
         corners = np.clip([x, y, x + w, y + h], -_HEAD_PX, 2 * _HEAD_PX)
         left, top, right, bottom = (round(float(corner)) for corner in corners)
         cv2.rectangle(resized, (left, top), (right - 1, bottom - 1), _BOX, 1)
@@ -84,7 +84,7 @@ def _drawn(shown: HeadStore, row: int) -> np.ndarray:
 
 
 def _shortened(prefix: str, name: str) -> str:
-    """The end of a long name is kept: it tells the heads of one picture or folder apart."""
+    """Shorten a long name to its end, which distinguishes the heads of one picture or folder."""
     name = "".join(letter if letter.isprintable() else "?" for letter in name)
     text = prefix + name
     while font(_FONT_PX).getlength(text) > _HEAD_PX and name:
@@ -100,7 +100,7 @@ def _cut_off(text: str) -> str:
 
 
 def _legend(store: HeadStore, shown: int, width: int) -> np.ndarray:
-    """A line, or as many as are needed, on what is to be seen."""
+    """Return the lines of the legend."""
     parts = [(f"{store.path.name}: {shown} of {len(store)} heads", _INK), ("head box", tuple(c * 3 // 4 for c in _BOX))]
     if store.rotation is not None:
         parts += zip(("the subject's left", "down", "front, where the head looks"), AXIS_COLORS, strict=True)

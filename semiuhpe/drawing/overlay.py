@@ -1,4 +1,4 @@
-"""The heads of a picture drawn over it: meshes, axes or cubes, in colors by person, with labels.
+"""Draw the heads of a picture over it: meshes, axes or cubes, colored by person, with labels.
 
 Everything is drawn from R itself (:mod:`semiuhpe.rotation`). Axes and cubes are orthographic. Meshes are placed in
 perspective on their boxes (:mod:`sim3dr.heads`) and share one z-buffer. Nearer heads, those with larger boxes, are in
@@ -21,13 +21,13 @@ from semiuhpe.errors import DataError
 MESH, AXES, CUBE, NONE = "mesh", "axes", "cube", "none"
 DRAWINGS = (MESH, AXES, CUBE, NONE)
 OPACITY = 0.7
-"""Of meshes."""
+"""Opacity of meshes."""
 UNKNOWN_COLOR = (150, 150, 150)
-"""RGB of a head that nobody has recognized yet."""
-_GOLDEN = 0.618034  # of a turn of hue, so that the colors of any few people in a row differ
-_TINT = 0.6  # share of a person's color in their mesh's
+"""RGB of a head that no track claims yet."""
+_GOLDEN = 0.618034  # step of hue, so that the colors of consecutive people differ
+_TINT = 0.6  # share of a person's color in the color of the mesh
 _LIGHT = (-4, -5, 6)  # from the upper left in front
-_SMALLEST_PX, _LARGEST_SHARE = 11, 1 / 24  # of text: pixels, and share of the picture's shorter side
+_SMALLEST_PX, _LARGEST_SHARE = 11, 1 / 24  # smallest text: pixels, and share of the picture's shorter side
 
 Color = tuple[int, int, int]
 
@@ -59,7 +59,7 @@ class _Head(NamedTuple):
 
 
 def person_color(number: int | None) -> Color:
-    """RGB color of a person: bright, and far from that of the next few; gray without a number."""
+    """Return the RGB color of a person: bright, and far from those of the next few; gray without a number."""
     if number is None:
         return UNKNOWN_COLOR
     hue = (0.58 + number * _GOLDEN) % 1
@@ -77,20 +77,20 @@ def draw_heads(
     antialias: bool = True,
     mesh: sim3dr.Mesh | None = None,
 ) -> np.ndarray:
-    """A copy of a picture with its heads drawn over it.
+    """Return a copy of a picture with its heads drawn over it.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4) x, y, w, h of the heads in pixels.
         rotations: (N, 3, 3) head to camera.
         how: one of :data:`DRAWINGS`; "none" draws the labels only.
-        colors: RGB of each head; :func:`person_color` of its place in the list if None.
-        labels: one line for each head, empty for none; no labels if None.
-        antialias: smooth edges of meshes, for about four times the time.
-        mesh: a head in head axes, of any size and origin; the one that comes with the package if None.
+        colors: RGB of each head; :func:`person_color` of its position if None.
+        labels: one line for each head, empty for no label; no labels if None.
+        antialias: smooth the edges of meshes, which takes about four times as long.
+        mesh: a head in head axes, of any size and origin; the package's own if None.
 
     Raises:
-        DataError: there is no such way of drawing, or not as many boxes, rotations, colors and labels.
+        DataError: the drawing is unknown, or the numbers of boxes, rotations, colors and labels differ.
     """
     if how not in DRAWINGS:
         raise DataError(f"heads can't be drawn as {how!r}; choose from {', '.join(DRAWINGS)}")
@@ -112,14 +112,14 @@ def draw_heads(
 
 
 def load_head_mesh(path: str | PathLike[str]) -> sim3dr.Mesh:
-    """A head mesh of the user's, of BFM or FLAME for instance, that is known to be drawable.
+    """Load a user's head mesh, such as BFM or FLAME, and check that it renders.
 
     Args:
-        path: what :func:`sim3dr.load_mesh` reads. The mesh has to be in head axes.
+        path: a file that :func:`sim3dr.load_mesh` reads, with a mesh in head axes.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no mesh, or one that can't be drawn.
+        ValueError: the file holds no mesh, or one that can't be drawn.
     """
     mesh = sim3dr.load_mesh(path)
     box = np.array([[8.0, 8.0, 48.0, 48.0]])
@@ -145,7 +145,7 @@ def _collected(
 
 
 def _visible(heads: list[_Head], size: tuple[int, int]) -> list[_Head]:
-    """The heads whose boxes touch the picture, farthest first."""
+    """Return the heads whose boxes touch the picture, farthest first."""
     height, width = size
     inside = [
         head
@@ -159,7 +159,7 @@ def _visible(heads: list[_Head], size: tuple[int, int]) -> list[_Head]:
 
 
 def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antialias: bool) -> np.ndarray:
-    """A copy of the picture with a head mesh over each box; a texture of the mesh's own is not tinted."""
+    """Return a copy of the picture with a head mesh over each box; a mesh with a texture is not tinted."""
     size = image.shape[:2]
     white = np.ones((len(np.asarray(mesh.vertices)), 3), np.float32)
     own_colors = white if mesh.colors is None else np.asarray(mesh.colors)
@@ -172,10 +172,10 @@ def _with_meshes(image: np.ndarray, heads: list[_Head], mesh: sim3dr.Mesh, antia
 
 
 def _add_label(canvas: np.ndarray, head: _Head, taken: Sequence[_Area]) -> _Area:
-    """Writes a head's label over its box; below it or in it where there is no room, always within the picture.
+    """Write a head's label above its box, or below or inside it where there is no room, always within the picture.
 
-    Room is what other labels have not taken, as far as there is any. The text grows with head and picture but never
-    gets too small to be read; on pictures that are too small for that it is cut off at the right.
+    Labels avoid each other as far as possible. The text grows with head and picture but never gets too small to read;
+    on pictures that are too small for that it is cut off at the right.
     """
     height, width = canvas.shape[:2]
     x, y, w, h = head.box
@@ -197,7 +197,7 @@ def _add_label(canvas: np.ndarray, head: _Head, taken: Sequence[_Area]) -> _Area
 
 
 def _add_outline(canvas: np.ndarray, head: _Head, thickness: int) -> None:
-    """Draws a head's box on the picture itself, as far as it is inside."""
+    """Draw a head's box on the picture itself, clipped to the picture."""
     limits = np.array([canvas.shape[1], canvas.shape[0]])
     low = np.clip(head.box[:2], -limits, 2 * limits).round().astype(int)
     high = np.clip(head.box[:2] + head.box[2:], -limits, 2 * limits).round().astype(int)

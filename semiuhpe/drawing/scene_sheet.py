@@ -1,4 +1,4 @@
-"""Scenes with their heads drawn: boxes, landmarks, axes."""
+"""Contact sheets of scenes with their heads drawn: boxes, landmarks, axes."""
 
 from collections.abc import Sequence
 
@@ -27,15 +27,15 @@ def draw_heads(
     scores: Sequence[float] | None = None,
     color: tuple[int, int, int] = FOUND,
 ) -> np.ndarray:
-    """A copy of a picture with heads on it.
+    """Return a copy of a picture with its heads drawn on it.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
         rotations: (N, 3, 3) head to camera, drawn as axes.
         landmarks: (N, 5, 2) pixels; NaN is not drawn.
-        scores: written above the boxes.
-        color: of the boxes.
+        scores: numbers to write above the boxes.
+        color: RGB of the boxes.
     """
     drawn = image.copy()
     for i, box in enumerate(np.asarray(boxes, dtype=np.float64)):
@@ -81,7 +81,7 @@ def _picture(store: SceneStore, scene: int) -> np.ndarray:
 
 
 def square(image: np.ndarray) -> np.ndarray:
-    """The picture in the top left corner of a square of its longer side, for a contact sheet."""
+    """Pad a picture to a square at the right or the bottom, for a contact sheet."""
     side = max(image.shape[:2])
     canvas = np.full((side, side, 3), 255, np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image

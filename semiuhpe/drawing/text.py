@@ -1,4 +1,4 @@
-"""Text on pictures, in a font that knows more than English."""
+"""Text on pictures, in a font with more than English letters."""
 
 from functools import cache, lru_cache
 from pathlib import Path
@@ -10,18 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu, which comes with matplotlib, in pixels: names of files are not all in English."""
+    """Return DejaVu, which comes with matplotlib, in a size in pixels: file names are not all in English."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)  # older Pillows take no Path
+    return ImageFont.truetype(str(path), size)  # older versions of Pillow take no Path
 
 
 @lru_cache(maxsize=512)
 def text_mask(text: str, size: int) -> np.ndarray:
-    """Coverage of one line of text with a margin around it, (H, W) uint8; all lines of a size are equally high.
+    """Return the coverage (H, W), uint8, of a line of text with a margin; all lines of a size are equally high.
 
     Args:
-        text: what doesn't print becomes a question mark.
-        size: of the font in pixels.
+        text: one line; unprintable characters become question marks.
+        size: font size in pixels.
     """
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     ascent, descent = font(size).getmetrics()

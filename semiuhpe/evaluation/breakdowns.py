@@ -1,12 +1,12 @@
-"""Errors by what kind of head it is.
+"""Break-downs: errors by kind of head.
 
 Angles are those of the true rotation: in the full range |pitch| <= 90 and yaw within +-180, in the front range
-|yaw| <= 90. Bins hold their lower edge; the last one also its upper edge.
+|yaw| <= 90. Bins include their lower edge; the last one also its upper edge.
 
-*Distance to frontal* is the geodesic angle between the true rotation and a head that looks into the camera; *facing* is
-the angle between the direction of the nose and the camera, which turning the picture in plane does not change: a face
-upside down is 180 degrees from frontal, but seen from the front. No common definition of front, side and back was
-found, so both are cut into three equal parts, at 60 and 120 degrees.
+*Distance to frontal* is the geodesic angle between the true rotation and a head that looks into the camera. *Facing* is
+the angle between the direction of the nose and the camera, which does not change when the picture is turned in plane:
+an upside-down face is 180 degrees from frontal, but seen from the front. There is no common definition of front, side
+and back, so both angles are divided into three equal parts, at 60 and 120 degrees.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Breakdown:
     """A division of all heads into groups.
 
     Attributes:
-        title: what they are divided by.
+        title: name of the division, for pages.
         labels: names of the groups.
         group: (N,) number of each head's group, -1 for none.
         edges: (G + 1,) of the groups, where they are bins of an angle.
@@ -46,7 +46,7 @@ class Breakdown:
     edges: np.ndarray | None = None
 
     def members(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and (n,) positions of each group that has heads."""
+        """Yield the name and the (n,) positions of each group that has heads."""
         for number, label in enumerate(self.labels):
             positions = np.flatnonzero(self.group == number)
             if len(positions):
@@ -54,7 +54,7 @@ class Breakdown:
 
 
 def breakdowns(store: HeadStore) -> dict[str, Breakdown]:
-    """All divisions that a labeled store knows of, by their names in the results."""
+    """Return all break-downs that a labeled store allows, by their names in the results."""
     truth, full_range = torch.from_numpy(store.truth).double(), store.meta["full_range"]
     pitch, yaw, roll = matrix_to_euler(truth, full_range).numpy().T
     limits = {"yaw": 180, "pitch": 90, "roll": 180} if full_range else {"yaw": 90, "pitch": 90, "roll": 90}
@@ -74,7 +74,7 @@ def breakdowns(store: HeadStore) -> dict[str, Breakdown]:
 
 
 def by_angle(title: str, angle_deg: np.ndarray, edges: np.ndarray) -> Breakdown:
-    """Bins of an angle. Heads beyond the edges, which a store of the front range may have, are in none."""
+    """Divide heads by bins of an angle. Heads beyond the edges, which a front-range store may have, are in no bin."""
     last = len(edges) - 2
     group = np.searchsorted(edges, angle_deg, side="right") - 1
     group[angle_deg == edges[-1]] = last
@@ -84,18 +84,18 @@ def by_angle(title: str, angle_deg: np.ndarray, edges: np.ndarray) -> Breakdown:
 
 
 def distance_to_frontal_deg(rotation: np.ndarray) -> np.ndarray:
-    """(N,) geodesic distance of (N, 3, 3) rotations to a head that looks into the camera."""
+    """Return the geodesic distance (N,), in degrees, of (N, 3, 3) rotations to a head that looks into the camera."""
     frontal = euler_to_matrix(torch.zeros(3, dtype=torch.float64))
     return geodesic_deg(torch.from_numpy(rotation).double(), frontal).numpy()
 
 
 def view_direction(rotation: np.ndarray) -> np.ndarray:
-    """(N, 3) unit vectors from the head to the camera, in head axes (subject's left, up, front)."""
+    """Return (N, 3) unit vectors from the head to the camera, in head axes (subject's left, up, front)."""
     return -np.asarray(rotation, dtype=np.float64)[:, 2]
 
 
 def facing_deg(rotation: np.ndarray) -> np.ndarray:
-    """(N,) angle between the nose and the camera: 0 seen from the front, 180 from behind."""
+    """Return the angle (N,) between the nose and the camera: 0 degrees seen from the front, 180 from behind."""
     left, up, front = view_direction(rotation).T
     return np.degrees(np.arctan2(np.hypot(left, up), front))
 
@@ -107,7 +107,7 @@ def _sides(title: str, angle_deg: np.ndarray) -> Breakdown:
 
 
 def head_size_px(store: HeadStore) -> np.ndarray:
-    """(N,) sides of the heads' boxes in pixels of the source's pictures, measured as the crop protocol does."""
+    """Return the sides (N,) of the heads' boxes in pixels of the source's pictures, measured as the crop rule does."""
     width, height = store.box[:, 2:].T
     side = np.maximum(width, height) if CROP_RULES[store.meta["protocol"]].by_extent else (width + height) / 2
     return side / store.scale
@@ -122,7 +122,7 @@ def _by_size(store: HeadStore) -> Breakdown:
 def group_rows(
     breakdown: Breakdown, geodesic_deg: np.ndarray, frobenius: np.ndarray, euler_abs_deg: np.ndarray | None
 ) -> list[dict[str, Any]]:
-    """One row of numbers for each group that has heads, with the interval of its mean geodesic error."""
+    """Return a row of numbers for each group that has heads, with the interval of its mean geodesic error."""
     rows = []
     for label, members in breakdown.members():
         error = geodesic_deg[members]

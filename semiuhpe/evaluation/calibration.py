@@ -1,15 +1,15 @@
-"""Does the predicted uncertainty tell the truth?
+"""Calibration: does the predicted uncertainty tell the truth?
 
-Two questions. *Ranking*: are the heads of higher entropy those with larger errors? Spearman's rank correlation, and the
+*Ranking*: do heads of higher entropy have larger errors? Measured by Spearman's rank correlation and by the
 sparsification curve (Ilg et al., "Uncertainty estimates and multi-hypotheses networks for optical flow", ECCV 2018):
 the mean error of the heads that are left when those of highest entropy are dropped, against the same with the heads of
 largest error dropped (the oracle). Both are divided by the mean error of all heads; the area between them (AUSE) is 0
 for a perfect ranking.
 
-*Coverage*: of the truths, does the predicted distribution's 90 percent region hold 90 percent? The region of highest
-density that just reaches the truth holds a probability, its credible level, which is estimated by the share of samples
-of the distribution that are denser than the truth. Levels of a calibrated model are uniform in [0, 1]. A model with
-fewer truths inside than it claims is overconfident.
+*Coverage*: do the predicted 90 percent regions contain 90 percent of the truths? The probability of the region of
+highest density that just reaches the truth is the truth's credible level. It is estimated by the share of samples of
+the distribution that are denser than the truth. Credible levels of a calibrated model are uniform in [0, 1]; a model
+whose regions contain fewer truths than claimed is overconfident.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ _HEADS_AT_A_TIME = 2048
 
 
 def credible_level(distribution: str, parameter: Tensor, truth: Tensor) -> Tensor | None:
-    """(N,) probability of what is denser than the truth, by sampling with a fixed seed, in steps of 1 / SAMPLES.
+    """Return the credible level (N,) of each truth, by sampling with a fixed seed, in steps of 1 / SAMPLES.
 
     Args:
         distribution: ``matrixFisher`` or ``RotationLaplace``.
@@ -53,7 +53,7 @@ def credible_level(distribution: str, parameter: Tensor, truth: Tensor) -> Tenso
 
 
 def rank_correlation(entropy: np.ndarray, error: np.ndarray) -> float | None:
-    """Spearman's rank correlation; None where either has one value only, which leaves nothing to rank."""
+    """Return Spearman's rank correlation; None where either input is constant, which leaves nothing to rank."""
     if len(error) < 2 or np.ptp(entropy) == 0 or np.ptp(error) == 0:
         return None
     from scipy.stats import spearmanr  # takes as long to import as half of PyTorch
@@ -62,11 +62,11 @@ def rank_correlation(entropy: np.ndarray, error: np.ndarray) -> float | None:
 
 
 def sparsification(entropy: np.ndarray, error: np.ndarray) -> dict[str, Any]:
-    """Mean error of the heads left, over that of all, when shares of 0 to (N - 1) / N of the heads are dropped.
+    """Return the mean error of the remaining heads, relative to that of all, as shares 0 to (N - 1) / N are dropped.
 
     Returns:
-        ``dropped`` shares, ``by_entropy`` and ``oracle`` at them (at most 101 points), and ``ause``, the area between
-        the two curves over all N points.
+        ``dropped``: at most 101 shares; ``by_entropy`` and ``oracle``: the curves there; ``ause``: the area between the
+        two curves, over all N points.
     """
     count = len(error)
     left = np.arange(1, count + 1)
@@ -74,7 +74,7 @@ def sparsification(entropy: np.ndarray, error: np.ndarray) -> dict[str, Any]:
     scale = 1.0 / whole if whole > 0 else 1.0
 
     def curve(order: np.ndarray) -> np.ndarray:
-        """From none dropped to all but one."""
+        """Return the mean errors from no head dropped to all but one."""
         return (np.cumsum(error[order]) / left)[::-1] * scale
 
     by_entropy, oracle = curve(np.argsort(entropy, kind="stable")), curve(np.argsort(error, kind="stable"))
@@ -89,7 +89,7 @@ def sparsification(entropy: np.ndarray, error: np.ndarray) -> dict[str, Any]:
 
 
 def coverage(level: np.ndarray) -> dict[str, Any]:
-    """Share of truths inside the credible regions of the levels that are reported, and at 101 levels for the curve."""
+    """Return the shares of truths inside credible regions, at the reported levels and at 101 levels for the curve."""
     levels = np.linspace(0, 1, CURVE_POINTS)
     inside = np.searchsorted(np.sort(level), levels, side="right") / len(level)
     return {
@@ -102,7 +102,7 @@ def coverage(level: np.ndarray) -> dict[str, Any]:
 
 
 def calibration(entropy: np.ndarray, error: np.ndarray, level: np.ndarray | None) -> dict[str, Any]:
-    """All of it for one model; ``coverage`` is None where there are no credible levels."""
+    """Return all numbers of one model; ``coverage`` is None where there are no credible levels."""
     return {
         "spearman": rank_correlation(entropy, error),
         "sparsification": sparsification(entropy, error),

@@ -1,10 +1,11 @@
 """``compare_SET.html``: two evaluations side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.bootstrap import FEWEST
@@ -21,39 +22,34 @@ def write_comparison(path: Path, found: Mapping[str, Any], first: Results, secon
     role, store = found["role"], second.summary["store"]
     facts = {letter: results.summary["checkpoint"]["path"] for letter, results in (("A", first), ("B", second))}
     facts["heads"] = f"{found['heads']} of {store['dataset']}: {store['path']}"
-    sections = [report.section("What is compared", report.facts(facts))]
-    if second.of_scenes:
-        tables = [report.section(f"Heads: {kind}", scene_html(found, kind)) for kind in found["results"]]
-        sections += [report.beside(tables[i : i + 2]) for i in range(0, len(tables), 2)]
-        if found["means"]:
-            text = f"Means over the {found['found_by_both']} heads that both models found. {_MEANS_TEXT}"
-            sections += [
-                report.section("Poses of the same heads", means_html(found["means"]), text),
-                _plots(*paired_errors(first, second, role)),
-            ]
-        lead = "A against B on the same scenes. Errors are in degrees; differences are B - A."
-    else:
-        sections += [
-            report.section("Means", means_html(found["means"]), _MEANS_TEXT),
-            _plots(*paired_errors(first, second, role)),
-        ]
-        sections.append(report.section("Where they differ", "", _GROUPS_TEXT))
-        sections += _divisions(found["groups"], second.summary["divisions"])
-        lead = f"{role.capitalize()} of A against {role} of B, head by head. "
-        lead += "Errors are in degrees; differences are B - A."
-    report.write_page(path, f"A or B on {store['dataset']}", lead, sections)
-
-
-def _plots(a: np.ndarray, b: np.ndarray) -> str:
-    """Geodesic errors of A and B, (N,) degrees of the same heads, as shares of heads and head by head."""
-    limit = float(np.clip(np.ceil(np.quantile(np.concatenate([a, b]), 0.98) / 10) * 10, 10, 180))
-    cumulative, pairs = plots.plot_cumulative({"A": a, "B": b}, limit), plots.plot_pairs(a, b)
-    return report.beside(
-        [
-            report.section("Cumulative error", cumulative, "Share of heads below each."),
-            report.section("Head by head", pairs, "Below the diagonal B is better."),
-        ]
+    lead = (
+        f"{role.capitalize()} of A against {role} of B, head by head."
+        if not second.of_scenes
+        else "On the same scenes."
     )
+    kinds = found["results"] if second.of_scenes else {}
+    report.write_page(
+        path,
+        "comparison.html",
+        title=f"A or B on {store['dataset']}",
+        lead=f"{lead} Errors are in degrees; differences are B - A.",
+        fewest=FEWEST,
+        compared=facts,
+        kinds=[(kind, (["", *COLUMNS[:3]], scene_rows(found, kind))) for kind in kinds],
+        found_by_both=found["found_by_both"] if second.of_scenes else None,
+        means=(["", *COLUMNS], [cells(key, found["means"][key]) for key in MEANS if key in found["means"]]),
+        breakdowns=[
+            (second.summary["divisions"][key]["title"], _plot(rows), [_group(row) for row in rows])
+            for key, rows in found.get("groups", {}).items()
+        ],
+        **(_plots(*paired_errors(first, second, role)) if found["means"] else {}),
+    )
+
+
+def _plots(a: np.ndarray, b: np.ndarray) -> dict[str, Markup]:
+    """Plot geodesic errors of A and B, (N,) degrees of the same heads, as shares of heads and head by head."""
+    limit = float(np.clip(np.ceil(np.quantile(np.concatenate([a, b]), 0.98) / 10) * 10, 10, 180))
+    return {"cumulative": plots.plot_cumulative({"A": a, "B": b}, limit), "pairs": plots.plot_pairs(a, b)}
 
 
 def scene_rows(found: Mapping[str, Any], kind: str) -> list[list[str]]:
@@ -66,27 +62,8 @@ def scene_rows(found: Mapping[str, Any], kind: str) -> list[list[str]]:
     return [[name, text(row["a"]), text(row["b"]), text(row["difference"], "+")] for name, row in rows]
 
 
-def scene_html(found: Mapping[str, Any], kind: str) -> str:
-    return report.table_html(["", *COLUMNS[:3]], scene_rows(found, kind))
-
-
-_MEANS_TEXT = (
-    "Intervals are of the difference, 95 percent, by paired bootstrap over heads. One that leaves out zero says that "
-    "the better one would also be better on other such heads; training again with another seed may change more."
-)
-_GROUPS_TEXT = (
-    "Mean geodesic error; number of heads in parentheses. Strong color: the interval leaves out zero. Of twenty "
-    "intervals of equal models one does so by chance, so a single group says little. Groups of fewer than "
-    f"{FEWEST} heads are hollow and have no interval: so few heads say nothing about others."
-)
-
-
-def means_html(means: Mapping[str, Mapping[str, Any]]) -> str:
-    return report.table_html(["", *COLUMNS], [cells(key, means[key]) for key in MEANS if key in means])
-
-
 def cells(key: str, row: Mapping[str, Any]) -> list[str]:
-    """A row of the table of means as text."""
+    """Return a row of the table of means as text."""
     low, high = row["interval"]
     values = [number(key, row["a"]), number(key, row["b"]), _signed(key, row["difference"])]
     values += [f"{_signed(key, low)} to {_signed(key, high)}", f"{row['b_is_better']:.0%}"]
@@ -97,29 +74,17 @@ def _signed(key: str, value: float) -> str:
     return f"{value:+.1%}" if key.startswith("under_") else f"{value:+.3f}"
 
 
-def _divisions(groups: Mapping[str, Any], divisions: Mapping[str, Any]) -> list[str]:
-    sections = []
-    for key, rows in groups.items():
-        title = divisions[key]["title"]
-        drawn = plots.plot_differences(
-            [f"{row['label']}  ({row['count']})" for row in rows],
-            np.array([row["difference"] for row in rows]),
-            np.array([row["interval"] or (np.nan, np.nan) for row in rows]),
-            "B - A (degrees)",
-        )
-        body = [
-            [
-                row["label"],
-                str(row["count"]),
-                f"{row['a']:.2f}",
-                f"{row['b']:.2f}",
-                f"{row['difference']:+.2f}",
-                f"{row['interval'][0]:+.2f} to {row['interval'][1]:+.2f}" if row["interval"] else "",
-                row["better"],
-            ]
-            for row in rows
-        ]
-        table = report.table_html([title, "heads", "A", "B", "B - A", "95% interval", "better"], body)
-        content = drawn + report.folded("show the numbers", table)
-        sections.append(report.section(f"By {title}", content))
-    return [report.beside(sections[i : i + 2]) for i in range(0, len(sections), 2)]
+def _plot(rows: Sequence[Mapping[str, Any]]) -> Markup:
+    return plots.plot_differences(
+        [f"{row['label']}  ({row['count']})" for row in rows],
+        np.array([row["difference"] for row in rows]),
+        np.array([row["interval"] or (np.nan, np.nan) for row in rows]),
+        "B - A (degrees)",
+    )
+
+
+def _group(row: Mapping[str, Any]) -> list[str]:
+    """Return a row of the table of a break-down as text."""
+    means = [f"{row['a']:.2f}", f"{row['b']:.2f}", f"{row['difference']:+.2f}"]
+    interval = f"{row['interval'][0]:+.2f} to {row['interval'][1]:+.2f}" if row["interval"] else ""
+    return [row["label"], str(row["count"]), *means, interval, row["better"]]

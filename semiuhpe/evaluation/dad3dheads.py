@@ -1,10 +1,10 @@
 """The submission of the DAD-3DHeads benchmark (Martyniuk et al., CVPR 2022), and its pose error.
 
 A submission is a JSON object from each head's ``item_id`` to ``{"68_landmarks_2d": [], "N_landmarks_3d": [],
-"7_landmarks_3d": [], "rotation_matrix": 3x3}``. The matrix is R head to camera, which is the benchmark's own
-convention (:mod:`semiuhpe.rotation`); lists of landmarks stay empty, which leaves those tasks out. The labels of the
-split ``test`` are not published: its numbers come from the benchmark's server. On ``val`` the pose error is computed
-here.
+"7_landmarks_3d": [], "rotation_matrix": 3x3}``. The matrix is R head to camera, which is the benchmark's own convention
+(:mod:`semiuhpe.rotation`). The lists of landmarks stay empty, so the submission takes no part in those tasks. The
+labels of the split ``test`` are not published; the benchmark's server computes its numbers. The pose error on ``val``
+is computed here.
 """
 
 import csv
@@ -47,7 +47,7 @@ _NAMED_ITEMS = 5
 
 @dataclass(frozen=True)
 class StoredItems:
-    """All items of a split from a head store."""
+    """The items of a split, from a head store."""
 
     store: HeadStore
 
@@ -56,19 +56,19 @@ class StoredItems:
         return [str(name) for name in self.store.names]
 
     def truth(self) -> Tensor:
-        """(N, 3, 3) rotations; StoreError if there are none."""
+        """The true rotations (N, 3, 3); StoreError if the store has no labels."""
         check_labels(self.store)
         return torch.from_numpy(self.store.truth)
 
     def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
-        """Network inputs (B, 3, size, size), in the order of the names."""
+        """Yield network inputs (B, 3, size, size), in the order of the names."""
         for batch in ordered_batches(self.store, batch_size, num_workers):
             yield evaluation_view(batch.to(device), self.store, size)
 
 
 @dataclass(frozen=True)
 class RawItems:
-    """All items of a split from the raw dataset, cropped as ``semiuhpe prepare`` does."""
+    """The items of a split, from the raw dataset, cropped as ``semiuhpe prepare`` does."""
 
     pictures: Sequence[Picture]
     heads: Sequence[RawHead]
@@ -78,7 +78,7 @@ class RawItems:
         return [head.name for head in self.heads]
 
     def truth(self) -> Tensor:
-        """(N, 3, 3) rotations; DataError if a label is none."""
+        """The true rotations (N, 3, 3); DataError if a label is not a rotation."""
         rotations = [head.rotation for head in self.heads if head.rotation is not None]
         if len(rotations) < len(self.heads):
             raise DataError(f"{len(self.heads) - len(rotations)} of {len(self.heads)} items have no labels")
@@ -91,7 +91,7 @@ class RawItems:
         return roma.special_procrustes(rotation)
 
     def views(self, size: int, device: torch.device, batch_size: int, num_workers: int) -> Iterator[Tensor]:
-        """As :meth:`StoredItems.views`; DataError if a picture or a box can't be used."""
+        """Yield network inputs as :meth:`StoredItems.views` does; DataError if a picture or a box can't be used."""
         for batch in load(self._crops, batches_in_order(len(self.heads), batch_size), num_workers, pin=True):
             yield plain_view(batch.to(device), size)
 
@@ -101,7 +101,7 @@ class RawItems:
         return HeadBatch(crops.permute(0, 3, 1, 2), whole, whole)
 
     def _crop(self, row: int) -> np.ndarray:
-        """(224, 224, 3) uint8; DataError if it can't be made."""
+        """Return the (224, 224, 3) uint8 crop of an item; DataError if it can't be made."""
         picture, box = self.pictures[row], self.heads[row].box
         message = "; a submission needs every item, so none is written"
         if box is None:
@@ -117,11 +117,11 @@ Items = StoredItems | RawItems
 
 
 def open_items(source: Path, split: str) -> Items:
-    """The items of a split, all of them, from a head store or from the raw dataset.
+    """Open all items of a split, from a head store or from the raw dataset.
 
     Raises:
         DataError: the raw dataset is incomplete.
-        StoreError: the store is of something else, or not of all items.
+        StoreError: the store is of another dataset or split, or lacks items.
     """
     if (source / "data.mdb").is_file():
         store = HeadStore(source)
@@ -174,7 +174,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def submission(names: Sequence[str], rotation: Tensor) -> dict[str, dict[str, Any]]:
-    """The benchmark's object for items and their (N, 3, 3) predictions, head to camera."""
+    """Return the benchmark's JSON object for items and their (N, 3, 3) predictions, head to camera."""
     exact = roma.special_procrustes(rotation.double())
     return {
         name: {**{key: [] for key in EMPTY}, ROTATION: matrix}
@@ -183,17 +183,17 @@ def submission(names: Sequence[str], rotation: Tensor) -> dict[str, dict[str, An
 
 
 def write_submission(path: Path, names: Sequence[str], rotation: Tensor) -> None:
-    """Writes a submission and checks the file.
+    """Write a submission and check the file.
 
     Raises:
-        DataError: it can't be written, or what was written is not valid.
+        DataError: the file can't be written, or its content is not valid.
     """
     write_result(path, json.dumps(submission(names, rotation), allow_nan=False).encode())
     check_submission(path, names)
 
 
 def check_submission(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError unless a file is a submission of exactly these items, each matrix a rotation to 1e-5."""
+    """Raise DataError unless a file is a submission of exactly these items, each matrix a rotation to 1e-5."""
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -215,7 +215,7 @@ def check_submission(path: Path, names: Sequence[str]) -> None:
 
 
 def pose_error(rotation: Tensor, truth: Tensor) -> dict[str, dict[str, float]]:
-    """The benchmark's pose errors: mean Frobenius norm of I - R1 R2^T and mean angle, exact and in the paper's way."""
+    """Return the benchmark's errors: mean Frobenius norm of I - R1 R2^T and mean angle, exact and as in the paper."""
     keys = ("frobenius_mean", "geodesic_mean_deg")
     exact, paper = summarize(pose_errors(rotation, truth)), paper_summary(rotation, truth, None, full_range=True)
     return {"exact": {key: exact[key] for key in keys}, "paper": {key: paper[key] for key in keys}}

@@ -1,8 +1,8 @@
-"""Detection and pose of the one-stage network on a scene store.
+"""Evaluation of detections and poses of a one-stage network on a scene store.
 
-Average precision is COCO's, by pycocotools: the mean over IoU 0.5 to 0.95, and that at 0.5. Errors of rotations are
-means over the heads that were found, at an IoU of 0.5 and a score of 0.5 at least; a head that was not found is counted
-as missed, and never as an error of zero or any other number. Heads that are too small, cut off or covered
+Average precision is COCO's, computed by pycocotools: the mean over IoU 0.5 to 0.95, and the value at 0.5. Rotation
+errors are means over the heads that were found, with an IoU and a score of at least 0.5. A missed head is counted as
+missed and has no rotation error. Heads that are too small, cut off or covered
 (:func:`semiuhpe.data.scene_labels.clip_and_filter`) are ignored, whether found or not.
 """
 
@@ -34,10 +34,10 @@ from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import matrix_to_euler
 
 DETECTION_METRICS = ("missed_ap50", "missed_ap", "geodesic_mean_deg", "missed_share")
-"""What ``best`` can be chosen by: the smaller the better. The first two are 1 minus the average precision."""
+"""Metrics that ``best`` can be selected by, lower is better. The first two are 1 minus the average precision."""
 MATCHED_IOU = 0.5
 LEAST_SCORE = 0.02
-"""Heads of a lower score don't change the average precision much."""
+"""Detections with a lower score hardly change the average precision."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Detected:
     entropy: Tensor
 
     def on(self, scene: int, min_score: float = MIN_SCORE) -> "Detected":
-        """The heads found on one scene."""
+        """Return the heads found on one scene."""
         chosen = (self.scene == scene) & (self.score >= min_score)
         return Detected(**{name: value[chosen] for name, value in vars(self).items()})
 
@@ -70,7 +70,7 @@ def detect(
     network: nn.Module, description: Description, store: SceneStore, device: torch.device, batch_size: int,
     num_workers: int = 0, progress: bool = False,
 ) -> Detected:  # fmt: skip
-    """All heads that a network finds on a store's scenes, with scores of :data:`LEAST_SCORE` or more.
+    """Return all heads that a network finds on a store's scenes, with scores of at least :data:`LEAST_SCORE`.
 
     Raises:
         StoreError: the store has no scenes.
@@ -88,7 +88,7 @@ def detect(
                 batch = batch.to(device)
                 outputs = network(plain_view(batch, size).image)
                 found = find_heads(outputs, anchors, description.distribution, LEAST_SCORE)
-                # Where a score is not a number, no head would be found.
+                # A score that is not a number would pass for no head.
                 if not all(values.isfinite().all() for values in (outputs.logit, found.box, found.rotation)):
                     raise TrainingError(f"{store.path}: the network predicts values that are not finite")
                 scale = (batch.extent.amax(-1) / size)[found.picture]
@@ -105,14 +105,14 @@ def detect(
 
 @dataclass(frozen=True)
 class TrueHeads:
-    """The heads of a store's view, those to be found and those to be ignored.
+    """The labeled heads of a store's view, those to be found and those to be ignored.
 
     Attributes:
         scene: (H,) the scene's position.
         box: (H, 4) corners, limited to the picture.
         wanted: (H,) bool, to be found; others are ignored.
         rotation: (H, 3, 3).
-        masked: (H,) bool.
+        masked: (H,) bool, wearing a drawn mask.
         turned: (H,) bool, in a turned picture.
     """
 
@@ -125,7 +125,7 @@ class TrueHeads:
 
 
 def true_heads(store: SceneStore, size: int) -> TrueHeads:
-    """The heads of a store's view, as a network of that input size could see them."""
+    """Return the labeled heads of a store's view, as a network of this input size could see them."""
     rows: list[tuple[np.ndarray, ...]] = []
     for scene in range(len(store)):
         heads = store.heads(scene)
@@ -142,15 +142,18 @@ def true_heads(store: SceneStore, size: int) -> TrueHeads:
     return TrueHeads(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
 
 
-def groups(truth: TrueHeads) -> dict[str, np.ndarray]:
-    """Kinds of heads that are reported by themselves, (H,) bool by name; only kinds that are not all."""
+def subset_masks(truth: TrueHeads) -> dict[str, np.ndarray]:
+    """Return (H,) bool masks of the subsets that are reported separately.
+
+    Subsets that are empty or hold all heads are left out.
+    """
     kinds = {"masked": truth.masked, "unmasked": ~truth.masked, "turned": truth.turned, "upright": ~truth.turned}
     return {name: kind for name, kind in kinds.items() if kind.any() and not kind.all()}
 
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """Numbers of one model on one kind of heads.
+    """Results of one model on all heads or on one subset.
 
     Attributes:
         summary: detection and pose, as plain numbers.
@@ -164,13 +167,13 @@ class DetectionResult:
 def evaluate_detection(
     detected: Detected, truth: TrueHeads, scenes: int, full_range: bool, chosen: np.ndarray | None = None
 ) -> DetectionResult:
-    """Average precision and errors of poses.
+    """Return the average precision and the pose errors of detections.
 
     Args:
-        detected: what a network found.
-        truth: what there is.
+        detected: the heads that a network found.
+        truth: the labeled heads.
         scenes: number of scenes.
-        full_range: which triple of Euler angles to compare.
+        full_range: range of the Euler angles to compare.
         chosen: (H,) bool, the heads that count; the others are ignored.
     """
     wanted = truth.wanted if chosen is None else truth.wanted & chosen
@@ -215,7 +218,7 @@ def errors_of_found(
 
 
 def require_pycocotools() -> None:
-    """Raises ConfigError if pycocotools is not installed."""
+    """Raise ConfigError if pycocotools is not installed."""
     try:
         import pycocotools.cocoeval  # noqa: F401
     except ImportError as error:
@@ -223,7 +226,7 @@ def require_pycocotools() -> None:
 
 
 def _coco(detected: Detected, truth: TrueHeads, wanted: np.ndarray, scenes: int) -> Any:
-    """pycocotools' evaluation, accumulated."""
+    """Return pycocotools' evaluation, accumulated."""
     require_pycocotools()
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -236,7 +239,7 @@ def _coco(detected: Detected, truth: TrueHeads, wanted: np.ndarray, scenes: int)
         "images": images,
         "categories": category,
         "annotations": [
-            # Ids begin with 1: pycocotools takes 0 for "not matched". Ignored heads are its crowds.
+            # Ids start at 1, because 0 means "not matched" to pycocotools. Ignored heads are its crowds.
             {"id": i + 1, "image_id": int(truth.scene[i]), "category_id": 1, "bbox": box.tolist(),
              "area": float(box[2] * box[3]), "iscrowd": int(not wanted[i])}
             for i, box in enumerate(truth_box)
@@ -263,8 +266,8 @@ def _coco(detected: Detected, truth: TrueHeads, wanted: np.ndarray, scenes: int)
 
 
 def _matched(coco: Any, detected: Detected, heads: int) -> tuple[np.ndarray, int]:
-    """(H,) the detection of each head at :data:`MATCHED_IOU` and the score that people are shown, -1 where there is
-    none; and how many detections are of no head."""
+    """Return the detection (H,) of each head at :data:`MATCHED_IOU` and the score of shown heads, -1 where there is
+    none; and the number of detections without a head."""
     found, false = np.full(heads, -1), 0
     scores = detected.score.numpy()
     level = int(np.flatnonzero(np.isclose(coco.params.iouThrs, MATCHED_IOU))[0])
@@ -281,7 +284,7 @@ def _matched(coco: Any, detected: Detected, heads: int) -> tuple[np.ndarray, int
 
 
 class DetectionValidation:
-    """Detection and pose of networks on a scene store during training, the same in all processes."""
+    """Validates networks on a scene store during training; every process gets the same results."""
 
     def __init__(
         self, description: Description, store: SceneStore, process: Process, batch_size: int, num_workers: int = 0
@@ -296,7 +299,7 @@ class DetectionValidation:
         return {name: float(value) for name, value in result.summary.items()}
 
     def _detect(self, network: nn.Module) -> Detected:
-        """Each process looks at its share of the scenes; with fewer scenes than processes, at all."""
+        """Detect on this process's share of the scenes, or on all if there are fewer scenes than processes."""
         process, store = self.process, self.store
         if len(store) < process.world_size or process.world_size == 1:
             return detect(network, self.description, store, process.device, *self._loading)

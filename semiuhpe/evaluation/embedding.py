@@ -1,4 +1,4 @@
-"""Is near in the embedding near in rotation? Nearest neighbors, and the rank correlation of the two distances."""
+"""Evaluation of embeddings: nearest neighbors, and rank correlation of embedding distance and geodesic distance."""
 
 from dataclasses import dataclass
 
@@ -18,19 +18,19 @@ from semiuhpe.models.output import eval_mode
 from semiuhpe.rotation import geodesic_deg
 
 REFERENCE_HEADS = 4000
-"""Neighbors are sought among at most so many labeled heads, spread over the store."""
+"""Most labeled heads to search for neighbors, evenly spread over the store."""
 _CORRELATED_HEADS = 400
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Of pairs of heads: 1 - cosine similarity in the embedding, and geodesic in degrees; (Q, K) each."""
+    """Distances (Q, K) between pairs of heads: 1 - cosine similarity of embeddings, and geodesic angles in degrees."""
 
     embedding: np.ndarray
     geodesic_deg: np.ndarray
 
     def rank_correlation(self) -> float:
-        """Spearman's, over all pairs."""
+        """Return Spearman's rank correlation of the two distances over all pairs."""
         from scipy.stats import spearmanr  # takes as long to import as half of PyTorch
 
         return float(spearmanr(self.embedding.ravel(), self.geodesic_deg.ravel()).statistic)
@@ -40,10 +40,10 @@ class Distances:
 def embed_store(
     network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int, num_workers: int = 0
 ) -> Tensor:
-    """(N, D) normalized embedding of the heads of a store, on the CPU. The network is in eval mode for the while.
+    """Return normalized embeddings (N, D) of the heads of a store, on the CPU. The network is in eval mode meanwhile.
 
     Raises:
-        TrainingError: it is not finite.
+        TrainingError: an embedding is not finite.
     """
     with eval_mode(network):
         parts = [
@@ -57,22 +57,24 @@ def embed_store(
 
 
 def evenly_spread(store: HeadStore, count: int) -> HeadStore:
-    """At most so many heads, at equal steps through a store."""
+    """Return a view of a limited number of heads, evenly spread over a store."""
     return store.view(evenly_spaced(len(store), count))
 
 
 def distances(query: Tensor, query_rotation: Tensor, other: Tensor, other_rotation: Tensor) -> Distances:
-    """Between (Q, D) and (K, D) normalized embeddings, whose heads have the rotations (Q, 3, 3) and (K, 3, 3)."""
+    """Return the distances between normalized embeddings (Q, D) and (K, D), and between their rotations."""
     geodesic = geodesic_deg(query_rotation[:, None], other_rotation[None])
     return Distances((1.0 - query @ other.mT).numpy(), geodesic.numpy())
 
 
 class NeighborValidation:
-    """Errors of the rotation of the nearest labeled head in the embedding, the same in all processes.
+    """Validates an embedding: each head is given the rotation of its nearest labeled head.
+
+    Every process gets the same results.
 
     Args:
-        reference: labeled heads, to be found.
-        store: labeled heads, to find the nearest for.
+        reference: labeled heads to search.
+        store: labeled heads whose nearest are searched for.
         size: side of the network's input in pixels.
         process: this process among all.
         batch_size: heads at once.
@@ -97,7 +99,7 @@ class NeighborValidation:
         return summary | {"embedding_rank_correlation": pairs.rank_correlation()}
 
     def _embedded(self, network: nn.Module, store: HeadStore) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Embedding, rotation and Euler angles of all heads of a store; each process has looked at a part of them."""
+        """Return embedding, rotation and Euler angles of all heads of a store; the processes share the work."""
         rank, world_size = self.process.rank, self.process.world_size
         if len(store) < world_size:
             rank, world_size = 0, 1

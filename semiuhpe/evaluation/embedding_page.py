@@ -1,4 +1,4 @@
-"""A page on embeddings: distance in them against geodesic distance, and nearest neighbors to look at."""
+"""The page of an embedding: its distances against geodesic distances, and nearest neighbors to look at."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,78 +20,74 @@ _PICTURE_PX = 120
 
 @dataclass(frozen=True)
 class Embedded:
-    """All pairs of some heads, with one model's distances; a head's distance to itself stands on the diagonal."""
+    """The distances of one model between all pairs of heads; the diagonal holds each head's distance to itself."""
 
     pairs: Distances
 
     def without_self(self) -> Distances:
-        """As (N, N - 1)."""
+        """Return the distances without the diagonal, (N, N - 1) each."""
         off = ~np.eye(len(self.pairs.embedding), dtype=bool)
         return Distances(*(values[off].reshape(len(off), -1) for values in vars(self.pairs).values()))
 
     def nearest(self, count: int) -> np.ndarray:
-        """(N, count) positions of each head's nearest other heads, the nearest first."""
+        """Return the positions (N, count) of each head's nearest other heads, the nearest first."""
         embedding = self.pairs.embedding + np.diag(np.full(len(self.pairs.embedding), np.inf))
         return np.argsort(embedding, axis=1, kind="stable")[:, :count]
 
-    def neighbour_error_deg(self) -> float:
-        """Mean geodesic distance of a head's nearest other head."""
+    def neighbor_error_deg(self) -> float:
+        """Return the mean geodesic distance to the other head that is nearest in the embedding."""
         rows = np.arange(len(self.pairs.embedding))
         return float(self.pairs.geodesic_deg[rows, self.nearest(1)[:, 0]].mean())
 
     def least_error_deg(self) -> float:
-        """What :meth:`neighbour_error_deg` would be if the head nearest in rotation were found each time."""
+        """Return the lowest possible :meth:`neighbor_error_deg`: that of the heads nearest in rotation."""
         geodesic = self.pairs.geodesic_deg + np.diag(np.full(len(self.pairs.geodesic_deg), np.inf))
         return float(geodesic.min(axis=1).mean())
 
 
 def embedded(network: nn.Module, store: HeadStore, size: int, device: torch.device, batch_size: int) -> Embedded:
-    """Distances between the heads of a store in a network's embedding; TrainingError if it is not finite."""
+    """Compute distances between the heads of a store in a network's embedding; TrainingError if it is not finite."""
     embedding: Tensor = embed_store(network, store, size, device, batch_size)
     rotation = torch.from_numpy(store.truth)
     return Embedded(distances(embedding, rotation, embedding, rotation))
 
 
 def write_embedding(path: Path, models: Mapping[str, Embedded], store: HeadStore) -> None:
-    """Writes the page; the neighbors are the last model's.
+    """Write the page; the neighbors shown are the last model's.
 
     Args:
         models: name -> its distances between the heads of the store.
         store: the heads.
     """
-    rows = [
-        [name, f"{found.without_self().rank_correlation():.3f}", f"{found.neighbour_error_deg():.2f}"]
-        for name, found in models.items()
-    ]
-    least = next(iter(models.values())).least_error_deg()
     pairs = {name: found.without_self() for name, found in models.items()}
-    drawn = plots.plot_distances({name: (found.embedding, found.geodesic_deg) for name, found in pairs.items()})
     name, shown = list(models.items())[-1]
-    sections = [
-        report.section(
-            "Embedding distance against geodesic distance",
-            report.table_html(["", "rank correlation", "nearest other head is off by (°)"], rows) + drawn,
-            "Rank correlation (Spearman) of the two distances over all pairs of heads. Bands hold nine tenths of the "
-            f"pairs. The head that is nearest in rotation is {least:.2f} degrees away on average.",
-        ),
-        report.section(
-            f"Nearest neighbors, {name}",
-            report.axes_key() + _neighbors(shown, store),
-            "On the left the head, then those nearest to it in the embedding, with their labels drawn and the geodesic "
-            "distance to it.",
-        ),
-    ]
-    lead = f"{len(store)} heads of {store.meta['dataset']}, turned and flipped in plane at random."
-    report.write_page(path, "Is near in the embedding near in rotation?", lead, sections)
-
-
-def _neighbors(found: Embedded, store: HeadStore) -> str:
     count = min(NEIGHBORS, len(store) - 1)
+    report.write_page(
+        path,
+        "embedding.html",
+        title="Is near in the embedding near in rotation?",
+        lead=f"{len(store)} heads of {store.meta['dataset']}, turned and flipped in plane at random.",
+        rows=[
+            [name, f"{pairs[name].rank_correlation():.3f}", f"{found.neighbor_error_deg():.2f}"]
+            for name, found in models.items()
+        ],
+        least=f"{shown.least_error_deg():.2f}",
+        plot=plots.plot_distances({name: (found.embedding, found.geodesic_deg) for name, found in pairs.items()}),
+        shown=name,
+        columns=count + 1,
+        picture_px=_PICTURE_PX,
+        neighbors=_neighbors(shown, store, count),
+    )
+
+
+def _neighbors(found: Embedded, store: HeadStore, count: int) -> list[tuple[np.ndarray, str]]:
+    """Return pictures with captions: rows of a head and its nearest others."""
     nearest = found.nearest(count)
-    pictures, captions = [], []
+    pictures = []
     for query in evenly_spaced(len(store), QUERIES):
         for position in (query, *nearest[query]):
-            pictures.append(draw_axes(report.enlarged(store.image(int(position)), _PICTURE_PX), store.truth[position]))
+            picture = report.enlarged(store.image(int(position)), _PICTURE_PX)
             away = found.pairs.geodesic_deg[query, position]
-            captions.append("the head" if position == query else f"{away:.1f}°")
-    return report.grid(pictures, captions, count + 1)
+            caption = "the head" if position == query else f"{away:.1f}°"
+            pictures.append((draw_axes(picture, store.truth[position]), caption))
+    return pictures

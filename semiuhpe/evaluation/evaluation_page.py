@@ -1,4 +1,4 @@
-"""``report.html``: an evaluation to look at."""
+"""``report.html``: the page of an evaluation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
 from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.drawing.axes import draw_axes
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.bootstrap import FEWEST
 from semiuhpe.evaluation.breakdowns import FRONT_STEP_DEG, MAX_CATEGORIES, distance_to_frontal_deg
@@ -16,6 +18,7 @@ from semiuhpe.evaluation.results import IN_PLANE, IN_PLANE_ERROR, Results
 from semiuhpe.rotation import matrix_to_euler
 
 GALLERY_HEADS = 9
+PAIR_PX = 150
 IN_PLANE_STEP_DEG = 30
 MEANS = {
     "geodesic_mean_deg": "geodesic mean (°)",
@@ -34,7 +37,7 @@ MEANS = {
     "down_axis_mean_deg": "down axis (°)",
     "front_axis_mean_deg": "front axis (°)",
 }
-"""Reported means in the order of the tables, and what they are called there."""
+"""Reported means and their titles, in the order of the tables."""
 SELECTED = (
     "this checkpoint was selected on this very set, as in the paper; its errors on other heads may be larger "
     "(train with --val_set, or evaluate `last`)"
@@ -42,27 +45,34 @@ SELECTED = (
 
 
 def write_report(path: Path, results: Results, store: HeadStore) -> None:
-    """Writes the page of an evaluation on a store; the pictures and plots of heads are the last model's."""
-    summary = results.summary
-    shown = results.models[-1]
-    sections = [
-        report.section("What was evaluated", report.facts(_facts(summary))),
-        _means(summary),
-        _paper(summary),
-        _error_plots(results, store),
-        *([_in_plane(results)] if IN_PLANE in results.heads else []),
-        _calibration(results),
-        _galleries(results, store, shown),
-        _breakdowns(summary, store),
-        _worst(summary, shown),
-    ]
-    title = f"{summary['checkpoint']['network']} on {summary['store']['dataset']}"
-    lead = f"{len(store)} heads. Errors are in degrees; intervals are 95 percent, by bootstrap over heads."
-    report.write_page(path, title, lead, sections)
+    """Write the page of an evaluation on a store; the pictures and plots of heads are the last model's."""
+    summary, shown = results.summary, results.models[-1]
+    report.write_page(
+        path,
+        "evaluation.html",
+        title=f"{summary['checkpoint']['network']} on {summary['store']['dataset']}",
+        lead=f"{len(store)} heads. Errors are in degrees; intervals are 95 percent, by bootstrap over heads.",
+        shown=shown,
+        fewest=FEWEST,
+        pair_px=PAIR_PX,
+        evaluated=_facts(summary),
+        euler_labels=summary["store"]["euler_labels"],
+        means=means_table(summary),
+        paper=_paper(summary),
+        **_error_plots(results, store),
+        **_calibration(results),
+        galleries=_galleries(results, store, shown),
+        breakdowns=_breakdowns(summary),
+        attributes=_attributes(store),
+        worst=[
+            [str(rank), row["name"], f"{row['geodesic_deg']:.2f}", f"{row['frobenius']:.3f}", f"{row['entropy']:.2f}"]
+            for rank, row in enumerate(summary["worst"][shown], 1)
+        ],
+    )
 
 
 def number(name: str, value: float) -> str:
-    """A reported mean as text: shares in percent, norms and angles with three decimals."""
+    """Return a reported mean as text: shares in percent, norms and angles with three decimals."""
     return f"{value:.1%}" if name.startswith("under_") else f"{value:.3f}"
 
 
@@ -91,89 +101,57 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _means(summary: Mapping[str, Any]) -> str:
+def means_table(summary: Mapping[str, Any]) -> report.Table:
+    """Return all means with their intervals, a row each, two columns for each model."""
     results, intervals = summary["results"], summary["intervals"]
     rows = []
     for key, text in MEANS.items():
         if key in next(iter(results.values())):
             cells = ([number(key, row[key]), interval_text(key, intervals[name][key])] for name, row in results.items())
             rows.append([text, *(cell for pair in cells for cell in pair)])
-    text = (
-        "Means over all heads. Differences of Euler angles are wrapped to ±180. The axes "
-        "are the head's left, down and front vectors."
-    )
-    if not summary["store"]["euler_labels"]:
-        text += " The store has no Euler angles, so there is no Euler MAE."
-    return report.section(
-        "Errors", report.table_html(["", *(c for name in results for c in (name, "95% interval"))], rows), text
-    )
+    return ["", *(column for name in results for column in (name, "95% interval"))], rows
 
 
-def _paper(summary: Mapping[str, Any]) -> str:
+def _paper(summary: Mapping[str, Any]) -> report.Table:
     results, paper = summary["results"], summary["paper"]
     rows = [
         [MEANS[key], *(f"{values[name][key]:.4f}" for name in results for values in (paper, results))]
         for key in MEANS
         if key in next(iter(paper.values()))
     ]
-    columns = ["", *(f"{name}, {kind}" for name in results for kind in ("paper's arithmetic", "ours"))]
-    text = (
-        "What the paper's code would print for these predictions, to compare with published tables. It doesn't wrap "
-        "differences of Euler angles and limits BIWI's labels to ±89.99°; on full-range sets its angle is never below "
-        "0.405° nor above 179.595°."
-    )
-    return report.section("In the paper's arithmetic", report.table_html(columns, rows), text)
+    return ["", *(f"{name}, {kind}" for name in results for kind in ("paper's arithmetic", "ours"))], rows
 
 
-def _error_plots(results: Results, store: HeadStore) -> str:
+def _error_plots(results: Results, store: HeadStore) -> dict[str, Markup | None]:
     full_range = store.meta["full_range"]
     errors = {name: results.heads[f"{name}_geodesic_deg"] for name in results.models}
     yaw = matrix_to_euler(torch.from_numpy(store.truth).double(), full_range)[:, 1].numpy()
     span = 180 if full_range else 90
-    by_yaw = plots.plot_error_by_angle(yaw, errors, np.arange(-span, span + 1, FRONT_STEP_DEG), "true yaw (degrees)")
     distance = distance_to_frontal_deg(store.truth)
     farthest = max(90, 15 * math.ceil(distance.max() / 15))
-    by_distance = plots.plot_error_by_angle(
-        distance, errors, np.arange(0, farthest + 1, 15), "true rotation from frontal (degrees)"
-    )
     largest = np.quantile(np.concatenate(list(errors.values())), 0.98)
     limit = float(np.clip(np.ceil(largest / 10) * 10, 10, 180))
-    shown = results.models[-1]
-    bands = f"Bands are 95 percent intervals, where a bin has at least {FEWEST} heads."
-    sphere = report.section(
-        "Error over the sphere of view directions",
-        plots.plot_sphere(store.truth, errors[shown]),
-        f"Where the camera is as seen from the head, equal areas for equal solid angles. Errors of the {shown}; empty "
-        "cells have no head.",
-    )
-    return report.beside(
-        [
-            report.section("Error against yaw", by_yaw, bands),
-            report.section("Error against distance from frontal", by_distance, bands),
-        ]
-    ) + report.beside(
-        [
-            report.section(
-                "Cumulative error", plots.plot_cumulative(errors, limit), "Share of heads below each error."
-            ),
-            sphere,
-        ]
-    )
+    return {
+        "by_yaw": plots.plot_error_by_angle(
+            yaw, errors, np.arange(-span, span + 1, FRONT_STEP_DEG), "true yaw (degrees)"
+        ),
+        "by_distance": plots.plot_error_by_angle(
+            distance, errors, np.arange(0, farthest + 1, 15), "true rotation from frontal (degrees)"
+        ),
+        "cumulative": plots.plot_cumulative(errors, limit),
+        "sphere": plots.plot_sphere(store.truth, errors[results.models[-1]]),
+        "in_plane": _in_plane(results) if IN_PLANE in results.heads else None,
+    }
 
 
-def _in_plane(results: Results) -> str:
+def _in_plane(results: Results) -> Markup:
     errors = {name: results.heads[f"{name}_{IN_PLANE_ERROR}"] for name in results.models}
     bins = np.arange(0, 361, IN_PLANE_STEP_DEG)
-    label = "turned in plane by (degrees, clockwise)"
-    return report.section(
-        "Error against in-plane angle",
-        plots.plot_error_by_angle(results.heads[IN_PLANE], errors, bins, label),
-        "The same heads as they are stored, each turned by a random angle, with its label. Bands are 95 percent "
-        f"intervals, where a bin has at least {FEWEST} heads.",
-    )
+    return plots.plot_error_by_angle(results.heads[IN_PLANE], errors, bins, "turned in plane by (degrees, clockwise)")
 
 
-def _calibration(results: Results) -> str:
+def _calibration(results: Results) -> dict[str, Any]:
+    """Return the table ``calibration`` and the plots beside it; ``coverage`` is None without credible regions."""
     found = results.summary["calibration"]
     shown = results.models[-1]
     rows = []
@@ -185,63 +163,50 @@ def _calibration(results: Results) -> str:
         )
     inside = found[shown]["coverage"]["inside"] if found[shown]["coverage"] else {}
     columns = ["", "rank correlation", "AUSE", *(f"inside {level}" for level in inside)]
-    text = (
-        "Rank correlation (Spearman) of entropy and error: 1 if the model knows which of its predictions are worse. "
-        "AUSE: area between the sparsification curves below, 0 if dropping uncertain heads is as good as dropping "
-        "wrong ones. "
-    )
-    curves = [plots.plot_sparsification({name: values["sparsification"] for name, values in found.items()})]
-    if inside:
-        text += (
-            "Inside: share of truths within the credible region of that probability; less than it says is "
-            "overconfident, more is underconfident."
-        )
-        curves.insert(0, plots.plot_coverage({name: values["coverage"] for name, values in found.items()}))
-    else:
-        text += "Credible regions are not available: this distribution can't be sampled from."
-    density = plots.plot_entropy(results.heads[f"{shown}_entropy"], results.heads[f"{shown}_geodesic_deg"])
-    curves.append(f"<div><h3>Entropy and error, {shown}</h3>{density}</div>")
-    content = report.table_html(columns, rows) + report.beside(curves)
-    return report.section("Does the uncertainty tell the truth?", content, text)
+    coverage = plots.plot_coverage({name: values["coverage"] for name, values in found.items()}) if inside else None
+    return {
+        "calibration": (columns, rows),
+        "coverage": coverage,
+        "sparsification": plots.plot_sparsification({name: values["sparsification"] for name, values in found.items()}),
+        "entropy": plots.plot_entropy(results.heads[f"{shown}_entropy"], results.heads[f"{shown}_geodesic_deg"]),
+    }
 
 
-def _galleries(results: Results, store: HeadStore, model: str) -> str:
+def _galleries(results: Results, store: HeadStore, model: str) -> dict[str, list[dict[str, Any]]]:
     order = np.argsort(results.heads[f"{model}_geodesic_deg"], kind="stable")
     if len(order) <= GALLERY_HEADS:
         chosen = {"From best to worst": order}
-    else:  # no head is in two of them
+    else:  # no head appears twice
         count = min(GALLERY_HEADS, len(order) // 3)
         middle = len(order) // 2 - count // 2
         chosen = {"Best": order[:count], "Median": order[middle : middle + count], "Worst": order[::-1][:count]}
-    content = report.axes_key() + "<p>Left the truth, right the prediction; angles are pitch, yaw, roll.</p>"
-    for title, positions in chosen.items():
-        content += f"<h3>{title}</h3>" + _pairs(results, store, model, positions)
-    title = "Best, median and worst heads" if len(chosen) > 1 else "The heads"
-    return report.section(f"{title}, {model}", content)
+    return {title: [_pair(results, store, model, head) for head in heads] for title, heads in chosen.items()}
 
 
-def _pairs(results: Results, store: HeadStore, model: str, positions: np.ndarray) -> str:
-    truth, predicted = store.truth[positions], results.heads[f"{model}_rotation"][positions]
-    angles = [
-        matrix_to_euler(torch.from_numpy(rotation).double(), store.meta["full_range"]).numpy()
-        for rotation in (truth, predicted)
-    ]
-    error, entropy = (results.heads[f"{model}_{key}"][positions] for key in ("geodesic_deg", "entropy"))
-    titles = [f"{degrees:.1f}° · {name}" for degrees, name in zip(error, store.names[positions], strict=True)]
-    captions = [
-        f"truth {_angles(true)}\npredicted {_angles(mine)} · entropy {uncertainty:.2f}"
-        for true, mine, uncertainty in zip(*angles, entropy, strict=True)
-    ]
-    return report.pairs([store.image(int(i)) for i in positions], truth, predicted, titles, captions)
+def _pair(results: Results, store: HeadStore, model: str, head: int) -> dict[str, Any]:
+    """Return a head's pictures with the truth and the prediction drawn on them, and the text below them."""
+    truth, predicted = store.truth[head], results.heads[f"{model}_rotation"][head]
+    error, entropy = (results.heads[f"{model}_{key}"][head] for key in ("geodesic_deg", "entropy"))
+    picture = report.enlarged(store.image(int(head)), 2 * PAIR_PX)
+    return {
+        "truth": draw_axes(picture, truth),
+        "prediction": draw_axes(picture, predicted),
+        "title": f"{error:.1f}° · {store.names[head]}",
+        "true_angles": f"truth {_angles(truth, store)}",
+        "predicted_angles": f"predicted {_angles(predicted, store)} · entropy {entropy:.2f}",
+    }
 
 
-def _angles(euler_deg: np.ndarray) -> str:
+def _angles(rotation: np.ndarray, store: HeadStore) -> str:
+    euler_deg = matrix_to_euler(torch.from_numpy(rotation).double(), store.meta["full_range"]).numpy()
     return ", ".join(f"{angle + 0.0:.0f}" for angle in np.round(euler_deg))
 
 
-def _breakdowns(summary: Mapping[str, Any], store: HeadStore) -> str:
+def _breakdowns(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return the title, the columns and the rows of each break-down."""
     models = list(summary["breakdowns"])
-    content = ""
+    kinds = [kind for name in models for kind in (f"{name}, mean", "95% interval", "median")]
+    tables = []
     for key, division in summary["breakdowns"][models[0]].items():
         rows = []
         for position, group in enumerate(division["groups"]):
@@ -255,30 +220,14 @@ def _breakdowns(summary: Mapping[str, Any], store: HeadStore) -> str:
                     f"{row['geodesic_median_deg']:.2f}",
                 ]
             rows.append(cells)
-        columns = [
-            division["title"],
-            "heads",
-            *(kind for name in models for kind in (f"{name}, mean", "95% interval", "median")),
-        ]
-        table = report.table_html(columns, rows)
-        content += report.folded(f"by {division['title']}", table) if content else table
-    text = (
-        "Geodesic error in degrees. Front, side and back: less than 60°, up to 120°, and beyond, once by the distance "
-        "from a frontal head and once by where the nose points, which turning the picture doesn't change. "
-        f"Groups of fewer than {FEWEST} heads have no interval. "
-    )
+        tables.append((division["title"], [division["title"], "heads", *kinds], rows))
+    return tables
+
+
+def _attributes(store: HeadStore) -> str:
+    """Return a sentence about attributes that have no table, if any."""
     if not store.attributes:
-        text += "The store has no attributes of heads."
-    elif any(len(np.unique(values)) > MAX_CATEGORIES for values in store.attributes.values()):
-        text += f"Attributes of more than {MAX_CATEGORIES} values are left out."
-    return report.section("By kind of head", content, text)
-
-
-def _worst(summary: Mapping[str, Any], model: str) -> str:
-    worst = summary["worst"][model]
-    rows = [
-        [str(rank), row["name"], f"{row['geodesic_deg']:.2f}", f"{row['frobenius']:.3f}", f"{row['entropy']:.2f}"]
-        for rank, row in enumerate(worst, 1)
-    ]
-    table = report.table_html(["", "head", "geodesic error (°)", "Frobenius norm", "entropy"], rows)
-    return report.section(f"The {len(worst)} worst heads, {model}", report.folded("show the list", table))
+        return "The store has no attributes of heads."
+    if any(len(np.unique(values)) > MAX_CATEGORIES for values in store.attributes.values()):
+        return f"Attributes of more than {MAX_CATEGORIES} values are left out."
+    return ""

@@ -1,4 +1,4 @@
-"""Errors of predicted rotations."""
+"""Errors of predicted rotations and their means."""
 
 import torch
 from torch import Tensor
@@ -13,12 +13,12 @@ SHARE_LIMITS_DEG = (5, 10, 15, 30)
 def pose_errors(
     predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | None = None, full_range: bool = False
 ) -> dict[str, Tensor]:
-    """Per-head errors.
+    """Return errors of each head.
 
     Args:
         predicted, truth: (N, 3, 3) rotations, head to camera.
         truth_euler_deg: (N, 3) pitch, yaw, roll as the dataset gives them; the prediction's angles are then compared
-            with them too. Labels beyond the range are compared by the triple of the same rotation that is within.
+            with them too. Labels outside the range are compared by the equivalent triple inside it.
         full_range: range of the angles that are compared; the papers use the front range on AFLW2000 and BIWI.
 
     Returns:
@@ -40,13 +40,13 @@ def pose_errors(
 
 
 def _angle_between(first: Tensor, second: Tensor) -> Tensor:
-    """Angle in radians between columns, by atan2 of sine and cosine: accurate at 0 and at pi."""
+    """Return the angle in radians between columns, by atan2 of sine and cosine: accurate at 0 and at pi."""
     sine = torch.linalg.vector_norm(torch.linalg.cross(first, second, dim=-2), dim=-2)
     return torch.atan2(sine, (first * second).sum(-2))
 
 
 def averaged_columns(errors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Everything whose mean over the heads is reported, (N,) float64 by the name that the mean goes by."""
+    """Return all columns whose mean over the heads is reported, (N,) float64 by the name of the mean."""
     geodesic, axis = errors["geodesic_deg"], errors["axis_deg"]
     columns = {"geodesic_mean_deg": geodesic, "frobenius_mean": errors["frobenius"], "axis_mean_deg": axis.mean(-1)}
     columns |= {f"{name}_axis_mean_deg": axis[:, i] for i, name in enumerate(AXIS_NAMES)}
@@ -59,6 +59,6 @@ def averaged_columns(errors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def summarize(errors: dict[str, Tensor]) -> dict[str, float]:
-    """Means over all heads, as plain numbers, the median geodesic error, and the share of heads below each angle."""
+    """Return means over all heads, the median geodesic error, and the share of heads below each angle, as floats."""
     summary = {name: float(column.mean()) for name, column in averaged_columns(errors).items()}
     return summary | {"geodesic_median_deg": float(errors["geodesic_deg"].quantile(0.5))}

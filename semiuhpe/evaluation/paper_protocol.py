@@ -1,4 +1,4 @@
-"""The arithmetic of the paper's evaluation, where it differs from ours.
+"""The paper's arithmetic: how its code computes errors, where that differs from ours.
 
 On front-range sets with Euler labels (AFLW2000, BIWI) the paper's code averages absolute differences of Euler angles
 that are *not* wrapped: a predicted roll of -179 for a true one of 80 degrees counts 259 instead of 101. Labels are
@@ -9,7 +9,7 @@ Elsewhere (DAD-3DHeads) it averages the Frobenius norm of I - R1 R2^T, and the a
 ``so3_relative_angle`` gives it: the arc cosine of the trace, replaced beyond a cosine of +-(1 - 1e-4) by its tangent
 there, so that gradients stay finite. A perfect prediction has an error of 0.405 degrees and a half turn one of 179.595.
 
-Everything is in float32, as there.
+Everything is computed in float32, as in the paper's code.
 """
 
 import math
@@ -28,12 +28,12 @@ COS_BOUND = 1.0 - 1e-4
 def paper_summary(
     predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | None, full_range: bool
 ) -> dict[str, float]:
-    """The numbers that the paper's code prints for a test set.
+    """Return the numbers that the paper's code prints for a test set.
 
     Args:
         predicted, truth: (N, 3, 3) rotations, head to camera.
         truth_euler_deg: (N, 3) pitch, yaw, roll as the dataset gives them, or None.
-        full_range: whether the set goes beyond front to profile; its Euler angles, if any, are then not looked at.
+        full_range: whether the set covers the full range; its Euler angles, if any, are then ignored.
 
     Returns:
         ``pitch_mae_deg``, ``yaw_mae_deg``, ``roll_mae_deg`` and ``euler_mae_deg`` for front-range sets with Euler
@@ -52,9 +52,10 @@ def paper_summary(
 
 
 def paper_error_deg(predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | None, full_range: bool) -> Tensor:
-    """(N,) errors in degrees whose mean the paper's code selects ``best`` by; arguments as of :func:`paper_summary`.
+    """Return the errors (N,) in degrees whose mean selects ``best`` in the paper's code.
 
-    The mean of the three Euler errors for front-range sets with Euler labels, else the angle of R1 R2^T.
+    They are the means of the three Euler errors for front-range sets with Euler labels, else the angles of R1 R2^T.
+    Arguments are those of :func:`paper_summary`.
     """
     if truth_euler_deg is not None and not full_range:
         return euler_error(predicted, truth_euler_deg).mean(-1)
@@ -62,9 +63,9 @@ def paper_error_deg(predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | 
 
 
 def euler_error(predicted: Tensor, truth_euler_deg: Tensor) -> Tensor:
-    """(N, 3) absolute differences of pitch, yaw, roll in degrees, not wrapped: up to 270.
+    """Return absolute differences (N, 3) of pitch, yaw, roll in degrees, not wrapped: up to 270.
 
-    Labels beyond the front range, which the paper's sets don't have, count as the other triple of the same rotation.
+    Labels outside the front range, which the paper's sets don't have, are replaced by the equivalent triple inside it.
     """
     limited = euler_in_range(truth_euler_deg.float()).clamp(-MAX_ANGLE_DEG, MAX_ANGLE_DEG)
     matrix = to_300wlp(predicted.float())
@@ -77,7 +78,7 @@ def euler_error(predicted: Tensor, truth_euler_deg: Tensor) -> Tensor:
         ],
         dim=-1,
     )
-    # Gimbal lock: only the difference or sum of pitch and roll is defined.
+    # Gimbal lock: only the difference or the sum of pitch and roll is defined.
     locked_pitch = torch.atan2(-matrix[:, 1, 2], matrix[:, 1, 1])
     locked = torch.stack([locked_pitch, euler[:, 1], torch.zeros_like(locked_pitch)], dim=-1)
     euler = torch.where((cos_yaw < 1e-6)[:, None], locked, euler) * 180 / math.pi
@@ -85,7 +86,7 @@ def euler_error(predicted: Tensor, truth_euler_deg: Tensor) -> Tensor:
 
 
 def relative_angle_deg(predicted: Tensor, truth: Tensor) -> Tensor:
-    """(N,) angle of R1 R2^T in degrees as pytorch3d computes it, see the top of this module."""
+    """Return the angle (N,) of R1 R2^T in degrees as pytorch3d computes it, see the top of this module."""
     product = predicted.float() @ truth.float().mT
     cosine = (product.diagonal(dim1=-2, dim2=-1).sum(-1) - 1.0) * 0.5
     bounded = cosine.clamp(-COS_BOUND, COS_BOUND)

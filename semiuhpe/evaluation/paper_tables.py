@@ -1,10 +1,10 @@
-"""The paper's Tables 2 and 4, each number beside that of one's own runs.
+"""The paper's Tables 2 and 4, each number beside those of your own runs.
 
-A run is placed by its settings: what it was trained on, with which network, and by which of the paper's three methods.
+The settings of a run decide its cell: training data, network, and which of the paper's three methods it is.
 *Supervised* has no second stage. *Baseline* has one with a fixed threshold and no augmentation of heads. *SemiUHPE* has
-the dynamic threshold and cut-occlusion, and in the full range rotation consistency. Other runs, such as ablations, have
-no place, nor have networks that the paper's table has no row for. Numbers are the teacher's, of complete runs on
-complete test sets; runs of ``--original`` have rows of their own, with the student's numbers.
+the dynamic threshold and cut-occlusion, and in the full range rotation consistency. Other runs, such as ablations, and
+networks without a row in the paper's tables have no cell. Numbers are the teacher's, of complete runs on complete test
+sets. Runs with ``--original`` have rows of their own, with the student's numbers.
 """
 
 import json
@@ -23,7 +23,7 @@ from semiuhpe.evaluation.tables import Missing, Row, Table
 from semiuhpe.pictures import files_below
 
 ROLES = {False: "teacher", True: "student"}
-"""Whose numbers stand in the tables: those of runs here, and of runs with ``--original``."""
+"""The roles whose numbers the tables show: of ordinary runs, and of runs with ``--original``."""
 SUPERVISED, BASELINE, SEMIUHPE, MORE = "supervised", "baseline", "semiuhpe", "semiuhpe_more_unlabeled"
 TITLES = {
     SUPERVISED: "supervised",
@@ -34,9 +34,9 @@ TITLES = {
     "dad3dnet": "DAD-3DNet",
 }
 OURS = {"paper": "here, paper's arithmetic", "results": "here, exact"}
-"""Where a run's results hold its numbers, and what their rows are called."""
+"""Parts of a run's results, and the names of their rows."""
 ORIGINALS = {"paper": "--original, paper's arithmetic", "results": "--original, exact"}
-"""The same for runs with ``--original``; they have rows where there are some."""
+"""The same for runs with ``--original``; these rows appear only if there are such runs."""
 RATIOS = {"2%": 0.02, "5%": 0.05, "10%": 0.1, "20%": 0.2, "all": 1.0}
 METRICS4 = {"frobenius": "frobenius_mean", "angle_deg": "geodesic_mean_deg"}
 COLUMNS4 = {
@@ -49,7 +49,7 @@ _TEST_COLUMNS = {title for column, title in COLUMNS4.items() if column.endswith(
 _KEYS = {2: "table2_aflw2000_euler_mae_deg", 4: "table4_dad3dheads"}
 _SETTINGS2, _SETTINGS4 = "settings/300WLP_AFLW2000.yml", "settings/DAD3DHeads_{}.yml"
 # Steps of stage 1, and of both, in the commands of the paper's code. It names 20% (supervised, SemiUHPE)
-# and 10% (baseline); 2% and 5% are taken to be as 10%, and all labels as stage 1 of its run with COCOHead.
+# and 10% (baseline); 2% and 5% are assumed to be as 10%, and all labels as stage 1 of its run with COCOHead.
 _LENGTHS2 = {"20%": (60000, 100000), "all": (90000, 90000)}
 _LENGTH2_OF_FEW = (40000, 80000)
 _LENGTH4 = (100000, 200000)
@@ -59,7 +59,7 @@ _FLAGS = "--dynamic_thres --left_ratio {} --cutout_aug --cutmix_aug"
 
 
 class Place(NamedTuple):
-    """Where a run stands: ``ratio`` is a column of Table 2, and empty in Table 4."""
+    """The place of a run in the tables; ``ratio`` is a column of Table 2, and empty in Table 4."""
 
     table: int
     method: str
@@ -86,12 +86,12 @@ class Run:
 
 
 def paper_figures() -> dict[str, Any]:
-    """The paper's numbers, with their ``source``."""
+    """Return the paper's numbers, with their ``source``."""
     return json.loads(files("semiuhpe.evaluation").joinpath("paper_tables.json").read_text(encoding="utf-8"))
 
 
 def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
-    """Runs below a folder that have a cell in the tables, and why others are left out.
+    """Find the runs below a folder that have a cell in the tables, and the reasons why others are left out.
 
     Reasons are given for evaluations on a table's test set or on whole scenes, and for runs of a network that the
     tables have no row for.
@@ -143,7 +143,7 @@ def _is_original(settings: Mapping[str, Any] | None) -> bool:
 
 
 def place_of(settings: Mapping[str, Any] | None) -> Place | None:
-    """Where a run of these settings stands, or None if it has no place."""
+    """Return the place of a run with these settings, or None if it has none."""
     if (
         not settings
         or not _has_place(settings)
@@ -170,7 +170,7 @@ def place_of(settings: Mapping[str, Any] | None) -> Place | None:
 
 
 def _has_place(settings: Mapping[str, Any]) -> bool:
-    """Whether the settings that tell a run's place are of the kinds that training writes."""
+    """Return whether the settings that decide a run's place have the types that training writes."""
     kinds = {
         "train_labeled": str,
         "train_unlabeled": str,
@@ -194,7 +194,7 @@ def _method(settings: Mapping[str, Any], full_range: bool) -> str | None:
 
 
 def _without_row(place: Place) -> str:
-    """Why a run has no row in its table, though its data and method have one; empty if it has."""
+    """Return why a run has no row although its data and method have a table; empty if it has one."""
     rows = paper_figures()[_KEYS[place.table]][place.method]
     if place.network in rows:
         return ""
@@ -202,12 +202,12 @@ def _without_row(place: Place) -> str:
 
 
 def _table_of(store: Mapping[str, Any]) -> int | None:
-    """Which table a test set belongs to."""
+    """Return the number of the table that a test set belongs to."""
     return {("AFLW2000", "test"): 2, ("DAD3DHeads", "val"): 4}.get((store["dataset"], store["split"]))
 
 
 def _incomplete(summary: Mapping[str, Any]) -> str:
-    """Why an evaluation can't stand in a table; empty if it can."""
+    """Return why an evaluation can't be shown in a table; empty if it can."""
     store, run, done = summary["store"], summary["run"], summary["settings"].get("trained_iterations")
     complete = IMPORTERS[store["dataset"]].counts[store["split"]]
     if store["heads"] != complete:
@@ -223,13 +223,13 @@ def _incomplete(summary: Mapping[str, Any]) -> str:
 
 
 def paper_tables(runs: Sequence[Run]) -> list[Table]:
-    """Tables 2 and 4 with the numbers of runs, and what each cell without one needs."""
+    """Return Tables 2 and 4 with the numbers of runs, and the command that each empty cell needs."""
     figures = paper_figures()
     return [_table2(figures, runs), _table4(figures, runs)]
 
 
 def filled_cells(tables: Iterable[Table]) -> tuple[int, int]:
-    """How many cells hold a run's number, of those that runs can fill: the labels of ``test`` are not here."""
+    """Count the cells with a run's number, and those that runs can fill: the labels of ``test`` are not public."""
     cells = [
         cell
         for table in tables
@@ -276,7 +276,7 @@ def _table4(figures: Mapping[str, Any], runs: Sequence[Run]) -> Table:
 
 
 def _rows_of(runs: Sequence[Run], places: Sequence[Place]) -> Iterator[tuple[str, str, list[Run], bool]]:
-    """Part of the results that a row below the paper's shows, its name, its runs, and if those are ``--original``."""
+    """Yield the rows below the paper's: part of the results, name, runs, and whether with ``--original``."""
     for original, titles in ((False, OURS), (True, ORIGINALS)):
         chosen = [run for run in runs if run.original == original]
         if not original or any(run.place in places for run in chosen):
@@ -295,7 +295,7 @@ def _mine4(runs: Sequence[Run], place: Place, part: str, column: str, original: 
 
 
 def _mine(runs: Iterable[Run], place: Place, part: str, metric: str, test_set: str, original: bool) -> str | Missing:
-    """Mean over the runs of a place, with their deviation and number where there are several."""
+    """Return the mean over the runs of a place, with deviation and number of runs where there are several."""
     here = [run for run in runs if run.place == place]
     numbers = [run.summary[part][ROLES[run.original]] for run in here if run.summary]
     values = [row[metric] for row in numbers if metric in row]
@@ -313,7 +313,7 @@ def _figure(value: float | None) -> str:
 
 
 def train_command(place: Place, original: bool = False) -> str:
-    """How to train a run that stands there: by the paper's own command where it gives one."""
+    """Return the command that trains a run for a place: the paper's own where it gives one."""
     more = place.method == MORE
     method = SEMIUHPE if more else place.method
     if place.table == 2:

@@ -1,4 +1,4 @@
-"""Plots for report pages: SVG whose colors are the page's, so that it suits a light and a dark page."""
+"""Plots for report pages: SVG that takes its colors from the page, so it suits a light and a dark one."""
 
 import html
 import io
@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -27,7 +28,7 @@ PALETTE = dict(
         strict=True,
     )
 )
-"""Variable of the page's style -> its color on a light page, which plots are drawn in, and on a dark one."""
+"""CSS variable -> its color on a light page, which plots are drawn with, and its color on a dark page."""
 SIZE = (5.4, 3.4)
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -43,14 +44,14 @@ _RC: dict[Any, Any] = {
 }
 SPHERE_COLUMNS, SPHERE_ROWS = 24, 12
 _MOST_POINTS = 300
-"""Heads that are drawn one by one; more are a density, or a picture of points."""
+"""Most heads that are drawn as single points; more are drawn as a density, or as a bitmap of points."""
 _LOG_TICKS_DEG = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 180)
 
 
 def plot_error_by_angle(
     angle_deg: np.ndarray, errors: Mapping[str, np.ndarray], bins: Sequence[float] | np.ndarray, label: str
-) -> str:
-    """Mean error per bin of an angle, a line for each model, and the bins' counts below.
+) -> Markup:
+    """Plot the mean error per bin of an angle, a line for each model, with the bins' counts below.
 
     Bands are 95 percent intervals, where a bin has at least :data:`FEWEST` heads.
 
@@ -58,7 +59,7 @@ def plot_error_by_angle(
         angle_deg: (N,) of each head.
         errors: model -> (N,) degrees.
         bins: edges; bins without heads are left out.
-        label: of the angle.
+        label: name of the angle, for the axis.
     """
     edges = np.asarray(bins, dtype=float)
     division = by_angle(label, angle_deg, edges)
@@ -85,8 +86,8 @@ def plot_error_by_angle(
         return _svg(figure, f"error by {label}")
 
 
-def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -> str:
-    """Share of heads whose error is below each value."""
+def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -> Markup:
+    """Plot the share of heads whose error is below each value."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         for color, (name, error) in zip(_colors(errors), errors.items(), strict=True):
@@ -96,8 +97,8 @@ def plot_cumulative(errors: Mapping[str, np.ndarray], limit_deg: float = 60.0) -
         return _finish(figure, axes, "cumulative error")
 
 
-def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str) -> str:
-    """Lines over training iterations: name -> (iterations, values). One without points only keeps its color."""
+def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str) -> Markup:
+    """Plot lines over training iterations: name -> (iterations, values). An empty line still takes a color."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         for color, (name, (steps, values)) in zip(_colors(curves), curves.items(), strict=True):
@@ -107,8 +108,8 @@ def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
         return _finish(figure, axes, label)
 
 
-def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> str:
-    """Share of truths inside the credible regions against the regions' probability: the diagonal is calibrated."""
+def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """Plot the share of truths inside credible regions against the regions' probability; the diagonal is calibrated."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure((SIZE[0], 3.9))
         axes.plot([0, 100], [0, 100], color=SOFT, linestyle=(0, (4, 3)), linewidth=1.2, label="calibrated")
@@ -119,8 +120,8 @@ def plot_coverage(coverages: Mapping[str, Mapping[str, Any]]) -> str:
         return _finish(figure, axes, "coverage of credible regions")
 
 
-def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> str:
-    """Mean error of the heads left when those of highest entropy (dashed: of largest error) are dropped."""
+def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """Plot the mean error of the remaining heads as those of highest entropy (dashed: largest error) are dropped."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure((SIZE[0], 3.9))
         for color, (name, found) in zip(_colors(curves), curves.items(), strict=True):
@@ -131,8 +132,8 @@ def plot_sparsification(curves: Mapping[str, Mapping[str, Any]]) -> str:
         return _finish(figure, axes, "sparsification")
 
 
-def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
-    """Entropy of each prediction against its error, on a logarithmic scale: a density of many heads, points of few."""
+def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> Markup:
+    """Plot entropy against error on a logarithmic scale, as points of few heads or as a density of many."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         shown = np.maximum(error_deg, 0.1)
@@ -158,8 +159,8 @@ def plot_entropy(entropy: np.ndarray, error_deg: np.ndarray) -> str:
         return _finish(figure, axes, "entropy against error", legend=False)
 
 
-def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
-    """Embedding distance of pairs of heads against their geodesic distance: means, and bands of nine tenths of them.
+def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Markup:
+    """Plot embedding distance of pairs of heads against geodesic distance: means, and bands of 90 percent of them.
 
     Args:
         distances: model -> embedding distances and geodesic distances in degrees, of the same shape.
@@ -180,15 +181,15 @@ def plot_distances(distances: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> st
         return _finish(figure, axes, "embedding distance against geodesic distance")
 
 
-def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
-    """Errors of two models on the same (N,) heads against each other, in degrees on logarithmic scales."""
+def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> Markup:
+    """Plot the errors (N,) of two models on the same heads against each other, in degrees on logarithmic scales."""
     with matplotlib.rc_context(_RC):
         figure, axes = _figure()
         a, b = np.maximum(error_a, 0.1), np.maximum(error_b, 0.1)
         ticks = _log_ticks(np.concatenate([a, b]))
         limits = _around(ticks)
         axes.plot(limits, limits, color=SOFT, linestyle=(0, (4, 3)), linewidth=1.2)
-        # Points of many heads are one picture, not one SVG element each.
+        # Points of many heads become one bitmap, not one SVG element each.
         axes.scatter(a, b, s=9, color=COLORS[2], alpha=0.45, linewidths=0, rasterized=len(a) > _MOST_POINTS)
         axes.set(xlabel="error of A (degrees)", ylabel="error of B (degrees)", xlim=limits, ylim=limits)
         axes.set(xscale="log", yscale="log")
@@ -199,12 +200,12 @@ def plot_pairs(error_a: np.ndarray, error_b: np.ndarray) -> str:
         return _finish(figure, axes, "errors head by head", legend=False)
 
 
-def plot_sphere(rotation: np.ndarray, error_deg: np.ndarray) -> str:
-    """Mean error by the direction that the head is seen from, in Mollweide's equal-area projection.
+def plot_sphere(rotation: np.ndarray, error_deg: np.ndarray) -> Markup:
+    """Plot the mean error by the direction from which the head is seen, in Mollweide's equal-area projection.
 
     Args:
         rotation: (N, 3, 3) true rotations, head to camera.
-        error_deg: (N,).
+        error_deg: (N,) degrees.
     """
     left, up, front = view_direction(rotation).T
     columns = np.linspace(-np.pi, np.pi, SPHERE_COLUMNS + 1)
@@ -240,16 +241,16 @@ _OUTLINED: dict[str, Any] = {
 }
 
 
-def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.ndarray, label: str) -> str:
-    """Differences with their intervals, one below the other.
+def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.ndarray, label: str) -> Markup:
+    """Plot differences with their intervals, one below the other.
 
-    Those whose interval leaves out zero stand out, those without an interval are hollow.
+    Differences whose interval excludes zero are drawn in a strong color, those without an interval hollow.
 
     Args:
         labels: G names.
-        means: (G,).
+        means: (G,) differences.
         intervals: (G, 2), NaN where there is none.
-        label: of the axis.
+        label: title of the axis.
     """
     with matplotlib.rc_context(_RC):
         figure = Figure(figsize=(SIZE[0], 0.9 + 0.26 * len(labels)), layout="constrained")
@@ -269,19 +270,19 @@ def plot_differences(labels: Sequence[str], means: np.ndarray, intervals: np.nda
 
 
 def _log_ticks(values_deg: np.ndarray) -> list[float]:
-    """Ticks of a logarithmic axis that enclose values of 0.1 to 180 degrees, so at least two."""
+    """Return ticks of a logarithmic axis, at least two, that enclose values between 0.1 and 180 degrees."""
     first = max(i for i, tick in enumerate(_LOG_TICKS_DEG[:-1]) if tick <= values_deg.min() or i == 0)
     last = min(i for i, tick in enumerate(_LOG_TICKS_DEG) if i > first and (tick >= values_deg.max() or tick == 180))
     return list(_LOG_TICKS_DEG[first : last + 1])
 
 
 def _around(ticks: Sequence[float]) -> tuple[float, float]:
-    """Limits of a logarithmic axis that cut off no point at its first or last tick."""
+    """Return limits of a logarithmic axis that cut off no point at its first or last tick."""
     return ticks[0] * 0.93, ticks[-1] * 1.07
 
 
 def _colors(series: Mapping[str, Any]) -> tuple[str, ...]:
-    """A color for each; two are the orange and the blue one."""
+    """Return a color for each name; two names get orange and blue."""
     return COLORS[1 : 1 + len(series)] if len(series) <= 2 else COLORS[: len(series)]
 
 
@@ -290,23 +291,23 @@ def _figure(size: tuple[float, float] = SIZE):
     return figure, figure.add_subplot()
 
 
-def _finish(figure: Figure, axes, label: str, legend: bool = True) -> str:
+def _finish(figure: Figure, axes, label: str, legend: bool = True) -> Markup:
     axes.grid(alpha=0.7)
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend()
     return _svg(figure, label)
 
 
-def _svg(figure: Figure, label: str) -> str:
-    """The figure as an <svg> element that reads its colors from the page."""
+def _svg(figure: Figure, label: str) -> Markup:
+    """Return the figure as an <svg> element that takes its colors from the page."""
     buffer = io.BytesIO()
-    # The salt makes identifiers the same each time, and different from those of other plots on the page.
+    # The salt makes identifiers reproducible, and different from those of other plots on the page.
     with matplotlib.rc_context({"svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", transparent=True, dpi=160, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="[A-Za-z]+\d*_\d+"', "", text)  # the names of groups, the same in all plots
+    text = re.sub(r' id="[A-Za-z]+\d*_\d+"', "", text)  # names of groups, the same in all plots
     for variable, (color, _) in PALETTE.items():
         text = text.replace(color, f"var({variable})")
-    return text.replace("<svg", f'<svg class="plot" role="img" aria-label="{html.escape(label)}"', 1)
+    return Markup(text.replace("<svg", f'<svg class="plot" role="img" aria-label="{html.escape(label)}"', 1))

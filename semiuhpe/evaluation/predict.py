@@ -1,4 +1,4 @@
-"""Evaluation of a model on a labeled store."""
+"""Predictions of networks for the heads of a store, and their errors."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _NAMED_HEADS = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model predicts for the heads of a store, on the CPU.
+    """Predictions of one network for the heads of a store, on the CPU.
 
     Attributes:
         rotation: (N, 3, 3) predicted modes, head to camera.
@@ -61,9 +61,9 @@ def predict_all(
     num_workers: int = 0,
     progress: bool = False,
 ) -> dict[str, Prediction]:
-    """What several networks of one kind, such as student and teacher, predict for all heads of a store.
+    """Predict all heads of a store with several networks of one kind, such as student and teacher.
 
-    The heads are read once for all networks. The networks are put into eval mode for the while.
+    The heads are read once for all networks, which are in eval mode meanwhile.
 
     Raises:
         StoreError: the store has no heads.
@@ -84,7 +84,7 @@ def predict(
     batch_size: int,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Modes (N, 3, 3) and entropies (N,) of one network; see :func:`predict_all`."""
+    """Predict all heads of a store with one network; see :func:`predict_all`."""
     predicted = predict_all({"model": network}, decoder, store, device, batch_size, progress=progress)["model"]
     return predicted.rotation, predicted.entropy
 
@@ -93,7 +93,7 @@ def predict(
 def predict_views(
     networks: Mapping[str, nn.Module], decoder: PoseDecoder, views: Iterable[Tensor], source: str
 ) -> dict[str, Prediction]:
-    """As :func:`predict_all`, on (B, 3, S, S) network inputs; ``source`` says in errors what they are."""
+    """Predict (B, 3, S, S) network inputs as :func:`predict_all` does; ``source`` names them in errors."""
     parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in networks}
     try:
         with eval_mode(*networks.values()):
@@ -108,21 +108,21 @@ def predict_views(
         for name, rows in parts.items()
     }
     for name, prediction in predictions.items():
-        # On a GPU the distributions don't look; and a point estimate has the entropy 0, whatever its parameter is.
+        # On a GPU the distributions don't check, and a point estimate has entropy 0 whatever its parameter is.
         if not all(torch.isfinite(values).all() for values in vars(prediction).values()):
             raise TrainingError(f"{source}: the {name} predicts values that are not finite")
     return predictions
 
 
 def evaluation_view(batch: HeadBatch, store: HeadStore, size: int) -> Tensor:
-    """Network input: test stores hold the protocol's own crop, training stores are cropped at its margin."""
+    """Return network inputs: test stores hold the crop itself, training stores are cropped at the rule's margin."""
     if store.meta["loose"]:
         return weak_center_view(batch, CROP_RULES[store.meta["protocol"]], size)
     return plain_view(batch, size)
 
 
 def check_labels(store: HeadStore) -> None:
-    """Raises StoreError unless a store has heads and each has a rotation, and finite Euler angles if any has some."""
+    """Raise StoreError unless a store has heads, all with rotations, and all or none with finite Euler angles."""
     if not len(store):
         raise StoreError(f"{store.path}: has no heads, so nothing can be evaluated on it")
     if store.rotation is None:
@@ -150,10 +150,10 @@ def evaluate_all(
     num_workers: int = 0,
     progress: bool = False,
 ) -> dict[str, Evaluation]:
-    """Predictions and errors of several networks of one kind on a labeled store.
+    """Evaluate several networks of one kind on a labeled store.
 
     Raises:
-        StoreError: the store has no labels or no heads, or labels that are not rotations.
+        StoreError: the store has no heads, no labels, or labels that are not rotations.
         TrainingError: a prediction is not finite.
     """
     check_labels(store)
@@ -175,5 +175,5 @@ def evaluate(
     batch_size: int,
     progress: bool = False,
 ) -> Evaluation:
-    """:func:`evaluate_all` of one network."""
+    """Evaluate one network on a labeled store; see :func:`evaluate_all`."""
     return evaluate_all({"model": network}, decoder, store, device, batch_size, progress=progress)["model"]

@@ -26,7 +26,7 @@ from semiuhpe.evaluation.detection import (
     detect,
     errors_of_found,
     evaluate_detection,
-    groups,
+    subset_masks,
     true_heads,
 )
 from semiuhpe.evaluation.results import ALL, SCENE_ROLE, Results, provenance
@@ -100,7 +100,7 @@ def collect_scenes(
     full_range = store.meta["full_range"]
     everything = evaluate_detection(detected, truth, len(store), full_range)
     rows = {ALL: everything.summary}
-    for name, kind in groups(truth).items():
+    for name, kind in subset_masks(truth).items():
         rows[name] = evaluate_detection(detected, truth, len(store), full_range, kind).summary
     facts: dict[str, Any] = {"path": str(store.path), "scenes": len(store), "heads": len(truth.scene)}
     facts |= {key: store.meta[key] for key in ("dataset", "split", "full_range", "size", "source")}

@@ -1,4 +1,4 @@
-"""Test heads turned and mirrored in plane, with their labels: how well a model does on any orientation of a picture."""
+"""Test heads turned and mirrored in plane, with their labels, to evaluate models on pictures of any orientation."""
 
 import math
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ TRANSFORMS = f"{ROTATE}DEGREES (clockwise), {FLIP} (left to right), {FLIP_VERTIC
 
 
 class TurnedStore(HeadStore):
-    """A test store, or a view of one, whose pictures and labels are moved in plane as they are read.
+    """A test store, or a view of one, whose pictures and labels are transformed in plane as they are read.
 
-    What a turned picture shows beyond the stored crop is black. Quarter turns and flips change no pixel's value.
+    Turned pictures are black beyond the stored crop. Quarter turns and flips change no pixel's value.
 
     Args:
-        store: not a training store, whose loose crops are cropped only after they were read.
-        motion: of each head of the view.
+        store: a test store; the loose crops of training stores are cropped only after they are read.
+        motion: the transform of each head of the view.
 
     Raises:
         StoreError: it is a training store.
@@ -37,28 +37,28 @@ class TurnedStore(HeadStore):
             )
         super().__init__(store.path, store.indices)
         self.motion = motion
-        self._angle, self._mirrored, self._upended = (
+        self._angle, self._mirrored, self._flipped_vertical = (
             values.numpy() for values in (motion.angle_deg, motion.mirrored, motion.flipped_vertical)
         )
         self.rotation = motion.moved(torch.from_numpy(self.rotation)).numpy()
-        turned = bool((self._angle % 360 != 0).any() or self._upended.any())
+        turned = bool((self._angle % 360 != 0).any() or self._flipped_vertical.any())
         self.meta = {**self.meta, "full_range": self.meta["full_range"] or turned}
         if self.euler_deg is not None:
             self.euler_deg = matrix_to_euler(torch.from_numpy(self.rotation), self.meta["full_range"]).numpy()
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB crop of one head, moved."""
-        return move(super().image(index), self._angle[index], self._mirrored[index], self._upended[index])
+        """Return the transformed crop of one head, (H, W, 3) uint8 RGB."""
+        return move(super().image(index), self._angle[index], self._mirrored[index], self._flipped_vertical[index])
 
     def view(self, indices: Sequence[int] | np.ndarray) -> "TurnedStore":
-        """A part of this view, by positions in it."""
+        """Return a part of this view, by positions in it."""
         chosen = np.asarray(indices, dtype=np.int64)
         motion = InPlane(*(values[chosen] for values in vars(self.motion).values()))
         return TurnedStore(HeadStore(self.path, self.indices[chosen]), motion)
 
 
 def move(image: np.ndarray, angle_deg: float, mirrored: bool, flipped_vertical: bool) -> np.ndarray:
-    """Mirrors a (H, W, 3) picture and turns it clockwise about its center; what comes from outside is black."""
+    """Mirror a (H, W, 3) picture and turn it clockwise about its center; areas outside the picture are black."""
     image = image[:: -1 if flipped_vertical else 1, :: -1 if mirrored else 1]
     if angle_deg % 90 == 0 and image.shape[0] == image.shape[1]:
         return np.ascontiguousarray(np.rot90(image, -int(angle_deg // 90)))
@@ -66,7 +66,7 @@ def move(image: np.ndarray, angle_deg: float, mirrored: bool, flipped_vertical: 
 
 
 def transformed(store: HeadStore, transform: str) -> TurnedStore:
-    """A test store under one of :data:`TRANSFORMS`.
+    """Return a test store under one of :data:`TRANSFORMS`.
 
     Raises:
         ConfigError: there is no such transform.
@@ -88,7 +88,7 @@ def transformed(store: HeadStore, transform: str) -> TurnedStore:
 
 
 def turned_at_random(store: HeadStore, flips: bool = False) -> TurnedStore:
-    """A test store whose heads are turned by any angle in [0, 360), always the same ones; and mirrored if ``flips``."""
+    """Return a test store whose heads are turned by angles in [0, 360), always the same, and mirrored if ``flips``."""
     motion = random_in_plane(len(store), BatchRandom(torch.Generator().manual_seed(0)))
     if not flips:
         none = torch.zeros(len(store), dtype=torch.bool)

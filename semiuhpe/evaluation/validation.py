@@ -15,19 +15,19 @@ from semiuhpe.models.output import PoseDecoder
 
 PAPER_ERROR = "paper_error_deg"
 POSE_METRICS = ("geodesic_mean_deg", "geodesic_median_deg", "frobenius_mean", "euler_mae_deg", PAPER_ERROR)
-"""What ``best`` can be chosen by: the smaller the better. The last is what the paper's code chooses by, see
+"""Metrics that ``best`` can be selected by, lower is better. The last is the one of the paper's code, see
 :func:`semiuhpe.evaluation.paper_protocol.paper_error_deg`."""
 
 
 class PoseValidation:
-    """Mean errors of networks on a labeled store, the same in all processes.
+    """Validates networks on a labeled store; every process gets the same results.
 
     Args:
-        description: of the networks.
-        store: what to evaluate on.
+        description: what the networks have in common.
+        store: labeled heads.
         process: this process among all.
-        batch_size: heads at once.
-        num_workers: processes that decode.
+        batch_size: heads per forward pass.
+        num_workers: processes that decode pictures.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PoseValidation:
         self._store = store.view(process.share(len(store))) if self._shared else store
 
     def __call__(self, networks: Mapping[str, nn.Module]) -> dict[str, dict[str, float]]:
-        """Of each network; the heads are read once for all of them."""
+        """Return the mean errors of each network; the heads are read once for all of them."""
         batch_size, num_workers = self._loading
         predicted = predict_all(
             networks, self.decoder, self._store, self.process.device, batch_size, num_workers=num_workers
@@ -47,7 +47,7 @@ class PoseValidation:
         return {name: self._summary(prediction.rotation) for name, prediction in predicted.items()}
 
     def _summary(self, rotation: Tensor) -> dict[str, float]:
-        """Mean errors over all processes of the (N, 3, 3) rotations that this one has predicted."""
+        """Return mean errors over all processes, from the (N, 3, 3) rotations that this process has predicted."""
         store = self._store
         euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
         truth, full_range = torch.from_numpy(store.rotation), store.meta["full_range"]

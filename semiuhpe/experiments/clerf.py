@@ -134,7 +134,7 @@ def evaluate_runs(experiment: Experiment, runs: dict[str, Path], found: Found, p
             found.errors[name][column].append(error)
         shown[name] = embedded(network, turned, loaded.image_size, device, batch_size)
         found.correlation[name].append(shown[name].without_self().rank_correlation())
-        found.neighbour_deg[name].append(shown[name].neighbour_error_deg())
+        found.neighbour_deg[name].append(shown[name].neighbor_error_deg())
     if found.page is None:
         write_embedding(page, shown, turned)
         found.page = page

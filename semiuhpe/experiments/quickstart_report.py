@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
 from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
-from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.drawing.axes import contact_sheet, draw_axes
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.rotation import FRONTAL, geodesic_deg
 
 GALLERY_HEADS = 10
+PICTURE_PX = 190
 KEPT = {"ssl/kept_ratio": "kept_ratio", "ssl/kept_error_deg": "kept_error_deg"}
 
 
@@ -42,23 +44,29 @@ def write_report(data: DataOptions, results: dict[str, ModelResult], path: Path)
     """Write the page and return its path."""
     store = open_labeled(data, "test_set")
     labeled, unlabeled = (HeadStore(store_path(data, f"train_{kind}")) for kind in ("labeled", "unlabeled"))
-    sections = [
-        _table(results),
-        _gallery(store, results),
-        _plots(store, results),
-        _curves(results),
-        _data(labeled, unlabeled),
-    ]
-    lead = (
-        f"Three models of the same network, trained on the same {len(labeled)} labeled clean heads; two of them also "
-        f"on {len(unlabeled)} unlabeled wild heads. All are judged on {len(store)} wild heads that no training has "
-        "seen. Everything on this page is rendered."
+    means = [result.evaluation.summary["geodesic_mean_deg"] for result in results.values()]
+    report.write_page(
+        path,
+        "quickstart.html",
+        title="Head pose quickstart",
+        lead=f"Three models of the same network, trained on the same {len(labeled)} labeled clean heads; two of them "
+        f"also on {len(unlabeled)} unlabeled wild heads. All are judged on {len(store)} wild heads that no training "
+        "has seen. Everything on this page is rendered.",
+        results=_table(results),
+        best=int(np.argmin(means)),
+        names=list(results),
+        picture_px=PICTURE_PX,
+        heads=_gallery(store, results),
+        **_plots(store, results),
+        trained_on={
+            title: contact_sheet([heads.image(i) for i in range(min(24, len(heads)))], 12, 80, gap=0)
+            for title, heads in (("labeled, clean", labeled), ("unlabeled, wild", unlabeled))
+        },
     )
-    report.write_page(path, "Head pose quickstart", lead, sections)
     return path
 
 
-def _table(results: dict[str, ModelResult]) -> str:
+def _table(results: dict[str, ModelResult]) -> report.Table:
     columns = {
         "geodesic_mean_deg": "geodesic mean",
         "geodesic_median_deg": "median",
@@ -74,60 +82,38 @@ def _table(results: dict[str, ModelResult]) -> str:
         if "kept_ratio" in row:
             cells["kept_ratio"] = f"{row['kept_ratio']:.0%}"
         rows.append([name, *cells.values()])
-    means = [result.evaluation.summary["geodesic_mean_deg"] for result in results.values()]
-    content = report.table_html(["degrees", *columns.values()], rows, best=int(np.argmin(means)))
-    text = (
-        "Errors on the wild test heads. Each row is the last teacher of its run: no checkpoint was chosen on these "
-        "heads. The error of kept pseudo labels is known because the heads are rendered; training doesn't use it."
-    )
-    return report.section("Results", content, text)
+    return ["degrees", *columns.values()], rows
 
 
-def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> str:
-    reference = list(results.values())[-1].evaluation.errors["geodesic_deg"].numpy()
-    order = np.argsort(reference)
-    chosen = order[evenly_spaced(len(order), GALLERY_HEADS)]
-    content = report.axes_key() + report.gallery(
-        [store.image(i) for i in chosen],
-        store.truth[chosen],
-        {name: result.evaluation.rotation.numpy()[chosen] for name, result in results.items()},
-        {name: result.evaluation.errors["geodesic_deg"].numpy()[chosen] for name, result in results.items()},
-        [f"head {store.names[i]}" for i in chosen],
-    )
-    text = "Test heads from the last model's best to its worst, evenly spaced in rank, with geodesic errors."
-    return report.section("From best to worst", content, text)
+def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> list[list[tuple[np.ndarray, str]]]:
+    """Return rows of pictures with captions: a test head, the truth, and each model's prediction with its error."""
+    evaluations = [result.evaluation for result in results.values()]
+    order = np.argsort(evaluations[-1].errors["geodesic_deg"].numpy())
+    rows = []
+    for head in order[np.linspace(0, len(order) - 1, GALLERY_HEADS).round().astype(int)]:
+        picture = report.enlarged(store.image(head), PICTURE_PX)
+        row = [(picture, f"head {store.names[head]}"), (draw_axes(picture, store.truth[head]), " ")]
+        for evaluation in evaluations:
+            caption = f"{evaluation.errors['geodesic_deg'][head]:.1f}°"
+            row.append((draw_axes(picture, evaluation.rotation[head].numpy()), caption))
+        rows.append(row)
+    return rows
 
 
-def _plots(store: HeadStore, results: dict[str, ModelResult]) -> str:
+def _plots(store: HeadStore, results: dict[str, ModelResult]) -> dict[str, Markup]:
     errors = {name: result.evaluation.errors["geodesic_deg"].numpy() for name, result in results.items()}
-    truth = torch.from_numpy(store.truth)
-    from_front = geodesic_deg(truth, FRONTAL).numpy()
+    from_front = geodesic_deg(torch.from_numpy(store.truth), FRONTAL).numpy()
     limit = 180 if store.meta["full_range"] else 120
-    by_angle = plots.plot_error_by_angle(
-        from_front, errors, np.arange(0, limit + 1, 15), "true rotation from frontal (degrees)"
-    )
-    return report.section("Error against angle", by_angle) + report.section(
-        "Cumulative error", plots.plot_cumulative(errors, 120 if store.meta["full_range"] else 60)
-    )
-
-
-def _curves(results: dict[str, ModelResult]) -> str:
     validation = {}
     for name, result in results.items():
         role = "teacher" if any("val/teacher/geodesic_mean_deg" in entry for entry in result.scalars) else "student"
         validation[name] = result.curve(f"val/{role}/geodesic_mean_deg")
     pseudo = {name: result.curve("ssl/kept_error_deg") for name, result in results.items()}
-    content = plots.plot_curves(validation, "validation error (degrees)")
-    content += plots.plot_curves(pseudo, "error of kept pseudo labels (degrees)")
-    text = (
-        "Above: error on held-out clean heads, which says little about wild ones. Below: true error of the pseudo "
-        "labels that were kept. Iterations of the semi-supervised runs are counted from the end of stage 1."
-    )
-    return report.section("Training curves", content, text)
-
-
-def _data(labeled: HeadStore, unlabeled: HeadStore) -> str:
-    content = ""
-    for title, store in (("labeled, clean", labeled), ("unlabeled, wild", unlabeled)):
-        content += f"<p>{title}</p>" + report.sheet([store.image(i) for i in range(min(24, len(store)))], 12)
-    return report.section("What they were trained on", content)
+    return {
+        "by_angle": plots.plot_error_by_angle(
+            from_front, errors, np.arange(0, limit + 1, 15), "true rotation from frontal (degrees)"
+        ),
+        "cumulative": plots.plot_cumulative(errors, 120 if store.meta["full_range"] else 60),
+        "validation": plots.plot_curves(validation, "validation error (degrees)"),
+        "pseudo_labels": plots.plot_curves(pseudo, "error of kept pseudo labels (degrees)"),
+    }

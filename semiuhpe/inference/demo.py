@@ -1,6 +1,5 @@
 """What the demo page computes and shows; :mod:`semiuhpe.inference.demo_page` lays it out."""
 
-import html
 import json
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from PIL import Image
 import sim3dr
 from semiuhpe.drawing.overlay import draw_heads, person_color
 from semiuhpe.errors import SemiUHPEError
+from semiuhpe.evaluation.report import render
 from semiuhpe.inference.detectors import WHOLE, Detector, Source, load_detector
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.pipeline import HeadPipeline
@@ -116,28 +116,18 @@ class Demo:
 
 
 def heads_table(heads: Sequence[dict[str, Any]]) -> str:
-    """HTML table of the heads of a record: angles in degrees, boxes in pixels of the file."""
+    """Return an HTML table of the heads of a record: angles in degrees, boxes in pixels of the file."""
     if not heads:
         return ""
-    angles = "<th>yaw</th><th>pitch</th><th>roll</th>"
-    rows = "".join(_table_row(number, head) for number, head in enumerate(heads))
-    return (
-        '<table class="heads"><thead>'
-        '<tr><th rowspan="2">head</th><th rowspan="2">box x, y, w, h</th><th rowspan="2">score</th>'
-        '<th colspan="3">front range</th><th colspan="3">full range</th>'
-        '<th rowspan="2">entropy</th><th rowspan="2">confidence</th></tr>'
-        f"<tr>{angles}{angles}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    rows = [(person_color(number), _cells(head)) for number, head in enumerate(heads)]
+    return render("heads_table.html", heads=rows)
 
 
-def _table_row(number: int, head: dict[str, Any]) -> str:
-    red, green, blue = person_color(number)
+def _cells(head: dict[str, Any]) -> list[str]:
     cells = [", ".join(f"{value:.0f}" for value in head["box"]), f"{head['score']:.2f}"]
     for pitch, yaw, roll in (head["euler_front_deg"], head["euler_full_deg"]):
         cells += [f"{_plain_zero(angle):.1f}°" for angle in (yaw, pitch, roll)]
-    cells += ["not known" if head[key] is None else f"{head[key]:.2f}" for key in ("entropy", "confidence")]
-    chip = f'<span style="background: rgb({red} {green} {blue})"></span>'
-    return f"<tr><td>{chip}{number + 1}</td>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+    return cells + ["not known" if head[key] is None else f"{head[key]:.2f}" for key in ("entropy", "confidence")]
 
 
 def _plain_zero(angle: float) -> float:

@@ -1,4 +1,4 @@
-"""The registered networks. Those of torchvision keep its module names, which are those of the released checkpoints."""
+"""Registered networks. Those from torchvision keep its module names, which the released checkpoints use."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def effinetv2(pretrained: bool) -> nn.Module:
 
 @register_model("repvgg", has_pretrained=True)
 def repvgg(pretrained: bool) -> nn.Module:
-    """RepVGG-B1g2 (Ding et al., CVPR 2021); its authors' ImageNet weights are a file to be placed in ``weights/``."""
+    """RepVGG-B1g2 (Ding et al., CVPR 2021); its authors' ImageNet weights are a file to put into ``weights/``."""
     network = RepVGG()
     if pretrained:
         path = WEIGHTS / REPVGG_WEIGHTS
@@ -50,7 +50,7 @@ def repvgg(pretrained: bool) -> nn.Module:
             weights = read_weights_file(path)
             weights = weights.get("state_dict", weights)
             network.load_backbone({key.removeprefix("module."): value for key, value in weights.items()})
-        except (CheckpointError, RuntimeError, AttributeError) as error:  # the last: it isn't a dictionary of tensors
+        except (CheckpointError, RuntimeError, AttributeError) as error:  # AttributeError: no dictionary of tensors
             source = f"{REPVGG_WEIGHTS} (RepVGG's authors: {REPVGG_SOURCE})"
             raise no_imagenet_weights("repvgg", error, source, path) from error
     return network
@@ -65,17 +65,17 @@ def _torchvision(
         place = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
         try:
             built.load_state_dict(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
-        except Exception as error:  # connections and damaged files fail in ways without a common base
+        except Exception as error:  # errors of connections and damaged files have no common base class
             raise no_imagenet_weights(network, error, weights.url, place) from error
     setattr(built, head, pose_head(features, hidden))
     return built
 
 
 class PlainNet(nn.Module):
-    """Seven plain convolutions: the network that learns from scratch in minutes on two cores.
+    """Seven plain convolutions: a network that learns from scratch in minutes on two cores.
 
-    The feature keeps its 4x4 places instead of being averaged, because where an eye or an ear is tells the pose.
-    For pictures of 64 px; others are pooled to the same 4x4 places.
+    The feature keeps its 4x4 grid instead of being averaged, because the position of an eye or an ear shows the pose.
+    Made for pictures of 64 px; others are pooled to the same grid.
     """
 
     channels = (16, 32, 64, 64, 128, 128, 128)
@@ -102,5 +102,5 @@ class PlainNet(nn.Module):
 
 @register_model("plainnet", has_pretrained=False)
 def plainnet(pretrained: bool) -> nn.Module:
-    """A 0.7 M-parameter network for small pictures, without ImageNet weights; see :class:`PlainNet`."""
+    """A network of 0.7 M parameters for small pictures, without ImageNet weights; see :class:`PlainNet`."""
     return PlainNet()

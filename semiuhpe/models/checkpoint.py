@@ -1,8 +1,8 @@
-"""Checkpoints: one file with everything that a run needs to go on, or a model to be used.
+"""Checkpoints: one file with everything that a run needs to resume, or a model to use.
 
 The keys ``model_state_dict``, ``model_state_dict_ema``, ``optimizer_state_dict`` and ``clock`` are those of the
-checkpoints that the paper's authors released. Ours also have a ``description`` that says what the model is; that of a
-released one follows from its keys and its name. Loading never runs code.
+checkpoints that the paper's authors released. Ours also have a ``description`` of the model; that of a released one
+follows from its keys and its name. Loading never runs code.
 """
 
 import os
@@ -26,15 +26,15 @@ STUDENT, TEACHER = "model_state_dict", "model_state_dict_ema"
 
 @dataclass(frozen=True)
 class Description:
-    """What a model is, and what its nine numbers mean.
+    """What a model is, and what its nine output numbers mean.
 
     Attributes:
         network: name in the registry.
         distribution: ``matrixFisher`` or ``RotationLaplace``.
         convention: the rotation convention of the output, one of :data:`semiuhpe.rotation.CONVENTIONS`.
-        full_range: trained on the full range of rotations, or from front to profile.
+        full_range: whether it was trained on the full range of rotations, else on the front range.
         image_size: side of the input in pixels.
-        train_labeled, train_unlabeled: the data it was trained on.
+        train_labeled, train_unlabeled: names of its training data.
     """
 
     network: str
@@ -48,7 +48,7 @@ class Description:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model read from a checkpoint, in eval mode on the CPU, with its description and its last known metrics."""
+    """A model from a checkpoint, in eval mode on the CPU, with its description and its last validation results."""
 
     model: nn.Module
     description: Description
@@ -62,7 +62,7 @@ class LoadedModel:
 
 
 def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None:
-    """Writes a checkpoint under a temporary name and renames it, so that a crash leaves the one before.
+    """Write a checkpoint under a temporary name and rename it, so a crash leaves the previous one intact.
 
     Raises:
         CheckpointError: the file can't be written.
@@ -76,7 +76,7 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """The dictionary of a checkpoint file, on the CPU.
+    """Read the dictionary of a checkpoint file, on the CPU.
 
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, or holds more than tensors and plain values.
@@ -95,20 +95,21 @@ def load_checkpoint(
     full_range: bool | None = None,
     exps_dir: str | os.PathLike = "exps",
 ) -> LoadedModel:
-    """A model that can be used as it is.
+    """Load a model that is ready to use.
 
     Args:
-        path: a file, a run's or a released checkpoint's name, see :func:`semiuhpe.models.weights.find_checkpoint`.
+        path: a file, or the name of a run's or a released checkpoint, see
+            :func:`semiuhpe.models.weights.find_checkpoint`.
         teacher: take the teacher's weights, else the student's.
         network: name in the registry, for a checkpoint without description; recognized by its keys if not given.
-        convention: of the output, one of :data:`semiuhpe.rotation.CONVENTIONS`; overrides what the checkpoint or its
-            name says.
-        full_range: the angle range; overrides what the checkpoint or its name says. Where neither says it, models in
-            R_300wlp are taken to have the front range and the others the full one, as the released ones have.
-        exps_dir: where runs are looked for by name.
+        convention: rotation convention of the output, one of :data:`semiuhpe.rotation.CONVENTIONS`; overrides what the
+            checkpoint or its name says.
+        full_range: the range of angles; overrides what the checkpoint or its name says. Where neither says it, models
+            in R_300wlp are assumed to have the front range and the others the full one, like the released ones.
+        exps_dir: folder in which runs are searched by name.
 
     Raises:
-        CheckpointError: the file can't be found or read, is of another network, or nothing tells its convention.
+        CheckpointError: the file can't be found or read, is of another network, or its convention is unknown.
     """
     path = find_checkpoint(path, exps_dir)
     checkpoint = read_checkpoint(path)
@@ -133,10 +134,10 @@ def load_checkpoint(
 
 
 def weights_of(checkpoint: dict[str, Any], path: str | os.PathLike, teacher: bool) -> dict[str, Tensor]:
-    """The teacher's or the student's state dict, without the prefix that training on several GPUs puts before keys.
+    """Return the teacher's or the student's state dict, without the key prefix of training on several GPUs.
 
     Raises:
-        CheckpointError: the checkpoint has none.
+        CheckpointError: the checkpoint has no such state dict.
     """
     key = TEACHER if teacher else STUDENT
     weights = checkpoint.get(key)
@@ -151,10 +152,10 @@ def weights_of(checkpoint: dict[str, Any], path: str | os.PathLike, teacher: boo
 
 
 def recognize_network(weights: dict[str, Tensor], path: str | os.PathLike) -> str:
-    """Name of the registered network that has exactly these keys and shapes.
+    """Return the name of the registered network that has exactly these keys and shapes.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: no network has them.
     """
     shapes = {key: value.shape for key, value in weights.items()}
     for name in list_models():
@@ -169,7 +170,7 @@ def recognize_network(weights: dict[str, Tensor], path: str | os.PathLike) -> st
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | os.PathLike, network: str) -> None:
-    """Loads a state dict, or raises CheckpointError if it is of another network."""
+    """Load a state dict into a network; CheckpointError if it is of another network."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -181,9 +182,9 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | os.Pa
 
 
 def save_weights(loaded: LoadedModel, path: str | os.PathLike) -> None:
-    """Writes a model alone as a checkpoint: no optimizer, clock or second network, so it can't be trained on.
+    """Write only a model as a checkpoint: no optimizer, clock or second network, so training can't resume from it.
 
-    Student and teacher of the file are the same tensors, stored once.
+    Student and teacher in the file are the same tensors, stored once.
 
     Raises:
         CheckpointError: the file can't be written.
@@ -211,13 +212,13 @@ def _read_description(values: Any, path: Path) -> Description:
 
 
 def _describe_released(path: Path, network: str, convention: str | None) -> Description:
-    """Description of a checkpoint of the paper's code, from a name such as ``DAD-WildHead-EffNetV2-S-best.pth``.
+    """Describe a checkpoint of the paper's code by its name, such as ``DAD-WildHead-EffNetV2-S-best.pth``.
 
-    Those trained on 300W-LP predict R_300wlp, those trained on DAD-3DHeads R head to camera. Inputs have 224 px unless
-    the network takes another size only, and outputs parametrize matrix Fisher distributions.
+    Models trained on 300W-LP predict R_300wlp, those trained on DAD-3DHeads R head to camera. Inputs have 224 px unless
+    the network takes only another size, and outputs parametrize matrix Fisher distributions.
 
     Raises:
-        CheckpointError: neither the name nor the argument tells the convention.
+        CheckpointError: neither the name nor the argument says the convention.
     """
     image_size = network_spec(network).image_size or 224
     name = re.match(r"(DAD|DAD3DHeads|300WLP|300W-LP)-(\w+)-", path.name)
@@ -240,5 +241,5 @@ def _describe_released(path: Path, network: str, convention: str | None) -> Desc
 
 
 def describe(description: Description) -> dict[str, Any]:
-    """The description as plain values, for a checkpoint."""
+    """Return the description as plain values, for a checkpoint."""
     return {f.name: asdict(description)[f.name] for f in fields(description)}

@@ -1,9 +1,9 @@
-"""The embedding of a pose network: what the first layer of its pose head makes of the backbone's feature.
+"""The embedding of a pose network: the output of the first layer of its pose head.
 
-Its first fully connected layer, with batch norm, is the small projection that contrastive learning wants between the
-backbone and the embedding; the layers behind are the regressor, from the embedding to the nine numbers. So a
-contrastively trained network has the layout of every other, its checkpoints load as usual, and nothing has to be
-thrown away or saved beside it.
+The first fully connected layer, with batch norm, serves as the small projection that contrastive learning needs between
+backbone and embedding. The layers after it are the regressor, from the embedding to the nine numbers. So a
+contrastively trained network has the same layout as all others, its checkpoints load as usual, and no extra layers are
+saved or discarded.
 """
 
 import torch.nn.functional as F
@@ -16,24 +16,24 @@ _PROJECTION = 3
 
 
 def regressor(network: nn.Module) -> nn.Sequential:
-    """The layers behind the embedding, shared with the network: (B, D) -> (B, 9)."""
+    """Return the layers after the embedding, shared with the network: (B, D) -> (B, 9)."""
     return find_pose_head(network)[_PROJECTION:]
 
 
 def dropout(network: nn.Module) -> nn.Module:
-    """The dropout before the embedding."""
+    """Return the dropout before the embedding."""
     return find_pose_head(network)[0]
 
 
 def embed(network: nn.Module, image: Tensor, inner: nn.Module | None = None) -> tuple[Tensor, Tensor]:
-    """The embedding of (B, 3, S, S) network inputs.
+    """Return the embedding of (B, 3, S, S) network inputs.
 
     Args:
-        network: what is called, perhaps wrapped for several processes.
+        network: the network to call, possibly wrapped for several processes.
         inner: the network itself where ``network`` is wrapped.
 
     Returns:
-        (B, D) embedding, as the regressor takes it; see :func:`normalized`. And the (B, 9) output.
+        The embedding (B, D), as input of the regressor (see :func:`normalized`), and the output (B, 9).
     """
     found: list[Tensor] = []
     layer = find_pose_head(inner or network)[_PROJECTION - 1]
@@ -46,5 +46,5 @@ def embed(network: nn.Module, image: Tensor, inner: nn.Module | None = None) -> 
 
 
 def normalized(embedding: Tensor) -> Tensor:
-    """(B, D) float32 of length 1: their products are cosine similarities."""
+    """Return embeddings (B, D), float32, of length 1: their inner products are cosine similarities."""
     return F.normalize(embedding.float(), dim=-1)

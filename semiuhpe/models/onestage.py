@@ -3,11 +3,11 @@
 After RetinaFace (Deng et al., CVPR 2020) with a pose branch: three feature levels of a backbone (strides 8, 16, 32), a
 feature pyramid, a context module on each level, and four branches with two anchors per place, of 16/32, 64/128 and
 256/512 px. Anchors, box coding, feature pyramid, matching and suppression are torchvision's. Networks are named
-``onestage:<backbone>``, where the backbone is ``resnet18``, ``resnet50`` or ``timm:<name>``. The pose branch has the
-nine numbers of a rotation distribution, as all networks here.
+``onestage:<backbone>``, where the backbone is ``resnet18``, ``resnet50`` or ``timm:<name>``. The pose branch predicts
+the nine numbers of a rotation distribution, as all networks here do.
 
-Boxes are corners x1, y1, x2, y2 in pixels of the network's input here. The five landmarks are, of the subject, right
-eye, left eye, tip of the nose, right and left corner of the mouth.
+In this module boxes are corners x1, y1, x2, y2 in pixels of the network's input. The five landmarks are the subject's
+right eye, left eye, tip of the nose, right and left corner of the mouth.
 """
 
 import math
@@ -35,17 +35,17 @@ FAMILY = "onestage"
 BOX_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 """RetinaFace's variances of 0.1 for centers and 0.2 for sizes."""
 LANDMARK_SCALE = 0.1
-_PRIOR = 0.01  # share of heads among the anchors that training starts from (Lin et al., ICCV 2017)
+_PRIOR = 0.01  # initial probability of a head at an anchor (Lin et al., ICCV 2017)
 _TORCHVISION = {"resnet18": (128, 256, 512), "resnet50": (512, 1024, 2048)}
 
 
 class Outputs(NamedTuple):
-    """What the network says of each of A anchors, float32.
+    """Predictions of the network for each of A anchors, float32.
 
     Attributes:
-        logit: (B, A) of a head being there.
-        box: (B, A, 4) coded against the anchor.
-        landmarks: (B, A, 10) likewise.
+        logit: (B, A) log-odds that there is a head.
+        box: (B, A, 4) encoded relative to the anchor.
+        landmarks: (B, A, 10) encoded relative to the anchor.
         pose: (B, A, 9) parameter of a rotation distribution, row by row.
     """
 
@@ -74,13 +74,13 @@ class ContextModule(nn.Module):
 
 
 class OneStageNet(nn.Module):
-    """(B, 3, H, W) pictures, normalized with ImageNet's mean and deviation, to :class:`Outputs`.
+    """Maps pictures (B, 3, H, W), normalized with ImageNet's mean and deviation, to :class:`Outputs`.
 
     H and W are multiples of 32.
 
     Args:
-        backbone: a picture to a dictionary or list of three feature maps, at :data:`STRIDES`.
-        channels: of the three.
+        backbone: maps a picture to a dictionary or list of three feature maps, at :data:`STRIDES`.
+        channels: channels of the three maps.
     """
 
     def __init__(self, backbone: nn.Module, channels: tuple[int, ...]):
@@ -116,9 +116,9 @@ def _branches(width: int, numbers: int) -> nn.ModuleList:
 
 
 def _per_anchor(branches: nn.ModuleList, features: list[Tensor]) -> Tensor:
-    """(B, A, numbers) float32 of all levels, in the order of :func:`anchor_boxes`."""
+    """Return the outputs of all levels, (B, A, numbers) float32, in the order of :func:`anchor_boxes`."""
     levels = []
-    branch: Any  # a convolution, which nn.ModuleList doesn't tell
+    branch: Any  # a convolution, which the type of nn.ModuleList doesn't say
     for branch, feature in zip(branches, features, strict=True):
         numbers = branch(feature).float().permute(0, 2, 3, 1)
         levels.append(numbers.flatten(1).unflatten(1, (-1, branch.out_channels // ANCHORS_PER_PLACE)))
@@ -127,7 +127,7 @@ def _per_anchor(branches: nn.ModuleList, features: list[Tensor]) -> Tensor:
 
 @lru_cache(maxsize=16)
 def anchor_boxes(height: int, width: int, device: torch.device) -> Tensor:
-    """(A, 4) corners of all anchors of an input of the given size, level by level, row by row."""
+    """Return the corners (A, 4) of all anchors of an input of the given size, level by level, row by row."""
     generator = AnchorGenerator(ANCHOR_SIZES, ((1.0,),) * len(STRIDES))
     generator.set_cell_anchors(torch.float32, device)
     grids = [[math.ceil(height / stride), math.ceil(width / stride)] for stride in STRIDES]
@@ -136,31 +136,31 @@ def anchor_boxes(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """(B, A, 4) codes of boxes (B, A, 4) against anchors (A, 4); the inverse of :func:`decode_boxes`."""
+    """Encode boxes (B, A, 4) relative to anchors (A, 4); the inverse of :func:`decode_boxes`."""
     flat = encode_with_weights(boxes.flatten(0, 1), anchors.repeat(len(boxes), 1), _box_weights(anchors.device))
     return flat.unflatten(0, boxes.shape[:2])
 
 
 @lru_cache(maxsize=16)
 def _box_weights(device: torch.device) -> Tensor:
-    """The coder's weights, which it would itself copy to the device, and wait, in each step."""
+    """Return the coder's weights on a device; the coder itself would copy them, and wait, in each step."""
     return torch.tensor(BOX_CODER.weights, device=device)
 
 
 def decode_boxes(codes: Tensor, anchors: Tensor) -> Tensor:
-    """(B, A, 4) corners of codes (B, A, 4)."""
+    """Decode (B, A, 4) codes to corners (B, A, 4)."""
     flat = BOX_CODER.decode_single(codes.flatten(0, 1), anchors.repeat(len(codes), 1))
     return flat.unflatten(0, codes.shape[:2])
 
 
 def encode_landmarks(points: Tensor, anchors: Tensor) -> Tensor:
-    """(B, A, 10) codes of landmarks (B, A, 5, 2): offsets from the anchor's center, in tenths of its side."""
+    """Encode landmarks (B, A, 5, 2) as (B, A, 10): offsets from the anchor's center, in tenths of its side."""
     center, side = _center_and_side(anchors)
     return ((points - center) / (LANDMARK_SCALE * side)).flatten(-2)
 
 
 def decode_landmarks(codes: Tensor, anchors: Tensor) -> Tensor:
-    """(B, A, 5, 2) pixels; the inverse of :func:`encode_landmarks`."""
+    """Decode landmarks to pixels (B, A, 5, 2); the inverse of :func:`encode_landmarks`."""
     center, side = _center_and_side(anchors)
     return codes.unflatten(-1, (LANDMARKS, 2)) * (LANDMARK_SCALE * side) + center
 
@@ -172,7 +172,7 @@ def _center_and_side(anchors: Tensor) -> tuple[Tensor, Tensor]:
 
 @register_family(FAMILY)
 def onestage(backbone: str) -> NetworkSpec:
-    """The network ``onestage:<backbone>``.
+    """Return the network ``onestage:<backbone>``.
 
     Raises:
         ConfigError: there is no such backbone.
@@ -191,7 +191,7 @@ def onestage(backbone: str) -> NetworkSpec:
 
 
 def _features(name: str, backbone: str, pretrained: bool) -> tuple[nn.Module, tuple[int, ...]]:
-    """The backbone without its head, and the channels of its levels at :data:`STRIDES`."""
+    """Return the backbone without its head, and the channels of its levels at :data:`STRIDES`."""
     if backbone in _TORCHVISION:
         layers = {f"layer{number}": str(number) for number in (2, 3, 4)}
         return IntermediateLayerGetter(create_model(backbone, pretrained), layers), _TORCHVISION[backbone]

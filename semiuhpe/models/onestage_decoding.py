@@ -1,4 +1,4 @@
-"""From the one-stage network's numbers to heads: decoding, thresholds, non-maximum suppression, rotations."""
+"""Decode the one-stage network's outputs to heads: boxes, thresholds, non-maximum suppression, rotations."""
 
 from typing import NamedTuple
 
@@ -10,22 +10,22 @@ from semiuhpe.distributions.registry import DISTRIBUTIONS, output_parameter
 from semiuhpe.models.onestage import Outputs, decode_boxes, decode_landmarks
 
 MIN_SCORE, MAX_IOU = 0.5, 0.4
-"""What is shown to people; RetinaFace's threshold of suppression."""
+"""Lowest score of shown heads; RetinaFace's overlap threshold of the suppression."""
 CANDIDATES, MOST_FOUND = 500, 100
-"""Anchors of a picture that enter the suppression, and heads that leave it, the best ones."""
+"""Most anchors of a picture that enter the suppression, and most heads that it returns, the best ones."""
 
 
 class FoundHeads(NamedTuple):
-    """Heads on the pictures of a batch, those of the first one first, each picture's best first.
+    """Heads on the pictures of a batch, picture by picture, the best of each first.
 
     Attributes:
-        picture: (N,) its number in the batch.
+        picture: (N,) number of the picture in the batch.
         box: (N, 4) corners in pixels of the network's input.
         score: (N,).
         landmarks: (N, 5, 2) pixels.
-        rotation: (N, 3, 3) head to camera, as it is seen.
-        entropy: (N,) of the rotation's distribution.
-        parameter: (N, 3, 3) of it.
+        rotation: (N, 3, 3) head to camera, as seen in the picture.
+        entropy: (N,) of the distribution of the rotation.
+        parameter: (N, 3, 3) of that distribution.
     """
 
     picture: Tensor
@@ -40,17 +40,17 @@ class FoundHeads(NamedTuple):
 def find_heads(
     outputs: Outputs, anchors: Tensor, distribution: str, min_score: float = MIN_SCORE, max_iou: float = MAX_IOU
 ) -> FoundHeads:
-    """The heads that the network sees.
+    """Return the heads that the network finds.
 
     Args:
-        outputs: of the network.
+        outputs: outputs of the network.
         anchors: (A, 4) corners.
-        distribution: name of that of the nine numbers.
-        min_score: heads with a lower score are left out.
-        max_iou: of two boxes that overlap more, the one with the lower score is left out.
+        distribution: name of the distribution of the rotation.
+        min_score: heads with a lower score are dropped.
+        max_iou: of two boxes that overlap more, the one with the lower score is dropped.
 
     Raises:
-        NonFiniteParameterError: predictions are not finite (looked at on the CPU only).
+        NonFiniteParameterError: predictions are not finite (checked only on the CPU).
     """
     scores, index = outputs.logit.sigmoid().topk(min(CANDIDATES, len(anchors)), dim=1)
     picture, rank = (scores >= min_score).nonzero(as_tuple=True)
@@ -66,7 +66,7 @@ def find_heads(
 
 
 def _best_of_each(picture: Tensor, pictures: int) -> Tensor:
-    """Positions of the first :data:`MOST_FOUND` heads of each picture, picture after picture."""
+    """Return the positions of the first :data:`MOST_FOUND` heads of each picture, picture by picture."""
     order = picture.argsort(stable=True)
     counts = picture.bincount(minlength=pictures)
     first = (counts.cumsum(0) - counts)[picture[order]]

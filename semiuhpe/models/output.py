@@ -34,7 +34,7 @@ class PoseDecoder:
         return self.description.image_size
 
     def __call__(self, output: Tensor) -> RotationDistribution:
-        """The predicted distributions of R head to camera of (B, 9) numbers."""
+        """Return the distributions of R head to camera that (B, 9) numbers predict."""
         return DISTRIBUTIONS[self.description.distribution](output_parameter(output, self.description.convention))
 
 
@@ -54,7 +54,7 @@ def not_finite(dtype: torch.dtype) -> str:
 
 @contextmanager
 def eval_mode(*networks: nn.Module) -> Iterator[None]:
-    """Put networks into eval mode within this context; each then has the mode it had before."""
+    """Put networks into eval mode within this context, and restore their modes afterwards."""
     were_training = [network.training for network in networks]
     try:
         for network in networks:

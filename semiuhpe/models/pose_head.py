@@ -1,4 +1,4 @@
-"""The pose head: from a backbone's feature to the nine numbers of a rotation distribution."""
+"""The pose head: maps a backbone's feature to the nine numbers of a rotation distribution."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ OUTPUTS = 9
 
 
 def pose_head(features: int, hidden: tuple[int, int]) -> nn.Sequential:
-    """Dropout 0.2 and two hidden layers with batch norm and ReLU6, as in the paper's code.
+    """Return a pose head with dropout 0.2 and two hidden layers with batch norm and ReLU6, as in the paper's code.
 
     The positions of the layers in the sequence are part of the released checkpoints' layout.
 
@@ -15,7 +15,7 @@ def pose_head(features: int, hidden: tuple[int, int]) -> nn.Sequential:
         hidden: widths of the two hidden layers.
 
     Returns:
-        (B, features) -> (B, 9).
+        A module (B, features) -> (B, 9).
     """
     first, second = hidden
     return nn.Sequential(
@@ -42,7 +42,7 @@ def draw_pose_head(head: nn.Sequential) -> None:
 
 
 def find_pose_head(network: nn.Module) -> nn.Sequential:
-    """The pose head of a network: the sequence that ends with a layer of nine outputs."""
+    """Return the pose head of a network: the sequence that ends with a layer of nine outputs."""
     for module in network.modules():
         if isinstance(module, nn.Sequential) and len(module) and getattr(module[-1], "out_features", 0) == OUTPUTS:
             return module

@@ -1,7 +1,7 @@
 """Registry of pose networks: a backbone with the paper's pose head.
 
-Each network takes (B, 3, H, W) float pictures, normalized with ImageNet's mean and deviation, and gives (B, 9): the
-parameter of a rotation distribution, a 3x3 matrix row by row.
+Each network maps (B, 3, H, W) float pictures, normalized with ImageNet's mean and deviation, to (B, 9): the parameter
+of a rotation distribution, a 3x3 matrix row by row.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from semiuhpe.registry import Registry
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What is known of a registered network."""
+    """A registered network and its properties."""
 
     name: str
     build: Callable[..., nn.Module]
     has_pretrained: bool
-    image_size: int | None = None  # the one that it takes, if it takes no other
+    image_size: int | None = None  # the only one that it takes, or None
     detects: bool = False  # finds heads on whole pictures (:mod:`semiuhpe.models.onestage`), not the pose of a crop
 
     def check_image_size(self, size: int) -> None:
-        """Raises ConfigError if the network takes no pictures of this size."""
+        """Raise ConfigError if the network takes no pictures of this size."""
         if self.image_size not in (None, size):
             raise ConfigError(
                 f"--network {self.name}: takes pictures of {self.image_size} px only, not {size}; "
@@ -37,7 +37,7 @@ FAMILIES: Registry[Callable[[str], NetworkSpec]] = Registry("family of networks"
 
 
 def register_model(name: str, has_pretrained: bool) -> Callable:
-    """Decorator: registers ``build(pretrained) -> nn.Module`` under a name for ``--network``."""
+    """Decorate ``build(pretrained) -> nn.Module`` to register it under a name for ``--network``."""
 
     def register(build: Callable[[bool], nn.Module]) -> Callable[[bool], nn.Module]:
         NETWORKS.register(name, NetworkSpec(name, build, has_pretrained))
@@ -47,7 +47,7 @@ def register_model(name: str, has_pretrained: bool) -> Callable:
 
 
 def register_family(prefix: str) -> Callable:
-    """Decorator: registers ``find(name) -> NetworkSpec`` for all networks ``<prefix>:<name>``."""
+    """Decorate ``find(name) -> NetworkSpec`` to register it for all networks ``<prefix>:<name>``."""
 
     def register(find: Callable[[str], NetworkSpec]) -> Callable[[str], NetworkSpec]:
         FAMILIES.register(prefix, find)
@@ -67,7 +67,7 @@ def network_choices() -> str:
 
 
 def network_spec(name: str) -> NetworkSpec:
-    """The network of a name.
+    """Return the registered network of a name.
 
     Raises:
         ConfigError: there is no such network.
@@ -79,12 +79,12 @@ def network_spec(name: str) -> NetworkSpec:
 
 
 def create_model(name: str, pretrained: bool | str = False) -> nn.Module:
-    """A pose network: (B, 3, H, W) -> (B, 9), row-major 3x3.
+    """Create a pose network: (B, 3, H, W) -> (B, 9), row-major 3x3.
 
     Args:
         name: one of :func:`list_models`, or ``timm:<name>``.
-        pretrained: start the backbone from ImageNet weights; a text names others of those that ``tinyvit`` can start
-            from, by timm's tag.
+        pretrained: start the backbone from ImageNet weights; a string chooses other weights of ``tinyvit`` by timm's
+            tag.
 
     Raises:
         ConfigError: unknown network, no ImageNet weights for it, or they can't be loaded.

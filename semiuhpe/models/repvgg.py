@@ -1,4 +1,4 @@
-"""RepVGG-B1g2: three branches a block in training, one 3x3 convolution a block for inference.
+"""RepVGG-B1g2: three branches per block in training, one 3x3 convolution per block for inference.
 
 X. Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021. timm has RepVGG, but neither this variant
 nor the module names of the released weights, which are kept here: ``layer0`` to ``layer4`` with ``rbr_dense``,
@@ -19,7 +19,7 @@ STAGES = ((128, 4), (256, 6), (512, 16), (2048, 1))  # width and number of block
 
 
 class _ConvBN(nn.Sequential):
-    """A convolution without bias, and batch norm."""
+    """A convolution without bias, followed by batch norm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int):
         super().__init__()
@@ -28,7 +28,7 @@ class _ConvBN(nn.Sequential):
 
 
 class RepVGGBlock(nn.Module):
-    """ReLU of a sum of branches: 3x3 and 1x1 convolution and, where shapes allow, the input; each with batch norm."""
+    """ReLU of a sum of branches: 3x3 and 1x1 convolution and, where shapes allow, identity; each with batch norm."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int):
         super().__init__()
@@ -48,7 +48,7 @@ class RepVGGBlock(nn.Module):
 
     @torch.no_grad()
     def reparameterize(self) -> None:
-        """Replaces the branches by the one convolution that equals their sum in eval mode."""
+        """Replace the branches by the single convolution that equals their sum in eval mode."""
         dense = self.rbr_dense.conv
         weight, bias = _fused(dense.weight, self.rbr_dense.bn)
         branches = [_fused(self.rbr_1x1.conv.weight, self.rbr_1x1.bn)]
@@ -91,7 +91,7 @@ class RepVGG(nn.Module):
         return self.linear_reg(feature.mean((-2, -1)))
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
-        """Loads the authors' ImageNet weights, whose stages are named ``stage0`` to ``stage4``; drops their classifier.
+        """Load the authors' ImageNet weights, whose stages are named ``stage0`` to ``stage4``; drop their classifier.
 
         Raises:
             RuntimeError: keys or shapes are not those of RepVGG-B1g2.
@@ -104,16 +104,17 @@ class RepVGG(nn.Module):
 
 
 def reparametrize(network: nn.Module) -> nn.Module:
-    """A copy of a network for inference, in eval mode, with branches and batch norm merged where its blocks can.
+    """Return a copy of a network for inference, in eval mode, with branches and batch norm merged where possible.
 
-    It computes the same up to rounding, but has other weights: it can't be trained on or saved as a checkpoint. Blocks
-    of RepVGG and of timm's networks can be merged; a network without such blocks is copied as it is.
+    The copy computes the same up to rounding, but has other weights: it can't be trained further or saved as a
+        checkpoint.
+    Blocks of RepVGG and of timm's networks can be merged; a network without such blocks is copied as it is.
     """
     return reparameterize_model(copy.deepcopy(network).eval(), inplace=True)
 
 
 def _fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that equals a convolution without bias and the batch norm after it."""
+    """Return weight and bias of the convolution that equals a convolution without bias and its batch norm."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None, "a norm in eval mode has statistics"
     return fuse_conv_bn_weights(weight, None, mean, variance, norm.eps, norm.weight, norm.bias)

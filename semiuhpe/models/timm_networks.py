@@ -1,7 +1,7 @@
 """Networks from timm: the paper's EfficientNet-B4 and TinyViT-21M, and any other model as ``timm:<name>``.
 
-TinyViT keeps the key names of the released checkpoints in its state dict, both when it is saved and when it is loaded.
-Pictures are normalized with ImageNet's mean and deviation whatever a model was trained with.
+State dicts of TinyViT have the keys of the released checkpoints, in saving and in loading. Pictures are normalized with
+ImageNet's mean and deviation, whatever a model was trained with.
 """
 
 import difflib
@@ -28,7 +28,7 @@ def effinet(pretrained: bool) -> nn.Module:
 
 @register_model("tinyvit", has_pretrained=True)
 def tinyvit(pretrained: bool | str) -> nn.Module:
-    """TinyViT-21M (Wu et al., ECCV 2022), with its weights of ImageNet-1k alone, or those of another tag of timm's."""
+    """TinyViT-21M (Wu et al., ECCV 2022), with its ImageNet-1k weights, or those of another of timm's tags."""
     tag = pretrained if isinstance(pretrained, str) else "in1k"
     network = timm_model("tinyvit", f"tiny_vit_21m_224.{tag}", bool(pretrained))
     network.get_submodule("head").fc = pose_head(576, (128, 64))
@@ -37,7 +37,7 @@ def tinyvit(pretrained: bool | str) -> nn.Module:
 
 
 class TimmNet(nn.Module):
-    """A model of timm without its classifier, and the pose head."""
+    """A timm model with the pose head in place of its classifier."""
 
     def __init__(self, spec: NetworkSpec, backbone: nn.Module):
         super().__init__()
@@ -53,7 +53,7 @@ class TimmNet(nn.Module):
 
 @register_family("timm")
 def timm_network(model: str) -> NetworkSpec:
-    """The network ``timm:<model>``, where a model may have a tag that names its weights, as in resnet50.a1_in1k.
+    """Return the network ``timm:<model>``; the model may have a tag that names its weights, as in resnet50.a1_in1k.
 
     Raises:
         ConfigError: the installed timm has no such model or no such tag.
@@ -78,16 +78,16 @@ def timm_network(model: str) -> NetworkSpec:
 
 
 def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn.Module:
-    """A model of timm without classifier; its weights are those in ``weights/`` if they are there, else fetched.
+    """Return a timm model without classifier; its weights are read from ``weights/`` if they are there, else fetched.
 
     Args:
         network: its name here, for errors.
         model: its name in timm.
-        pretrained: with weights.
-        options: further ones of ``timm.create_model``.
+        pretrained: whether to load weights.
+        options: more arguments of ``timm.create_model``.
 
     Raises:
-        ConfigError: the weights can't be had.
+        ConfigError: the weights can't be found or fetched.
     """
     if pretrained:
         config = timm.models.get_pretrained_cfg(model)
@@ -109,14 +109,14 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
 
 
 def _forget_attention_biases(network: nn.Module, _: Any, __: Any) -> None:
-    """Some models keep attention biases from call to call in eval mode: a teacher's would never follow its weights."""
+    """Clear attention biases, which some models cache in eval mode: a teacher's would never follow its weights."""
     for module in network.modules():
         if cache := getattr(module, "attention_bias_cache", None):
             cache.clear()
 
 
 def _released_tinyvit_key(key: str) -> str:
-    """A key of timm's TinyViT in the layout of its authors, where the next stage's downsampling ends a stage."""
+    """Return a key of timm's TinyViT in its authors' layout, where the next stage's downsampling ends a stage."""
     key = re.sub(r"^stages\.(\d)\.downsample", lambda stage: f"layers.{int(stage[1]) - 1}.downsample", key)
     for pattern, replacement in (
         (r"^stages", "layers"),
@@ -131,7 +131,7 @@ def _released_tinyvit_key(key: str) -> str:
 
 
 def _rename_keys(network: nn.Module, names: dict[str, str]) -> None:
-    """Lets a network's state dict have other keys, when it is read and when it is loaded."""
+    """Give a network's state dict other keys, in saving and in loading."""
     own_names = {theirs: own for own, theirs in names.items()}
 
     def rename(state: dict[str, Any], prefix: str, renaming: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
-"""Files of weights: where ImageNet weights and the checkpoints that the paper's authors released are, and reading them.
+"""Find, fetch and read weights: ImageNet weights, and the checkpoints that the paper's authors released.
 
-Files lie in ``weights/`` of the folder in which a command is run; ``weights/README.md`` lists them. A file that isn't
-there is fetched where that is possible. Where it isn't, the error says which file is needed, and where. The small model
-:data:`SHIPPED` comes with the package and is found from any folder.
+Files are in ``weights/`` of the current folder; ``weights/README.md`` lists them. A missing file is fetched if
+possible; else the error says which file is needed, and where. The small model :data:`SHIPPED` comes with the package
+and is found from any folder.
 """
 
 import glob
@@ -33,10 +33,10 @@ RELEASED = (
     "DAD-WildHead-EffNetV2-S-best",
 )
 SHIPPED = "synthetic-heads-plainnet"
-"""The small network that comes with the package; it knows rendered heads only."""
+"""The small model that comes with the package; it was trained on rendered heads only."""
 
-# What numbers of numpy's, which metrics and clocks may hold, are made of in a file: the function that makes one, under
-# its names before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
+# The globals that numpy numbers, in metrics and clocks, need in a file: the function that makes one, under its names
+# before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
 _NUMPY_SCALARS: list[Any] = [
     (np.dtype, "numpy.dtype"),
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
@@ -45,7 +45,7 @@ _NUMPY_SCALARS: list[Any] = [
 
 
 def read_weights_file(path: str | os.PathLike) -> Any:
-    """What ``torch.save`` wrote, on the CPU, if it is tensors, plain values and numbers of numpy's. Never runs code.
+    """Read a file of ``torch.save``, onto the CPU: tensors, plain values and numpy numbers only. Never runs code.
 
     Raises:
         CheckpointError: the file is missing, truncated, of another kind, or holds other objects.
@@ -61,14 +61,14 @@ def read_weights_file(path: str | os.PathLike) -> Any:
             f"{path}: is not a file of weights, or holds objects other than tensors and plain values, which are not "
             "loaded"
         ) from error
-    except Exception as error:  # damaged bytes make torch and the unpickler fail in ways without a common base
+    except Exception as error:  # errors of torch and the unpickler on damaged bytes have no common base class
         raise CheckpointError(
             f"{path}: is truncated, damaged or not a file of weights ({first_line(error)})"
         ) from error
 
 
 def _check_archive(path: str | os.PathLike) -> None:
-    """Raises BadZipFile if bytes of a zip archive have changed: it has their checksums, which torch doesn't look at."""
+    """Raise BadZipFile if a zip archive is damaged, by its checksums, which torch doesn't compare."""
     if not zipfile.is_zipfile(path):
         return  # written before torch 1.6; truncated archives are found by torch
     with zipfile.ZipFile(path) as archive:
@@ -79,7 +79,7 @@ def _check_archive(path: str | os.PathLike) -> None:
 
 
 def no_imagenet_weights(network: str, error: Exception, source: str, place: Path) -> ConfigError:
-    """The error of a backbone whose ImageNet weights can't be had; never is training started from random ones."""
+    """Return the error for missing ImageNet weights; training never falls back to random weights silently."""
     return ConfigError(
         f"--network {network}: its ImageNet weights can't be loaded ({first_line(error)}). Either place the file "
         f"{source} at {place.absolute()}, or start from random weights with --pretrained false"
@@ -87,15 +87,15 @@ def no_imagenet_weights(network: str, error: Exception, source: str, place: Path
 
 
 def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps") -> Path:
-    """Path of a checkpoint.
+    """Return the path of a checkpoint.
 
     Args:
-        name: a file, its ending ``.pth`` left out or not; the name of one in ``weights/``, such as :data:`SHIPPED`;
+        name: a file, with or without the ending ``.pth``; the name of one in ``weights/``, such as :data:`SHIPPED`;
             ``<exp_detail>/<date>/<best|last>`` of a run below the experiments' folder; or one of :data:`RELEASED`,
             which is fetched into ``weights/`` if it isn't there.
 
     Raises:
-        CheckpointError: nothing, or more than one checkpoint, has that name; or it can't be fetched.
+        CheckpointError: no checkpoint, or more than one, has this name; or it can't be fetched.
     """
     direct, name = Path(name), str(name)
     for path in (direct, direct.with_name(f"{direct.name}.pth")) if direct.name else ():
@@ -120,14 +120,14 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
 
 
 def in_weights(checkpoint: Path) -> bool:
-    """Whether a checkpoint lies in ``weights/``, the working folder's or the package's, and in no run's folder."""
+    """Whether a checkpoint is in ``weights/``, the current folder's or the package's, and not in a run folder."""
     shipped = _shipped()
     folders = [WEIGHTS, *([shipped.parent] if shipped else [])]
     return checkpoint.resolve().parent in [folder.resolve() for folder in folders]
 
 
 def _shipped() -> Path | None:
-    """The small model's file, inside an installed package or at the top of the repository."""
+    """Return the small model's file, in an installed package or at the top of the repository."""
     package = Path(__file__).parents[1]
     places = (folder / WEIGHTS.name / f"{SHIPPED}.pth" for folder in (package, package.parent))
     return next((path for path in places if path.is_file()), None)
@@ -138,12 +138,12 @@ def _fetched(name: str) -> Path:
     logger.info("fetching %s of https://huggingface.co/%s into %s", path.name, REPOSITORY, WEIGHTS.absolute())
     url, answered = hf_hub_url(REPOSITORY, path.name), False
     verbosity = hub_logging.get_verbosity()
-    hub_logging.set_verbosity(hub_logging.CRITICAL)  # it reports each of its attempts
+    hub_logging.set_verbosity(hub_logging.CRITICAL)  # it logs each attempt
     try:
-        get_hf_file_metadata(url)  # asks once; the download would ask again and again for half a minute
+        get_hf_file_metadata(url)  # asks once; the download itself would retry for half a minute
         answered = True
         return Path(hf_hub_download(REPOSITORY, path.name, local_dir=WEIGHTS))
-    except Exception as error:  # connections fail in many ways, and the client's errors have no base of their own
+    except Exception as error:  # errors of connections and of the client have no common base class
         answered = answered or isinstance(error, HfHubHTTPError)
         reason = "can't be fetched" if answered else f"there is no connection to {urlsplit(url).hostname}"
         raise CheckpointError(

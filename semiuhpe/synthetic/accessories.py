@@ -1,6 +1,6 @@
-"""What heads wear, in 3D: glasses and sunglasses, face masks, caps, hats, helmets, hoods, headphones.
+"""Accessories of heads in 3D: glasses and sunglasses, face masks, caps, hats, helmets, hoods, headphones.
 
-Everything is modeled on the mean head and then follows the identity: it moves with the same deformations.
+All are modeled on the mean head and are deformed with it to fit an identity.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ LENSES = {  # half width, half height, how square (2 is an ellipse)
 
 @cache
 def glasses(shape: str, thick: bool) -> tuple[Wearable, Wearable]:
-    """Frame and lenses."""
+    """Return the frame and the lenses of glasses."""
     width, height, power = LENSES[shape]
     angle = np.linspace(0, 2 * np.pi, 22, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -63,7 +63,7 @@ def glasses(shape: str, thick: bool) -> tuple[Wearable, Wearable]:
 
 
 def random_glasses(rng: np.random.Generator, coefficients: np.ndarray) -> list[Mesh]:
-    """Glasses, or sunglasses with dark lenses."""
+    """Return random glasses, or sunglasses with dark lenses."""
     frame, lenses = glasses(list(LENSES)[rng.integers(len(LENSES))], bool(rng.random() < 0.5))
     color = rng.uniform(0, 0.25, 3) ** 1.5 if rng.random() < 0.75 else rng.uniform(0.05, 0.7, 3)
     parts = [frame.on(coefficients, color.astype(np.float32))]
@@ -97,7 +97,7 @@ def _mask_straps() -> Wearable:
 
 
 def put_on_mask(head: Mesh, rng: np.random.Generator, coefficients: np.ndarray) -> Mesh:
-    """A face mask over nose, mouth and chin: changes the head in place, returns the straps."""
+    """Put a face mask over nose, mouth and chin: change the head in place, and return the straps."""
     skin = template().part["skin"]
     inside, lift = _mask_cover()
     v = head.vertices[skin]
@@ -116,13 +116,13 @@ def put_on_mask(head: Mesh, rng: np.random.Generator, coefficients: np.ndarray) 
 
 @dataclass(frozen=True)
 class HatShape:
-    """A shell over the hair: the line of its lower edge at hair.LINE_ANGLES, its thickness, and a brim."""
+    """A shell over the hair: the heights of its lower edge at hair.LINE_ANGLES, its thickness, and a brim."""
 
     line: tuple[float, ...]
     side: float
     top: float
     brim: str = "none"
-    squash: float = 0.3  # how thick the hair under it may be
+    squash: float = 0.3  # largest thickness of the hair under it
     stripes: float = 0.0
     over_ears: bool = False
     gloss: float = 0.05
@@ -145,7 +145,7 @@ HATS = {
 
 @cache
 def _hat(name: str) -> tuple[Wearable, np.ndarray]:
-    """The hat as a mesh of its own, and the height (vertices of the hair shell,) of its edge below them."""
+    """Return the hat as a mesh, and the height of its edge below each vertex of the hair shell, (vertices,)."""
     shape = HATS[name]
     t = template()
     part = t.part["shell"]
@@ -181,7 +181,7 @@ def _brim(shape: HatShape) -> Mesh:
 
 
 def _drape() -> Mesh:
-    """Cloth from the jaw line down to the shoulders, around the neck."""
+    """Return cloth from the jaw line down to the shoulders, around the neck."""
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)[None]
     s = np.linspace(0, 1, 5)[:, None]
     front = np.clip(np.cos(angle), 0, 1)
@@ -194,7 +194,7 @@ def _drape() -> Mesh:
 def random_hat(
     rng: np.random.Generator, coefficients: np.ndarray, shell_height: np.ndarray | None
 ) -> tuple[Mesh, np.ndarray | None, bool]:
-    """A hat, the hair pressed down below it, and whether it covers the ears."""
+    """Return a random hat, the hair pressed down below it, and whether it covers the ears."""
     name = list(HATS)[rng.choice(len(HATS), p=(0.28, 0.20, 0.12, 0.13, 0.07, 0.10, 0.10))]
     hat, above = _hat(name)
     shape = HATS[name]
@@ -212,7 +212,7 @@ def random_hat(
 
 
 def press_down(hanging: Mesh) -> Mesh:
-    """Long hair, drawn in below the edge of a hat."""
+    """Return long hair, drawn in below the edge of a hat."""
     v = hanging.vertices.copy()
     v[:, ::2] *= 1 - 0.16 * smoothstep(v[:, 1:2], -0.25, 0.15)
     return Mesh(v, hanging.triangles, hanging.albedo, hanging.gloss)
@@ -227,6 +227,6 @@ def _headphones() -> Wearable:
 
 
 def random_headphones(rng: np.random.Generator, coefficients: np.ndarray) -> Mesh:
-    """Headphones with a band over the crown."""
+    """Return random headphones with a band over the crown."""
     color = (rng.uniform(0.02, 0.9, 3) if rng.random() < 0.4 else np.full(3, rng.uniform(0.03, 0.9))) ** 2
     return _headphones().on(coefficients, color.astype(np.float32))

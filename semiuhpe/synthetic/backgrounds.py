@@ -1,7 +1,7 @@
-"""Backgrounds: soft gradients with low clutter for the clean domain, anything for the wild one.
+"""Backgrounds: soft gradients with little clutter for the clean domain, anything for the wild one.
 
-Pools of textures are made on first use from fixed seeds, so that a picture never depends on what was drawn before it.
-Each picture takes its own piece of them: turned, scaled, mirrored, recolored, and in the wild with fresh shapes.
+Pools of textures are made on first use from fixed seeds, so a picture never depends on what was drawn before it. Each
+picture shows a region of a texture: turned, scaled, mirrored, recolored, and in the wild domain with additional shapes.
 """
 
 from functools import cache
@@ -11,19 +11,19 @@ import numpy as np
 
 POOL_SIZE = 40
 TEXTURE_SIZE = 160
-# The hues in which places differ, as RGB: warm to cold a lot, green to magenta less
+# The hues in which pixels differ, as RGB: warm to cold a lot, green to magenta less
 HUES = np.array([[1.0, 0.1, -1.0], [-0.35, 0.45, -0.25]], np.float32)
 
 
 def _noise(rng: np.random.Generator, cells: int, size: int = TEXTURE_SIZE) -> np.ndarray:
-    """Smooth noise (size, size, 3) in about [0, 1] with ``cells`` cells a side, stronger in light than in color."""
+    """Return smooth noise (size, size, 3), about in [0, 1], ``cells`` cells a side; stronger in light than in color."""
     light = rng.random((cells, cells, 1), np.float32)
     color = (rng.random((cells, cells, 2), np.float32) - np.float32(0.5)) @ (np.float32(0.4) * HUES)
     return cv2.resize(light + color, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _color(rng: np.random.Generator) -> tuple[float, ...]:
-    """A color, more often dull than bright."""
+    """Return a random color, more often dull than bright."""
     gray = rng.uniform(0.05, 0.95)
     spread = 0.08 if rng.random() < 0.7 else 0.30
     return tuple(float(c) for c in np.clip(gray + rng.normal(0, spread, 2) @ HUES, 0, 1))
@@ -43,7 +43,7 @@ def _clean_texture(index: int) -> np.ndarray:
 
 
 def _write(image: np.ndarray, x: int, y: int, reach: int, color: tuple, rng: np.random.Generator) -> None:
-    """A word of made-up letters: each a few strokes between the corners of its cell."""
+    """Draw a word of made-up letters: each a few strokes between the corners of its cell."""
     height = max(4, reach // 4)
     width = int(height * 0.7) + 1
     for letter in range(int(rng.integers(3, 9))):
@@ -61,7 +61,7 @@ def _write(image: np.ndarray, x: int, y: int, reach: int, color: tuple, rng: np.
 
 
 def _draw_clutter(image: np.ndarray, rng: np.random.Generator, n: int) -> None:
-    """Draws ``n`` random things into a float image, in place."""
+    """Draw ``n`` random objects into a float image, in place."""
     size = image.shape[0]
     for _ in range(n):
         kind = rng.integers(7)
@@ -96,7 +96,7 @@ def _draw_clutter(image: np.ndarray, rng: np.random.Generator, n: int) -> None:
         elif kind == 5:
             walk = np.array([x, y]) + np.cumsum(rng.integers(-reach // 3 - 1, reach // 3 + 2, (8, 2)), 0)
             cv2.polylines(image, [walk.astype(np.int32)], False, color, int(rng.integers(1, 4)), cv2.LINE_AA)
-        else:  # somebody far behind
+        else:  # a person far behind
             skin = tuple(float(c) for c in np.array([0.85, 0.65, 0.53]) * rng.uniform(0.3, 1.1))
             r = reach // 4 + 3
             cv2.ellipse(image, (x, y + 3 * r), (2 * r, 2 * r), 0, 180, 360, color, -1, cv2.LINE_AA)
@@ -121,7 +121,7 @@ def _wild_texture(index: int) -> np.ndarray:
 
 
 def _piece(texture: np.ndarray, size: int, rng: np.random.Generator, zoom: tuple[float, float]) -> np.ndarray:
-    """A turned, scaled, mirrored piece of a texture, at (size, size)."""
+    """Return a turned, scaled, mirrored region of a texture, at (size, size)."""
     scale = size / (TEXTURE_SIZE * rng.uniform(*zoom))
     a = rng.uniform(0, 2 * np.pi)
     linear = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) * scale
@@ -132,7 +132,7 @@ def _piece(texture: np.ndarray, size: int, rng: np.random.Generator, zoom: tuple
 
 
 def _recolor(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Brighter or darker, warmer or colder, now and then with red and blue exchanged."""
+    """Make a picture brighter or darker, warmer or colder, and sometimes exchange red and blue."""
     level = np.arange(256, dtype=np.float32) / 255
     gain = np.exp(rng.normal(0, spread, 2) @ HUES) * rng.uniform(0.6, 1.15)
     curve = (level[:, None] ** np.exp(rng.normal(0, 0.35))) * gain + rng.normal(0, 0.04)
@@ -141,13 +141,13 @@ def _recolor(image: np.ndarray, rng: np.random.Generator, spread: float) -> np.n
 
 
 def clean_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A background (size, size, 3) uint8 of soft shapes and shadows."""
+    """Return a background (size, size, 3) uint8 of soft shapes and shadows."""
     texture = _clean_texture(int(rng.integers(POOL_SIZE)))
     return _recolor(_piece(texture, size, rng, (0.45, 1.0)), rng, 0.15)
 
 
 def wild_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A cluttered background (size, size, 3) uint8, sometimes blurred, sometimes with an edge to another scene."""
+    """Return a cluttered background (size, size, 3) uint8, sometimes blurred, sometimes with an edge to another one."""
     half = (size + 1) // 2
     image = _recolor(_piece(_wild_texture(int(rng.integers(POOL_SIZE))), half, rng, (0.3, 1.1)), rng, 0.25)
     if rng.random() < 0.4:

@@ -1,12 +1,12 @@
-"""What cameras and networks do to pictures: blur, low resolution, noise, color shifts, JPEG."""
+"""Degradations by cameras and transmission: blur, low resolution, noise, color shifts, JPEG."""
 
 import cv2
 import numpy as np
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Through JPEG and back."""
-    # The channel order only decides which colors are kept finer; swapping it twice would cost more than it shows.
+    """Encode a picture as JPEG and decode it."""
+    # The channel order only decides which colors are kept finer; swapping it twice is not worth the time.
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert decoded is not None, "OpenCV reads what it has just written"
@@ -14,7 +14,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def motion_blur(image: np.ndarray, length: float, angle: float) -> np.ndarray:
-    """Blurs along a line of ``length`` pixels at ``angle`` radians."""
+    """Blur along a line of ``length`` pixels at ``angle`` radians."""
     reach = int(np.ceil(length / 2))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     tip = np.array([np.cos(angle), np.sin(angle)]) * length / 2 + reach
@@ -32,15 +32,15 @@ def motion_blur(image: np.ndarray, length: float, angle: float) -> np.ndarray:
 
 
 def clean(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Slight JPEG only."""
+    """Apply slight JPEG compression only."""
     return jpeg(image, int(rng.integers(82, 98)))
 
 
 def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None, smallest: float = 0.3) -> np.ndarray:
-    """A random chain; every step is often absent, and strong rarely.
+    """Apply a random chain of degradations; each is often absent, and rarely strong.
 
-    ``unit`` is the pixels in which blur counts, a 112th of the picture if None; ``smallest`` how much a picture may
-    lose of its resolution.
+    ``unit`` is the unit of blur in pixels, a 112th of the picture if None; ``smallest`` limits how much resolution a
+    picture may lose.
     """
     size = image.shape[0]
     unit = size / 112.0 if unit is None else unit
@@ -65,7 +65,7 @@ def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None,
 
 
 def _shift_colors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """White balance, contrast and gamma."""
+    """Change white balance, contrast and gamma."""
     level = np.arange(256, dtype=np.float32) / 255
     curve = level[:, None] ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.12, 3))
     curve = (curve - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.05)

@@ -1,4 +1,4 @@
-"""An identity as a painted mesh in head axes: the template deformed, its eyes opened, its hair and beard grown."""
+"""Identities as painted meshes in head axes: the template with its deformation, eyes, hair and beard."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ from semiuhpe.synthetic.solids import Mesh
 
 # Highlights: above 0.5 they are sharp, see light.shade
 SKIN_GLOSS, LIP_GLOSS, EYE_GLOSS, HAIR_GLOSS, CLOTH_GLOSS = 0.07, 0.16, 0.9, 0.10, 0.0
-COLLAR = -1.405  # below this height the neck wears clothes
+COLLAR = -1.405  # below this height the neck is covered by clothes
 BUST_END = -1.20  # where the neck ends if it has no shoulders
 LID_DEPTH = 0.075  # how far the skin in the eye's opening sinks behind the eyeball
 # region, density and length of each kind of beard
@@ -27,7 +27,7 @@ BEARD_SHAPE = {
 
 @cache
 def _mottle() -> np.ndarray:
-    """Noise patterns (4, N) over the whole mesh: three smooth ones, coarse to fine, and one from vertex to vertex."""
+    """Return noise patterns (4, N) over the whole mesh: three smooth ones, coarse to fine, and one per vertex."""
     rng = np.random.default_rng(7300)
     v = template().vertices
     fields = []
@@ -47,10 +47,10 @@ def _triangles(has_hair: bool) -> np.ndarray:
 def build(
     identity: Identity, shell_height: np.ndarray | None, seen_from_below: float = 0.0, ears_pressed: bool = False
 ) -> tuple[Mesh, np.ndarray]:
-    """The head of an identity, and the highlight (N,) of each vertex.
+    """Return the head of an identity, and the highlight (N,) of each vertex.
 
-    ``shell_height`` is how far the hair stands off the scalp (None: there is no hair shell); it is given so that hats
-    can press the hair down. ``seen_from_below`` from 0 to 1 takes the shoulders away, which would hide the head.
+    ``shell_height`` is the distance of the hair from the scalp (None: no hair shell); it is an argument so that hats
+    can press the hair down. ``seen_from_below``, from 0 to 1, removes the shoulders, which would hide the head.
     ``ears_pressed`` lays the ears against the head, below hair or a hat.
     """
     t = template()
@@ -87,7 +87,7 @@ def _open_eyes(v: np.ndarray, t: Template, identity: Identity) -> None:
 
 
 def _lid_edge(identity: Identity) -> float:
-    """How much of the almond is open."""
+    """Return how much of the almond-shaped opening of the eye is open."""
     return 0.35 + 0.65 * identity.eye_opening if identity.eye_opening > 0 else 0.0
 
 
@@ -105,7 +105,7 @@ def _grow_beard(v: np.ndarray, t: Template, identity: Identity) -> None:
 
 
 def _tuck_shoulders(v: np.ndarray, t: Template, amount: float) -> None:
-    """Turns the shoulders by ``amount`` into the end of a bust."""
+    """Blend the shoulders by ``amount`` into the end of a bust."""
     if amount > 0:
         neck = v[t.part["neck"]]
         neck += np.float32(amount) * (_bust() - t.vertices[t.part["neck"]])
@@ -113,7 +113,7 @@ def _tuck_shoulders(v: np.ndarray, t: Template, amount: float) -> None:
 
 @cache
 def _bust() -> np.ndarray:
-    """The mean neck (vertices of the neck, 3) cut off below the jaw by a flat, slightly domed disc."""
+    """Return the mean neck (vertices of the neck, 3), cut off below the jaw by a slightly domed disc."""
     t = template()
     v = t.vertices[t.part["neck"]].copy()
     rings = v.reshape(len(NECK_RINGS), -1, 3)[::-1]  # a view, top to bottom
@@ -127,7 +127,7 @@ def _bust() -> np.ndarray:
 
 
 def _bend_neck(v: np.ndarray, t: Template, identity: Identity) -> None:
-    """Turns the shoulders against the head, more the lower they are; the head stays."""
+    """Turn the shoulders relative to the head, more the lower they are; the head stays."""
     neck = v[t.part["neck"]]
     x, y, z = np.radians(identity.neck_bend)
     offset = neck - NECK_PIVOT
@@ -138,13 +138,13 @@ def _bend_neck(v: np.ndarray, t: Template, identity: Identity) -> None:
 
 
 def _blend(base: np.ndarray, region: Region, strength: float | np.ndarray, color: np.ndarray) -> None:
-    """``base`` (N, 3) towards ``color`` (3,) in a region, in place."""
+    """Blend ``base`` (N, 3) toward ``color`` (3,) in a region, in place."""
     before = base[region.index]
     base[region.index] = before + (strength * region.weight)[:, None] * (color - before)
 
 
 def _paint(t: Template, identity: Identity, from_below: float) -> tuple[np.ndarray, np.ndarray]:
-    """Linear albedo (N, 3) and highlight (N,) of every vertex; a bust wears clothes up to its end."""
+    """Return linear albedo (N, 3) and highlight (N,) of every vertex; a bust is clothed to its end."""
     albedo = np.empty_like(t.vertices)
     albedo[:] = identity.skin
     gloss = np.full(len(albedo), SKIN_GLOSS, np.float32)
@@ -183,7 +183,7 @@ def _paint_skin(skin: np.ndarray, region: dict[str, Region], identity: Identity)
 
 
 def _lashes(lid: Region, identity: Identity) -> np.ndarray:
-    """What to multiply the weights of the lids' region with, to get a dark line along the edge of the opening."""
+    """Return factors for the weights of the lids' region that make a dark line along the edge of the opening."""
     line = 0.55 * np.exp(-(((lid.weight - _lid_edge(identity) - 0.1) / 0.22) ** 2))
     return line / np.maximum(lid.weight, 1e-3)
 

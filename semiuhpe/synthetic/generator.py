@@ -1,4 +1,4 @@
-"""Rendered heads as a pose-controlled generator: each number is a person, who can be shown from anywhere."""
+"""Rendered heads as a pose-controlled generator: each number is an identity, visible from any direction."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ _STREAM = 2  # stores draw rotations and heads from streams 0 and 1 of their see
 
 
 class RenderedHeads:
-    """Heads rendered when they are asked for; shows exactly the rotation that was asked for.
+    """Renders heads on request, with exactly the requested rotation.
 
     Args:
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
         size: side of the pictures in pixels.
-        seed: of everybody.
+        seed: seed of all identities.
     """
 
     crop_rule = HEAD_BOX

@@ -1,7 +1,7 @@
-"""Haircuts: how far the shell over the scalp stands off it, and what hangs from it.
+"""Haircuts: the height of a shell over the scalp, and hair that hangs from it.
 
-Where there is no hair the shell dives below the skin, so that the hairline is where the two surfaces cross. Strands are
-patterns along the lines from the crown downwards, in color and in height.
+Where there is no hair the shell lies below the skin, so the hairline is where the two surfaces intersect. Strands are
+patterns in color and height along lines from the crown downward.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ from semiuhpe.synthetic.regions import Region, smoothstep
 from semiuhpe.synthetic.solids import Mesh, Wearable, ellipsoid, grid_triangles, solid, tube, wearable
 
 STRAND_PATTERNS = 8
-STYLES = {  # name: how often
+STYLES = {  # name: frequency
     "bald": 0.07,
     "buzz": 0.09,
     "short": 0.17,
@@ -41,28 +41,28 @@ OPEN_LINE = (0.74, 0.72, 0.60, 0.40, 0.05, -0.45, -0.66, -0.72, -0.74, -0.76, -0
 
 
 def random_style(rng: np.random.Generator) -> str:
-    """The name of a cut, by frequency."""
+    """Return the name of a random haircut, by frequency."""
     return list(STYLES)[rng.choice(len(STYLES), p=np.array(list(STYLES.values())))]
 
 
 def angle_from_face(v: np.ndarray) -> np.ndarray:
-    """Degrees (N,) around the vertical axis, 0 at the face, 180 at the back, without sign."""
+    """Return the angles (N,) around the vertical axis in degrees, 0 at the face, 180 at the back, unsigned."""
     return np.degrees(np.arctan2(np.abs(v[:, 0]), v[:, 2]))
 
 
 def above_line(v: np.ndarray, line: tuple) -> np.ndarray:
-    """Height (N,) of points of the scalp above a line given at :data:`LINE_ANGLES`."""
+    """Return the height (N,) of points of the scalp above a line given at :data:`LINE_ANGLES`."""
     return v[:, 1] - np.interp(angle_from_face(v), LINE_ANGLES, line)
 
 
 def texture(style: str, pattern: int) -> np.ndarray:
-    """What makes hair look like hair, (vertices of the shell,) in about [-1, 1]: for height and for color."""
+    """Return the texture of hair, (vertices of the shell,) about in [-1, 1], for height and for color."""
     return curls(pattern) if style in CURLED else strands(pattern)
 
 
 @cache
 def strands(pattern: int) -> np.ndarray:
-    """A strand pattern (vertices of the shell,) in about [-1, 1], constant in time."""
+    """Return a strand pattern (vertices of the shell,) about in [-1, 1]; it is always the same."""
     rng = np.random.default_rng(7000 + pattern)
     t = template()
     v = t.vertices[t.part["shell"]]
@@ -78,7 +78,7 @@ def strands(pattern: int) -> np.ndarray:
 
 @cache
 def curls(pattern: int) -> np.ndarray:
-    """Lumps (vertices of the shell,) in about [-1, 1] for curly hair."""
+    """Return lumps (vertices of the shell,) about in [-1, 1] for curly hair."""
     rng = np.random.default_rng(7100 + pattern)
     t = template()
     v = t.vertices[t.part["shell"]]
@@ -90,13 +90,13 @@ def curls(pattern: int) -> np.ndarray:
 
 
 def _horseshoe(v: np.ndarray) -> np.ndarray:
-    """Depth (N,) of points of the scalp below the upper edge of receding hair, which leaves the top free."""
+    """Return the depth (N,) of points of the scalp below the upper edge of receding hair, which leaves the top bare."""
     return 0.42 + 0.18 * smoothstep(v[:, 2], 0, -0.8) - v[:, 1]
 
 
 @cache
 def _cut(style: str) -> tuple[np.ndarray, np.ndarray]:
-    """Of one style: height above the hairline (vertices of the shell,) and full thickness there."""
+    """Return a style's height above the hairline (vertices of the shell,) and its full thickness there."""
     t = template()
     v = t.vertices[t.part["shell"]]
     _, y, z = v.T
@@ -123,7 +123,7 @@ def _cut(style: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shell_height(style: str, volume: float, pattern: int, parted_left: bool) -> np.ndarray:
-    """How far (vertices of the shell,) the hair stands off the scalp; negative where there is none."""
+    """Return the height of the hair above the scalp, (vertices of the shell,); negative where there is none."""
     above, thickness = _cut(style)
     thickness = thickness * np.float32(1 if style == "long" else volume)
     thickness = thickness * (1 + (0.22 if style in CURLED else 0.16) * texture(style, pattern))
@@ -137,7 +137,7 @@ def shell_height(style: str, volume: float, pattern: int, parted_left: bool) -> 
 
 @cache
 def scalp_shade(style: str) -> Region:
-    """How much hair shows on the skin itself: roots, and a soft hairline."""
+    """Return how much hair is painted on the skin itself: roots, and a soft hairline."""
     t = template()
     v = t.vertices[t.part["skin"]]
     above = above_line(v, USUAL_LINE)
@@ -149,7 +149,7 @@ def scalp_shade(style: str) -> Region:
 
 
 def _radius_at_height(angle: np.ndarray, y: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Distance from the vertical axis, at angles around it (radians) and heights, to ``offset`` outside the head."""
+    """Return the distance from the vertical axis to ``offset`` outside the head, at angles (radians) and heights."""
     radius = np.full(np.shape(y), 1.6)
     for _ in range(40):
         points = np.stack([radius * np.sin(angle), y, radius * np.cos(angle)], -1)
@@ -159,13 +159,13 @@ def _radius_at_height(angle: np.ndarray, y: np.ndarray, offset: np.ndarray) -> n
 
 @cache
 def _curtain() -> tuple[Wearable, np.ndarray]:
-    """Long hair below the shell: a sheet around the sides and the back of the neck, and its strand pattern (n, 1)."""
+    """Return long hair below the shell, a sheet around sides and back of the neck, and its strand pattern (n, 1)."""
     rng = np.random.default_rng(7200)
     rows, columns = 14, 46
     angle = np.radians(np.linspace(62, 298, columns))[None]
     s = np.linspace(0, 1, rows)[:, None]
     y = 0.70 - 2.45 * s + 0 * angle
-    # the top lies within the shell, then the sheet comes out of it, falls straight down and in towards the neck
+    # the top lies inside the shell; the sheet emerges from it, falls straight down and in toward the neck
     offset = 0.10 + 0.05 * smoothstep(y, 0.6, 0.3)
     radius = _radius_at_height(angle + 0 * s, np.maximum(y, 0.02), offset)
     hang = smoothstep(s, 0.3, 0.8)
@@ -190,7 +190,7 @@ def _ponytail() -> Wearable:
 
 
 def hanging_hair(style: str, color: np.ndarray, coefficients: np.ndarray) -> Mesh | None:
-    """What the cut adds to the shell: long hair, a bun, a ponytail."""
+    """Return what the haircut adds to the shell: long hair, a bun, a ponytail."""
     if style == "long":
         sheet, strand = _curtain()
         return sheet.on(coefficients, color * np.clip(1 + 0.45 * strand, 0.3, 2))

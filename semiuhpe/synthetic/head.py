@@ -1,9 +1,10 @@
-"""The parametric head: one template mesh, what is known of its vertices, and linear modes of identity.
+"""The parametric head: a template mesh, data of its vertices, and linear modes of identity.
 
-The template is made once per process from :mod:`.surface`: the skin on a grid of directions that is fine over the
-face, eyeballs with a ring of vertices at every border of the iris, ears, a hair shell over the whole scalp, and a neck
-with shoulders. Identities are ``mean + modes @ coefficients``; every mode is a smooth deformation of space around the
-head, so that eyes, ears, hair and whatever is worn follow the face. Axes and units are those of :mod:`.surface`.
+The template is made once per process from :mod:`semiuhpe.synthetic.surface`: the skin on a grid of directions that is
+fine over the face, eyeballs with a ring of vertices at every border of the iris, ears, a hair shell over the whole
+scalp, and a neck with shoulders. Identities are ``mean + modes @ coefficients``; every mode is a smooth deformation of
+space around the head, so eyes, ears, hair and accessories follow the face. Axes and units are those of
+:mod:`semiuhpe.synthetic.surface`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from semiuhpe.synthetic.modes import MODES
 from semiuhpe.synthetic.regions import Region, smoothstep
 from semiuhpe.synthetic.solids import grid_triangles
 
-# Grid of the skin: samples, and the range (degrees, from, to) where they lie denser by the factor
+# Grid of the skin: samples, and ranges (from, to, in degrees) in which they are denser by a factor
 SKIN_COLUMNS, SKIN_ROWS = 92, 70
 SHELL_COLUMNS, SHELL_ROWS = 68, 34
 EAR_RINGS, EAR_SPOKES = 8, 22
@@ -48,7 +49,7 @@ EYE_SPOKES = 14
 
 @dataclass(frozen=True)
 class Template:
-    """The mesh of the mean head and what is known of its vertices. ``part[name]`` is a slice of the vertices."""
+    """The mesh of the mean head and data of its vertices. ``part[name]`` is a slice of the vertices."""
 
     vertices: np.ndarray  # (N, 3)
     modes: np.ndarray  # (K, N * 3), scaled so that coefficients of a typical identity are standard normal
@@ -57,17 +58,17 @@ class Template:
     region: dict[str, Region]
     occlusion: np.ndarray  # (N,) ambient light that arrives
     eye_angle: np.ndarray  # (vertices of one eye,) degrees from the gaze
-    shell_direction: np.ndarray  # (vertices of the shell, 3) outwards
+    shell_direction: np.ndarray  # (vertices of the shell, 3) outward
     outwards: np.ndarray  # (vertices of the skin, 3) unit direction from the origin
-    lid: Region  # the skin over and around the eyes; the weight is 0 in the middle of the almond, 1 at the lids
+    lid: Region  # the skin over and around the eyes; its weight is 0 in the middle of the opening, 1 at the lids
 
     def shape(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices (N, 3) of the identity with the given ``coefficients`` (K,)."""
+        """Return the vertices (N, 3) of the identity with the given ``coefficients`` (K,)."""
         return self.vertices + (coefficients.astype(np.float32) @ self.modes).reshape(-1, 3)
 
 
 def _dense_samples(low: float, high: float, n: int, ranges: tuple) -> np.ndarray:
-    """``n`` increasing samples of [low, high] whose density is raised by ``(from, to, factor)`` ranges."""
+    """Return ``n`` increasing samples of [low, high], denser by a factor in ``(from, to, factor)`` ranges."""
     x = np.linspace(low, high, 4001)
     density = np.ones_like(x)
     for start, end, factor in ranges:
@@ -77,13 +78,13 @@ def _dense_samples(low: float, high: float, n: int, ranges: tuple) -> np.ndarray
 
 
 def _directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-    """Unit vectors (rows, columns, 3); longitude 0 is the face, positive towards the subject's left; degrees."""
+    """Return unit vectors (rows, columns, 3) of degrees; longitude 0 is the face, positive the subject's left."""
     lon, lat = np.meshgrid(np.radians(longitude), np.radians(latitude))
     return np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
 
 
 def mesh_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (N, 3); slow, for the template only (pictures use sim3dr)."""
+    """Return unit normals (N, 3); slow, only for the template (pictures use sim3dr)."""
     corner = vertices[triangles]
     face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     normals = np.zeros_like(vertices)
@@ -102,7 +103,7 @@ def _skin() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _eye() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An eyeball that looks along +z, centered at the origin: vertices, triangles, angle from the gaze."""
+    """Return an eyeball that looks along +z, centered at the origin: vertices, triangles, angles from the gaze."""
     angle = np.repeat(np.array(EYE_RINGS, np.float32), EYE_SPOKES)
     spoke = np.tile(np.linspace(0, 2 * np.pi, EYE_SPOKES, endpoint=False), len(EYE_RINGS))
     bulge = surface.EYE_RADIUS * (1 + 0.05 * smoothstep(angle, 32, 16))  # the cornea
@@ -113,9 +114,9 @@ def _eye() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _ear() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The left ear: a front sheet with helix, antihelix and concha, and a smooth back, joined at the rim.
+    """Return the left ear: a front sheet with helix, antihelix and concha, and a smooth back, joined at the rim.
 
-    Vertices, triangles, and the ambient light that reaches the vertices.
+    The parts are vertices, triangles, and the ambient light that reaches the vertices.
     """
     s = np.linspace(0, 1, EAR_RINGS)[:, None]
     theta = np.linspace(0, 2 * np.pi, EAR_SPOKES, endpoint=False)[None]  # 0 is forwards, 90 degrees is up
@@ -151,7 +152,7 @@ def _ear() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points of the scalp (and of the rest of the head but the face), triangles, outward directions."""
+    """Return points of the scalp and of the rest of the head without the face, triangles, and outward directions."""
     half = _dense_samples(0, 180, SHELL_COLUMNS // 2 + 1, ((0, 100, 1.5),))
     longitude = np.concatenate([-half[:0:-1], half[:-1]])
     latitude = _dense_samples(-72, 90, SHELL_ROWS, ((15, 60, 1.4),))
@@ -170,14 +171,14 @@ def _neck() -> tuple[np.ndarray, np.ndarray]:
     theta = np.linspace(0, 2 * np.pi, NECK_SPOKES, endpoint=False, dtype=np.float32)[None]
     sin, cos = np.sin(theta), np.cos(theta)
     chest = np.where(cos > 0, 0.10, 0.0) * (y < -1.6)
-    slope = np.where(width > 0.6, -0.16 * np.abs(sin) ** 2 * (width - 0.6), 0)  # the shoulders fall outwards
+    slope = np.where(width > 0.6, -0.16 * np.abs(sin) ** 2 * (width - 0.6), 0)  # the shoulders slope outward
     ring = np.stack([width * sin + 0 * y, y + slope + 0 * sin, z + depth * cos + chest], -1)
     return ring.reshape(-1, 3).astype(np.float32), grid_triangles(len(NECK_RINGS), NECK_SPOKES)
 
 
 @cache
 def template() -> Template:
-    """The template head; made on first use, in about half a second."""
+    """Return the template head, made on first use in about half a second."""
     skin, skin_triangles = _skin()
     ball, eye_triangles, eye_angle = _eye()
     ear, ear_triangles, ear_light = _ear()
@@ -203,7 +204,7 @@ def template() -> Template:
     for name in ("skin", "neck"):
         occlusion[slices[name]] = surface.occlusion(parts[name][0], mesh_normals(*parts[name]))
     occlusion[slices["left ear"]] = occlusion[slices["right ear"]] = ear_light
-    for name in ("left eye", "right eye"):  # the upper lid keeps light from the upper half of the eye
+    for name in ("left eye", "right eye"):  # the upper lid shades the upper half of the eye
         height = (parts[name][0][:, 1] - surface.EYE_CENTER[1]) / surface.EYE_RADIUS
         occlusion[slices[name]] = 0.92 - 0.55 * smoothstep(height, 0.0, 0.65)
     outwards = skin / np.linalg.norm(skin, axis=1, keepdims=True)

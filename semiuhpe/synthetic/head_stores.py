@@ -1,4 +1,4 @@
-"""Head stores of rendered heads: the data that the project can make for itself."""
+"""Head stores of rendered heads: training data that needs no dataset."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,20 +17,20 @@ from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
 
 RENDERED = "semiuhpe synth"
-"""What stands as the source in a rendered store."""
+"""The source in the metadata of rendered stores."""
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """A set of rendered heads; each head is a function of the seed and its number alone.
+    """A set of rendered heads; each is determined by the seed and its number.
 
     Attributes:
         count: number of heads.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
         range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
-        seed: of everything random.
+        seed: seed of all randomness.
         size: side of the stored pictures in pixels.
-        test: store the protocol's own crop, lossless, instead of the loose one that training draws its crops from.
+        test: store the evaluation crop, lossless, instead of the loose crop that training draws its crops from.
     """
 
     count: int
@@ -42,7 +42,7 @@ class SyntheticSet:
 
 
 def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
-    """Renders a set of heads into a labeled head store.
+    """Render a set of heads into a labeled head store.
 
     Raises:
         StoreError: the target exists, or can't be written.
@@ -81,7 +81,7 @@ def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> StoredCrop:
     if not heads.test:
         head = render_head(rotation, rng, heads.domain, heads.size)
         return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
-    # The tight crop is cut from a larger picture, so that a test head is not blurred by enlarging it.
+    # The tight crop is cut from a larger picture, so enlarging does not blur test heads.
     head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5))
     height, width = head.image.shape[:2]
     rectangle = box_rectangle(head.box, HEAD_BOX.margin, width, height)

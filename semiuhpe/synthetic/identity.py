@@ -1,6 +1,6 @@
-"""Who the head is: proportions, colors, hair, beard, how far the eyes are open and where they look.
+"""Random identities: proportions, colors, hair, beard, and the opening and gaze of the eyes.
 
-Colors are linear (the square of the usual 0 to 1 display values), because light is added up in linear space.
+Colors are linear (the square of the usual 0 to 1 display values), because light adds up in linear space.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from semiuhpe.synthetic.modes import MODES
 
 
 def _linear(*rows: tuple[int, int, int]) -> np.ndarray:
-    """Colors as read in a paint program (0 to 255) as linear albedo."""
+    """Convert colors as in paint programs (0 to 255) to linear albedo."""
     return (np.array(rows, np.float32) / 255.0) ** 2
 
 
@@ -52,7 +52,7 @@ BEARD_FREQUENCY = np.array([0.56, 0.14, 0.07, 0.07, 0.11, 0.05])
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything about a head that is not pose, light, or things worn."""
+    """Everything about a head except pose, light and accessories."""
 
     coefficients: np.ndarray
     skin: np.ndarray
@@ -64,7 +64,7 @@ class Identity:
     iris: np.ndarray
     style: str
     strand: int  # which of the strand patterns
-    volume: float  # of the hair, 1 is usual
+    volume: float  # volume of the hair, 1 is usual
     parted_left: bool
     beard: str
     eye_opening: float  # 1 is wide open, 0 closed
@@ -82,7 +82,7 @@ def _skin_tone(rng: np.random.Generator) -> np.ndarray:
 
 
 def _hair_color(rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
-    """Any color on light skin; on darker skin mostly the dark ones, and gray."""
+    """Return a random hair color: any on light skin; on darker skin mostly dark ones, and gray."""
     kind = int(rng.choice(len(HAIR_COLORS), p=HAIR_FREQUENCY))
     if skin.mean() < DARK_SKIN and kind not in GRAYS and rng.random() < 0.85:
         kind = int(rng.integers(3))
@@ -93,7 +93,7 @@ def _hair_color(rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
 
 
 def random_identity(rng: np.random.Generator, spread: float = 1.0) -> Identity:
-    """A random head; ``spread`` scales how far its proportions are from the mean."""
+    """Return a random identity; ``spread`` scales how far its proportions are from the mean."""
     skin = np.clip(_skin_tone(rng), 0.02, 0.95)
     hair_color = _hair_color(rng, skin)
     lips = skin * LIP_TINT * np.float32(rng.uniform(0.75, 1.05))

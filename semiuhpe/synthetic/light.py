@@ -1,4 +1,4 @@
-"""Light and shading, per vertex and linear: a key light, an ambient dome, a rim light, highlights."""
+"""Light and shading of vertices, in linear colors: a key light, an ambient dome, a rim light, highlights."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from semiuhpe.synthetic.regions import smoothstep
 
 VIEWER = np.array([0.0, 0.0, -1.0], np.float32)  # from the head to the camera, in camera axes
 
-NARROW_WRAP, WIDE_WRAP = 0.08, 0.22  # how far light reaches around the terminator: all of it, and the part in red
+NARROW_WRAP, WIDE_WRAP = 0.08, 0.22  # how far light reaches past the terminator: all light, and its red part
 BLEED_COLOR = np.array([1.0, 0.3, 0.0], np.float32)
 
 DARKEST, MOST_GAIN = 0.24, 2.5  # display level that automatic exposure aims at when it is darker, and its limit
@@ -16,7 +16,10 @@ DARKEST, MOST_GAIN = 0.24, 2.5  # display level that automatic exposure aims at 
 
 @dataclass(frozen=True)
 class Light:
-    """All directions are unit vectors towards the light, in camera axes (x right, y down, z into the scene)."""
+    """The light of a picture.
+
+    Directions are unit vectors toward the light, in camera axes (x right, y down, z into the scene).
+    """
 
     key_direction: np.ndarray
     key: np.ndarray  # color times strength
@@ -29,7 +32,10 @@ class Light:
 
 
 def _direction(azimuth: float, elevation: float) -> np.ndarray:
-    """Degrees; azimuth 0 is from the camera, 90 from the right, 180 from behind the head; elevation 90 from above."""
+    """Return a direction from angles in degrees.
+
+    Azimuth 0 is from the camera, 90 from the right, 180 from behind the head; elevation 90 is from above.
+    """
     a, e = np.radians(azimuth), np.radians(elevation)
     return np.array([np.sin(a) * np.cos(e), -np.sin(e), -np.cos(a) * np.cos(e)], np.float32)
 
@@ -39,7 +45,7 @@ def _tint(rng: np.random.Generator, amount: float) -> np.ndarray:
 
 
 def clean_light(rng: np.random.Generator) -> Light:
-    """Studio light: from the front, not too strong, nearly white."""
+    """Return studio light: from the front, not too strong, nearly white."""
     strength = np.float32(rng.uniform(0.55, 0.95))
     ambient = np.float32(rng.uniform(0.30, 0.50))
     return Light(
@@ -54,7 +60,7 @@ def clean_light(rng: np.random.Generator) -> Light:
     )
 
 
-# kind of wild light: how often, azimuth range, elevation range, key, ambient, rim, tint, exposure
+# kind of wild light: frequency, azimuth range, elevation range, key, ambient, rim, tint, exposure
 WILD_LIGHTS = (
     (0.52, (-90, 90), (-25, 75), (0.4, 1.0), (0.25, 0.50), (0.0, 0.5), 0.12, (0.7, 1.2)),  # ordinary
     (0.16, (60, 110), (-10, 45), (0.9, 1.5), (0.09, 0.20), (0.0, 0.3), 0.12, (0.8, 1.1)),  # from one side
@@ -66,7 +72,7 @@ WILD_LIGHTS = (
 
 
 def wild_light(rng: np.random.Generator) -> Light:
-    """Any light, the hard ones rarer."""
+    """Return any light, hard light less often."""
     kind = WILD_LIGHTS[rng.choice(len(WILD_LIGHTS), p=[k[0] for k in WILD_LIGHTS])]
     _, azimuth, elevation, key, ambient, rim, tint, exposure = kind
     side = rng.choice((-1, 1))
@@ -86,10 +92,10 @@ def wild_light(rng: np.random.Generator) -> Light:
 def shade(
     albedo: np.ndarray, normals: np.ndarray, occlusion: np.ndarray, gloss: np.ndarray, light: Light
 ) -> np.ndarray:
-    """Display colors (N, 3) in [0, 1] of vertices with linear ``albedo`` (N, 3) and camera-space ``normals`` (N, 3).
+    """Return display colors (N, 3) in [0, 1] of vertices with linear ``albedo`` and ``normals`` in camera axes, (N, 3).
 
-    Diffuse light wraps a little around the terminator, and deeper in red, as it does in skin. Highlights are broad, and
-    sharp where ``gloss`` (N,) is above 0.5.
+    Diffuse light reaches a little past the terminator, farther in red, as in skin. Highlights are broad, and sharp
+    where ``gloss`` (N,) is above 0.5.
     """
     facing, upwards, from_behind = normals @ light.key_direction, normals @ light.up, normals @ light.rim_direction
     shadow = np.float32(0.4) + np.float32(0.6) * occlusion
@@ -106,13 +112,13 @@ def shade(
 
 
 def expose(colors: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Brightens a picture whose visible vertices are too dark to tell what is there, as a camera would."""
+    """Brighten a picture whose visible vertices are too dark to recognize, as a camera would."""
     level = float(colors[normals[:, 2] < -0.2][::8].mean())
     return np.minimum(colors * np.float32(min(DARKEST / max(level, 1e-3), MOST_GAIN)), 1) if level < DARKEST else colors
 
 
 def _highlight(normals: np.ndarray, facing: np.ndarray, gloss: np.ndarray, light: Light) -> np.ndarray:
-    """Strength (N,) of the key light's reflection, after Blinn."""
+    """Return the strength (N,) of the key light's reflection, after Blinn."""
     half = light.key_direction + VIEWER
     half = half / max(float(np.linalg.norm(half)), 1e-3)
     broad = np.maximum(normals @ half, 0)

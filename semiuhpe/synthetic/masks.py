@@ -1,8 +1,8 @@
 """Face masks drawn onto pictures: fitted to a head's landmarks (or its box) and rotation, in perspective.
 
-The mask is a piece of the mean head's skin, lifted off the face, painted and lit. The mean head is placed so that its
-landmarks meet those of the picture; it also hides the part of the mask that lies behind the face, so that a head from
-behind gets none.
+The mask is a region of the mean head's skin, lifted off the face, painted and lit. The mean head is placed so that its
+landmarks match those of the picture. It also hides the part of the mask that is behind the face, so heads seen from
+behind get no mask.
 """
 
 from functools import cache
@@ -17,10 +17,10 @@ from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.render_scene import landmark_vertices
 from semiuhpe.synthetic.solids import Mesh, join
 
-DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks tell the size in the picture, not the distance
-LEAST_SHARE = 0.01  # of the head's box that a mask covers, else the head is not called masked
-_FINE = 3  # masks are drawn so much larger, and averaged
-_SMALLEST_PX = 10.0  # heads of less are left alone
+DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks give the size in the picture, not the distance
+LEAST_SHARE = 0.01  # share of the head's box that a mask has to cover for the head to count as masked
+_FINE = 3  # masks are drawn larger by this factor, and averaged
+_SMALLEST_PX = 10.0  # smaller heads get no mask
 
 
 STRAPS = ("surgical", "cup", "low")
@@ -30,17 +30,17 @@ TEXTURES = ("plain", "stripes", "dots", "checks", "patches")
 def draw_mask(
     image: np.ndarray, rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray, rng: np.random.Generator
 ) -> bool:
-    """Draws a random mask onto a head, in place.
+    """Draw a random mask onto a head, in place.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        rotation: (3, 3) head to camera, as it is seen.
-        landmarks: (5, 2) pixels, see :mod:`semiuhpe.models.onestage`; where one is NaN the box is used instead.
+        rotation: (3, 3) head to camera, as seen in the picture.
+        landmarks: (5, 2) pixels, see :mod:`semiuhpe.models.onestage`; if one is NaN the box is used instead.
         box: (4,) x, y, w, h of the head.
         rng: the only source of randomness.
 
     Returns:
-        Whether the mask is seen: not on heads that are too small, or from behind.
+        Whether the mask is visible: it is not on heads that are too small or seen from behind.
     """
     name = list(SHAPES)[rng.integers(len(SHAPES))]
     mesh = _mask_mesh(name, rng)
@@ -63,9 +63,9 @@ def draw_mask(
 
 
 def fit_head(rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
-    """Scale and shift (2,) in pixels that put the mean head, projected from :data:`DISTANCE`, where a head is.
+    """Return scale and shift (2,), in pixels, that fit the mean head, projected from :data:`DISTANCE`, to a head.
 
-    By least squares over the landmarks if all are known, else so that the head's outline fills the box.
+    The fit is by least squares over the landmarks if all are known, else the head's outline fills the box.
     """
     if np.isfinite(landmarks).all():
         points = _projected(_mean_landmarks(), rotation)[:, :2]
@@ -84,7 +84,7 @@ def _paint(
     image: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, colors: np.ndarray, corner: np.ndarray,
     rotation: np.ndarray, scale: float, shift: np.ndarray,
 ) -> float:  # fmt: skip
-    """Draws onto a part of the picture that begins at a corner, in place; how many pixels are covered."""
+    """Draw a mask onto the part of the picture that begins at a corner, in place; return how many pixels it covers."""
     height, width = (side * _FINE for side in image.shape[:2])
     t = template()
     face = _on_picture(0.985 * t.vertices[t.part["skin"]], rotation, scale, shift)
@@ -112,7 +112,7 @@ def _on_picture(points: np.ndarray, rotation: np.ndarray, scale: float, shift: n
 
 
 def _projected(points: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """(N, 3) x, y on the plane through the head's origin, and nearness."""
+    """Return (N, 3): x and y projected on the plane through the head's origin, and nearness."""
     camera = points @ np.asarray(rotation, np.float64).T
     nearness = DISTANCE / (DISTANCE + camera[:, 2:])
     return np.concatenate([camera[:, :2] * nearness, nearness], 1)
@@ -124,7 +124,7 @@ def _mean_landmarks() -> np.ndarray:
 
 
 def _brightness(image: np.ndarray, box: np.ndarray) -> float:
-    """How bright a mask is to be, so that it looks lit as the head is."""
+    """Return the brightness of a mask that is lit like the head."""
     x, y, w, h = box
     left, top = max(int(x), 0), max(int(y), 0)
     part = image[top : max(int(y + h), top + 1), left : max(int(x + w), left + 1)]
@@ -132,7 +132,7 @@ def _brightness(image: np.ndarray, box: np.ndarray) -> float:
 
 
 def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
-    """A mask in head axes, colored."""
+    """Return a colored mask in head axes."""
     vertices, triangles = _cover(name)
     color, second = (_color(rng) for _ in range(2))
     pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], vertices, rng)[:, None]
@@ -156,7 +156,7 @@ def _color(rng: np.random.Generator) -> np.ndarray:
 
 
 def _pattern(texture: str, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) in [0, 1]: where the second color is."""
+    """Return the share (N,) of the second color, in [0, 1]."""
     around, height = np.arctan2(v[:, 0], v[:, 2]), v[:, 1]
     angle, frequency = rng.uniform(0, np.pi), rng.uniform(8, 22)
     first = np.sin(frequency * (np.cos(angle) * around + np.sin(angle) * height) + rng.uniform(0, 6))
@@ -174,7 +174,7 @@ def _pattern(texture: str, v: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 @cache
 def _cover(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (n, 3) of a mask on the mean head, which are those of the skin lifted, and triangles."""
+    """Return the vertices (n, 3) of a mask on the mean head, which are lifted skin vertices, and its triangles."""
     shape, t = SHAPES[name], template()
     skin = t.vertices[t.part["skin"]]
     x, y, z = np.abs(skin[:, 0]), skin[:, 1], skin[:, 2]

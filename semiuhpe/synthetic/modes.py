@@ -1,17 +1,17 @@
-"""What makes heads differ: smooth deformations of the space around the mean head, in its axes and units."""
+"""Modes of identity: smooth deformations of the space around the mean head, in its axes and units."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-MEETING_WIDTH = 0.1  # distance from the mid-plane over which what moves sideways comes to rest
+MEETING_WIDTH = 0.1  # distance from the mid-plane over which sideways motion fades to zero
 
 
 @dataclass(frozen=True)
 class Mode:
     """A smooth deformation of space, weighted by a Gaussian around ``center`` (mirrored) with ``widths``.
 
-    A point p there moves by ``shift + stretch * (p - center)``; a width of infinity means "everywhere along this axis".
+    A point p moves by ``shift + stretch * (p - center)``; a width of infinity means "everywhere along this axis".
     """
 
     name: str
@@ -22,12 +22,12 @@ class Mode:
     stretch: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def field(self, points: np.ndarray) -> np.ndarray:
-        """Displacement (N, 3) at one unit of this mode."""
+        """Return the displacement (N, 3) for one unit of this mode."""
         mirrored = np.concatenate([np.abs(points[:, :1]), points[:, 1:]], 1)
         offset = mirrored - np.asarray(self.center, np.float32)
         weight = np.exp(-((offset / np.asarray(self.widths, np.float32)) ** 2).sum(1, keepdims=True))
         moved = weight * (np.asarray(self.shift, np.float32) + np.asarray(self.stretch, np.float32) * offset)
-        # back to both sides, without a tear where they meet: there nothing moves sideways
+        # back to both sides; nothing moves sideways at the mid-plane, so it does not tear
         moved[:, 0] *= np.clip(points[:, 0] / MEETING_WIDTH, -1, 1) if self.center[0] else np.sign(points[:, 0])
         return moved
 

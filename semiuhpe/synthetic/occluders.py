@@ -1,4 +1,4 @@
-"""What gets between the camera and the head: hands in 3D, and flat things drawn over the picture."""
+"""Occluders between camera and head: hands in 3D, and flat objects drawn over the picture."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from semiuhpe.synthetic.solids import Mesh, ellipsoid, join, tube
 
 @cache
 def _hand() -> Mesh:
-    """A right hand with its forearm: wrist at the origin, fingers along +y, palm towards +z, about 1.9 units long."""
+    """Return a right hand with forearm: wrist at the origin, fingers along +y, palm toward +z, about 1.9 units long."""
     parts = [ellipsoid((0, 0.45, 0), (0.40, 0.50, 0.13), 8, 12)]
     for x, base, length, spread in (
         (-0.29, 0.78, 0.62, -0.10),
@@ -27,29 +27,29 @@ def _hand() -> Mesh:
 
 
 def random_hand(rng: np.random.Generator, skin: np.ndarray, distance: float) -> Mesh:
-    """A hand in camera axes, in front of a head that is ``distance`` away, its arm coming from outside the picture."""
+    """Return a hand in camera axes in front of a head at ``distance``; its arm comes from outside the picture."""
     hand = _hand()
     v = hand.vertices * np.array([rng.choice((-1, 1)), 1, 1], np.float32) * np.float32(rng.uniform(0.75, 1.0))
     tilt_x, tilt_y = rng.normal(0, 0.35), rng.normal(0, 0.45)
-    angle = rng.uniform(0, 2 * np.pi)  # where the arm comes from
+    angle = rng.uniform(0, 2 * np.pi)  # the direction that the arm comes from
     cos, sin = np.cos(angle), np.sin(angle)
     in_plane = np.array([[-sin, -cos, 0], [cos, -sin, 0], [0, 0, 1]])
     about_x = np.array([[1, 0, 0], [0, np.cos(tilt_x), -np.sin(tilt_x)], [0, np.sin(tilt_x), np.cos(tilt_x)]])
     about_y = np.array([[np.cos(tilt_y), 0, np.sin(tilt_y)], [0, 1, 0], [-np.sin(tilt_y), 0, np.cos(tilt_y)]])
     v = v @ (in_plane @ about_x @ about_y).T.astype(np.float32)
-    reach = rng.uniform(1.0, 1.9)  # how far out the wrist is; the fingers point inwards
+    reach = rng.uniform(1.0, 1.9)  # distance of the wrist from the center; the fingers point inward
     depth = distance - rng.uniform(1.15, 1.45)
-    shrink = depth / distance  # nearer things look larger: keep the hand's size and place in the picture
+    shrink = depth / distance  # nearer objects look larger: keep the hand's size and place in the picture
     center = np.array([cos * reach * shrink, sin * reach * shrink, depth], np.float32)
     albedo = np.broadcast_to(np.asarray(skin, np.float32), v.shape)
     return Mesh((v * np.float32(shrink) + center).astype(np.float32), hand.triangles, albedo, 0.06)
 
 
 def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
-    """Draws a flat thing over a part of the head, in place: a panel, a disc, bars, or a ragged shape."""
+    """Draw a flat object over a part of the head, in place: a panel, a disc, bars, or a ragged shape."""
     x, y, w, h = box
     angle = rng.uniform(0, 2 * np.pi)
-    reach = rng.uniform(0.42, 0.68)  # the middle of the head mostly stays free
+    reach = rng.uniform(0.42, 0.68)  # the middle of the head mostly stays visible
     center = np.array([x + w / 2 + np.cos(angle) * reach * w, y + h / 2 + np.sin(angle) * reach * h])
     extent = rng.uniform(0.16, 0.42, 2) * (w + h) / 2
     layer = image.copy()

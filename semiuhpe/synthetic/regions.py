@@ -9,26 +9,26 @@ from semiuhpe.synthetic import surface
 
 @dataclass(frozen=True)
 class Region:
-    """A soft mask over the skin, kept sparse: ``weight`` in (0, 1] at the skin vertices ``index``."""
+    """A sparse soft mask over the skin: ``weight`` in (0, 1] at the skin vertices ``index``."""
 
     index: np.ndarray
     weight: np.ndarray
 
 
 def smoothstep(x: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
-    """0 below ``low``, 1 above ``high`` (or the reverse if low > high), with a smooth S between."""
+    """Return 0 below ``low``, 1 above ``high`` (or the reverse if low > high), with a smooth S between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
 def _bump(v: np.ndarray, center: tuple, widths: tuple) -> np.ndarray:
-    """A mirrored Gaussian bump (N,) around ``center``."""
+    """Return a mirrored Gaussian bump (N,) around ``center``."""
     q = np.abs(v) * np.array([1, 0, 0], np.float32) + v * np.array([0, 1, 1], np.float32)
     return np.exp(-(((q - np.asarray(center, np.float32)) / np.asarray(widths, np.float32)) ** 2).sum(1))
 
 
 def face_regions(v: np.ndarray) -> dict[str, Region]:
-    """Regions by name, of the skin vertices ``v`` of the mean head."""
+    """Return regions by name, over the skin vertices ``v`` of the mean head."""
     x, y, z = np.abs(v[:, 0]), v[:, 1], v[:, 2]
     front = smoothstep(z, 0.2, 0.5)
     upper = -0.700 + 0.075 * smoothstep(x, 0.30, 0.05) - 0.018 * smoothstep(x, 0.06, 0.0)
@@ -67,7 +67,7 @@ def face_regions(v: np.ndarray) -> dict[str, Region]:
 
 
 def lids(v: np.ndarray) -> Region:
-    """Height of the skin over the eyes in the almond of the opening: 0 in the middle, 1 at the lids, more beyond."""
+    """Return the position of skin over the eyes in their opening: 0 in the middle, 1 at the lids, more beyond."""
     x = np.abs(v[:, 0])
     along = (x - surface.EYE_CENTER[0]) / 0.150
     axis = surface.EYE_CENTER[1] - 0.008 + 0.016 * along  # the outer corner lies a little higher

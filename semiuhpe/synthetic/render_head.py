@@ -1,10 +1,10 @@
-"""A picture of a head with a known rotation: ``render_head``.
+"""Render a picture of a head with a known rotation: ``render_head``.
 
-The head's center lies on the optical axis of a perspective camera, so that the rotation which is drawn is the rotation
-which is seen, however near the camera is. The image is then a square cut around the head, as the crop of the head box
-protocol makes it, with a margin that leaves room for tighter crops downstream.
+The head's center is on the optical axis of a perspective camera, so the visible rotation is exactly the given one,
+however near the camera is. The image is a square around the head, as the head-box crop rule cuts it, with a margin that
+leaves room for tighter crops.
 
-Two domains: ``clean`` is a studio (even light, soft backgrounds, nothing worn), ``wild`` is the street.
+There are two domains: ``clean`` is a studio (even light, soft backgrounds, no accessories), ``wild`` is the street.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from semiuhpe.synthetic.light import Light, clean_light, expose, shade, wild_lig
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 
-# How often wild heads have these, as far as the others leave room
+# How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.22, 0.08, 0.30, 0.15, 0.14, 0.22
 
 
 @dataclass(frozen=True)
 class SyntheticHead:
-    """A picture and where the head is in it.
+    """A picture of a head and the head's box.
 
     ``image`` is RGB uint8 (size, size, 3); ``box`` is float32 (4,): x, y, width, height in pixels of the image, around
-    skull, jaw, ears and hair on the head, without neck, hanging hair and hats. In the wild domain it is as a detector
-    would give it: a little off in place and scale.
+    skull, jaw, ears and hair on the head, without neck, hanging hair and hats. In the wild domain it is like a
+    detector's: slightly off in place and scale.
     """
 
     image: np.ndarray
@@ -39,10 +39,10 @@ class SyntheticHead:
 
 @dataclass(frozen=True)
 class Domain:
-    """What differs between the domains besides light, backgrounds and degradation."""
+    """Parameters of a domain besides light, backgrounds and degradation."""
 
     spread: float  # of proportions
-    distance: tuple[float, float]  # of the camera from the head, in units of 10 cm
+    distance: tuple[float, float]  # range of the camera's distance, in units of 10 cm
     margin: tuple[float, float]
     place_jitter: float  # of the box, as part of its side (standard deviation)
     scale_jitter: float
@@ -58,7 +58,7 @@ DOMAINS = tuple(_DOMAINS)
 def render_head(
     rotation: np.ndarray, rng: np.random.Generator, domain: str = "clean", size: int = 112
 ) -> SyntheticHead:
-    """Draws a random head with the given rotation; a pure function of its arguments.
+    """Render a random head with the given rotation; a pure function of its arguments.
 
     Args:
         rotation: (3, 3), head to camera, as in :mod:`semiuhpe.rotation`.
@@ -98,7 +98,7 @@ class _Scene:
 def _assemble(
     identity: Identity, rotation: np.ndarray, light: Light, distance: float, rng: np.random.Generator, wild: bool
 ) -> _Scene:
-    """Head and everything around it, projected and lit."""
+    """Return the head and everything around it, projected and lit."""
     head, gloss, extras, enclosed = dress(identity, seen_from_below(rotation), rng, wild)
     if wild and rng.random() < HAND:
         hand = occluders.random_hand(rng, identity.skin, distance)
@@ -114,7 +114,7 @@ def _assemble(
 def lit_mesh(
     head: Mesh, gloss: np.ndarray, extras: list[Mesh], rotation: np.ndarray, light: Light
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (N, 3) in head axes, triangles, and display colors (N, 3) of a head and what it wears under a light."""
+    """Return the mesh of a head with its accessories: vertices (N, 3) in head axes, triangles, lit colors (N, 3)."""
     vertices, triangles, albedo, gloss = _concatenate(head, gloss, extras)
     normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
     _face_the_camera(normals, len(head.vertices))
@@ -125,7 +125,7 @@ def lit_mesh(
 
 
 def seen_from_below(rotation: np.ndarray) -> float:
-    """1 where the camera looks up at the head so steeply that shoulders would hide it, 0 from other sides."""
+    """Return 1 where the camera looks up so steeply that shoulders would hide the head, 0 for other directions."""
     height_of_camera = -rotation[2, 1]  # of the direction to the camera, in head axes
     return float(smoothstep(height_of_camera, -0.32, -0.60))
 
@@ -133,9 +133,9 @@ def seen_from_below(rotation: np.ndarray) -> float:
 def dress(
     identity: Identity, from_below: float, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
 ) -> tuple[Mesh, np.ndarray, list[Mesh], np.ndarray]:
-    """The head with its highlights, what it wears, and the indices of the vertices that its box encloses.
+    """Return the head with its highlights, its accessories, and the indices of the vertices that its box encloses.
 
-    ``face_mask`` is how often a wild head wears one.
+    ``face_mask`` is the share of wild heads with a face mask.
     """
     height = None
     if identity.style != "bald":
@@ -165,7 +165,7 @@ def dress(
 
 
 def _concatenate(head: Mesh, gloss: np.ndarray, extras: list[Mesh]) -> tuple[np.ndarray, ...]:
-    """Vertices, triangles, albedo and highlight of the head followed by the extras."""
+    """Return vertices, triangles, albedo and highlight of the head, followed by those of the extras."""
     vertices, triangles, albedo, glosses = [head.vertices], [head.triangles], [head.albedo], [gloss]
     start = len(head.vertices)
     for mesh in extras:
@@ -178,13 +178,13 @@ def _concatenate(head: Mesh, gloss: np.ndarray, extras: list[Mesh]) -> tuple[np.
 
 
 def _face_the_camera(normals: np.ndarray, first: int) -> None:
-    """Sheets (long hair, brims, lenses) are seen from both sides: their normals are turned to the camera."""
+    """Turn the normals of sheets (long hair, brims, lenses), which are visible from both sides, to the camera."""
     sheet = normals[first:]
     sheet[sheet[:, 2] > 0] *= -1
 
 
 def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
-    """Indices of the vertices of the head that its box has to enclose."""
+    """Return the indices of the head's vertices that its box has to enclose."""
     t = template()
     parts = [np.arange(t.part[name].start, t.part[name].stop) for name in ("skin", "left ear", "right ear")]
     if shell_height is not None:
@@ -193,7 +193,7 @@ def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
 
 
 def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The head box (x, y, w, h) and the square crop (x, y, side) around it, on the image plane."""
+    """Return the head box (x, y, w, h) and the square crop (x, y, side) around it, on the image plane."""
     low, high = silhouette.min(1), silhouette.max(1)
     extent = high - low
     side = extent.mean()
@@ -205,7 +205,7 @@ def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -
 
 
 def _draw(scene: _Scene, crop: np.ndarray, size: int, rng: np.random.Generator, wild: bool) -> np.ndarray:
-    """Rasterizes at a multiple of the size, over a background, and averages down."""
+    """Rasterize at a multiple of the size, over a background, and average down."""
     fine = size * 2 if size <= 128 else int(size * 1.5)
     background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
     scale = np.float32(fine / crop[2])

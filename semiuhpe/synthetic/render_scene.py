@@ -1,8 +1,8 @@
-"""Pictures of many heads with exact labels: ``render_scene``.
+"""Render pictures of many heads with exact labels: ``render_scene``.
 
-All heads are of one size and stand in one space before one perspective camera, nearer ones before others, on a
-cluttered background. Each head is labeled with the rotation that is seen: that in the camera turned to look at it. So
-the label is what a crop of the head shows, wherever in the picture it is.
+All heads have one size and share one space in front of a perspective camera; nearer ones hide others, on a cluttered
+background. The label of a head is the rotation that is visible: relative to a camera that is turned to look at it. So
+the label is what a crop of the head shows, anywhere in the picture.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _SPREAD = {"clean": 1.0, "wild": 1.35}  # of proportions
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, RGB uint8 (size, size, 3), and the heads on it, the farthest first."""
+    """A picture, RGB uint8 (size, size, 3), and its heads, the farthest first."""
 
     image: np.ndarray
     heads: SceneHeads
@@ -39,12 +39,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A head as it is drawn: on the picture in pixels, the third coordinate larger nearer."""
+    """A head ready to draw: vertices in pixels of the picture, the third coordinate larger nearer."""
 
     vertices: np.ndarray
     triangles: np.ndarray
     colors: np.ndarray
-    is_head: np.ndarray  # (triangles,) whether it is of the head itself, not of shoulders and hanging hair
+    is_head: np.ndarray  # (triangles,) whether a triangle is part of the head itself, not of shoulders or hanging hair
     box: np.ndarray
     landmarks: np.ndarray
 
@@ -52,14 +52,14 @@ class _Placed:
 def render_scene(
     rotations: np.ndarray, rng: np.random.Generator, domain: str = "wild", size: int = 320, turn_deg: float = 0.0
 ) -> Scene:
-    """Draws a random scene; a pure function of its arguments.
+    """Render a random scene; a pure function of its arguments.
 
     Args:
         rotations: (n, 3, 3) rotations, head to camera, of the at most n heads.
         rng: the only source of randomness.
         domain: ``"clean"`` or ``"wild"``.
         size: side of the picture in pixels.
-        turn_deg: the camera is turned about its axis so that the picture is turned clockwise by this. All else stays.
+        turn_deg: angle by which the picture is turned clockwise, by turning the camera about its axis; all else stays.
 
     Raises:
         ValueError: the domain is unknown.
@@ -99,10 +99,10 @@ def render_scene(
 
 
 def _places(count: int, focal: float, size: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, 3) centers of heads in camera axes, the farthest first, which hardly ever hide each other wholly."""
+    """Return centers of heads (count, 3) in camera axes, the farthest first; heads are rarely hidden completely."""
     heights = np.sort(np.exp(rng.uniform(np.log(SMALLEST_PX), np.log(LARGEST_SHARE * size), count)))
     middles = np.zeros((count, 2))
-    for i in reversed(range(count)):  # the nearest first, as it hides others
+    for i in reversed(range(count)):  # the nearest first, because it hides others
         for _ in range(_PLACE_TRIES):
             middles[i] = rng.uniform(0.05 * size, 0.95 * size, 2)
             gap = np.abs(middles[i + 1 :] - middles[i])
@@ -118,7 +118,7 @@ def _place(
     rotation: np.ndarray, center: np.ndarray, turn: np.ndarray, focal: float, size: int, light: Light,
     rng: np.random.Generator, domain: str,
 ) -> _Placed:  # fmt: skip
-    """A random head of a rotation as it is seen, at a place in camera axes before the camera is turned."""
+    """Return a random head with a visible rotation, at a place in camera axes before the camera is turned."""
     rotation = (look_at(center) @ rotation).astype(np.float32)
     identity = random_identity(rng, _SPREAD[domain])
     head, gloss, extras, enclosed = dress(identity, seen_from_below(rotation), rng, domain == "wild", face_mask=0.0)
@@ -139,7 +139,7 @@ def _place(
 
 
 def _draw(placed: list[_Placed], background: np.ndarray, scale: float) -> tuple[np.ndarray, list[float]]:
-    """The picture, and the share of each head in it that nothing covers; 0 for one that lies wholly outside."""
+    """Draw the picture; return it and the uncovered share of each head, 0 for heads wholly outside."""
     image, side = background, len(background)
     depth = np.full((side, side), -np.inf, np.float32)
     owner = np.full((side, side), -1)
@@ -157,22 +157,24 @@ def _draw(placed: list[_Placed], background: np.ndarray, scale: float) -> tuple[
 
 
 def look_at(direction: np.ndarray) -> np.ndarray:
-    """(3, 3) the smallest rotation that takes the camera's axis, z, to a direction (3,) with positive z."""
+    """Return the smallest rotation (3, 3) that takes the camera's axis, z, to a direction (3,) with positive z."""
     x, y, z = direction / np.linalg.norm(direction)
     k = 1 / (1 + z)
     return np.array([[1 - k * x * x, -k * x * y, x], [-k * x * y, 1 - k * y * y, y], [-x, -y, z]])
 
 
 def _about_z(angle_deg: float) -> np.ndarray:
-    """Turns the picture clockwise; as :func:`semiuhpe.rotation.in_plane_rotation`, without torch in forked workers."""
+    """Return a clockwise turn, as :func:`semiuhpe.rotation.in_plane_rotation`, but without torch in forked workers."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 @cache
 def landmark_vertices() -> tuple[np.ndarray, ...]:
-    """Indices of the template's vertices whose means are the five landmarks: the subject's right eye, left eye, tip of
-    the nose, right and left corner of the mouth."""
+    """Return the indices of the template's vertices whose means are the five landmarks.
+
+    They are the subject's right eye, left eye, tip of the nose, right and left corner of the mouth.
+    """
     t = template()
     skin = t.vertices[t.part["skin"]]
     nose = (np.abs(skin[:, 0]) < 0.08) & (skin[:, 1] > -0.6) & (skin[:, 1] < -0.2)

@@ -1,4 +1,4 @@
-"""Random head rotations: over all of SO(3), or from front to profile as in 300W-LP."""
+"""Random head rotations: on all of SO(3), or from front to profile as in 300W-LP."""
 
 import numpy as np
 import roma
@@ -7,14 +7,14 @@ import torch
 from semiuhpe.rotation import euler_to_matrix
 
 RANGES = ("full", "front")
-FRONT_YAW, FRONT_PITCH, FRONT_ROLL = 90.0, 40.0, 30.0  # degrees, uniform in +- these
+FRONT_YAW, FRONT_PITCH, FRONT_ROLL = 90.0, 40.0, 30.0  # degrees; angles are uniform within +- these
 
 
 def random_rotations(n: int, rng: np.random.Generator, range_: str = "full") -> np.ndarray:
-    """Rotations (n, 3, 3) float32, head to camera.
+    """Return random rotations (n, 3, 3) float32, head to camera.
 
     Args:
-        n: how many.
+        n: number of rotations.
         rng: the only source of randomness.
         range_: ``"full"`` is uniform on SO(3) (Haar); ``"front"`` draws yaw, pitch and roll uniformly within
             +-90, +-40 and +-30 degrees.

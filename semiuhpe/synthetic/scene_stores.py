@@ -1,4 +1,4 @@
-"""Scene stores that the project can make for itself: rendered scenes, with masked and turned copies."""
+"""Scene stores of rendered scenes, some with masked heads, some turned."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -16,22 +16,22 @@ from semiuhpe.synthetic.rotations import random_rotations
 
 RENDERED = "semiuhpe scenes"
 MASK_VISIBLE = 0.7
-"""Heads of which less is seen get no mask: it would lie on what covers them."""
+"""Smallest visible share of a head that gets a mask; below it, the mask would lie on what covers the head."""
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """A set of rendered scenes; each is a function of the seed and its number alone.
+    """A set of rendered scenes; each is determined by the seed and its number.
 
     Attributes:
         count: number of scenes.
-        most_heads: on a scene.
+        most_heads: most heads on a scene.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
         range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
-        seed: of everything random.
+        seed: seed of all randomness.
         size: side of the pictures in pixels.
-        masked: share of the heads that get a mask; the others are the same as without.
-        turned: share of the scenes that are turned by up to 45 degrees; the others are the same as without.
+        masked: share of the heads that get a mask; it does not change the others.
+        turned: share of the scenes that are turned by up to 45 degrees; it does not change the others.
     """
 
     count: int
@@ -77,7 +77,7 @@ def check_shares(**shares: float) -> None:
 def mask_some(
     image: np.ndarray, heads: SceneHeads, rng: np.random.Generator, share: float
 ) -> tuple[np.ndarray, SceneHeads]:
-    """The picture with masks on a random share of the heads, and the heads, which say who wears one."""
+    """Return the picture with masks on a random share of the heads, and the heads with their ``masked`` labels."""
     image, masked = image.copy(), heads.masked.copy()
     for i in range(len(heads)):
         if rng.random() < share and heads.visible[i] >= MASK_VISIBLE and not masked[i]:

@@ -1,4 +1,4 @@
-"""Small meshes to build with: ellipsoids, tubes, discs. Triangles turn counter-clockwise seen from outside."""
+"""Simple meshes: ellipsoids, tubes, discs. Triangles run counter-clockwise seen from outside."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from semiuhpe.synthetic.modes import MODES
 
 
 def grid_triangles(rows: int, columns: int, closed: bool = True) -> np.ndarray:
-    """Triangles (M, 3) of a grid whose vertices are numbered row by row; ``closed`` joins the last column to the first.
+    """Return triangles (M, 3) of a grid with vertices numbered row by row; ``closed`` joins last and first column.
 
-    Seen from outside (columns to the right, rows upwards) the triangles turn counter-clockwise.
+    Seen from outside (columns to the right, rows upward) the triangles run counter-clockwise.
     """
     c = np.arange(columns if closed else columns - 1)
     a = (np.arange(rows - 1)[:, None] * columns + c).ravel()
@@ -22,7 +22,7 @@ def grid_triangles(rows: int, columns: int, closed: bool = True) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices (N, 3) float32, triangles (M, 3) int32 and linear albedo (N, 3), with the strength of the highlight."""
+    """Vertices (N, 3) float32, triangles (M, 3) int32, linear albedo (N, 3), and the strength of the highlight."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -32,31 +32,31 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Wearable:
-    """A mesh on the mean head, with the identity's modes at its vertices, so that it fits every head."""
+    """A mesh on the mean head, with the modes of identity at its vertices, so it fits every head."""
 
     mesh: Mesh
     modes: np.ndarray  # (K, N * 3)
 
     def on(self, coefficients: np.ndarray, albedo: np.ndarray) -> Mesh:
-        """Fitted to an identity and painted with ``albedo`` (3,) or (N, 3)."""
+        """Return the mesh fitted to an identity and painted with ``albedo`` (3,) or (N, 3)."""
         v = self.mesh.vertices + (coefficients @ self.modes).reshape(-1, 3)
         return Mesh(v, self.mesh.triangles, np.broadcast_to(albedo, v.shape), self.mesh.gloss)
 
 
 def wearable(mesh: Mesh) -> Wearable:
-    """Makes a mesh that is modeled on the mean head fit all heads."""
+    """Make a mesh that is modeled on the mean head fit all heads."""
     return Wearable(mesh, np.stack([(m.sigma * m.field(mesh.vertices)).ravel() for m in MODES]).astype(np.float32))
 
 
 def solid(vertices: np.ndarray, triangles: np.ndarray, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
-    """A mesh of one color."""
+    """Return a mesh of one color."""
     vertices = np.ascontiguousarray(vertices, np.float32)
     albedo = np.broadcast_to(np.asarray(color, np.float32), vertices.shape)
     return Mesh(vertices, np.ascontiguousarray(triangles, np.int32), albedo, gloss)
 
 
 def join(meshes: list[Mesh]) -> Mesh:
-    """One mesh of several; the highlight is that of the first."""
+    """Join meshes to one; the highlight is that of the first."""
     starts = np.cumsum([0] + [len(m.vertices) for m in meshes[:-1]])
     return Mesh(
         np.concatenate([m.vertices for m in meshes]),
@@ -67,13 +67,13 @@ def join(meshes: list[Mesh]) -> Mesh:
 
 
 def mirrored(mesh: Mesh) -> Mesh:
-    """The mesh on the other side of the head (x to -x)."""
+    """Return the mesh on the other side of the head (x to -x)."""
     flipped = mesh.vertices * np.array([-1, 1, 1], np.float32)
     return Mesh(flipped, np.ascontiguousarray(mesh.triangles[:, ::-1]), mesh.albedo, mesh.gloss)
 
 
 def ellipsoid(center, radii, rows: int = 8, columns: int = 12, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
-    """An axis-aligned ellipsoid."""
+    """Return an axis-aligned ellipsoid."""
     lat = np.linspace(-np.pi / 2, np.pi / 2, rows)[:, None]
     lon = np.linspace(0, 2 * np.pi, columns, endpoint=False)[None]
     unit = np.stack([np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * lon, np.cos(lat) * np.cos(lon)], -1).reshape(-1, 3)
@@ -82,12 +82,12 @@ def ellipsoid(center, radii, rows: int = 8, columns: int = 12, color=(0.5, 0.5, 
 
 
 def tube(path, radii, spokes: int = 8, closed: bool = False, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
-    """A tube around a polyline (n, 3), with a radius (n,) at every point; ``closed`` joins its end to its beginning."""
+    """Return a tube around a polyline (n, 3) with a radius (n,) at each point; ``closed`` joins its two ends."""
     path = np.asarray(path, np.float64)
     radii = np.broadcast_to(np.asarray(radii, np.float64), len(path))
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    # the world axis that is least parallel to the whole path gives every ring the same "up"
+    # the world axis that is least parallel to the path gives all rings the same "up"
     axis = np.eye(3)[np.argmin(np.abs(along).max(0))]
     side = np.cross(along, axis)
     side /= np.linalg.norm(side, axis=1, keepdims=True)
@@ -103,7 +103,7 @@ def tube(path, radii, spokes: int = 8, closed: bool = False, color=(0.5, 0.5, 0.
 
 
 def fan(rim: np.ndarray, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
-    """A flat plate inside a closed rim (n, 3)."""
+    """Return a flat plate inside a closed rim (n, 3)."""
     n = len(rim)
     i = np.arange(n)
     triangles = np.stack([np.full(n, n), i, (i + 1) % n], 1)

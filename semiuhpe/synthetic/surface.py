@@ -4,8 +4,8 @@ Head axes: x to the subject's left, y up, z out of the face; the origin lies bet
 eyes, and 1 unit is about 10 cm (the head is about 2.3 units high). The surface is symmetric, so it is described for
 x >= 0 only and queried at |x|.
 
-The head is star-shaped from the origin: :func:`cast_rays` finds its radius along given directions, which makes a mesh
-of any grid of directions. This happens once per process; identities are linear deformations of that mesh.
+The head is star-shaped around the origin: :func:`cast_rays` finds its radius along given directions, so any grid of
+directions gives a mesh. This happens once per process; identities are linear deformations of that mesh.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ LID_THICKNESS = 0.016
 
 
 def _ellipsoid(p: np.ndarray, center: tuple, radii: tuple) -> np.ndarray:
-    """Approximate signed distance to an axis-aligned ellipsoid (exact on its surface)."""
+    """Return the approximate signed distance to an axis-aligned ellipsoid (exact on its surface)."""
     r = np.asarray(radii, np.float32)
     q = (p - np.asarray(center, np.float32)) / r
     k0 = np.linalg.norm(q, axis=-1)
@@ -25,7 +25,7 @@ def _ellipsoid(p: np.ndarray, center: tuple, radii: tuple) -> np.ndarray:
 
 
 def _capsule(p: np.ndarray, a: tuple, b: tuple, ra: float, rb: float) -> np.ndarray:
-    """Signed distance to a segment whose radius goes from ``ra`` at ``a`` to ``rb`` at ``b``."""
+    """Return the signed distance to a segment whose radius goes from ``ra`` at ``a`` to ``rb`` at ``b``."""
     start = np.asarray(a, np.float32)
     ab = np.asarray(b, np.float32) - start
     h = np.clip((p - start) @ ab / (ab @ ab), 0.0, 1.0)
@@ -33,18 +33,18 @@ def _capsule(p: np.ndarray, a: tuple, b: tuple, ra: float, rb: float) -> np.ndar
 
 
 def _union(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
-    """Smooth minimum: the two surfaces melt into each other over a width of about ``k``."""
+    """Return the smooth minimum: the two surfaces blend over a width of about ``k``."""
     h = np.maximum(k - np.abs(a - b), 0.0) / k
     return np.minimum(a, b) - h * h * k * 0.25
 
 
 def _cut(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
-    """``a`` without ``b``, with an edge rounded over ``k``."""
+    """Return ``a`` without ``b``, with an edge rounded over ``k``."""
     return -_union(-a, b, k)
 
 
 def head_distance(points: np.ndarray) -> np.ndarray:
-    """Approximate signed distance (..., ) of ``points`` (..., 3) to the mean head without ears, hair and neck."""
+    """Return approximate signed distances (...) of ``points`` (..., 3) to the mean head without ears, hair and neck."""
     p = np.array(points, np.float32)
     p[..., 0] = np.abs(p[..., 0])
     # skull and the large masses of the face
@@ -55,7 +55,7 @@ def head_distance(points: np.ndarray) -> np.ndarray:
     d = _union(d, _capsule(p, (0.44, -0.40, 0.00), (0.40, -0.70, 0.10), 0.16, 0.13), 0.25)
     d = _union(d, _capsule(p, (0.40, -0.70, 0.10), (0.16, -1.02, 0.68), 0.13, 0.13), 0.22)
     d = _union(d, _capsule(p, (0.0, -1.03, 0.77), (0.07, -1.03, 0.76), 0.135, 0.12), 0.16)
-    # the top of the neck, so that jaw and skull run into it
+    # the top of the neck, so that jaw and skull blend into it
     d = _union(d, _capsule(p, (0, -0.20, -0.27), (0, -0.58, -0.25), 0.46, 0.43), 0.20)
     # cheekbones and cheeks, flat temples
     d = _union(d, _ellipsoid(p, (0.45, -0.25, 0.50), (0.17, 0.14, 0.24)), 0.24)
@@ -78,12 +78,12 @@ def head_distance(points: np.ndarray) -> np.ndarray:
     d = _union(d, _capsule(p, (0.0, -0.775, 0.945), (0.19, -0.735, 0.855), 0.060, 0.020), 0.035)
     d = _cut(d, _capsule(p, (0.0, -0.712, 1.045), (0.25, -0.715, 0.895), 0.040, 0.022), 0.03)
     d = _cut(d, _capsule(p, (0.0, -0.535, 1.02), (0.0, -0.60, 1.04), 0.026, 0.030), 0.03)  # philtrum
-    # nostrils, opened downwards
+    # nostrils, open downward
     return _cut(d, _capsule(p, (0.055, -0.505, 1.065), (0.082, -0.520, 1.01), 0.026, 0.026), 0.02)
 
 
 def cast_rays(directions: np.ndarray, start: float = 1.7, steps: int = 60) -> np.ndarray:
-    """Radius (...,) of the head along unit ``directions`` (..., 3): sphere tracing from outside towards the origin."""
+    """Return the head's radius (...) along unit ``directions`` (..., 3), by sphere tracing toward the origin."""
     radius = np.full(directions.shape[:-1], start, np.float32)
     for _ in range(steps):
         radius -= 0.7 * head_distance(directions * radius[..., None])
@@ -91,9 +91,9 @@ def cast_rays(directions: np.ndarray, start: float = 1.7, steps: int = 60) -> np
 
 
 def occlusion(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Ambient light (...,) in [0, 1] that reaches ``points`` of the surface: low in sockets and below the nose.
+    """Return the ambient light (...), in [0, 1], at ``points`` of the surface: low in sockets and below the nose.
 
-    Where the surface around is concave, the distance to it grows more slowly than the way walked along the normal.
+    Where the surface is concave, the distance to it grows more slowly than the step along the normal.
     """
     missing = np.zeros(points.shape[:-1], np.float32)
     for step, weight in ((0.03, 5.0), (0.08, 3.0), (0.16, 1.6), (0.30, 0.8)):

@@ -1,5 +1,5 @@
-// The functions that Python sees. They check shapes, index ranges and options; dtypes are converted before, by
-// sim3dr/_arrays.py. Errors name the argument. Below them everything works on plain pointers, without the GIL.
+// The Python bindings. They check shapes, index ranges and options; sim3dr/_arrays.py converts dtypes before. Errors
+// name the argument. All code below the bindings works on plain pointers, without the GIL.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -28,7 +28,7 @@ std::string shape_of(const py::array& a) {
     return text + (a.ndim() == 1 ? ",)" : ")");
 }
 
-// rows < 0 stands for any number
+// rows < 0 allows any number
 void require_shape(const py::array& a, const char* name, py::ssize_t rows, py::ssize_t columns) {
     if (a.ndim() == 2 && a.shape(1) == columns && (rows < 0 || a.shape(0) == rows)) return;
     const std::string expected = (rows < 0 ? std::string("N") : std::to_string(rows)) + ", " + std::to_string(columns);
@@ -38,8 +38,8 @@ void require_shape(const py::array& a, const char* name, py::ssize_t rows, py::s
 void require_indices(const Indices& triangles, py::ssize_t vertex_count) {
     const std::int32_t* index = triangles.data();
     const py::ssize_t count = triangles.size();
-    if (vertex_count <= std::numeric_limits<std::int32_t>::max()) {  // one quick look at all of them
-        std::uint32_t largest = 0;                                   // negative ones count as very large
+    if (vertex_count <= std::numeric_limits<std::int32_t>::max()) {  // one fast pass over all of them
+        std::uint32_t largest = 0;                                   // negative ones become very large
         for (py::ssize_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<std::uint32_t>(index[i]));
         if (count == 0 || largest < static_cast<std::uint32_t>(vertex_count)) return;
     }
@@ -50,14 +50,14 @@ void require_indices(const Indices& triangles, py::ssize_t vertex_count) {
     }
 }
 
-// A mesh to draw; holds the arrays it was made of
+// A mesh to draw; keeps the arrays it was made of alive
 class Mesh {
 public:
-    Mesh(Floats vertices, Indices triangles, std::optional<Floats> colours, std::optional<Floats> uv,
+    Mesh(Floats vertices, Indices triangles, std::optional<Floats> colors, std::optional<Floats> uv,
          std::optional<Bytes> texture, std::optional<Floats> unprojected, float opacity)
         : vertices_(std::move(vertices)),
           triangles_(std::move(triangles)),
-          colours_(std::move(colours)),
+          colors_(std::move(colors)),
           uv_(std::move(uv)),
           texture_(std::move(texture)),
           unprojected_(std::move(unprojected)) {
@@ -75,12 +75,12 @@ public:
             surface_.unprojected = unprojected_->data();
         }
         if (texture_) set_texture();
-        if (colours_) surface_.colours = colours_->data();
+        if (colors_) surface_.colors = colors_->data();
     }
 
-    // The surface, once it is known to fit an image of so many channels
+    // Returns the surface after checking that it fits an image with this many channels
     const Surface& surface(py::ssize_t channels) const {
-        if (colours_) require_shape(*colours_, "colors", vertices_.shape(0), channels);
+        if (colors_) require_shape(*colors_, "colors", vertices_.shape(0), channels);
         if (texture_ && texture_->shape(2) != channels)
             throw py::value_error("texture must have the " + std::to_string(channels) + " channels of the image, got " +
                                   shape_of(*texture_));
@@ -102,7 +102,7 @@ private:
 
     Floats vertices_;
     Indices triangles_;
-    std::optional<Floats> colours_, uv_;
+    std::optional<Floats> colors_, uv_;
     std::optional<Bytes> texture_;
     std::optional<Floats> unprojected_;
     Surface surface_;

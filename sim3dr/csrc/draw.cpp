@@ -10,8 +10,8 @@ namespace sim3dr {
 
 namespace {
 
-constexpr std::size_t kStripBytes = 512 << 10;  // of buffers, so that they stay in the second level cache
-constexpr int kStripRows = 8;                   // at least, so that few triangles lie in many strips
+constexpr std::size_t kStripBytes = 512 << 10;  // of buffers, so that they stay in the second-level cache
+constexpr int kStripRows = 8;                   // at least, so that few triangles are in several strips
 constexpr int kStripsPerThread = 4;             // at least, so that threads finish at about the same time
 
 Box snap_vertices(Work& work, int threads) {
@@ -32,12 +32,12 @@ Box snap_vertices(Work& work, int threads) {
     return boxes[0];
 }
 
-// Whether the surface is drawn by interpolating colours alone
-bool colours_suffice(const Surface& s, const Options& o) {
-    return !s.texture.texels && (o.light ? o.shading == Shading::gouraud : s.colours != nullptr);
+// Whether interpolating colors is enough to draw the surface
+bool colors_suffice(const Surface& s, const Options& o) {
+    return !s.texture.texels && (o.light ? o.shading == Shading::gouraud : s.colors != nullptr);
 }
 
-// Normals and light as far as the shading needs them
+// Computes normals and light as far as the shading needs them
 void light_surface(Work& work, const Options& o) {
     if (!o.light) return;
     const Surface& s = *work.surface;
@@ -47,13 +47,13 @@ void light_surface(Work& work, const Options& o) {
     vertex_normals(s.lit(), s.vertex_count, s.triangles, s.triangle_count, o.threads, work.normals.get());
     if (o.shading == Shading::phong) return;
     work.light = make_buffer<float>(3 * s.vertex_count);
-    const bool multiply = colours_suffice(s, o) && s.colours;
+    const bool multiply = colors_suffice(s, o) && s.colors;
     in_parallel(o.threads, [&](int k) {
         const std::size_t first = part_begin(s.vertex_count, k, o.threads);
         const std::size_t last = part_begin(s.vertex_count, k + 1, o.threads);
         light_vertices(*o.light, work.frame, s.lit(), work.normals.get(), first, last, work.light.get());
         if (multiply)
-            for (std::size_t i = 3 * first; i < 3 * last; ++i) work.light[i] *= s.colours[i];
+            for (std::size_t i = 3 * first; i < 3 * last; ++i) work.light[i] *= s.colors[i];
     });
 }
 
@@ -71,7 +71,7 @@ Region choose_region(const Picture& p, const Box& box, const Options& o, std::si
         r.x1 += Samples - 1 - r.x1 % Samples;
         r.y1 += Samples - 1 - r.y1 % Samples;
     }
-    const int height = (r.y1 - r.y0 + 1) / Samples;  // from here on in pixels
+    const int height = (r.y1 - r.y0 + 1) / Samples;  // in pixels from here on
     const std::size_t row_bytes = static_cast<std::size_t>(r.stride()) * Samples * bytes_per_sample;
     int rows = static_cast<int>(std::min<std::size_t>(kStripBytes / row_bytes, kMaxCoordinate));
     if (o.threads > 1) rows = std::min(rows, height / (kStripsPerThread * o.threads) + 1);
@@ -96,7 +96,7 @@ Bins sort_triangles(const Work& work, const Region& region, bool cull, std::size
     for (std::size_t t = first; t < last; ++t, corners += 3) {
         const Vertex &a = vertices[corners[0]], &b = vertices[corners[1]], &c = vertices[corners[2]];
         const std::int32_t left = least(a.x, b.x, c.x), right = greatest(a.x, b.x, c.x);
-        // Most triangles of a fine mesh fail here: their bounding boxes hold no sample
+        // Most triangles of a fine mesh fail here: their bounding boxes contain no sample
         const std::int32_t top = least(a.y, b.y, c.y), bottom = greatest(a.y, b.y, c.y);
         if (left == kUnusable) continue;
         const int x0 = std::max(first_sample<Samples>(left), region.x0);
@@ -124,8 +124,8 @@ Bins sort_triangles(const Work& work, const Region& region, bool cull, std::size
     return bins;
 }
 
-// The sense of rotation whose triangles are nearer on average. Drawn first, they hide most of the others, so that those
-// need no shading: of a closed mesh one sense is the side that is seen.
+// The orientation whose triangles are nearer on average. Drawn first, they hide most of the others, which then need no
+// shading: one orientation is the visible side of a closed mesh.
 int nearer_sense(const std::vector<Work>& works) {
     double depth[2] = {0.0, 0.0}, count[2] = {0.0, 0.0};
     for (const Work& work : works)
@@ -151,18 +151,18 @@ void draw_bin(const Strip& strip, std::size_t bin, const Work& work, Tiles* tile
 template <int Samples>
 void draw_work(const Strip& strip, std::size_t bin, const Work& work, Tiles* tiles, const Options& o) {
     const Surface& s = *work.surface;
-    if (!colours_suffice(s, o)) {
+    if (!colors_suffice(s, o)) {
         draw_bin<Samples>(strip, bin, work, tiles,
                           SurfaceShader(s, strip.channels, o.light, o.shading, work.frame,
                                         work.normals.get(), work.light.get()));
         return;
     }
-    const float* colours = o.light ? work.light.get() : s.colours;
+    const float* colors = o.light ? work.light.get() : s.colors;
     const bool perspective = s.unprojected != nullptr;
     if (strip.channels == 3 && !perspective)
-        draw_bin<Samples>(strip, bin, work, tiles, ColourShader3(colours));
+        draw_bin<Samples>(strip, bin, work, tiles, ColorShader3(colors));
     else
-        draw_bin<Samples>(strip, bin, work, tiles, ColourShader(colours, strip.channels, s.vertices, perspective));
+        draw_bin<Samples>(strip, bin, work, tiles, ColorShader(colors, strip.channels, s.vertices, perspective));
 }
 
 template <int Samples>
@@ -178,13 +178,13 @@ void draw_strip(const Strip& strip, int number, const std::vector<Work>& works, 
     for (const Work& work : works) draw_work<Samples>(strip, bin + 1 - first, work, &tiles, o);
 }
 
-// The row of the picture's buffer, of `size` elements per pixel, that row y of the drawing goes to
+// The row of the picture's buffer, with `size` elements per pixel, that holds row y of the drawing
 template <class T>
 T* picture_row(const Picture& p, T* buffer, int y, int size) {
     return buffer + static_cast<std::ptrdiff_t>(p.upside_down ? p.height - 1 - y : y) * p.width * size;
 }
 
-// The opacity of the surface that a triangle belongs to; neighbouring samples often ask for the same one
+// The opacity of the surface that a triangle belongs to; neighboring samples often need the same one
 class Opacities {
 public:
     explicit Opacities(const std::vector<Work>& works) : works_(works) {}
@@ -208,7 +208,7 @@ private:
     float opacity_ = 0.0f;
 };
 
-// The mean of the samples of a pixel, the first of which is number `corner` of the strip, over what the picture has there
+// Blends the mean of a pixel's samples over the picture; the first sample is number `corner` of the strip
 template <int Samples>
 void blend_pixel(const Strip& strip, std::ptrdiff_t corner, Opacities& opacities, std::uint8_t* pixel) {
     constexpr float share = 1.0f / (Samples * Samples);
@@ -225,12 +225,12 @@ void blend_pixel(const Strip& strip, std::ptrdiff_t corner, Opacities& opacities
         for (int v = 0; v < Samples; ++v)
             for (int u = 0; u < Samples; ++u)
                 level += weights[v * Samples + u] *
-                         static_cast<float>(strip.colour[(corner + v * strip.stride + u) * strip.bytes + k]);
+                         static_cast<float>(strip.color[(corner + v * strip.stride + u) * strip.bytes + k]);
         pixel[k] = static_cast<std::uint8_t>(level + 0.5f);
     }
 }
 
-// Puts the samples of a strip over the picture
+// Blends the samples of a strip over the picture
 template <int Samples>
 void blend(const Picture& p, const Strip& strip, const std::vector<Work>& works) {
     Opacities opacities(works);
@@ -242,24 +242,24 @@ void blend(const Picture& p, const Strip& strip, const std::vector<Work>& works)
     }
 }
 
-// Colours of `count` samples side by side to as many pixels
+// Copies the colors of `count` adjacent samples to as many pixels
 void copy_run(std::ptrdiff_t channels, std::ptrdiff_t count, const std::uint8_t* from, std::uint8_t* to) {
     if (count == 0) return;
     if (channels != 3) {
         std::copy_n(from, count * channels, to);
         return;
     }
-    // All four bytes of a sample but of the last: the fourth is in its place once the next is copied
+    // All four bytes of each sample except the last: copying the next sample overwrites the fourth byte
     for (std::ptrdiff_t x = 1; x < count; ++x, from += 4, to += 3) std::memcpy(to, from, 4);
     std::memcpy(to, from, 3);
 }
 
 // The same for opaque surfaces and one sample per pixel
-void copy_colours(const Picture& p, const Strip& strip) {
+void copy_colors(const Picture& p, const Strip& strip) {
     const int width = strip.x1 - strip.x0 + 1;
     for (int y = strip.y0; y <= strip.y1; ++y) {
         const std::int32_t* index = strip.index + (y - strip.y0) * strip.stride;
-        const std::uint8_t* from = strip.colour + (y - strip.y0) * strip.stride * strip.bytes;
+        const std::uint8_t* from = strip.color + (y - strip.y0) * strip.stride * strip.bytes;
         std::uint8_t* to = picture_row(p, p.image, y, p.channels) + static_cast<std::ptrdiff_t>(strip.x0) * p.channels;
         for (std::ptrdiff_t x = 0, end = 0; x < width; x = end) {
             for (; x < width && index[x] < 0; ++x) {
@@ -288,15 +288,15 @@ void copy_buffers(const Picture& p, const Strip& strip) {
 struct Scratch {
     Buffer<float> depth;
     Buffer<std::int32_t> index;
-    Buffer<std::uint8_t> colour;
+    Buffer<std::uint8_t> color;
 
     Scratch(std::size_t samples, int bytes)
         : depth(make_buffer<float>(samples)),
           index(make_buffer<std::int32_t>(samples)),
-          colour(make_buffer<std::uint8_t>(samples * static_cast<std::size_t>(bytes))) {}
+          color(make_buffer<std::uint8_t>(samples * static_cast<std::size_t>(bytes))) {}
 };
 
-// An empty strip, but for the depth that the picture has already
+// Empties the strip, except for the depth that the picture has already
 Strip make_strip(const Picture& p, const Region& r, int number, int bytes, const Scratch& scratch) {
     Strip s{};
     s.x0 = r.x0;
@@ -308,7 +308,7 @@ Strip make_strip(const Picture& p, const Region& r, int number, int bytes, const
     s.bytes = bytes;
     s.depth = scratch.depth.get();
     s.index = scratch.index.get();
-    s.colour = scratch.colour.get();
+    s.color = scratch.color.get();
     const std::ptrdiff_t samples = s.stride * (s.y1 - s.y0 + 1);
     std::fill_n(s.depth, samples, -std::numeric_limits<float>::infinity());
     std::fill_n(s.index, samples, -1);
@@ -322,7 +322,7 @@ template <int Samples>
 void draw_samples(const Picture& p, std::vector<Work>& works, const Box& box, const Options& o) {
     const bool layered =
         Samples > 1 || std::any_of(works.begin(), works.end(), [](const Work& w) { return w.surface->opacity < 1.0f; });
-    const int bytes = p.channels == 3 ? 4 : p.channels;  // of colour
+    const int bytes = p.channels == 3 ? 4 : p.channels;  // of color
     const std::size_t bytes_per_sample =
         sizeof(float) + sizeof(std::int32_t) + static_cast<std::size_t>(bytes);
     const Region region = choose_region<Samples>(p, box, o, bytes_per_sample);
@@ -346,7 +346,7 @@ void draw_samples(const Picture& p, std::vector<Work>& works, const Box& box, co
             if (layered)
                 blend<Samples>(p, strip, works);
             else
-                copy_colours(p, strip);
+                copy_colors(p, strip);
             if (p.depth || p.index) copy_buffers(p, strip);
         }
     });

@@ -1,4 +1,4 @@
-// Draws surfaces into a picture: lights them, sorts their triangles into strips of rows, draws strip by strip.
+// Draws surfaces into a picture: lights them, sorts their triangles into strips of rows, and draws strip by strip.
 
 #pragma once
 

@@ -1,4 +1,4 @@
-// Vertices on the sub-pixel grid, three-vectors, and the split of work between threads.
+// Vertices on the sub-pixel grid, three-vectors, and the division of work among threads.
 
 #pragma once
 
@@ -36,7 +36,7 @@ inline Vertex snap(const float* xyz) {
             xyz[2]};
 }
 
-// By value, unlike std::min, so that compilers choose without a branch: which of three corners is first is anyone's guess
+// By value, unlike std::min, so that compilers avoid a branch: which of three corners is least is unpredictable
 inline std::int32_t least(std::int32_t a, std::int32_t b, std::int32_t c) {
     const std::int32_t ab = b < a ? b : a;
     return c < ab ? c : ab;
@@ -79,7 +79,7 @@ Vec3<Real> load(const float* p) {
     return {static_cast<Real>(p[0]), static_cast<Real>(p[1]), static_cast<Real>(p[2])};
 }
 
-// An array whose elements are not set to zero first
+// An array whose elements are not initialized
 template <class T>
 using Buffer = std::unique_ptr<T[]>;
 
@@ -88,8 +88,8 @@ Buffer<T> make_buffer(std::size_t count) {
     return Buffer<T>(new T[count]);
 }
 
-// Runs work(0) ... work(count - 1), each on a thread of its own, the first on this one. Where the system refuses a
-// thread, this one does its work. The first exception is thrown again when all are done.
+// Runs work(0) ... work(count - 1), each on its own thread, the first on this one. If the system refuses a thread, this
+// one does its work. The first exception is rethrown when all are done.
 template <class Work>
 void in_parallel(int count, const Work& work) {
     if (count == 1) return work(0);
@@ -115,7 +115,7 @@ void in_parallel(int count, const Work& work) {
         if (failure) std::rethrow_exception(failure);
 }
 
-// The beginning of part k of `count` elements cut into `parts`
+// The index at which part k begins when `count` elements are divided into `parts`
 inline std::size_t part_begin(std::size_t count, int k, int parts) {
     return count * static_cast<std::size_t>(k) / static_cast<std::size_t>(parts);
 }

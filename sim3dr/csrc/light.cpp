@@ -6,7 +6,7 @@ namespace sim3dr {
 
 namespace {
 
-// Bounds within which the products and squares of float normals neither overflow nor vanish
+// Bounds within which products and squares of float normals neither overflow nor underflow
 constexpr float kSmallest = 1e-15f, kLargest = 1e15f, kSmallestProduct = 1e-12f;
 
 template <class Real>
@@ -14,7 +14,7 @@ Real extent(const Vec3<Real>& a) {
     return std::fabs(a.x) + std::fabs(a.y) + std::fabs(a.z);
 }
 
-// Whether floats hold what a triangle with the edges a and b and the normal n needs
+// Whether floats are enough for a triangle with the edges a and b and the normal n
 bool holds(const Vec3<float>& a, const Vec3<float>& b, const Vec3<float>& n) {
     const float size = extent(n);
     if (size >= kSmallest) return size <= kLargest;
@@ -24,9 +24,9 @@ bool holds(const Vec3<float>& a, const Vec3<float>& b, const Vec3<float>& n) {
 }
 bool holds(const Vec3<double>&, const Vec3<double>&, const Vec3<double>&) { return true; }
 
-// Adds up the normals at the vertices first ... last - 1 and makes them unit vectors. False, with nothing of use in
-// `normals`, where Real cannot hold them. Each thread has a range of vertices and walks over all triangles, so the order
-// of the sum, and with it the last digit, does not depend on the number of threads.
+// Sums the normals at the vertices first ... last - 1 and makes them unit vectors. Returns false, with `normals`
+// undefined, if Real cannot hold them. Each thread has a range of vertices and visits all triangles, so the order of
+// the sum, and with it the last digit, does not depend on the number of threads.
 template <class Real>
 bool normals_of(const float* vertices, std::size_t first, std::size_t last, bool all, const std::int32_t* triangles,
                 std::size_t triangle_count, float* normals) {
@@ -38,7 +38,7 @@ bool normals_of(const float* vertices, std::size_t first, std::size_t last, bool
         if (!all && i - first >= count && j - first >= count && k - first >= count) continue;  // unsigned: below wraps
         const Vec3<Real> p = load<Real>(vertices + 3 * i);
         const Vec3<Real> a = load<Real>(vertices + 3 * j) - p, b = load<Real>(vertices + 3 * k) - p;
-        const Vec3<Real> normal = cross(a, b);  // twice the area long
+        const Vec3<Real> normal = cross(a, b);  // its length is twice the area
         if (!holds(a, b, normal)) {
             const Vec3<double> wide = load<double>(vertices + 3 * i) + load<double>(vertices + 3 * j) +
                                       load<double>(vertices + 3 * k);
@@ -73,7 +73,7 @@ void vertex_normals(const float* vertices, std::size_t vertex_count, const std::
     in_parallel(threads, [&](int k) {
         if (!range(k, float{})) held = false;
     });
-    // Meshes of extreme size, or with triangles of extreme size, are rare: all of it again in double
+    // Meshes or triangles of extreme size are rare: then compute all of it again in double
     if (!held) in_parallel(threads, [&](int k) { range(k, double{}); });
 }
 
@@ -90,7 +90,7 @@ LightFrame::LightFrame(const float* vertices, std::size_t count) {
     }
     if (!(low[0] <= high[0])) return;  // no finite vertex
     const Vec3<double> a = load<double>(low), b = load<double>(high);
-    centre = 0.5 * (a + b);
+    center = 0.5 * (a + b);
     const Vec3<double> size = b - a;
     const double longest = std::max(size.x, std::max(size.y, size.z));
     if (longest > 0.0) scale = 2.0 / longest;

@@ -1,10 +1,10 @@
-// The walk over the samples of a triangle: coverage, depth, and a call of the shader for what is seen.
+// Rasterizes a triangle: coverage, depth, and a call of the shader for each visible sample.
 //
-// Exactness. Vertices are snapped to a grid of 1/256 pixel before anything else, and coverage is decided by edge
-// functions in integers. Nothing is rounded after the snap, so two triangles that share an edge agree on every sample of
-// it: the top-left rule gives one that lies on the edge to exactly one of them.
+// Exactness: vertices are snapped to a grid of 1/256 pixel first, and integer edge functions decide coverage. Nothing
+// is rounded after snapping, so two triangles that share an edge agree on every sample: the top-left rule assigns a
+// sample on the edge to exactly one of them.
 //
-// "Clockwise" is meant as seen on the screen, where x points right and y down.
+// "Clockwise" means as seen on the screen, where x points right and y down.
 
 #pragma once
 
@@ -13,8 +13,8 @@
 
 namespace sim3dr {
 
-// Where the samples lie: sample k of a row or column is at the grid coordinate k * step + origin. One per pixel lies at
-// the pixel's centre; four by four share the pixel's square evenly.
+// Positions of samples: sample k of a row or column is at the grid coordinate k * step + origin. A single sample is at
+// the pixel's center; four by four are spread evenly over the pixel.
 template <int Samples>
 struct Grid;
 template <>
@@ -36,18 +36,18 @@ int last_sample(std::int32_t v) {
     return (v - Grid<Samples>::origin) >> Grid<Samples>::shift;
 }
 
-// A part of the picture that is drawn at once, in samples, and its buffers, which begin at the sample (x0, y0) and have
-// rows of `stride` samples
+// A part of the picture that is drawn at once, in samples, with its buffers, which begin at the sample (x0, y0) and
+// have rows of `stride` samples
 struct Strip {
     int x0, x1, y0, y1;  // x1 and y1 are the last
     std::ptrdiff_t stride;
     float* depth;
-    std::int32_t* index;   // of the triangle seen, -1 where there is none from this call
-    std::uint8_t* colour;  // `bytes` of each sample, of which the first `channels` count
+    std::int32_t* index;  // of the visible triangle, -1 where this call has drawn none
+    std::uint8_t* color;  // `bytes` per sample, of which the first `channels` are used
     int channels, bytes;
 };
 
-// The least depth in each tile of 4 by 4 samples of a strip: what lies behind it all over need not be drawn
+// The least depth in each tile of 4 by 4 samples of a strip: triangles behind it everywhere need not be drawn
 class Tiles {
 public:
     explicit Tiles(const Strip& strip)
@@ -72,7 +72,7 @@ public:
         }
     }
 
-    // Whether all samples in the rectangle, if it is not too large to look, have a greater depth than z
+    // Whether all samples in the rectangle have a greater depth than z; false if it is too large to check
     bool hide(float z, int x_first, int x_last, int y_first, int y_last) {
         const int left = (x_first - x0_) >> kShift, right = (x_last - x0_) >> kShift;
         if (right - left > kMost || y_last - y_first > kMost << kShift) return false;
@@ -91,15 +91,15 @@ private:
     std::vector<float> least_;
 };
 
-// The edge a -> b of a clockwise triangle as the function of the sample that is >= 0 inside, the top-left rule
-// included. Coordinates are at most 2^28 (kMaxFixed), so differences are at most 2^29, products 2^58, and a value
+// The edge a -> b of a clockwise triangle as a function of the sample that is >= 0 inside, including the top-left
+// rule. Coordinates are at most 2^28 (kMaxFixed), so differences are at most 2^29, products 2^58, and a value
 // anywhere in an image of up to kMaxCoordinate pixels stays well inside 64 bits. In triangles below kSmall in both
 // directions differences are below 2^14 + 2^8, and a value anywhere in their bounding box stays inside 32 bits.
 template <class Int>
 struct Edge {
     Int step_x, step_y;  // change of the value from one sample to the next
-    Int value;           // at the sample where the walk begins
-    Int bias;            // 0 for top and left edges, 1 for the others: a centre on those is outside
+    Int value;           // at the first sample
+    Int bias;            // 0 for top and left edges, 1 for the others: a center on those is outside
 
     Edge(const Vertex& a, const Vertex& b, std::int32_t x, std::int32_t y, int step) {
         const Int dx = static_cast<Int>(b.x) - a.x, dy = static_cast<Int>(b.y) - a.y;
@@ -116,7 +116,7 @@ struct Span {
     int first, end;  // samples from the left end of the row; empty where first >= end
 };
 
-// For sets of eight samples of a row, which are the bits of the index, the first one and the one after the last
+// For sets of eight samples of a row, the bits of the index: the first sample, and the one after the last
 struct Runs {
     std::int8_t first[256], end[256];
 };
@@ -133,8 +133,8 @@ constexpr Runs make_runs() {
 }
 inline constexpr Runs kRuns = make_runs();
 
-// Goes down the rows of a triangle. In each, inside() are the samples 0 ... width - 1 in which all three edge functions
-// are >= 0: one run, as triangles are convex. There is one kind for each kind of Edge.
+// Iterates over the rows of a triangle. In each row, inside() returns the samples 0 ... width - 1 in which all three
+// edge functions are >= 0: one run, because triangles are convex. There is one class for each type of Edge.
 template <class Int>
 class Rows;
 
@@ -144,9 +144,9 @@ class Rows<std::int32_t> {
 public:
     Rows(const Edge<std::int32_t>* edges, int width) : width_(width) {
         for (int k = 0; k < 3; ++k) {
-            value_[k] = series(edges[k].value, edges[k].step_x);
-            step_4_[k] = all(4 * edges[k].step_x);
-            step_y_[k] = all(edges[k].step_y);
+            value_[k] = iota4(edges[k].value, edges[k].step_x);
+            step_4_[k] = broadcast(4 * edges[k].step_x);
+            step_y_[k] = broadcast(edges[k].step_y);
         }
     }
 
@@ -183,7 +183,7 @@ private:
     Int4 value_[3], step_4_[3], step_y_[3];
 };
 
-// Large ones are solved for the ends of the run: they have few rows for their size
+// Large triangles: solve for the ends of the run, as they have few rows for their size
 template <>
 class Rows<std::int64_t> {
 public:
@@ -212,20 +212,20 @@ private:
     Edge<std::int64_t> edges_[3];
 };
 
-// Twice the area of the triangle, positive if it turns clockwise
+// Twice the area of the triangle, positive if it is clockwise
 inline std::int64_t twice_area(const Vertex& a, const Vertex& b, const Vertex& c) {
     return (static_cast<std::int64_t>(b.x) - a.x) * (static_cast<std::int64_t>(c.y) - a.y) -
            (static_cast<std::int64_t>(c.x) - a.x) * (static_cast<std::int64_t>(b.y) - a.y);
 }
 
-// The samples of a clockwise triangle within x_first ... x_last and y_first ... y_last, which its bounding box bounds.
-// The shader is a copy, which compilers keep in registers: what is written to pixels might change one that others see.
+// Draws the samples of a clockwise triangle within x_first ... x_last and y_first ... y_last, the limits of its
+// bounding box. The shader is passed by value, so compilers keep it in registers: writes to pixels can't alias it.
 template <int Samples, class Int, class Shader>
 void walk(const Strip& strip, const Vertex& v0, const Vertex& v1, const Vertex& v2, std::int64_t area, int x_first,
           int x_last, int y_first, int y_last, std::int32_t id, Shader shader) {
     constexpr int step = Grid<Samples>::step, origin = Grid<Samples>::origin;
     const std::int32_t x = x_first * step + origin, y = y_first * step + origin;
-    // Edge k lies opposite vertex k, so that its value over the area is the barycentric weight of that vertex.
+    // Edge k is opposite vertex k, so its value divided by the area is the barycentric weight of that vertex.
     const Edge<Int> edges[3] = {{v1, v2, x, y, step}, {v2, v0, x, y, step}, {v0, v1, x, y, step}};
     Rows<Int> rows(edges, x_last - x_first + 1);
     const double per_area = 1.0 / static_cast<double>(area);
@@ -241,30 +241,30 @@ void walk(const Strip& strip, const Vertex& v0, const Vertex& v1, const Vertex& 
              value_1 += edges[1].step_y, value_2 += edges[2].step_y) {
         const Span span = rows.inside();
         if (span.first >= span.end) continue;
-        // Weights and depth are exact at the first sample and grow evenly from one to the next
+        // Weights and depth are exact at the first sample and grow linearly along the row
         const Int first = span.first;
         double w1 = static_cast<double>(value_1 + first * edges[1].step_x) * per_area;
         double w2 = static_cast<double>(value_2 + first * edges[2].step_x) * per_area;
         double exact_z = z0 + w1 * dz1 + w2 * dz2;
-        shader.start(static_cast<float>(w1), static_cast<float>(w2), static_cast<float>(step_1),
+        shader.begin_row(static_cast<float>(w1), static_cast<float>(w2), static_cast<float>(step_1),
                      static_cast<float>(step_2));
         float* const depth = strip.depth + begin;
         std::int32_t* const index = strip.index + begin;
-        std::uint8_t* const colour = strip.colour + begin * bytes;
+        std::uint8_t* const color = strip.color + begin * bytes;
         for (int i = span.first; i < span.end;
              ++i, w1 += step_1, w2 += step_2, exact_z += step_z, shader.advance()) {
             const float z = static_cast<float>(exact_z);
-            // Of equal depths the earlier triangle is seen, in whichever order they are drawn
+            // Of equal depths the earlier triangle is visible, whatever the order of drawing
             if (!(z >= depth[i]) || (z == depth[i] && id >= index[i])) continue;
             depth[i] = z;
             index[i] = id;
-            shader.write(colour + i * bytes, static_cast<float>(w1), static_cast<float>(w2), z);
+            shader.write(color + i * bytes, static_cast<float>(w1), static_cast<float>(w2), z);
         }
     }
 }
 
-// Draws the part of a triangle that lies in the strip, unless `tiles`, if given, hide it. `id` is what is written to the
-// index buffer; it must not be negative.
+// Draws the part of a triangle in the strip, unless `tiles`, if given, hide it. `id` is written to the index buffer and
+// must not be negative.
 template <int Samples, class Shader>
 void draw_triangle(const Strip& strip, const Vertex* vertices, const std::int32_t* corners, Tiles* tiles,
                    std::int32_t id, Shader& shader) {
@@ -285,7 +285,7 @@ void draw_triangle(const Strip& strip, const Vertex* vertices, const std::int32_
         std::swap(v1, v2);
         area = -area;
     }
-    shader.begin(corners, i0, i1, i2);
+    shader.begin_triangle(corners, i0, i1, i2);
     if (right - left < kSmall && bottom - top < kSmall)
         walk<Samples, std::int32_t>(strip, v0, v1, v2, area, x_first, x_last, y_first, y_last, id, shader);
     else

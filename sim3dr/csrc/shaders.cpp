@@ -4,8 +4,8 @@ namespace sim3dr {
 
 namespace {
 
-// Bilinear; (0, 0) is the lower left corner of the picture and (1, 1) the upper right, outside it repeats. Channel k of
-// the texel is written to out[k], from 0 to 1.
+// Samples a texture bilinearly; (0, 0) is its lower left corner and (1, 1) the upper right, and it repeats outside.
+// Writes channel k, from 0 to 1, to out[k].
 class Sampler {
 public:
     Sampler(const Texture& texture, float u, float v) : texture_(texture) {
@@ -20,7 +20,7 @@ public:
     }
 
 private:
-    // The two texels whose centres are around `place`, and the weight of the second
+    // The two texels whose centers enclose `place`, and the weight of the second
     static void place(float place, int size, int& low, int& high, float& weight) {
         float turn = place - std::floor(place);
         if (!(turn >= 0.0f && turn < 1.0f)) turn = 0.0f;  // not a number, or rounded up to 1
@@ -42,7 +42,7 @@ private:
 
 }  // namespace
 
-void SurfaceShader::begin(const std::int32_t* corners, std::int32_t i0, std::int32_t i1, std::int32_t i2) {
+void SurfaceShader::begin_triangle(const std::int32_t* corners, std::int32_t i0, std::int32_t i1, std::int32_t i2) {
     corners_ = corners;
     index_[0] = i0;
     index_[1] = i1;
@@ -50,16 +50,16 @@ void SurfaceShader::begin(const std::int32_t* corners, std::int32_t i0, std::int
     triangle_lit_ = false;
 }
 
-// At its centre, with the normal of its plane
+// Lights the triangle at its center, with the normal of its plane
 void SurfaceShader::light_triangle() {
     const float* lit = surface_.lit();
     const Vec3<double> p = load<double>(lit + 3 * static_cast<std::ptrdiff_t>(corners_[0]));
     const Vec3<double> q = load<double>(lit + 3 * static_cast<std::ptrdiff_t>(corners_[1]));
     const Vec3<double> r = load<double>(lit + 3 * static_cast<std::ptrdiff_t>(corners_[2]));
-    const Vec3<double> normal = cross(q - p, r - p), centre = (1.0 / 3.0) * (p + q + r);
+    const Vec3<double> normal = cross(q - p, r - p), center = (1.0 / 3.0) * (p + q + r);
     const double size = length(normal);
     const double scale = size > 0.0 ? 1.0 / size : 0.0;
-    const Vec3<double> placed = frame_.scale * (centre - frame_.centre), unit = scale * normal;
+    const Vec3<double> placed = frame_.scale * (center - frame_.center), unit = scale * normal;
     light_at(*light_, {static_cast<float>(placed.x), static_cast<float>(placed.y), static_cast<float>(placed.z)},
              {static_cast<float>(unit.x), static_cast<float>(unit.y), static_cast<float>(unit.z)}, triangle_light_);
 }
@@ -96,8 +96,8 @@ void SurfaceShader::write(std::uint8_t* pixel, float f1, float f2, float z) {
         return;
     }
     for (int k = 0; k < channels_; ++k) {
-        const float colour = surface_.colours ? mix(surface_.colours, channels_, k, f) : 1.0f;
-        pixel[k] = to_byte(colour * (light_ ? light[k] : 1.0f));
+        const float color = surface_.colors ? mix(surface_.colors, channels_, k, f) : 1.0f;
+        pixel[k] = to_byte(color * (light_ ? light[k] : 1.0f));
     }
 }
 

@@ -1,6 +1,6 @@
-// What colour a sample has. A shader is told of each triangle (begin), of the first sample of each row of it and how the
-// weights of the second and the third vertex on the screen grow along the row (start), that it goes on to the next sample
-// (advance), and which samples are seen (write).
+// Shaders: the color of a sample. The rasterizer calls begin_triangle for each triangle; begin_row for each of its
+// rows, with the screen weights of the second and third vertex at the first sample and their steps along the row;
+// advance between samples; and write for each visible sample.
 
 #pragma once
 
@@ -16,16 +16,16 @@ struct Texture {
     int height = 0, width = 0, channels = 0;
 };
 
-// A mesh as the shaders and the rasteriser need it. The pointers are null where there is no such thing.
+// A mesh as the shaders and the rasterizer need it. Pointers are null for missing data.
 struct Surface {
     const float* vertices = nullptr;  // (N, 3), in pixels
     std::size_t vertex_count = 0;
     const std::int32_t* triangles = nullptr;  // (M, 3)
     std::size_t triangle_count = 0;
-    const float* colours = nullptr;  // (N, channels)
-    const float* uv = nullptr;       // (N, 2)
+    const float* colors = nullptr;  // (N, channels)
+    const float* uv = nullptr;      // (N, 2)
     Texture texture;
-    const float* unprojected = nullptr;  // (N, 3): what is lit; where it is given, z of the vertices is 1 / distance
+    const float* unprojected = nullptr;  // (N, 3), the lit positions; if given, z of the vertices is 1 / distance
     float opacity = 1.0f;
 
     const float* lit() const { return unprojected ? unprojected : vertices; }
@@ -33,29 +33,29 @@ struct Surface {
 
 inline std::uint8_t to_byte(float value) { return static_cast<std::uint8_t>(clip(value) * 255.0f + 0.5f); }
 
-// Weights on the surface from weights on the screen: those of a thing whose projection they are
+// Converts weights on the screen to weights on the surface before projection
 inline void undo_perspective(float z, float z1, float z2, float& f1, float& f2) {
     if (!(z > 0.0f)) return;
     f1 *= z1 / z;
     f2 *= z2 / z;
 }
 
-// Interpolates colours, any number of channels
-class ColourShader {
+// Interpolates colors, any number of channels
+class ColorShader {
 public:
-    ColourShader(const float* colours, int channels, const float* vertices, bool perspective)
-        : colours_(colours), channels_(channels), vertices_(perspective ? vertices : nullptr) {}
+    ColorShader(const float* colors, int channels, const float* vertices, bool perspective)
+        : colors_(colors), channels_(channels), vertices_(perspective ? vertices : nullptr) {}
 
-    void begin(const std::int32_t*, std::int32_t i0, std::int32_t i1, std::int32_t i2) {
-        c0_ = colours_ + static_cast<std::ptrdiff_t>(i0) * channels_;
-        c1_ = colours_ + static_cast<std::ptrdiff_t>(i1) * channels_;
-        c2_ = colours_ + static_cast<std::ptrdiff_t>(i2) * channels_;
+    void begin_triangle(const std::int32_t*, std::int32_t i0, std::int32_t i1, std::int32_t i2) {
+        c0_ = colors_ + static_cast<std::ptrdiff_t>(i0) * channels_;
+        c1_ = colors_ + static_cast<std::ptrdiff_t>(i1) * channels_;
+        c2_ = colors_ + static_cast<std::ptrdiff_t>(i2) * channels_;
         if (!vertices_) return;
         z1_ = vertices_[3 * static_cast<std::ptrdiff_t>(i1) + 2];
         z2_ = vertices_[3 * static_cast<std::ptrdiff_t>(i2) + 2];
     }
 
-    void start(float, float, float, float) {}
+    void begin_row(float, float, float, float) {}
     void advance() {}
     void write(std::uint8_t* pixel, float f1, float f2, float z) const {
         if (vertices_) undo_perspective(z, z1_, z2_, f1, f2);
@@ -64,24 +64,24 @@ public:
     }
 
 private:
-    const float* colours_;
+    const float* colors_;
     int channels_;
     const float* vertices_;
     const float *c0_ = nullptr, *c1_ = nullptr, *c2_ = nullptr;
     float z1_ = 0.0f, z2_ = 0.0f;
 };
 
-// The same for three channels, in four bytes for each sample, without perspective: what is drawn most
-class ColourShader3 {
+// The same for three channels, in four bytes per sample, without perspective: the most frequent case
+class ColorShader3 {
 public:
-    explicit ColourShader3(const float* colours) : colours_(colours) {}
+    explicit ColorShader3(const float* colors) : colors_(colors) {}
 
-    void begin(const std::int32_t*, std::int32_t i0, std::int32_t i1, std::int32_t i2) {
-        base_ = 255.0f * load3(colours_ + 3 * static_cast<std::ptrdiff_t>(i0));
-        along_1_ = 255.0f * load3(colours_ + 3 * static_cast<std::ptrdiff_t>(i1)) - base_;
-        along_2_ = 255.0f * load3(colours_ + 3 * static_cast<std::ptrdiff_t>(i2)) - base_;
+    void begin_triangle(const std::int32_t*, std::int32_t i0, std::int32_t i1, std::int32_t i2) {
+        base_ = 255.0f * load3(colors_ + 3 * static_cast<std::ptrdiff_t>(i0));
+        along_1_ = 255.0f * load3(colors_ + 3 * static_cast<std::ptrdiff_t>(i1)) - base_;
+        along_2_ = 255.0f * load3(colors_ + 3 * static_cast<std::ptrdiff_t>(i2)) - base_;
     }
-    void start(float f1, float f2, float step_1, float step_2) {
+    void begin_row(float f1, float f2, float step_1, float step_2) {
         now_ = base_ + f1 * along_1_ + f2 * along_2_;
         step_ = step_1 * along_1_ + step_2 * along_2_;
     }
@@ -89,14 +89,14 @@ public:
     void write(std::uint8_t* pixel, float, float, float) const { store_levels(pixel, now_); }
 
 private:
-    const float* colours_;
+    const float* colors_;
     Float4 base_{}, along_1_{}, along_2_{}, now_{}, step_{};
 };
 
 // Everything else: textures, and light per triangle or per sample
 class SurfaceShader {
 public:
-    // `light` null: unlit. `normals` (N, 3) are for Phong, `vertex_light` (N, 3) for Gouraud shading.
+    // Unlit if `light` is null. `normals` (N, 3) are for Phong, `vertex_light` (N, 3) for Gouraud shading.
     SurfaceShader(const Surface& surface, int channels, const Light* light, Shading shading, const LightFrame& frame,
                   const float* normals, const float* vertex_light)
         : surface_(surface),
@@ -107,8 +107,8 @@ public:
           normals_(normals),
           vertex_light_(vertex_light) {}
 
-    void begin(const std::int32_t* corners, std::int32_t i0, std::int32_t i1, std::int32_t i2);
-    void start(float, float, float, float) {}
+    void begin_triangle(const std::int32_t* corners, std::int32_t i0, std::int32_t i1, std::int32_t i2);
+    void begin_row(float, float, float, float) {}
     void advance() {}
     void write(std::uint8_t* pixel, float f1, float f2, float z);
 

@@ -1,4 +1,4 @@
-// What is kept of surfaces and of the picture while they are drawn.
+// Intermediate data of surfaces and of the picture during drawing.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace sim3dr {
 
-// The part of the picture that is drawn into, in samples, cut into strips of `rows`
+// The part of the picture that is drawn into, in samples, divided into strips of `rows`
 struct Region {
     int x0, x1, y0, y1;  // x1 and y1 are the last
     int rows, strips;
@@ -14,19 +14,19 @@ struct Region {
     std::ptrdiff_t stride() const { return x1 - x0 + 1; }
 };
 
-// The triangles of a part of a mesh that may hold a sample, by strip and in it by sense, clockwise first; in each the
-// order is that of the mesh.
+// The triangles of a part of a mesh that may contain a sample, by strip and then by orientation, clockwise first; each
+// list is in the order of the mesh.
 struct Bins {
-    std::vector<std::size_t> begin;  // of strip s and sense c at 2 s + c, and the end of the last
+    std::vector<std::size_t> begin;  // of strip s and orientation c at 2 s + c, and the end of the last
     Buffer<std::int32_t> triangles;
-    double depth[2] = {0.0, 0.0};  // sums over the triangles of each sense
+    double depth[2] = {0.0, 0.0};  // sums over the triangles of each orientation
     std::size_t count[2] = {0, 0};
 };
 
-// A surface with what is computed of it before it is drawn
+// A surface and the data that is computed before it is drawn
 struct Work {
     const Surface* surface = nullptr;
-    std::int32_t first_id = 0;  // of its triangles in the index buffer
+    std::int32_t first_id = 0;  // of its first triangle in the index buffer
     Buffer<Vertex> snapped;
     LightFrame frame;
     Buffer<float> normals, light;

@@ -14,13 +14,13 @@ from support.paths import ROOT
 
 from semiuhpe.cli import inspect as inspect_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.cli.text_table import BAR
 from semiuhpe.data import HeadStore, StoreWriter
 from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
 from semiuhpe.data.stores import SceneStore, StoredHead, head_meta
 from semiuhpe.data.stores.base import stored_bytes
 from semiuhpe.data.stores.inspect import poses, sizes, verify
 from semiuhpe.drawing.head_sheet import label_sheet
+from semiuhpe.evaluation.tables import BAR
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 
@@ -66,7 +66,7 @@ def label_arrays(path):
 
 
 def printed_row(text, name):
-    return next(line for line in text.splitlines() if line.startswith(name))
+    return next(line for line in text.splitlines() if line.lstrip().startswith(name))
 
 
 def test_poses_are_those_of_the_rotation(tmp_path):
@@ -100,7 +100,7 @@ def test_inspect_prints_and_draws(tmp_path, capsys):
     assert printed_row(out, "age:") == "age: älter 4, young 2"
     assert printed_row(out, "yaw, degrees").split()[2:] == ["-170", "-155", "5.00", "76", "100"]
     assert printed_row(out, "-180 to -165").split()[3] == "1"
-    columns = printed_row(out, "   0 to   15").split()
+    columns = printed_row(out, "0 to 15").split()
     # Yaw of three heads, pitch and roll of six, and no more than three that look into the camera.
     assert [word for word in columns[3:] if word.isdigit()] == ["3", "6", "6", "3"]
     assert columns[-1] == "#" * BAR

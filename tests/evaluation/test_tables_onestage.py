@@ -30,7 +30,7 @@ def test_the_table_is_made_once(command, tmp_path, capsys):
     assert tables_cli.main(command) == 0
     shown = capsys.readouterr().out
     for name in ("one stage", "one stage, trained without masks and turns", "head crops by true boxes, the same heads"):
-        assert f"| {name} |" in shown
+        assert f"\n| {name} " in shown
     numbers = json.loads((tmp_path / "exps" / "tables_onestage" / "results.json").read_text())
     assert numbers["seeds"] == [0] and len(numbers["crop_error_all"]["masked"]) == 1
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"onestage.md", "onestage_two_stage.csv"}

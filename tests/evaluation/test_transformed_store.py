@@ -139,9 +139,9 @@ def test_neighbors_leave_out_the_head_itself():
     geodesic = geodesic_deg(r[:, None], r[None]).numpy()
     perfect = Embedded(Distances(geodesic**2, geodesic))
     assert perfect.without_self().rank_correlation() == pytest.approx(1.0)
-    assert perfect.neighbour_error_deg() == pytest.approx(perfect.least_error_deg()) and perfect.least_error_deg() > 0
+    assert perfect.neighbor_error_deg() == pytest.approx(perfect.least_error_deg()) and perfect.least_error_deg() > 0
     reversed_ = Embedded(Distances(-geodesic, geodesic))
-    assert reversed_.neighbour_error_deg() == pytest.approx(geodesic.max(axis=1).mean())
+    assert reversed_.neighbor_error_deg() == pytest.approx(geodesic.max(axis=1).mean())
     assert (np.sort(perfect.nearest(5), axis=1) != np.arange(6)[:, None]).all()
 
 

@@ -123,6 +123,9 @@ def test_the_site_builds_without_warnings(tmp_path):
     index = (tmp_path / "site" / "index.html").read_text()
     assert 'href="weights.html' in index and 'href="training.html' in index
     assert (tmp_path / "site" / "images" / "quickstart.jpg").is_file()
+    reference = [path.read_text() for path in (tmp_path / "site" / "api").iterdir()]
+    assert any('href="rotation.html#semiuhpe.rotation.aligning_turn_deg"' in page for page in reference)
+    assert not any(re.search(r":(func|class|mod|data|meth):", page) for page in reference)
 
 
 def test_pictures_are_all_used_and_readmes_is_small():
