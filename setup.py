@@ -21,7 +21,7 @@ else:
     link_args = ["-pthread"]
 
 # These lie at the top of the repository, where commands name them, and inside the installed package, where
-# semiuhpe.config.settings_file, semiuhpe.models.weights and semiuhpe.inference.samples look for them.
+# semiuhpe.settings.settings_file, semiuhpe.models.weights and semiuhpe.inference.samples look for them.
 SHIPPED = [
     *glob("settings/*.yml"),
     *glob("examples/heads/*"),

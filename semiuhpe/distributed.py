@@ -16,8 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather, all_reduce
 
-from semiuhpe.config import require
-from semiuhpe.errors import ConfigError
+from semiuhpe.errors import ConfigError, require
 
 logger = logging.getLogger(__name__)
 

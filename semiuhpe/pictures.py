@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from semiuhpe.config import did_you_mean
-from semiuhpe.errors import ConfigError, DataError, first_line
+from semiuhpe.errors import ConfigError, DataError, did_you_mean, first_line
 from semiuhpe.pixels import check_readable, scale_key, to_rgb
 
 logger = logging.getLogger(__name__)

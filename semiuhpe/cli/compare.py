@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from semiuhpe.cli.checkpoint_options import ROLES, TEACHER, check_output
+from semiuhpe.cli.config import make_parser
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.config import make_parser, require
-from semiuhpe.errors import ConfigError
+from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_comparison
 from semiuhpe.evaluation.evaluation_page import MEANS

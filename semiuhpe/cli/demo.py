@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiuhpe.cli.checkpoint_options import trained_parser
+from semiuhpe.cli.config import parse
 from semiuhpe.cli.pose_options import add_heads, check_heads, find_model
-from semiuhpe.config import parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH
-from semiuhpe.errors import ConfigError
+from semiuhpe.errors import ConfigError, require
 from semiuhpe.inference.demo import Demo, render_examples
 from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE, WHOLE
 from semiuhpe.models.weights import SHIPPED

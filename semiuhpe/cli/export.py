@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from semiuhpe.cli.config import FLAG, make_parser
 from semiuhpe.cli.options import add_checkpoint
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.config import FLAG, make_parser, require
+from semiuhpe.errors import require
 from semiuhpe.inference.export import (
     check_distribution,
     check_onnx_packages,

@@ -10,8 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from semiuhpe.cli.config import make_parser, natural
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.config import make_parser, natural, require
+from semiuhpe.errors import require
 from semiuhpe.rotation import FRONTAL, geodesic_deg
 from semiuhpe.training.features import FEATURES
 

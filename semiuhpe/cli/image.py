@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 import sim3dr
 from semiuhpe.cli.checkpoint_options import trained_parser
+from semiuhpe.cli.config import parse
 from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
-from semiuhpe.config import parse, require
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.overlay import AXES, NONE, draw_heads
-from semiuhpe.errors import DataError
+from semiuhpe.errors import DataError, require
 from semiuhpe.files import sha256
 from semiuhpe.inference.detectors import Source
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses

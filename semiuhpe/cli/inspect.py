@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.cli.outputs import check_outputs, store_files
-from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
 from semiuhpe.data.splits import evenly_spaced
@@ -17,7 +17,7 @@ from semiuhpe.data.stores import HeadStore, SceneStore, open_store
 from semiuhpe.data.stores.inspect import all_heads, poses, sizes, verify
 from semiuhpe.drawing import head_sheet, scene_sheet
 from semiuhpe.drawing.axes import save_picture
-from semiuhpe.errors import StoreError
+from semiuhpe.errors import StoreError, require
 from semiuhpe.evaluation.tables import histograms, print_lines, quantiles, value_counts
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000

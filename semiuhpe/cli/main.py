@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from semiuhpe.cli.entry import run
-from semiuhpe.config import did_you_mean
-from semiuhpe.errors import ConfigError
+from semiuhpe.errors import ConfigError, did_you_mean
 
 COMMANDS = {
     "train": ("train", "train a pose network, as train.py"),

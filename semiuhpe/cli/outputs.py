@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from semiuhpe.config import require, settings_file
+from semiuhpe.errors import require
 from semiuhpe.files import partial_path
+from semiuhpe.settings import settings_file
 
 
 def check_outputs(outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[str | Path | None] = ()) -> None:

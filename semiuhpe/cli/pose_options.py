@@ -14,10 +14,10 @@ import torch
 
 import sim3dr
 from semiuhpe.cli.checkpoint_options import STUDENT, TEACHER, load_models, parse_with_run
-from semiuhpe.config import FLAG, require
+from semiuhpe.cli.config import FLAG
 from semiuhpe.data.crop import HEAD_BOX, original_demo_crop, squeezed_picture
 from semiuhpe.drawing.overlay import DRAWINGS, MESH, load_head_mesh
-from semiuhpe.errors import ConfigError
+from semiuhpe.errors import ConfigError, require
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
     DEFAULT_FILE,

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.crop import JPEG_QUALITY
 from semiuhpe.data.experiment import default_store
 from semiuhpe.data.importers import IMPORTERS, Importer
@@ -16,6 +16,7 @@ from semiuhpe.data.preparing import Summary, prepare, prepare_scenes
 from semiuhpe.data.preparing.common import DROPPED_FILE, chosen
 from semiuhpe.data.preparing.heads import TEST_SIZE, TRAIN_SIZE
 from semiuhpe.data.preparing.scenes import SCENE_SIZE
+from semiuhpe.errors import require
 from semiuhpe.synthetic.scene_stores import check_shares, mask_some
 
 SHOWN_BROKEN = 20

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
+from semiuhpe.errors import require
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes

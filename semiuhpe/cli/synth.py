@@ -4,10 +4,11 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.cli.outputs import check_outputs
-from semiuhpe.config import FLAG, make_parser, natural, positive_int, require
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
+from semiuhpe.errors import require
 from semiuhpe.inference.samples import BOXES
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.render_head import DOMAINS

@@ -16,12 +16,12 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from semiuhpe.cli.checkpoint_options import trained_parser
+from semiuhpe.cli.config import FLAG, parse
 from semiuhpe.cli.outputs import check_outputs, named_files
 from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
-from semiuhpe.config import FLAG, parse, require
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import MESH, NONE
-from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.errors import ConfigError, DataError, require
 from semiuhpe.files import atomic_path, is_writable
 from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video

@@ -20,8 +20,8 @@ LAYERS = (
     ("data",),
     ("models",),
     ("distributions",),
-    ("config", "conventions", "distributed", "options", "pictures", "pixels", "registry", "settings"),
-    ("rotation", "files", "locks", "parsing"),
+    ("conventions", "distributed", "options", "pictures", "pixels", "registry", "settings"),
+    ("rotation", "files"),
     ("errors",),
 )
 """From the top to the bottom: a module imports modules of its own layer, or of those below."""
