@@ -42,7 +42,7 @@ class SyntheticSet:
 
 
 def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
-    """Renders a set of heads into a labeled head store.
+    """Render a set of heads into a labeled head store.
 
     Raises:
         StoreError: the target exists, or can't be written.
