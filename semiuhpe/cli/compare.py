@@ -56,7 +56,7 @@ def _described(found: Mapping[str, Any], first: Results, second: Results) -> dic
 
 
 def find_evaluations(run_a: str, run_b: str, exps_dir: Path, test_set: str | None) -> tuple[Path, Path]:
-    """The JSON files of two evaluations of one test set.
+    """Return the JSON files of two evaluations of one test set.
 
     Raises:
         ConfigError: a run or its evaluation isn't there, or several are.
@@ -73,7 +73,7 @@ def find_evaluations(run_a: str, run_b: str, exps_dir: Path, test_set: str | Non
 
 
 def _evaluations(name: str, exps_dir: Path, test_set: str | None) -> list[Path]:
-    """Evaluations of a run, or the one file that is named."""
+    """Return the evaluations of a run, or the one file that is named."""
     path = Path(name)
     if path.is_file():
         require(path.suffix == ".json", f"{name}: is not the .json file of an evaluation")

@@ -127,7 +127,7 @@ def _provenance(store: HeadStore | SceneStore) -> list[str]:
 
 
 def _dropped(table: Path) -> int:
-    """How many heads the source has that aren't in the store."""
+    """Return how many heads the source has that aren't in the store."""
     if not table.is_file():
         return 0
     with open(table, encoding="utf-8", newline="") as lines:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_pictures(store: HeadStore, folder: Path) -> None:
-    """Writes a store's pictures as PNGs, and their head boxes as a table that ``--detector boxes:FILE`` reads."""
+    """Write a store's pictures as PNGs, and their head boxes as a table that ``--detector boxes:FILE`` reads."""
     rows = []
     for number, name in enumerate(store.names):
         save_picture(folder / f"{name}.png", store.image(number))

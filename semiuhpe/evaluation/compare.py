@@ -96,7 +96,7 @@ def paired_errors(first: Results, second: Results, role: str) -> list[np.ndarray
 
 
 def _found_by_both(first: Results, second: Results) -> np.ndarray:
-    """(H,) bool: which true heads both models had to find and found."""
+    """Return which true heads both models had to find and found, (H,) bool."""
     both = first.heads["wanted"] & second.heads["wanted"]
     for results in (first, second):
         for values in _columns(results, SCENE_ROLE).values():
@@ -105,7 +105,7 @@ def _found_by_both(first: Results, second: Results) -> np.ndarray:
 
 
 def _means(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Rows of the means of (N,) columns that both have, and of the median geodesic error."""
+    """Return rows of the means of (N,) columns that both have, and of the median geodesic error."""
     names = [name for name in first if name in second]
     a, b = (np.stack([columns[name] for name in names], axis=1) for columns in (first, second))
     geodesic_a, geodesic_b = first["geodesic_mean_deg"], second["geodesic_mean_deg"]
@@ -148,7 +148,7 @@ def _same_truth(first: Results, second: Results) -> bool:
 
 
 def check_same_heads(first: Results, second: Results, role: str) -> None:
-    """Raises DataError unless two evaluations can be compared head by head."""
+    """Raise DataError unless two evaluations can be compared head by head."""
     for results in (first, second):
         if role not in results.models:
             raise DataError(f"{_path(results)}: was evaluated without a {role}")
@@ -166,7 +166,7 @@ def _columns(results: Results, role: str) -> dict[str, np.ndarray]:
 
 
 def _groups(results: Results, error_a: np.ndarray, error_b: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """Rows of mean geodesic errors by division; those of no head are left out."""
+    """Return rows of mean geodesic errors by division; those of no head are left out."""
     groups = {}
     for key, division in results.summary["divisions"].items():
         number_of = results.heads[GROUP + key]

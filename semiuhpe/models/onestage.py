@@ -20,7 +20,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection._utils import encode_boxes as encode_with_weights
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, box_convert
 
 from semiuhpe.errors import ConfigError
 from semiuhpe.models.pose_head import OUTPUTS
@@ -166,8 +166,8 @@ def decode_landmarks(codes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _center_and_side(anchors: Tensor) -> tuple[Tensor, Tensor]:
-    low, high = anchors[:, None, :2], anchors[:, None, 2:]
-    return (low + high) / 2, high - low
+    center, side = box_convert(anchors, "xyxy", "cxcywh")[:, None].split(2, dim=-1)
+    return center, side
 
 
 @register_family(FAMILY)

@@ -129,10 +129,9 @@ def _found(groups: Iterator[list[Frame]], pipeline: HeadPipeline) -> Iterator[tu
 
 def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
     """Without the heads that have left the picture but for less than :data:`MIN_HEAD_PX`: there is nothing to crop."""
-    corners = np.concatenate([heads.boxes[:, :2], heads.boxes[:, :2] + heads.boxes[:, 2:]], axis=1)
-    seen = np.clip(corners, 0, np.tile(image.shape[1::-1], 2))
-    keep = (seen[:, 2:] - seen[:, :2] >= MIN_HEAD_PX).all(axis=1)
-    return heads.select(keep)
+    corners = heads.boxes[:, :2], heads.boxes[:, :2] + heads.boxes[:, 2:]
+    low, high = (np.clip(corner, 0, image.shape[1::-1]) for corner in corners)
+    return heads.select((high - low >= MIN_HEAD_PX).all(axis=1))
 
 
 def _posed(

@@ -39,20 +39,20 @@ class HeadGenerator(Protocol):
 
     Attributes:
         size: the largest side of its pictures in pixels.
-        protocol: how they are to be cropped.
+        crop_rule: how they are to be cropped.
     """
 
     size: int
     crop_rule: CropRule
 
     def identities(self, rotation: np.ndarray, other_than: str) -> Sequence[int] | np.ndarray:
-        """Who can be shown as seen from where the (3, 3) rotation says, without the identity of that name."""
+        """Return the identities available at the viewing direction of a (3, 3) rotation, but for one by its name."""
 
     def covers(self, rotation: np.ndarray, names: np.ndarray) -> np.ndarray:
-        """(N,) bool: whether anybody can, for (N, 3, 3) rotations and (N,) identities."""
+        """Return whether another identity than (N,) names is available for each (N, 3, 3) rotation, (N,) bool."""
 
     def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
-        """Shows one of them."""
+        """Return a picture of an identity at a (3, 3) rotation."""
 
 
 class StoreHeads:

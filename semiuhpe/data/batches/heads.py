@@ -61,13 +61,13 @@ class Heads:
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
-    """Full batches of an epoch. Raises ConfigError if there is none."""
+    """Return the number of full batches in an epoch; ConfigError if there is none."""
     require(count >= batch_size, f"--drop_last: {count} heads don't fill a batch of {batch_size}; make it smaller")
     return count // batch_size
 
 
 def batches_in_order(count: int, batch_size: int) -> list[list[int]]:
-    """All positions of so many items, cut into batches; the last may be smaller."""
+    """Return the positions of so many items in order, cut into batches; the last may be smaller."""
     return [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
 
 
@@ -125,7 +125,7 @@ class NumberedStream(Sampler[list[tuple[int, int]]]):
 
 
 def training_batches(store: HeadStore, stream: ShuffledStream, num_workers: int) -> Iterator[HeadBatch]:
-    """Endless training batches of a store in the stream's order.
+    """Return endless training batches of a store in the stream's order.
 
     Raises:
         StoreError: the store (or view) has no heads.
@@ -141,7 +141,7 @@ def loader_workers(num_workers: int, device: torch.device) -> int:
 
 
 def ordered_batches(store: HeadStore, batch_size: int, num_workers: int = 0) -> Iterator[HeadBatch]:
-    """All heads of a store once, in order; the last batch may be smaller.
+    """Return all heads of a store once, in order; the last batch may be smaller.
 
     Raises:
         StoreError: the store (or view) has no heads.

@@ -49,7 +49,7 @@ class SceneBatch(Batch):
 def training_scenes(
     store: SceneStore, stream: ShuffledStream, num_workers: int, change: Change | None = None
 ) -> Iterator[SceneBatch]:
-    """Endless training batches of a store in the stream's order.
+    """Return endless training batches of a store in the stream's order.
 
     Args:
         store: where the scenes are.
@@ -65,7 +65,7 @@ def training_scenes(
 
 
 def ordered_scenes(store: SceneStore, batch_size: int, num_workers: int = 0) -> Iterator[SceneBatch]:
-    """All scenes of a store once, in order; the last batch may be smaller.
+    """Return all scenes of a store once, in order; the last batch may be smaller.
 
     Raises:
         StoreError: the store (or view) has no scenes.
@@ -103,7 +103,7 @@ class Scenes:
 
 
 def padded(scenes: list[SceneHeads]) -> dict[str, Tensor]:
-    """Labels of several scenes, each (B, M, ...), where M is the largest number of heads, 1 at least.
+    """Return the labels of several scenes, each (B, M, ...), where M is the largest number of heads, 1 at least.
 
     Padding has the unit box, the identity, and is not visible.
     """

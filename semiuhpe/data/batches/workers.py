@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: bool = False) -> Iterator[Result]:
-    """What a function makes of each job, in order, in so many forked processes; in this one with 0.
+    """Return the results of a function for jobs, in order, from so many forked processes; from this one with 0.
 
     Args:
         make: called in the workers.
@@ -69,7 +69,7 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
 
 
 def _end_half_started(error: Exception) -> None:
-    """Ends the workers that were started before an error. PyTorch does that too, but prints a traceback meanwhile."""
+    """End the workers that were started before an error. PyTorch does that too, but prints a traceback meanwhile."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         traceback.clear_frames(error.__traceback__)  # they hold the loader's half-made iterator, whose end this is
@@ -78,7 +78,7 @@ def _end_half_started(error: Exception) -> None:
 
 
 def map_in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """What a function makes of each job, as :func:`load`, for jobs that workers get by the fork and not one by one."""
+    """Return results as :func:`load`, for jobs that workers get by the fork and not one by one."""
     return load(lambda index: function(jobs[index]), range(len(jobs)), workers)
 
 
@@ -90,7 +90,7 @@ class _Failure:
 
 
 def _told(error: Exception) -> str:
-    """One line on an error in a worker."""
+    """Return one line on an error in a worker."""
     if message := machine_fault(error):
         return message
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -158,7 +158,7 @@ def _raising(results: Iterator, workers: int) -> Iterator:
 
 
 def ignore_lost_workers() -> None:
-    """Lets the loss of workers pass from now on, in a process that ends because of one.
+    """Ignore lost workers from now on, in a process that ends because of one.
 
     PyTorch's handler raises an error for each lost worker, wherever the program is, so also while it clears up.
     """
@@ -167,9 +167,9 @@ def ignore_lost_workers() -> None:
 
 
 def own_process_group(worker: int) -> None:
-    """A signal to the group, such as Ctrl-C, must not end the workers before the parent has saved its state.
+    """Take a worker out of its parent's group, whose signals, such as Ctrl-C, must not end it before the parent.
 
-    One that came in the moment between the fork and this call is waiting (:func:`forking_workers`), and is dropped.
+    Signals that came between the fork and this call are waiting (:func:`forking_workers`), and are discarded.
     What the parent does on Ctrl-C is not for its workers.
     """
     os.setpgrp()
@@ -183,7 +183,7 @@ def own_process_group(worker: int) -> None:
 
 @contextmanager
 def forking_workers() -> Iterator[None]:
-    """Workers forked within this context can use OpenCV, and signals wait until :func:`own_process_group` is called.
+    """Let workers that are forked in this context use OpenCV, and signals wait for :func:`own_process_group`.
 
     OpenCV's threads don't survive a fork, but its pool in the child believes that they do, and waits for them forever.
     """

@@ -52,7 +52,7 @@ class Summary:
         return [head for head in self.dropped if head.broken]
 
     def lines(self) -> list[str]:
-        """What to tell of it."""
+        """Return what to print of it."""
         complete = "" if self.expected is None else f"; a complete copy gives {self.expected}"
         labels = {True: ", with labels", False: ", without labels", None: ""}[self.labeled]
         lines = [f"{self.kept} {self.item}s kept{labels}{complete}"]
@@ -62,7 +62,7 @@ class Summary:
         return lines + [f"broken: {head.name}: {head.reason}" for head in self.broken]
 
     def table(self) -> str:
-        """All dropped heads as CSV."""
+        """Return all that was dropped as CSV."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("name", "reason", "broken"))
@@ -142,12 +142,12 @@ def fill_store(
 
 
 def printable(text: str) -> str:
-    """Names of files need not be valid text; what can't be printed is escaped."""
+    """Return a name with what can't be printed escaped: names of files need not be valid text."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def rotation_of(head: RawHead) -> np.ndarray | None:
-    """(3, 3) head to camera of a head's labels; DataError if they are not a rotation."""
+    """Return the (3, 3) rotation head to camera of a head's labels; DataError if they are not a rotation."""
     if head.rotation is not None:
         rotation = torch.from_numpy(np.asarray(head.rotation, dtype=np.float64))
         if not is_rotation(rotation, ROTATION_TOLERANCE):
@@ -161,7 +161,7 @@ def rotation_of(head: RawHead) -> np.ndarray | None:
 
 
 def read_image(picture: Picture) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a listed picture; DataError if it can't be decoded."""
+    """Return a listed picture, (H, W, 3) uint8 RGB; DataError if it can't be decoded."""
     if isinstance(picture.image, np.ndarray):
         return picture.image
     if callable(picture.image):

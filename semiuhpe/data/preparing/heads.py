@@ -133,7 +133,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
 
 
 def _is_small(box: np.ndarray, least: float) -> bool:
-    """Whether a box x, y, w, h is too small; one of 0 x 0 is, one without width or height alone is broken."""
+    """Tell whether a box x, y, w, h is too small; one of 0 x 0 is, one without width or height alone is broken."""
     smaller, larger = sorted(box[2:])
     return 0 < smaller < least or 0 == larger < least
 

@@ -115,7 +115,7 @@ def prepare_scenes(
 def scene_of(
     importer: Importer, picture: Picture, settings: SceneSettings, rng: np.random.Generator
 ) -> StoredScene | Dropped:
-    """One picture as it goes into a store, or why it does not."""
+    """Return one picture as it goes into a store, or why it does not."""
     name = printable(picture.name)
     try:
         found: list[RawHead] = []
@@ -143,7 +143,7 @@ def scene_of(
 
 
 def turned_scene(image: np.ndarray, heads: SceneHeads, angle_deg: float) -> tuple[np.ndarray, SceneHeads]:
-    """A picture turned clockwise about its center, black where it ends, and its heads' labels along with it."""
+    """Turn a picture clockwise about its center, black where it ends, and its heads' labels along with it."""
     height, width = image.shape[:2]
     angle = torch.tensor([angle_deg], dtype=torch.float64)
     matrix = turn_matrix(angle, torch.tensor([width], dtype=torch.float64), torch.tensor([height], dtype=torch.float64))
@@ -161,7 +161,7 @@ def turned_scene(image: np.ndarray, heads: SceneHeads, angle_deg: float) -> tupl
 
 
 def _labels(found: Sequence[RawHead]) -> SceneHeads:
-    """Labels of the heads on a picture; DataError if one has no rotation or neither box nor landmarks."""
+    """Return the labels of the heads on a picture; DataError if one has no rotation or neither box nor landmarks."""
     if not found:
         return SceneHeads.none()
     rotations = [rotation for head in found if (rotation := rotation_of(head)) is not None]
@@ -177,7 +177,7 @@ def _labels(found: Sequence[RawHead]) -> SceneHeads:
 
 
 def _box(head: RawHead) -> np.ndarray:
-    """(4,) the dataset's box, or that of the landmarks with the margins of their crop, which take in the whole head."""
+    """Return the dataset's box, (4,), or that of the landmarks with their crop's margins, which hold all the head."""
     if head.box is not None:
         return np.asarray(head.box, dtype=np.float64)
     if head.landmarks is None:
@@ -189,7 +189,7 @@ def _box(head: RawHead) -> np.ndarray:
 
 
 def _five(head: RawHead) -> np.ndarray:
-    """(5, 2) the five landmarks of 68; NaN where the dataset has no such points."""
+    """Return the five landmarks of 68, (5, 2); NaN where the dataset has no such points."""
     if head.landmarks is None or len(head.landmarks) != 68:
         return np.full((5, 2), np.nan)
     points = np.asarray(head.landmarks, dtype=np.float64)

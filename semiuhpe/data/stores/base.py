@@ -85,7 +85,7 @@ class Schema:
     meta: Mapping[str, type]
 
     def label(self, name: str) -> Label:
-        """The label of that name, which may be an attribute."""
+        """Return the label of that name, which may be an attribute."""
         return _ATTRIBUTE_LABEL if name.startswith(ATTRIBUTE) else self.labels[name]
 
 
@@ -108,7 +108,7 @@ class StoredItem(Protocol):
     def notes(self) -> tuple[str, ...]: ...
 
     def labels(self) -> dict[str, Any]:
-        """Its row of each label, without the checksum; of labels per head as many rows as there are heads on it."""
+        """Return its row of each label but the checksum; of labels per head as many rows as it has heads."""
 
 
 class Store:

@@ -95,7 +95,7 @@ class HeadStore(Store):
         }
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
-        """(H, W, 3) uint8 RGB crop, and its labels as they exist: name, box, rotation, euler_deg, attributes."""
+        """Return a crop, (H, W, 3) uint8 RGB, and its labels: name, box, and rotation, euler_deg, attributes if any."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.path}: head {index} of {len(self)}")
         labels: dict[str, Any] = {"name": str(self.names[index]), "box": self.box[index]}

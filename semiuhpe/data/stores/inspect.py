@@ -46,7 +46,7 @@ def sizes(store: AnyStore) -> dict[str, np.ndarray]:
 
 
 def _head_sizes(store: HeadStore) -> dict[str, np.ndarray]:
-    """Boxes are given as they are in the stored crop and as they were in the source's picture."""
+    """Return sizes of boxes as they are in the stored crop and as they were in the source's picture."""
     width, height = store.box[:, 2:].astype(np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):
         in_source = np.sqrt(width * height) / store.scale
@@ -117,7 +117,7 @@ def _scene_faults(store: SceneStore) -> Iterator[Fault]:
 
 
 def _faults(store: HeadStore, wrong: np.ndarray, what: str, values: np.ndarray) -> Iterator[Fault]:
-    """A fault for each head that is marked as wrong, with its value."""
+    """Yield a fault for each head that is marked as wrong, with its value."""
     for head in np.flatnonzero(wrong):
         value = np.array2string(values[head], precision=4, separator=", ").replace("\n", "")
         yield Fault(int(head), str(store.names[head]), f"{what}: {value}")
@@ -142,7 +142,7 @@ def _pose_faults(store: HeadStore) -> Iterator[Fault]:
 
 
 def _box_faults(store: HeadStore) -> Iterator[Fault]:
-    """A head may reach beyond its crop, but part of it is inside, and so is part of the source's picture."""
+    """Yield the faults of boxes. A head may reach beyond its crop, but part of it and of its picture are inside."""
     whole = np.array([0.0, 0.0, store.size, store.size])
     sane_bounds = _sane(store.bounds) & _overlaps(store.bounds, whole)
     yield from _faults(store, ~sane_bounds, "the bounds of its picture are not sane", store.bounds)
@@ -159,7 +159,7 @@ def _sane(box: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N,) bool: whether (..., 4) boxes x, y, w, h have an area in common."""
+    """Tell whether (..., 4) boxes x, y, w, h have an area in common, (...,) bool."""
     start = np.maximum(first[..., :2], second[..., :2])
     end = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:])
     return (end > start).all(axis=-1)

@@ -60,7 +60,7 @@ class SceneHeads:
 
     @classmethod
     def none(cls) -> "SceneHeads":
-        """A scene without heads."""
+        """Return the heads of a scene without any."""
         return cls(**{name: np.zeros((0, *label.shape), label.dtype) for name, label in HEAD_LABELS.items()})
 
 

@@ -89,7 +89,7 @@ class StoreWriter:
             self._flush()
 
     def add_file(self, name: str, text: str) -> None:
-        """Puts a text file beside the data, for people to read."""
+        """Put a text file beside the data, for people to read."""
         try:
             (self.partial / name).write_text(text, encoding="utf-8")
         except OSError as error:
@@ -175,7 +175,7 @@ class StoreWriter:
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Raises StoreError if a new store must not be written to the path."""
+    """Raise StoreError if a new store must not be written to the path."""
     if path.exists() and not overwrite:
         raise StoreError(f"{path}: exists already; pass --overwrite to replace it")
     if path.exists() and not (path / "data.mdb").is_file():
