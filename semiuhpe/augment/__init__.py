@@ -1,0 +1,1 @@
+"""Augmentation: views of heads and scenes, in-plane transforms and cut-occlusion, batched on the device."""

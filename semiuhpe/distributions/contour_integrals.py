@@ -43,7 +43,7 @@ Here H(z) = 2 exp(-y) with y = sqrt(-z), which has its cut on the positive axis,
 y it is the ray y = t exp(-0.9 i) with its mirror image, and the integral is that of (2 / pi) Re H prod_{i > 0} (g_i -
 y^2)^(-1/2) dy. The points lie on t = exp(x - exp(-12 - x)), equidistant in x. In log t the integrand is analytic in a
 strip of half width 0.9 on the side of its singularities y = sqrt(g_i), *wherever they are*, which is again a geometric
-rate that the gaps do not enter; towards t = 60 it dies like exp(-t cos 0.9), and below t = exp(-12) the inner
+rate that the gaps do not enter; toward t = 60 it dies like exp(-t cos 0.9), and below t = exp(-12) the inner
 exponential ends it doubly exponentially. 160 points agree with 30 digit arithmetic to 1e-12 for gaps from 1e-6 to 4e5.
 
 The same points with H(z) = 2 (exp(-y) (1 + y + log y) + E1(y)) give E[h(x) (sqrt x + log(x) / 2)], for the entropy.

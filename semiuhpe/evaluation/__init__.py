@@ -1,0 +1,1 @@
+"""Evaluation: metrics, intervals, calibration, break-downs, report pages, comparisons, tables and submissions."""

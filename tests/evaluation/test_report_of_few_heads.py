@@ -19,6 +19,7 @@ from semiuhpe.data import HeadStore
 from semiuhpe.evaluation import plots
 from semiuhpe.evaluation.evaluation_page import write_report
 from semiuhpe.evaluation.predict import evaluate_all
+from semiuhpe.evaluation.report import render
 from semiuhpe.evaluation.results import collect
 from semiuhpe.models.output import PoseDecoder
 
@@ -68,3 +69,12 @@ def test_differences_without_an_interval_are_hollow():
     assert "nan" not in svg and svg.count("fill: none; stroke: var(--series-2)") >= 1
     filled = plots.plot_differences(["many (200)"], np.array([-1.0]), intervals[:1], "B - A")
     assert svg.count("stroke-width: 2") == filled.count("stroke-width: 2"), "no line for the second"
+
+
+def test_text_on_pages_is_escaped_and_plots_are_not():
+    plot = plots.plot_curves({"<b>": ([1.0, 2.0], [3.0, 4.0])}, "<i> & so on")
+    assert plot.startswith("<svg") and "<i>" not in plot and "<b>" not in plot
+    values = {"rows": [["<u>", "1", "2"]], "least": "3", "shown": "<s>", "columns": 1, "picture_px": 9, "neighbors": []}
+    page = render("embedding.html", title="<b> & more", lead="<script>", plot=plot, **values)
+    assert plot in page and "<title>&lt;b&gt; &amp; more</title>" in page
+    assert not re.search("<(b|u|s|script)>", page)
