@@ -13,8 +13,6 @@ from torch import Tensor
 
 from semiuhpe.rotation import in_plane_rotation, mirror
 
-MAX_TURN_DEG = 45.0
-"""By which pictures are turned at random, either way."""
 MIRRORED_LANDMARKS = (1, 0, 2, 4, 3)
 """Right and left eye, and right and left corner of the mouth, change places in the mirror."""
 

@@ -55,10 +55,33 @@ class LoadedModel:
     metrics: dict[str, float]
     path: Path
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "description" and name in Description.__dataclass_fields__:
-            return getattr(self.description, name)
-        raise AttributeError(name)
+    @property
+    def network(self) -> str:
+        return self.description.network
+
+    @property
+    def distribution(self) -> str:
+        return self.description.distribution
+
+    @property
+    def convention(self) -> str:
+        return self.description.convention
+
+    @property
+    def full_range(self) -> bool:
+        return self.description.full_range
+
+    @property
+    def image_size(self) -> int:
+        return self.description.image_size
+
+    @property
+    def train_labeled(self) -> str:
+        return self.description.train_labeled
+
+    @property
+    def train_unlabeled(self) -> str:
+        return self.description.train_unlabeled
 
 
 def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None:

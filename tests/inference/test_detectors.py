@@ -242,7 +242,7 @@ def test_whole_picture():
 def test_others_can_add_kinds(monkeypatch):
     from semiuhpe.inference.detectors import base
 
-    monkeypatch.setattr(base, "_KINDS", dict(base._KINDS))
+    monkeypatch.setattr(base.DETECTORS, "_entries", dict(base.DETECTORS._entries))
 
     class Corner(Detector):
         def _detect(self, images, sources):

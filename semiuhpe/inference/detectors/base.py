@@ -1,6 +1,5 @@
 """What all head detectors have in common: the call, its result, and the registry of kinds."""
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,6 +11,7 @@ import torch
 
 from semiuhpe.data.crop import HEAD_BOX, AnyCropRule, squeezed_picture
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
+from semiuhpe.registry import Registry
 
 
 class Source(NamedTuple):
@@ -144,7 +144,7 @@ class DetectorKind:
     check: Callable[[str], object]
 
 
-_KINDS: dict[str, DetectorKind] = {}
+DETECTORS: Registry[DetectorKind] = Registry("kind of detector", "--detector")
 
 
 def register_detector(
@@ -159,7 +159,7 @@ def register_detector(
     """
 
     def register(build: Build) -> Build:
-        _KINDS[name] = DetectorKind(name, usage, build, check)
+        DETECTORS.register(name, DetectorKind(name, usage, build, check))
         return build
 
     return register
@@ -167,7 +167,7 @@ def register_detector(
 
 def list_detectors() -> list[DetectorKind]:
     """All registered kinds, in the order of their names."""
-    return [_KINDS[name] for name in sorted(_KINDS)]
+    return [DETECTORS[name] for name in sorted(DETECTORS)]
 
 
 def detector_kind(name: str) -> DetectorKind:
@@ -176,12 +176,7 @@ def detector_kind(name: str) -> DetectorKind:
     Raises:
         ConfigError: there is no such kind.
     """
-    if name not in _KINDS:
-        close = difflib.get_close_matches(name, _KINDS, n=1)
-        usages = ", ".join(kind.usage for kind in list_detectors())
-        hint = f"did you mean {_KINDS[close[0]].usage}?" if close else f"choose from {usages}"
-        raise ConfigError(f"--detector {name}: unknown kind of detector; {hint}")
-    return _KINDS[name]
+    return DETECTORS.find(name, ", ".join(kind.usage for kind in list_detectors()))
 
 
 def file_and_option(argument: str) -> tuple[Path, str]:
