@@ -9,6 +9,7 @@ import torch
 from markupsafe import Markup
 
 from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
+from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes
 from semiuhpe.evaluation import plots, report
@@ -17,6 +18,14 @@ from semiuhpe.rotation import FRONTAL, geodesic_deg
 
 GALLERY_HEADS = 10
 PICTURE_PX = 190
+COLUMNS = {
+    "geodesic_mean_deg": "geodesic mean",
+    "geodesic_median_deg": "median",
+    "frobenius_mean": "Frobenius",
+    "euler_mae_deg": "Euler MAE",
+    "kept_ratio": "kept pseudo labels",
+    "kept_error_deg": "their error",
+}
 KEPT = {"ssl/kept_ratio": "kept_ratio", "ssl/kept_error_deg": "kept_error_deg"}
 
 
@@ -44,7 +53,6 @@ def write_report(data: DataOptions, results: dict[str, ModelResult], path: Path)
     """Write the page and return its path."""
     store = open_labeled(data, "test_set")
     labeled, unlabeled = (HeadStore(store_path(data, f"train_{kind}")) for kind in ("labeled", "unlabeled"))
-    means = [result.evaluation.summary["geodesic_mean_deg"] for result in results.values()]
     report.write_page(
         path,
         "quickstart.html",
@@ -53,7 +61,7 @@ def write_report(data: DataOptions, results: dict[str, ModelResult], path: Path)
         f"also on {len(unlabeled)} unlabeled wild heads. All are judged on {len(store)} wild heads that no training "
         "has seen. Everything on this page is rendered.",
         results=_table(results),
-        best=int(np.argmin(means)),
+        best=_best(results),
         names=list(results),
         picture_px=PICTURE_PX,
         heads=_gallery(store, results),
@@ -67,22 +75,21 @@ def write_report(data: DataOptions, results: dict[str, ModelResult], path: Path)
 
 
 def _table(results: dict[str, ModelResult]) -> report.Table:
-    columns = {
-        "geodesic_mean_deg": "geodesic mean",
-        "geodesic_median_deg": "median",
-        "frobenius_mean": "Frobenius",
-        "euler_mae_deg": "Euler MAE",
-        "kept_ratio": "kept pseudo labels",
-        "kept_error_deg": "their error",
-    }
     rows = []
     for name, result in results.items():
         row = result.row()
-        cells = {key: f"{row[key]:.2f}" if key in row else "" for key in columns}
+        cells = {key: f"{row[key]:.2f}" if key in row else "" for key in COLUMNS}
         if "kept_ratio" in row:
             cells["kept_ratio"] = f"{row['kept_ratio']:.0%}"
         rows.append([name, *cells.values()])
-    return ["degrees", *columns.values()], rows
+    return ["degrees", *COLUMNS.values()], rows
+
+
+def _best(results: dict[str, ModelResult]) -> dict[int, int]:
+    """Return the row of the lowest error of each column of errors that all models have."""
+    summaries = [result.evaluation.summary for result in results.values()]
+    errors = {column: key for column, key in enumerate(COLUMNS, start=1) if all(key in row for row in summaries)}
+    return {column: int(np.argmin([row[key] for row in summaries])) for column, key in errors.items()}
 
 
 def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> list[list[tuple[np.ndarray, str]]]:
@@ -90,7 +97,7 @@ def _gallery(store: HeadStore, results: dict[str, ModelResult]) -> list[list[tup
     evaluations = [result.evaluation for result in results.values()]
     order = np.argsort(evaluations[-1].errors["geodesic_deg"].numpy())
     rows = []
-    for head in order[np.linspace(0, len(order) - 1, GALLERY_HEADS).round().astype(int)]:
+    for head in order[evenly_spaced(len(order), GALLERY_HEADS)]:
         picture = report.enlarged(store.image(head), PICTURE_PX)
         row = [(picture, f"head {store.names[head]}"), (draw_axes(picture, store.truth[head]), " ")]
         for evaluation in evaluations:
