@@ -1,12 +1,14 @@
 """Small rendered stores, and the reference files where they lie beside the checkout."""
 
 import itertools
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from support.paths import EXTENDING, SHARED
+from support.training import crop_settings, exps_dir, short_settings, train_run
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.methods import METHODS
@@ -14,7 +16,7 @@ from semiuhpe.models import registry
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
 
@@ -31,12 +33,12 @@ def reference() -> Path:
 @pytest.fixture
 def registries():
     """Takes back what examples/extending registers, so that other tests don't see it."""
-    before = [(table, dict(table)) for table in (IMPORTERS._entries, METHODS._entries, registry.NETWORKS._entries)]
+    before = [(table, set(table)) for table in (IMPORTERS, METHODS, registry.NETWORKS)]
     modules = set(sys.modules)
     yield
-    for table, entries in before:
-        table.clear()
-        table.update(entries)
+    for table, names in before:
+        for name in set(table) - names:
+            table.unregister(name)
     for name in set(sys.modules) - modules:
         if EXTENDING in Path(getattr(sys.modules[name], "__file__", None) or "").parents:
             del sys.modules[name]
@@ -60,19 +62,26 @@ def stores(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture
 def common_settings(stores, tmp_path) -> list[str]:
     """The part of the command line of a training run that all methods of head crops have."""
-    return [
-        *("--exps_dir", str(tmp_path / "exps"), "--exp_name", "tiny", "--network", "plainnet", "--image_size", "32"),
-        *("--train_labeled", str(stores["labeled"]), "--train_unlabeled", str(stores["unlabeled"])),
-        *("--test_set", str(stores["test"]), "--batch_size", "4", "--num_workers", "0", "--lr", "1e-3"),
-        *("--max_iteration", "6", "--val_frequency", "2", "--save_frequency", "2", "--log_frequency", "1"),
-    ]
+    return crop_settings(stores, tmp_path / "exps")
 
 
 @pytest.fixture
-def settings(common_settings) -> list[str]:
+def settings(stores, tmp_path) -> list[str]:
     """Command line of a training run that takes a second."""
-    own = ("--stage1_iteration", "3", "--ulb_batch_ratio", "2")
-    return [*common_settings, *own, "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug"]
+    return short_settings(stores, tmp_path / "exps")
+
+
+@pytest.fixture(scope="session")
+def finished_run(stores, tmp_path_factory) -> Path:
+    """The folder of a run of ``settings``, trained once for all tests: not to be changed."""
+    return train_run(short_settings(stores, tmp_path_factory.mktemp("finished") / "exps")).folder
+
+
+@pytest.fixture
+def own_run(finished_run, settings) -> Path:
+    """The folder of a run of ``settings`` that a test may change: a copy of the finished one, in its ``--exps_dir``."""
+    folder = exps_dir(settings) / finished_run.relative_to(finished_run.parents[2])
+    return shutil.copytree(finished_run, folder)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_pictures_are_written_at_once(tmp_path, monkeypatch):
     assert os.listdir(path.parent) == ["a.png"]
     with Image.open(path) as opened:
         assert np.array_equal(np.asarray(opened), image)
-    with pytest.raises(DataError, match=r"a\.what: can't be written \(unknown file extension.*--sheet"):
+    with pytest.raises(DataError, match=r"--sheet .*a\.what|a\.what.*--sheet"):
         save_picture(tmp_path / "a.what", image, "--sheet")
     monkeypatch.setattr(Image.Image, "save", lambda self, path, *_, **__: path.write_bytes(b"half") and 1 / 0)
     with pytest.raises(ZeroDivisionError):

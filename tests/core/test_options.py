@@ -58,20 +58,20 @@ def test_the_command_line_a_file_and_values_give_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("count", 0, "not positive"),
+        ("count", 0, "0.*positive"),
         ("count", 2.5, "int"),
         ("count", True, "int"),
-        ("count", None, "needs a value"),
-        ("rate", "fast", "not a number"),
+        ("count", None, "value"),
+        ("rate", "fast", "fast"),
         ("rate", [1.0], "float"),
-        ("on", "perhaps", "neither true nor false"),
+        ("on", "perhaps", "perhaps"),
         ("on", 1, "bool"),
-        ("kind", "c", "one of a, b"),
+        ("kind", "c", "a, b"),
         ("late", "X", "did you mean x"),
         ("name", 3.0j, "str"),
-        ("seeds", (), "a list of one value or more"),
-        ("seeds", "12", "a list of one value or more"),
-        ("seeds", [1, -1], "negative"),
+        ("seeds", (), "list"),
+        ("seeds", "12", "list"),
+        ("seeds", [1, -1], "-1"),
     ],
 )
 def test_values_that_are_none_of_an_option_name_it(name, value, words):
@@ -121,9 +121,9 @@ def test_settings_that_the_version_before_saved_are_read(name):
 def test_registries():
     things: Registry[int] = Registry("thing", "--thing")
     assert things.register("one", 1) == things.register("one", 1) == things.find("one") == 1
-    with pytest.raises(ConfigError, match="thing one: there is one of that name"):
+    with pytest.raises(ConfigError, match="thing one"):
         things.register("one", 2)
-    with pytest.raises(ConfigError, match=r"--thing ona: unknown thing; there are one; did you mean one\?"):
+    with pytest.raises(ConfigError, match=r"--thing ona: .*did you mean one\?"):
         things.find("ona")
     assert list(things) == ["one"] and things["one"] == 1
     things.unregister("one")

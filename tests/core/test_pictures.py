@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, features
+from support.errors import refused, says
 
 from semiuhpe.cli import image as image_cli
 from semiuhpe.cli.entry import run
@@ -95,14 +96,14 @@ def test_half_transparent_colors_are_darkened():
         (np.full((4, 4), 70_000, np.int32), "70000"),
         (np.full((4, 4), -1, np.int32), "-1"),
         (np.full((4, 4), 300.0, np.float32), "300"),
-        (np.full((4, 4), np.nan, np.float32), "no numbers"),
+        (np.full((4, 4), np.nan, np.float32), "numbers"),
         (np.full((4, 4), np.inf, np.float32), "infinite"),
     ],
 )
 def test_numbers_of_no_picture_are_an_error(tmp_path, values, words):
     path = tmp_path / "a.tif"
     Image.fromarray(values).save(path)
-    with pytest.raises(DataError, match=rf"a\.tif: .*{words}.* 8 or 16 bit"):
+    with pytest.raises(DataError, match=rf"a\.tif: .*{words}"):
         read_picture(path)
 
 
@@ -194,7 +195,7 @@ def test_what_cannot_be_looked_into_is_told_of(album, monkeypatch, caplog):
 
     monkeypatch.setattr(os, "scandir", refusing)
     assert find_pictures(["album"], Path("out"))[0] == ["album/a.png", "album/gone.png"]
-    assert "album/b: can't be read" in caplog.text and "Permission denied" in caplog.text
+    assert says(caplog.text, "album/b: Permission denied")
     assert "gone.png" in [picture.name for picture in IMPORTERS["folder"].pictures(album, "train")]
 
 
@@ -241,8 +242,7 @@ def test_a_runs_own_drawings_are_never_inputs(album, source, tmp_path, capsys):
 def test_drawings_do_not_go_among_a_users_pictures(album, capsys):
     Path("album/b").rename("album/pictures")
     argv = ["synthetic-heads-plainnet", "--input", "album", "--output", "album", "--detector", "whole"]
-    assert run(image_cli.main, argv) == 2
-    assert "--output album" in capsys.readouterr().err
+    assert "--output album" in refused(capsys, image_cli.main, argv)
     assert sorted(os.listdir("album")) == ["a.png", "pictures"]
 
 
@@ -344,14 +344,14 @@ def test_names_in_other_letters_are_suggested(tmp_path):
     with pytest.raises(DataError, match=r"did you mean img_1\.PNG"):
         load_detector(f"boxes:{table}")(COLOR, Source("IMG_1.png"))
     (picture,) = IMPORTERS["folder"].pictures(table, "train")
-    with pytest.raises(DataError, match=r"is missing; did you mean IMG_1\.png"):
+    with pytest.raises(DataError, match=r"did you mean IMG_1\.png"):
         read_image(picture)
 
 
 def test_boxes_that_are_shares_of_the_picture_are_an_error(tmp_path):
     path = tmp_path / "yolo.csv"
     path.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\nb.png,0.5,0,0.1,0.2\nc.png,,,,\n")
-    with pytest.raises(DataError, match=r"yolo\.csv: .* 0 and 1.* pixels"):
+    with pytest.raises(DataError, match=r"yolo\.csv: .*pixels"):
         load_detector(f"boxes:{path}")
 
 
@@ -359,13 +359,13 @@ def test_boxes_of_heads_to_store_are_pixels_too(tmp_path):
     Image.fromarray(COLOR).save(tmp_path / "a.png")
     table = tmp_path / "a.csv"
     table.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\n")
-    with pytest.raises(DataError, match=r"--source .*a\.csv: .* 0 and 1.* pixels"):
+    with pytest.raises(DataError, match=r"--source .*a\.csv: .*pixels"):
         IMPORTERS["folder"].pictures(table, "train")
     table.write_text("image,x,y,w,h\na.png,0.2,0.3,0.25,1\na.png,1,1,3,4\n")
     (picture,) = IMPORTERS["folder"].pictures(table, "train")
     dropped, head = IMPORTERS["folder"].heads(picture)
     assert head.box.tolist() == [1, 1, 3, 4] and dropped.broken
-    assert dropped.reason == "line 2: w and h are 0.25 and 1 pixels; a head has at least 2"
+    assert says(dropped.reason, "line 2: 0.25 pixels")
 
 
 def test_empty_columns_of_spreadsheets_are_cut(tmp_path):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.errors import says
 
 from semiuhpe.data import HeadStore
 from semiuhpe.data.importers import IMPORTERS
@@ -77,14 +78,14 @@ def test_a_table_in_the_folder_is_not_read_and_that_is_said(tmp_path, caplog):
     (raw / "heads.csv").write_text("image,pitch,yaw,roll\na.png,0,0,0\n")
     summary, store = imported(raw, tmp_path)
     assert store.rotation is None and summary.lines() == ["1 heads kept, without labels"]
-    assert f"{raw / 'heads.csv'} is not read" in caplog.text and f"pass --source {raw / 'heads.csv'}" in caplog.text
+    assert f"--source {raw / 'heads.csv'}" in caplog.text
     caplog.clear()
     (raw / "z").mkdir()
     (raw / "z" / "more.jsonl").write_text("{}\n")
     imported(raw, tmp_path, "val")
-    assert f"{raw / 'heads.csv'} and 1 more table are not read" in caplog.text
+    assert f"{raw / 'heads.csv'} and 1 more" in caplog.text
     (raw / "a.png").unlink()
-    with pytest.raises(DataError, match=r"has no pictures.*to read the table in it, pass --source .*heads\.csv"):
+    with pytest.raises(DataError, match=r"no pictures.*--source .*heads\.csv"):
         imported(raw, tmp_path, "train")
 
 
@@ -107,7 +108,7 @@ bilder/ä.png,35,45,40,40,-5,170,0,Ann
     for i in (0, 2):
         np.testing.assert_allclose(store.box[i], head_in(store.image(i)), atol=1.5)
     assert not summary.dropped and summary.expected is None
-    assert "these columns are not used: 'photographer'" in caplog.text
+    assert "'photographer'" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["heads.jsonl", "heads.NDJSON"])
@@ -142,14 +143,12 @@ def test_csv_rows_that_cannot_be_used_are_named(tmp_path):
     assert store.names.tolist() == ["a.png_2"]
     found = faults(summary)
     assert found.keys() == {f"a.png_{i}" for i in (3, 4, 5, 8, 9, 11)} | {"heads.csv_6", "heads.csv_7", "gone.png_10"}
-    assert found["a.png_3"] == "line 3: y is 'forty', not a finite number"
-    assert found["a.png_4"] == "line 4: y is 'nan', not a finite number"
-    assert found["a.png_5"] == "line 5: x is '', not a finite number"
-    assert found["heads.csv_6"] == "line 6: has 4 fields, but the header 5"
-    assert found["heads.csv_7"] == "line 7: image names no picture"
-    assert "must be positive" in found["a.png_8"] and "must be positive" in found["a.png_9"]
-    assert "gone.png: is missing" in found["gone.png_10"]
-    assert "outside the image" in found["a.png_11"]
+    for name, words in {
+        "a.png_3": "line 3: y 'forty'", "a.png_4": "line 4: y 'nan'", "a.png_5": "line 5: x ''",
+        "heads.csv_6": "line 6: 4 5", "heads.csv_7": "line 7: image", "a.png_8": "positive", "a.png_9": "positive",
+        "gone.png_10": "gone.png", "a.png_11": "outside",
+    }.items():  # fmt: skip
+        assert says(found[name], words)
 
 
 def test_json_rows_unlike_the_first_are_named(tmp_path, caplog):
@@ -162,30 +161,29 @@ def test_json_rows_unlike_the_first_are_named(tmp_path, caplog):
     summary, store = imported(json_file(tmp_path, rows), tmp_path)
     assert store.names.tolist() == ["a.png_1", "a.png_9"]
     found = faults(summary)
-    assert found["a.png_2"] == "line 2: has yaw, unlike the first row"
-    assert found["a.png_3"] == "line 3: has no x, y, w, h, unlike the first row"
-    assert found["a.png_4"] == "line 4: x is None, not a finite number"
-    assert found["heads.jsonl_5"] == "line 5: image names no picture"
-    assert found["a.png_6"] == "line 6: x is True, not a finite number"
-    assert found["heads.jsonl_7"] == "line 7: is not a JSON object"
-    assert found["heads.jsonl_8"].startswith("line 8: is not JSON")
+    for name, words in {
+        "a.png_2": "line 2: yaw", "a.png_3": "line 3: x, y, w, h", "a.png_4": "line 4: x None",
+        "heads.jsonl_5": "line 5: image", "a.png_6": "line 6: x True", "heads.jsonl_7": "line 7: object",
+        "heads.jsonl_8": "line 8: JSON",
+    }.items():  # fmt: skip
+        assert says(found[name], words)
     assert "a.png_10" in found
-    assert "these columns are not used: 'comment'" in caplog.text
+    assert "'comment'" in caplog.text
 
 
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("image,x,y\na.png,1,2\n", "has the columns x, y, but not w, h"),
-        ("image,picth,yaw,roll\na.png,1,2,3\n", "but not pitch; is one of these misspelt: picth?"),
-        ("image,r00,r11\na.png,1,2\n", "but not r01, r02, r10, r12, r20, r21, r22"),
-        ("image|x|y|w|h\na.png|1|2|3|4\n", "has no column image; its columns are image|x|y|w|h"),
-        ("image,x,y,w,h,x\na.png,1,2,3,4,5\n", "has the column x twice"),
-        ("image,x,y,w,h\n", "has no rows"),
-        ("", "is empty"),
+        ("image,x,y\na.png,1,2\n", "w, h"),
+        ("image,picth,yaw,roll\na.png,1,2,3\n", "picth?"),
+        ("image,r00,r11\na.png,1,2\n", "r01, r02, r10, r12, r20, r21, r22"),
+        ("image|x|y|w|h\na.png|1|2|3|4\n", "image|x|y|w|h"),
+        ("image,x,y,w,h,x\na.png,1,2,3,4,5\n", "x twice"),
+        ("image,x,y,w,h\n", "no rows"),
+        ("", "empty"),
         (
             "image,pitch,yaw,roll," + ",".join(ROTATION) + "\na.png" + ",0" * 12,
-            "has both pitch, yaw, roll and r00 to r22",
+            "r00",
         ),
     ],
 )
@@ -200,25 +198,25 @@ def test_csv_that_is_no_table_of_heads(tmp_path, text, words):
 @pytest.mark.parametrize(
     "rows, words",
     [
-        (["{"], "line 1 is not JSON"),
-        (["5"], "line 1 is not a JSON object"),
-        ([], "is empty"),
-        ([{"x": 5}], "has no column image"),
-        ([{"image": "a.png", "roll": 5}], "but not pitch, yaw"),
+        (["{"], "line 1 .*JSON"),
+        (["5"], "line 1 .*object"),
+        ([], "empty"),
+        ([{"x": 5}], "image"),
+        ([{"image": "a.png", "roll": 5}], "pitch, yaw"),
     ],
 )
 def test_json_lines_that_are_no_table_of_heads(tmp_path, rows, words):
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=rf"--source .*heads\.jsonl: .*{words}"):
         IMPORTERS["folder"].pictures(json_file(tmp_path, rows), "test")
 
 
 def test_sources_that_are_something_else(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"--source .*empty: has no pictures"):
+    with pytest.raises(DataError, match=r"--source .*empty: "):
         IMPORTERS["folder"].pictures(tmp_path / "empty", "train")
     (tmp_path / "heads.txt").write_text("a.png")
-    with pytest.raises(DataError, match=r"heads.txt: should be a folder of pictures or a table \(.csv, .jsonl"):
+    with pytest.raises(DataError, match=r"heads\.txt: .*\.csv, \.jsonl"):
         IMPORTERS["folder"].pictures(tmp_path / "heads.txt", "train")
     (tmp_path / "heads.csv").write_bytes(b"image\n\xff\xfe\n")
-    with pytest.raises(DataError, match="is not readable CSV in UTF-8"):
+    with pytest.raises(DataError, match=r"heads\.csv: .*UTF-8"):
         IMPORTERS["folder"].pictures(tmp_path / "heads.csv", "train")

@@ -84,10 +84,10 @@ def test_cocohead_broken_heads_are_named(tmp_path):
 @pytest.mark.parametrize(
     "damage, words",
     [
-        ("[]", "train2017.json: is not COCO-style JSON"),
-        ('{"images": [{"id": 1}], "annotations": []}', "file_name"),
-        ('{"images": [], "annotations": [', "is not readable JSON"),
-        (None, "person_humanparts_train2017.json: is missing"),
+        ("[]", r"train2017\.json: .*COCO"),
+        ('{"images": [{"id": 1}], "annotations": []}', r"train2017\.json: .*file_name"),
+        ('{"images": [], "annotations": [', r"train2017\.json: .*JSON"),
+        (None, r"train2017\.json: .*missing"),
     ],
 )
 def test_cocohead_broken_label_file(tmp_path, damage, words):
@@ -198,10 +198,10 @@ def test_crowdhuman_broken_odgt(tmp_path, line):
     source = write_odgt(tmp_path, [person(A)])
     with open(source / "annotation_train.odgt", "a") as file:
         file.write(line)
-    with pytest.raises(DataError, match=r"annotation_train.odgt: line 3 is not JSON with ID and gtboxes"):
+    with pytest.raises(DataError, match=r"annotation_train\.odgt: line 3 .*gtboxes"):
         IMPORTERS["CrowdHuman"].pictures(source, "train")
     (source / "annotation_train.odgt").unlink()
-    with pytest.raises(DataError, match=r"annotation_train.odgt: is missing"):
+    with pytest.raises(DataError, match=r"annotation_train\.odgt: .*missing"):
         IMPORTERS["CrowdHuman"].pictures(source, "train")
 
 

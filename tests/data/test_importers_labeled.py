@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.errors import says
 from support.raw_datasets import (
     about,
     assert_not_the_dataset,
@@ -86,13 +87,13 @@ def test_biwi_npz_that_can_not_be_found_or_read(tmp_path):
     assert_not_the_dataset(biwi_npz.BIWI_TEST, tmp_path / "raw", "test")
     path = write_npz(tmp_path / "raw" / "BIWI_test.npz")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match="not FSA-Net's"):
+    with pytest.raises(DataError, match=r"BIWI_test\.npz.*FSA-Net"):
         biwi_npz.BIWI_TEST.pictures(path, "test")
     np.save(tmp_path / "a.npy", np.zeros(3))
-    with pytest.raises(DataError, match="not FSA-Net's"):
+    with pytest.raises(DataError, match=r"a\.npy.*FSA-Net"):
         biwi_npz.BIWI_TEST.pictures(tmp_path / "a.npy", "test")
     write_npz(tmp_path / "raw" / "BIWI_test_2.npz")
-    with pytest.raises(DataError, match=r"it has BIWI_test\.npz, BIWI_test_2\.npz"):
+    with pytest.raises(DataError, match=r"BIWI_test\.npz, BIWI_test_2\.npz"):
         biwi_npz.BIWI_TEST.pictures(tmp_path / "raw", "test")
 
 
@@ -190,9 +191,8 @@ def test_biwi_faults(tmp_path):
     reasons = broken(prepare(IMPORTERS["BIWI"], tmp_path, out, split="train", workers=0))
     assert HeadStore(out).names.tolist() == ["12/frame_00000"] and HeadStore(out).meta["loose"]
     words = {
-        1: "frame_00001_rgb.png: is missing", 2: "frame_00002_pose.txt: is missing", 3: "can't be decoded",
-        4: "not a 3x3 rotation and a position", 5: "not a table of numbers", 6: "not in front of the camera",
-        7: "not a rotation", 8: "outside the image",
+        1: "frame_00001_rgb.png: ", 2: "frame_00002_pose.txt: ", 3: "decoded", 4: "3x3", 5: "numbers", 6: "front",
+        7: "a rotation", 8: "outside",
     }  # fmt: skip
     assert reasons.keys() == {f"12/frame_0000{i}" for i in words}
     for i, word in words.items():
@@ -205,7 +205,7 @@ def test_biwi_without_a_calibration(tmp_path, text):
     (folder / "rgb.cal").unlink()
     if text is not None:
         (folder / "rgb.cal").write_text(text)
-    with pytest.raises(DataError, match=re.escape(f"{folder / 'rgb.cal'}: is")):
+    with pytest.raises(DataError, match=re.escape(f"{folder / 'rgb.cal'}: ")):
         IMPORTERS["BIWI"].pictures(tmp_path, "test")
 
 
@@ -288,16 +288,15 @@ def test_dad3dheads_faults(tmp_path):
     reasons = broken(prepare(IMPORTERS["DAD3DHeads"], tmp_path, tmp_path / "a.lmdb", split="val", workers=0))
     assert HeadStore(tmp_path / "a.lmdb").names.tolist() == ["good"]
     words = {
-        "flat": "empty or not finite", "outside": "outside the image", "short": "bbox has the shape (3,)",
-        "text": "no bbox of numbers", "none": "bbox has the shape ()", "nan": "empty or not finite",
-        "huge": "no bbox of numbers", "no_picture": "no_picture.png: is missing", "cut": "can't be decoded",
-        "no_labels": "no_labels.json: is missing", "broken_labels": "broken_labels.json: is not readable JSON",
-        "no_matrix": "no_matrix.json: has no model_view_matrix", "no_rotation": "not a rotation",
-        "scaled": "not a rotation", "entry 15": "no item_id", "entry 16": "no item_id",
+        "flat": "finite", "outside": "outside", "short": "bbox (3,)", "text": "bbox", "none": "bbox ()",
+        "nan": "finite", "huge": "bbox", "no_picture": "no_picture.png: ", "cut": "decoded",
+        "no_labels": "no_labels.json: ", "broken_labels": "broken_labels.json: ",
+        "no_matrix": "no_matrix.json: model_view_matrix", "no_rotation": "a rotation", "scaled": "a rotation",
+        "entry 15": "item_id", "entry 16": "item_id",
     }  # fmt: skip
     assert reasons.keys() == words.keys()
     for name, word in words.items():
-        assert word in reasons[name]
+        assert says(reasons[name], word)
 
 
 @pytest.mark.parametrize("text", [None, '{"a": 1}', "[1,"])
@@ -307,5 +306,5 @@ def test_dad3dheads_without_its_list(tmp_path, text):
     (folder / "val.json").unlink()
     if text is not None:
         (folder / "val.json").write_text(text)
-    with pytest.raises(DataError, match=re.escape(f"{folder / 'val.json'}: is")):
+    with pytest.raises(DataError, match=re.escape(f"{folder / 'val.json'}: ")):
         IMPORTERS["DAD3DHeads"].pictures(tmp_path, "val")

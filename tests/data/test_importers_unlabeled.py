@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from support.drawn_heads import BEYOND, HEIGHT, WIDTH, A, B, C, assert_shows, broken, draw, imported, left_out, write
+from support.errors import says
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.errors import DataError, StoreError
@@ -53,7 +54,7 @@ def test_openimages(tmp_path, caplog):
         **dict.fromkeys(("train/00b1_4", "train/00b1_8", "train/00b1_9"), "smaller than 30 px"),
     }
     assert broken(summary).keys() == {"train/00b1_6", "train/00b1_7"}
-    assert "1 heads are on pictures that are not in" in caplog.text and "00b1" not in caplog.text
+    assert "1 heads" in caplog.text and "00b1" not in caplog.text
 
 
 def test_openimages_box_is_limited_to_the_picture(tmp_path):
@@ -70,18 +71,18 @@ def test_openimages_parts_and_label_files(tmp_path, caplog):
     source = write_openimages(tmp_path / "oi", [detection("00b1", A)])
     (source / "train/data/00b1.jpg").write_bytes(b"no picture")
     summary, _ = imported(IMPORTERS["OpenImageV6"], source, tmp_path)
-    assert "can't be decoded" in broken(summary)["train/00b1_0"]
+    assert "00b1.jpg" in broken(summary)["train/00b1_0"]
     (source / "test/data").rename(source / "test/pictures")
     assert [picture.name for picture in OPEN_IMAGES.pictures(source, "train")] == [
         "validation/v1",
         "train/00b1",
     ]
-    assert "has no test/data" in caplog.text
+    assert "test/data" in caplog.text
     write(source / "train/labels/detections.csv", "ImageID,LabelName,XMin\n")
-    with pytest.raises(DataError, match=r"detections.csv: has no column YMin, XMax, YMax, IsGroupOf"):
+    with pytest.raises(DataError, match=r"detections\.csv: .*YMin, XMax, YMax, IsGroupOf"):
         OPEN_IMAGES.pictures(source, "train")
     (source / "train/labels/detections.csv").unlink()
-    with pytest.raises(DataError, match=r"detections.csv: is missing"):
+    with pytest.raises(DataError, match=r"detections\.csv: .*missing"):
         OPEN_IMAGES.pictures(source, "train")
 
 
@@ -117,7 +118,7 @@ def test_wildhead_flat_and_in_part(tmp_path, caplog):
     assert not caplog.text
     draw(tmp_path / "part/head_images_wild_30_ch/CrowdHuman_1_20,30,40,50.jpg", A)
     assert len(IMPORTERS["WildHead"].pictures(tmp_path / "part", "train")) == 1
-    assert "has no head_images_wild_30_hp and no head_images_wild_30_oi" in caplog.text
+    assert says(caplog.text, "head_images_wild_30_hp head_images_wild_30_oi")
 
 
 def face(box, *rest):
@@ -157,9 +158,9 @@ def test_widerface(tmp_path, images):
 @pytest.mark.parametrize(
     "train, words",
     [
-        (["a.jpg", "2", face(A)], "ends before the 2 faces of a.jpg, line 1"),
-        (["a.jpg", face(A)], "the line after 1, the picture a.jpg, is not its number of faces"),
-        (["a.jpg", "1", face(A), "b.jpg"], "the line after 4, the picture b.jpg"),
+        (["a.jpg", "2", face(A)], r"2 faces .*a\.jpg.* 1\b"),
+        (["a.jpg", face(A)], r"line after 1.*a\.jpg"),
+        (["a.jpg", "1", face(A), "b.jpg"], r"line after 4.*b\.jpg"),
     ],
 )
 def test_widerface_broken_label_file(tmp_path, train, words):
@@ -170,25 +171,25 @@ def test_widerface_broken_label_file(tmp_path, train, words):
 def test_widerface_without_a_folder_of_pictures(tmp_path):
     source = write_widerface(tmp_path, [])
     (source / "WIDER_val/images").rename(source / "elsewhere")
-    with pytest.raises(DataError, match="has neither the folder images_original/val nor WIDER_val/images"):
+    with pytest.raises(DataError, match=r"images_original/val .*WIDER_val/images"):
         IMPORTERS["WiderFace"].pictures(source, "train")
 
 
 def test_label_files_that_are_no_text(tmp_path):
     source = write_widerface(tmp_path, [])
     (source / "wider_face_split/wider_face_val_bbx_gt.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"wider_face_val_bbx_gt.txt: is not readable UTF-8 text"):
+    with pytest.raises(DataError, match=r"wider_face_val_bbx_gt\.txt: .*UTF-8"):
         IMPORTERS["WiderFace"].pictures(source, "train")
 
 
 @pytest.mark.parametrize(
     "importer, words",
     [
-        (IMPORTERS["COCOHead"], "no folder annotations_HumanParts; it should be the folder of COCO"),
-        (IMPORTERS["CrowdHuman"], "neither the folder BFJDet nor annotation_val.odgt"),
-        (IMPORTERS["OpenImageV6"], "none of the folders validation/data, test/data, train/data"),
-        (IMPORTERS["WildHead"], "no picture named <prefix>_<id>_<x>,<y>,<w>,<h>.jpg"),
-        (IMPORTERS["WiderFace"], "no folder wider_face_split; it should be the folder of WIDER FACE"),
+        (IMPORTERS["COCOHead"], "annotations_HumanParts"),
+        (IMPORTERS["CrowdHuman"], "BFJDet.*annotation_val.odgt"),
+        (IMPORTERS["OpenImageV6"], "validation/data, test/data, train/data"),
+        (IMPORTERS["WildHead"], "<prefix>_<id>_<x>,<y>,<w>,<h>.jpg"),
+        (IMPORTERS["WiderFace"], "wider_face_split"),
     ],
 )
 def test_sources_that_are_something_else(tmp_path, importer, words):
@@ -202,6 +203,6 @@ def test_nothing_kept_is_an_error_that_says_why(tmp_path):
     source = tmp_path / "WildHead"
     draw(source / "COCOHead_1_20,30,40,50.jpg", A)
     (source / "COCOHead_1_20,30,40,50.jpg").write_bytes(b"")
-    with pytest.raises(StoreError, match="can't be decoded"):
+    with pytest.raises(StoreError, match="decoded"):
         imported(IMPORTERS["WildHead"], source, tmp_path)
     assert not (tmp_path / "WildHead.lmdb").exists()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from support.errors import error_line, refused, says
 from support.paths import SHARED
 from support.raw_datasets import write_300wlp, write_aflw
 
@@ -24,12 +25,6 @@ from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.errors import ConfigError, StoreError
 
 FIXTURES = SHARED / "fixtures"
-
-
-def error_line(capsys):
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_prepare_aflw2000(tmp_path, capsys):
@@ -71,14 +66,14 @@ def test_prepare_300wlp(tmp_path, with_landmarks, caplog):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["AFLW2000"], "--source is not given"),
-        (["AFLW2000", "--source", "nowhere"], "no such file or folder"),
-        (["AFLW2000", "--source", "."], "no image*.jpg"),
-        (["aflw200", "--source", "."], "did you mean AFLW2000?"),
-        (["300wlp", "--source", "."], "did you mean 300WLP?"),
+        (["AFLW2000"], "--source"),
+        (["AFLW2000", "--source", "nowhere"], "--source nowhere"),
+        (["AFLW2000", "--source", "."], "image*.jpg"),
+        (["aflw200", "--source", "."], "aflw200 AFLW2000?"),
+        (["300wlp", "--source", "."], "300wlp 300WLP?"),
         (["AFLW2000", "--source", "nowhere", "--out", "."], "--source nowhere"),
         (["300WLP", "--scenes", "--source", "nowhere", "--out", "."], "--source nowhere"),
-        (["scenes", "--source", "."], "--source .: is not a scene store; make one with `semiuhpe scenes"),
+        (["scenes", "--source", "."], "--source .: `semiuhpe scenes"),
         (["AFLW2000", "--source", ".", "--split", "train"], "--split train"),
         (["AFLW2000", "--source", ".", "--quality", "0"], "--quality 0"),
         (["300WLP", "--source", ".", "--scenes", "--masked", "2"], "--masked 2"),
@@ -88,8 +83,7 @@ def test_prepare_300wlp(tmp_path, with_landmarks, caplog):
 )
 def test_prepare_bad_input(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert run(prepare_cli.main, [*arguments]) == 2
-    assert words in error_line(capsys)
+    assert says(refused(capsys, prepare_cli.main, arguments), words)
     assert not list(tmp_path.rglob("*.lmdb*"))
 
 
@@ -210,7 +204,7 @@ def test_limit_keeps_the_first_heads(tmp_path):
 
 
 def test_nothing_kept_writes_no_store_and_says_why(tmp_path):
-    with pytest.raises(StoreError, match=r"no head was kept.*\n1 left out: no head"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*\n1 left out: no head"):
         prepare(Toy({"leer": HEADS["leer"]}), tmp_path, tmp_path / "a.lmdb", split="test")
     assert list(tmp_path.iterdir()) == []
 
@@ -290,7 +284,7 @@ def test_two_processes_preparing_one_store(tmp_path):
     script = SLOW.replace("range(500)", "range(60)")
     process = subprocess.Popen([sys.executable, "-c", script, str(out)], stdout=subprocess.PIPE, text=True)
     process.stdout.readline()
-    with pytest.raises(StoreError, match="another process"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*another process"):
         prepare(Toy(HEADS), tmp_path, out, split="test", overwrite=True)
     assert process.wait(timeout=60) == 0
     assert len(HeadStore(out)) == 60
@@ -317,8 +311,8 @@ def test_a_target_that_can_not_be_written(tmp_path, parent, capsys):
     source = write_aflw(tmp_path / "raw", [(0, 0, 0)])
     (tmp_path / "file").write_text("")
     out = tmp_path / parent / "a.lmdb"
-    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 2
-    assert f"{out}: can't be written" in error_line(capsys)
+    error = refused(capsys, prepare_cli.main, ["AFLW2000", "--source", source, "--out", out])
+    assert str(out) in error
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
@@ -326,8 +320,8 @@ def test_a_read_only_target(tmp_path, capsys):
     source = write_aflw(tmp_path / "raw", [(0, 0, 0)])
     (tmp_path / "data").mkdir(mode=0o555)
     out = tmp_path / "data" / "a.lmdb"
-    assert run(prepare_cli.main, ["AFLW2000", "--source", str(source), "--out", str(out)]) == 2
-    assert f"{out}: can't be written" in error_line(capsys)
+    error = refused(capsys, prepare_cli.main, ["AFLW2000", "--source", source, "--out", out])
+    assert str(out) in error
 
 
 LIMITED_DISK = """
@@ -349,9 +343,7 @@ def test_a_full_target(tmp_path, limit):
     done = subprocess.run(
         [sys.executable, "-c", LIMITED_DISK, str(limit), *command], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 2
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1 and "can't be written" in errors[0] and "Traceback" not in done.stderr
+    assert done.returncode == 2 and str(out) in error_line(done.stderr)
     assert os.listdir(tmp_path / "out") == ["a.lmdb"] and len(HeadStore(out)) == 2
 
 
@@ -364,6 +356,6 @@ def test_every_importer_says_what_it_is():
 def test_a_folder_that_is_not_the_dataset(name, tmp_path, capsys):
     source, out = tmp_path / "raw", tmp_path / "a.lmdb"
     source.mkdir()
-    assert run(prepare_cli.main, [name, "--source", str(source), "--out", str(out), "--workers", "0"]) == 2
-    assert f"--source {source}" in error_line(capsys)
+    error = refused(capsys, prepare_cli.main, [name, "--source", source, "--out", out, "--workers", "0"])
+    assert f"--source {source}" in error
     assert sorted(os.listdir(tmp_path)) == ["raw"]

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support.errors import refused
 from support.raw_datasets import write_300wlp
 from torchvision.ops import box_convert, box_iou
 
@@ -284,7 +285,7 @@ def test_head_stores_and_scene_stores_are_not_mistaken_for_each_other(stores, tm
     with pytest.raises(StoreError, match="--scenes"):
         SceneStore(stores["test"])
     write_store(tmp_path / "a.lmdb", [(np.zeros((64, 64, 3), np.uint8), SceneHeads.none())])
-    with pytest.raises(StoreError, match="whole scenes"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*scenes"):
         HeadStore(tmp_path / "a.lmdb")
 
 
@@ -310,8 +311,7 @@ def test_the_command_renders_a_store_and_a_sheet(tmp_path, capsys):
     assert run(scenes_cli.main, out) == 0
     assert "3 scenes" in capsys.readouterr().out and cv2.imread(str(sheet)) is not None
     for bad, word in (("--masked 1.5", "--masked"), ("--size 8", "--size"), ("--turned -1", "--turned")):
-        assert run(scenes_cli.main, [*out, "--overwrite", *bad.split()]) == 2
-        assert word in capsys.readouterr().err
+        assert word in refused(capsys, scenes_cli.main, [*out, "--overwrite", *bad.split()])
 
 
 # ---- raw datasets
@@ -340,5 +340,4 @@ def test_whole_pictures_of_300wlp(tmp_path, capsys):
 def test_datasets_without_rotations_have_no_scenes(tmp_path, capsys):
     with pytest.raises(ConfigError, match="WiderFace"):
         prepare_scenes("WiderFace", tmp_path, tmp_path / "a.lmdb")
-    assert run(prepare_cli.main, ["300WLP", "--source", str(tmp_path), "--masked", "0.5"]) == 2
-    assert "--scenes" in capsys.readouterr().err
+    assert "--scenes" in refused(capsys, prepare_cli.main, ["300WLP", "--source", tmp_path, "--masked", "0.5"])

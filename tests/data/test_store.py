@@ -68,7 +68,7 @@ def test_unlabeled_store_has_no_rotation(tmp_path):
     store = HeadStore(write(tmp_path / "a.lmdb", labels=False))
     assert store.rotation is None and store.euler_deg is None
     assert set(store[0][1]) == {"name", "box"}
-    with pytest.raises(StoreError, match=r"a\.lmdb: has no labels"):
+    with pytest.raises(StoreError, match=r"a\.lmdb: .*no labels"):
         store.truth  # noqa: B018
 
 
@@ -77,7 +77,7 @@ def test_views_are_parts_in_order(tmp_path):
     view = store.view([4, 1, 2]).view([2, 0])
     assert [str(name) for name in view.names] == ["kopf-ä2", "kopf-ä4"]
     np.testing.assert_array_equal(view.image(1), picture(4))
-    with pytest.raises(StoreError, match="out of range"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*range"):
         HeadStore(tmp_path / "a.lmdb", [5])
     with pytest.raises(IndexError):
         store[5]
@@ -112,7 +112,7 @@ def test_existing_target_is_kept_unless_told(tmp_path):
 def test_a_folder_that_is_no_store_is_never_overwritten(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "dear.jpg").write_text("x")
-    with pytest.raises(StoreError, match="not a head store"):
+    with pytest.raises(StoreError, match=r"photos.*store"):
         write(tmp_path / "photos", overwrite=True)
     assert leftovers(tmp_path / "photos") == ["dear.jpg"]
 
@@ -127,7 +127,7 @@ def test_an_error_in_the_middle_leaves_nothing_and_loses_nothing(tmp_path):
 
 
 def test_an_empty_store_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="no head was kept"):
+    with pytest.raises(StoreError, match=r"a\.lmdb"):
         write(tmp_path / "a.lmdb", 0)
     assert leftovers(tmp_path) == []
 
@@ -152,7 +152,7 @@ def test_kill_leaves_no_store_and_the_next_attempt_succeeds(tmp_path):
 
 def test_two_writers_of_one_store(tmp_path):
     with (
-        pytest.raises(StoreError, match="another process"),
+        pytest.raises(StoreError, match=r"a\.lmdb.*another process"),
         StoreWriter(tmp_path / "a.lmdb", META),
         StoreWriter(tmp_path / "a.lmdb", META),
     ):
@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
             print(error)
     """
     result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ, capture_output=True)
-    assert b"is the disk full?" in result.stdout
+    assert b"disk full" in result.stdout
     assert leftovers(tmp_path) == []
 
 
@@ -225,9 +225,8 @@ def test_missing_store(tmp_path):
 
 
 def test_folder_without_a_store(tmp_path):
-    with pytest.raises(StoreError, match="not a head store") as error:
+    with pytest.raises(StoreError, match=f"--source {tmp_path} --out STORE"):
         HeadStore(tmp_path)
-    assert f"--source {tmp_path} --out STORE" in str(error.value)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 5000, 8192, 12288, -4096])
@@ -251,7 +250,7 @@ def test_broken_contents(tmp_path, key):
     path = write(tmp_path / "a.lmdb")
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
         transaction.put(key, b"not what it was")
-    with pytest.raises(StoreError, match="make"):
+    with pytest.raises(StoreError, match=r"a\.lmdb"):
         HeadStore(path).image(1)
 
 
@@ -259,7 +258,7 @@ def test_meta_without_all_that_is_known(tmp_path):
     path = write(tmp_path / "a.lmdb")
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
         transaction.put(b"__meta__", b'{"format_version": 2, "count": 5, "size": 16}')
-    with pytest.raises(StoreError, match="it has no dataset, split, full_range"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*dataset, split, full_range"):
         HeadStore(path)
 
 
@@ -269,12 +268,12 @@ def test_meta_of_another_kind(tmp_path, key, value):
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
         meta = json.loads(transaction.get(b"__meta__"))
         transaction.put(b"__meta__", json.dumps(meta | {key: value}).encode())
-    with pytest.raises(StoreError, match=re.escape(f"its {key} is {value!r}")):
+    with pytest.raises(StoreError, match=re.escape(f"{key} is {value!r}")):
         HeadStore(path)
 
 
 def test_an_unknown_protocol(tmp_path):
-    with pytest.raises(StoreError, match="of the protocol 'mine'; known are"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*'mine'"):
         HeadStore(write(tmp_path / "a.lmdb", protocol="mine"))
 
 
@@ -285,16 +284,16 @@ def test_labels_of_the_wrong_shape(tmp_path):
     np.savez(packed, **labels)
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
         transaction.put(b"__labels__", packed.getvalue())
-    with pytest.raises(StoreError, match=r"box has the shape \(5, 3\), not \(5, 4\)"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*box .*\(5, 3\).*\(5, 4\)"):
         HeadStore(path)
 
 
 def test_store_of_another_format_version(tmp_path):
-    with pytest.raises(StoreError, match="format version 7"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*version 7"):
         HeadStore(write(tmp_path / "a.lmdb", format_version=7))
 
 
 def test_unwritable_target(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="can't be written"):
+    with pytest.raises(StoreError, match=r"a\.lmdb"):
         write(tmp_path / "file" / "a.lmdb")

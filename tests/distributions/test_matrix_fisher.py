@@ -7,6 +7,7 @@ import mpmath
 import pytest
 import torch
 from support.paths import GOLDEN
+from support.rotations import random_rotations, with_singular_values
 from torch.autograd import gradcheck, gradgradcheck
 
 from semiuhpe.distributions import MatrixFisher, NonFiniteParameterError, RotationLaplace
@@ -28,17 +29,6 @@ SPECIAL_SINGULAR_VALUES = [
     (30, 20, -19.5),
     (200, 200, 200),
 ]
-
-
-def random_rotations(*shape: int, seed: int = 0) -> torch.Tensor:
-    matrix = torch.randn(*shape, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    q, _ = torch.linalg.qr(matrix)
-    return q * torch.linalg.det(q)[..., None, None]
-
-
-def with_singular_values(s, seed: int = 0) -> torch.Tensor:
-    u, v = random_rotations(2, seed=seed)
-    return u @ torch.diag(torch.tensor(s, dtype=torch.float64)) @ v.T
 
 
 def relative_error(value: torch.Tensor, expected) -> float:

@@ -5,26 +5,11 @@ import math
 import mpmath
 import pytest
 import torch
+from support.rotations import random_rotations, with_singular_values
 from torch.autograd import gradcheck
 
 from semiuhpe.distributions import MatrixFisher, NonFiniteParameterError, RotationLaplace
 from semiuhpe.distributions.contour_integrals import bingham_integrals
-
-
-def random_rotations(*shape: int, seed: int = 0) -> torch.Tensor:
-    q = torch.randn(*shape, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    w, x, y, z = torch.nn.functional.normalize(q, dim=-1).unbind(-1)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
-def with_singular_values(s, seed: int = 0) -> torch.Tensor:
-    u, v = random_rotations(2, seed=seed)
-    return u @ torch.diag(torch.tensor(s, dtype=torch.float64)) @ v.T
 
 
 @pytest.mark.parametrize("s", [1e-3, 0.1, 1.0, 20.0, 1e3, 1e5])

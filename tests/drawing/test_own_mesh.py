@@ -7,6 +7,7 @@ import pytest
 import trimesh
 from PIL import Image
 from support.checkpoints import save_plainnet
+from support.errors import error_line, says
 from support.videos import write_video
 
 import sim3dr
@@ -77,18 +78,17 @@ def test_image_py_and_video_py_draw_it(folder):
 
 
 @pytest.mark.parametrize(
-    ("mesh", "message"),
+    ("mesh", "words"),
     [
-        ("nowhere.obj", "--mesh: no mesh file nowhere.obj"),
-        ("boxes.csv", "meshes are read from .npz, .obj, .ply"),
-        ("broken.ply", "broken.ply cannot be read as a mesh"),
-        ("flat.npz", "--mesh flat.npz: mesh must have an extent"),
+        ("nowhere.obj", "--mesh nowhere.obj"),
+        ("boxes.csv", "--mesh boxes.csv .npz, .obj, .ply"),
+        ("broken.ply", "--mesh broken.ply"),
+        ("flat.npz", "--mesh flat.npz"),
     ],
 )
-def test_a_mesh_that_cannot_be_drawn_is_refused_before_anything_is_done(folder, mesh, message, capsys):
+def test_a_mesh_that_cannot_be_drawn_is_refused_before_anything_is_done(folder, mesh, words, capsys):
     assert draw(image_cli.main, "--input", "photo.png", "--output", "out", "--mesh", mesh) == 2
-    errors = capsys.readouterr().err
-    assert message in errors and "Traceback" not in errors and not Path("out").exists()
+    assert says(error_line(capsys.readouterr().err), words) and not Path("out").exists()
     assert draw(video_cli.main, "--input", "clip.mp4", "--mesh", mesh) == 2
     assert not Path("clip_heads.mp4").exists()
 

@@ -297,7 +297,7 @@ def test_predictions_that_are_not_finite(tmp_path):
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
     table = parameter(truth)
     table[2, 4] = torch.nan
-    with pytest.raises(TrainingError, match=r"heads\.lmdb: the .*not finite"):
+    with pytest.raises(TrainingError, match=r"heads\.lmdb.*finite"):
         evaluate(TableNetwork(table), PoseDecoder(description()), store, CPU, 2)
 
 
@@ -310,7 +310,7 @@ def test_predictions_that_are_not_finite_where_the_distributions_do_not_look(tmp
     table = parameter(truth)
     table[2, 4] = torch.nan
     decoder = PoseDecoder(replace(description(), distribution=distribution))
-    with pytest.raises(TrainingError, match=r"heads\.lmdb: the teacher predicts values that are not finite"):
+    with pytest.raises(TrainingError, match=r"heads\.lmdb.*teacher.*finite"):
         predict_all({"student": TableNetwork(parameter(truth)), "teacher": TableNetwork(table)}, decoder, store, CPU, 2)
 
 
@@ -332,7 +332,7 @@ def test_labels_that_are_no_rotations(tmp_path):
     truth[1] *= 1.1
     truth[3, 0] *= -1  # a reflection
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
-    with pytest.raises(StoreError, match=r"heads\.lmdb: the labels of 2 heads are not rotations \(head001, head003\)"):
+    with pytest.raises(StoreError, match=r"heads\.lmdb.*\b2 heads.*head001, head003\)"):
         evaluate(TableNetwork(parameter(truth)), PoseDecoder(description()), store, CPU, 2)
 
 
@@ -341,38 +341,38 @@ def test_euler_labels_that_are_not_finite(tmp_path):
     truth = euler_to_matrix(euler)
     euler[1, 2] = torch.nan
     store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth, euler, full_range=False))
-    with pytest.raises(StoreError, match=r"not rotations \(head001\)"):
+    with pytest.raises(StoreError, match=r"heads\.lmdb.*\(head001\)"):
         evaluate(TableNetwork(parameter(truth)), PoseDecoder(description()), store, CPU, 2)
 
 
 def test_stores_without_heads_or_labels(tmp_path):
     path = write_heads(tmp_path / "heads.lmdb", euler_to_matrix(euler_grid(2)))
     network, decoder = TableNetwork(torch.zeros(2, 9)), PoseDecoder(description())
-    with pytest.raises(StoreError, match="has no heads"):
+    with pytest.raises(StoreError, match=r"heads\.lmdb.*no heads"):
         evaluate(network, decoder, HeadStore(path, []), CPU, 2)
     store = HeadStore(path)
     store.rotation = None
-    with pytest.raises(StoreError, match="has no labels"):
+    with pytest.raises(StoreError, match=r"heads\.lmdb.*no labels"):
         evaluate(network, decoder, store, CPU, 2)
 
 
 def test_results_that_can_not_be_read(case, tmp_path):
     _, _, _, results = case
     path = tmp_path / "eval_x.json"
-    with pytest.raises(DataError, match=r"eval_x\.json: is missing"):
+    with pytest.raises(DataError, match=r"eval_x\.json.*missing"):
         read_results(path)
     path.write_text('{"results": {}}')
-    with pytest.raises(DataError, match=r"is not a result of eval\.py"):
+    with pytest.raises(DataError, match=r"eval_x\.json.*eval\.py"):
         read_results(path)
     path.write_text('{"format_version": 99}')
-    with pytest.raises(DataError, match="format 99"):
+    with pytest.raises(DataError, match=r"eval_x\.json.*\b99\b"):
         read_results(path)
     write_results(results, path)
     path.with_suffix(".npz").write_bytes(b"PK half")
-    with pytest.raises(DataError, match=r"eval_x\.npz: is broken"):
+    with pytest.raises(DataError, match=r"eval_x\.npz.*broken"):
         read_results(path)
     path.with_suffix(".npz").unlink()
-    with pytest.raises(DataError, match=r"eval_x\.npz: is missing"):
+    with pytest.raises(DataError, match=r"eval_x\.npz.*missing"):
         read_results(path)
 
 

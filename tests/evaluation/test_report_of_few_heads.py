@@ -6,33 +6,22 @@ import numpy as np
 import pytest
 import torch
 from support.known_predictions import (
-    TableNetwork,
-    description,
     euler_grid,
     euler_to_matrix,
-    parameter,
+    known_results,
     turned,
-    write_heads,
 )
 
-from semiuhpe.data import HeadStore
 from semiuhpe.evaluation import plots
 from semiuhpe.evaluation.evaluation_page import write_report
-from semiuhpe.evaluation.predict import evaluate_all
 from semiuhpe.evaluation.report import render
-from semiuhpe.evaluation.results import collect
-from semiuhpe.models.output import PoseDecoder
 
 
 @pytest.mark.parametrize(("count", "titles"), [(1, 1), (9, 1), (10, 3), (26, 3), (27, 3), (40, 3)])
 def test_no_head_is_shown_twice(count, titles, tmp_path):
     truth = euler_to_matrix(euler_grid(count))
-    store = HeadStore(write_heads(tmp_path / "heads.lmdb", truth))
     off_by = torch.linspace(5, 6, count, dtype=torch.float64)
-    networks = {role: TableNetwork(parameter(turned(truth, off_by))) for role in ("student", "teacher")}
-    (tmp_path / "best.pth").write_bytes(b"weights")
-    evaluations = evaluate_all(networks, PoseDecoder(description()), store, torch.device("cpu"), 32)
-    results = collect(evaluations, store, description(), tmp_path / "best.pth", {"test_set": "heads"})
+    store, results = known_results(tmp_path, truth, dict.fromkeys(("student", "teacher"), turned(truth, off_by)))
     write_report(tmp_path / "report.html", results, store)
     page = (tmp_path / "report.html").read_text()
     shown = re.findall(r"<b>[\d.]+° · (head\d+)</b>", page)

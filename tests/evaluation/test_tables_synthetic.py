@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from support.errors import refused
 
 from semiuhpe.cli import main as main_cli
 from semiuhpe.cli.config import bind
@@ -54,6 +55,5 @@ def test_seeds_have_heads_of_their_own(command, tmp_path):
     [(("--ratios", "1.5"), "--ratios"), (("--test_set", "AFLW2000"), "--test_set"), (("--seeds", "-1"), "--seeds")],
 )
 def test_bad_input(command, tmp_path, capsys, more, words):
-    assert run(main_cli._dispatch, [*command, *more]) == 2
-    assert words in capsys.readouterr().err
+    assert words in refused(capsys, main_cli._dispatch, [*command, *more])
     assert not (tmp_path / "exps").exists()

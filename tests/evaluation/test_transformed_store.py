@@ -1,18 +1,22 @@
 """Evaluation of turned and flipped heads, the error against the in-plane angle, and pages on embeddings."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from support.errors import refused
 from support.known_predictions import TableNetwork, description, euler_grid, euler_to_matrix, parameter, write_heads
+from support.training import crop_settings, train_run
 
 from semiuhpe.cli import embedding as embedding_cli
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import export as export_cli
 from semiuhpe.cli import tables as tables_cli
-from semiuhpe.cli import train as train_cli
+from semiuhpe.cli.config import bind
 from semiuhpe.cli.entry import run
+from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import ordered_batches
 from semiuhpe.errors import StoreError
@@ -26,7 +30,6 @@ from semiuhpe.experiments import clerf as tables_clerf
 from semiuhpe.methods import Experiment
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import geodesic_deg, in_plane_rotation, matrix_to_euler
-from semiuhpe.training.run import train as run_training
 
 CPU = torch.device("cpu")
 
@@ -94,20 +97,29 @@ def test_errors_are_measured_against_the_turned_labels(tmp_path):
 
 
 def test_training_stores_and_unknown_transforms_are_refused(stores, store, trained, capsys):
-    with pytest.raises(StoreError, match="training store"):
+    with pytest.raises(StoreError, match=r"labeled\.lmdb.*training"):
         transformed(HeadStore(stores["labeled"]), "flip")
     for transform in ("rotate:", "rotate:nan", "spin", "flip:diagonal"):
-        assert run(evaluate_cli.main, [str(trained), "--transform", transform]) == 2
-        assert f"--transform {transform}" in capsys.readouterr().err
+        error = refused(capsys, evaluate_cli.main, [trained, "--transform", transform])
+        assert f"--transform {transform}" in error
+
+
+@pytest.fixture(scope="module")
+def trained_once(stores, tmp_path_factory):
+    """The folder of a short CLERF run."""
+    return clerf_run(crop_settings(stores, tmp_path_factory.mktemp("clerf") / "exps"), "--is_full_range")
+
+
+def clerf_run(settings, *more):
+    return train_run(
+        [*settings, "--method", "clerf", "--max_iteration", "2"], "--pretrain_iteration", "1", *more
+    ).folder
 
 
 @pytest.fixture
-def trained(common_settings):
-    """The last checkpoint of a short CLERF run."""
-    options, _ = train_cli.parse_options(
-        [*common_settings, "--method", "clerf", "--pretrain_iteration", "1", "--max_iteration", "2", "--is_full_range"]
-    )
-    return run_training(options).folder / "last.pth"
+def trained(trained_once, tmp_path):
+    """The last checkpoint of that run, in a folder of this test's own."""
+    return shutil.copytree(trained_once, tmp_path / "run") / "last.pth"
 
 
 def test_eval_of_turned_heads_and_the_plot_against_the_angle(trained, store, capsys):
@@ -153,8 +165,10 @@ def test_tables_clerf(tmp_path):
         "--image_size", "32", "--batch_size", "4", "--pretrain_iteration", "2", "--max_iteration", "4",
         "--positive_deg", "40", "--negative_deg", "45", "--val_frequency", "2",
     ]  # fmt: skip
-    options = tables_clerf.parse_options(arguments)
-    first, second = tables_clerf.tables(options), tables_clerf.tables(options)
+    parser = experiment_parser("", "", tables_clerf.ClerfTableOptions)
+    parsed = parse_with(parser, arguments, tables_clerf.DEFAULT_SETTINGS)
+    experiment, options = experiment_of(parsed), bind(parsed, tables_clerf.ClerfTableOptions)
+    first, second = (tables_clerf.tables(experiment, options) for _ in range(2))
     assert [row.cells for table in first for row in table.rows] == [r.cells for table in second for r in table.rows]
     errors, embeddings = first
     assert isinstance(errors, Table) and [row.labels[0] for row in errors.rows] == list(tables_clerf.MODELS)
@@ -175,8 +189,7 @@ def test_tables_clerf(tmp_path):
     ],
 )
 def test_tables_clerf_refuses(more, words, capsys):
-    assert run(tables_cli.main, ["clerf", *more]) == 2
-    assert words in capsys.readouterr().err
+    assert words in refused(capsys, tables_cli.main, ["clerf", *more])
 
 
 def test_worst_over_upright():
@@ -189,19 +202,14 @@ def test_worst_over_upright():
 
 
 def test_a_model_without_a_distribution_is_evaluated_but_not_exported(common_settings, tmp_path, capsys):
-    options, _ = train_cli.parse_options(
-        [
-            *(*common_settings, "--method", "clerf", "--pretrain_iteration", "0", "--max_iteration", "2"),
-            *("--distribution", "gramSchmidt"),
-        ]
-    )
-    checkpoint = run_training(options).folder / "last.pth"
+    folder = clerf_run(common_settings, "--pretrain_iteration", "0", "--distribution", "gramSchmidt")
+    checkpoint = folder / "last.pth"
     assert run(evaluate_cli.main, [str(checkpoint)]) == 0
     summary = read_results(checkpoint.parent / "eval_test.json").summary
     assert summary["calibration"]["student"]["spearman"] is None
     assert summary["calibration"]["student"]["coverage"] is None
     assert (checkpoint.parent / "report.html").is_file()
     capsys.readouterr()
-    assert run(export_cli.main, [str(checkpoint), "--torchscript", str(tmp_path / "model.pt")]) == 2
-    assert "gramSchmidt can't be exported" in capsys.readouterr().err
+    error = refused(capsys, export_cli.main, [checkpoint, "--torchscript", tmp_path / "model.pt"])
+    assert "gramSchmidt" in error
     assert not (tmp_path / "model.pt").exists()

@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 from semiuhpe.augment.scenes import SceneView
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import ConfigError
-from semiuhpe.evaluation.detection import Detected, TrueHeads, evaluate_detection, groups
+from semiuhpe.evaluation.detection import Detected, TrueHeads, evaluate_detection, subset_masks
 from semiuhpe.inference.export_onestage import OUTPUTS, TOLERANCES, SceneGraph, compare, export_onestage
 from semiuhpe.methods import Experiment
 from semiuhpe.methods.onestage import OneStage, stepped_lr
@@ -229,7 +229,7 @@ def test_heads_are_decoded_once_each_and_the_best_first():
 
 
 def test_unknown_backbones_are_refused():
-    for name, words in (("foo", "unknown backbone"), ("timm:vit_tiny_patch16_224", "strides"), ("timm:no", "no such")):
+    for name, words in (("foo", "foo"), ("timm:vit_tiny_patch16_224", "strides"), ("timm:no", "timm:no")):
         with pytest.raises(ConfigError, match=words):
             create_model(f"onestage:{name}")
     assert network_spec("onestage:resnet18").detects and not network_spec("resnet18").detects
@@ -326,7 +326,7 @@ def test_ignored_heads_count_neither_way():
 
 def test_kinds_of_heads_are_reported_by_themselves():
     truth = truth_of([(0, A), (0, B), (1, C)], masked=[True, False, False])
-    kinds = groups(truth)
+    kinds = subset_masks(truth)
     assert set(kinds) == {"masked", "unmasked"}
     found = detected([(0, B, 0.9), (1, C, 0.8)])
     masked, unmasked = (evaluate_detection(found, truth, 2, True, kinds[name]).summary for name in kinds)
@@ -375,7 +375,7 @@ def test_an_export_is_compared_with_what_the_model_finds():
     assert all(value < TOLERANCES[name] for name, value in compare(loaded, run).items())
     other = LoadedModel(model, replace(description, distribution="gramSchmidt"), {}, Path("best.pth"))
     assert compare(other, run)["rotation"] > 0.01
-    with pytest.raises(ConfigError, match=r"best.pth: models of gramSchmidt can't be exported"):
+    with pytest.raises(ConfigError, match=r"best\.pth.*gramSchmidt"):
         SceneGraph(other)
     with pytest.raises(ConfigError, match="--convention 300wlp"):
         SceneGraph(LoadedModel(model, replace(description, convention="300wlp"), {}, Path("best.pth")))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from support.checkpoints import save_plainnet
+from support.errors import error_line
 from support.videos import write_video
 
 from semiuhpe import HeadPoseEstimator
@@ -194,15 +195,15 @@ def test_what_a_one_stage_model_does_not_take(checkpoint, photo, tmp_path, capsy
         with pytest.raises(ConfigError):
             call()
     crops = save_plainnet(tmp_path / "crops.pth")
-    with pytest.raises(ConfigError, match="needs a detector"):
+    with pytest.raises(ConfigError, match=r"crops\.pth.*detector"):
         HeadPoseEstimator.from_checkpoint(crops, device="cpu").own_detector()
     for arguments, message in (
         ((checkpoint, "--detector", "whole"), "--detector whole: "),
         ((checkpoint, "--convention", R_300WLP), f"--convention {R_300WLP}: "),
-        ((f"onestage:{checkpoint}:huge",), "the size huge is not a number"),
-        ((f"onestage:{crops}",), "is a model of head crops"),
-        ((crops, "--mesh", "head.obj"), "--mesh head.obj: needs --draw mesh"),
+        ((f"onestage:{checkpoint}:huge",), "huge"),
+        ((f"onestage:{crops}",), str(crops)),
+        ((crops, "--mesh", "head.obj"), "--draw mesh"),
     ):
         assert image_py(*arguments) == 2
-        assert message in capsys.readouterr().err
+        assert message in error_line(capsys.readouterr().err)
     assert not Path("out").exists()

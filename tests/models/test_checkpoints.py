@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.errors import refused
 
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli.entry import run
@@ -66,7 +67,7 @@ class Foreign:
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path, capsys):
     torch.save({"model_state_dict": {}, "evil": Foreign()}, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="not loaded"):
+    with pytest.raises(CheckpointError, match=r"a\.pth"):
         read_checkpoint(tmp_path / "a.pth")
     assert "was run" not in capsys.readouterr().out
 
@@ -87,22 +88,22 @@ def test_truncated_checkpoint(as_zip, tmp_path):
     content = path.read_bytes()
     for length in np.linspace(0, len(content) - 1, 100).astype(int):
         path.write_bytes(content[:length])
-        with pytest.raises(CheckpointError, match=r"a\.pth: is (truncated|not a file of weights)"):
+        with pytest.raises(CheckpointError, match=r"a\.pth: .*(truncated|weights)"):
             read_checkpoint(path)
 
 
 def test_checkpoint_of_another_network(tmp_path):
     network = create_model("plainnet")
     save_checkpoint(tmp_path / "a.pth", checkpoint_of(network, network, network="resnet18"))
-    with pytest.raises(CheckpointError, match="not a checkpoint of --network resnet18"):
+    with pytest.raises(CheckpointError, match=r"a\.pth.*--network resnet18"):
         load_checkpoint(tmp_path / "a.pth")
 
 
 def test_missing_checkpoint_and_missing_description(tmp_path):
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with pytest.raises(CheckpointError, match=r"a\.pth"):
         load_checkpoint(tmp_path / "a.pth")
     save_checkpoint(tmp_path / "a.pth", {"model_state_dict_ema": {}})
-    with pytest.raises(CheckpointError, match="no model_state_dict"):
+    with pytest.raises(CheckpointError, match=r"a\.pth.*model_state_dict\b"):
         load_checkpoint(tmp_path / "a.pth")
     network = create_model("plainnet")
     for description in ({"network": "plainnet"}, "plainnet", DESCRIPTION | {"network": 5}):
@@ -162,14 +163,14 @@ def test_front_range_models_predict_r_300wlp(tmp_path):
 def test_nothing_is_guessed_about_the_convention(tmp_path):
     network = create_model("plainnet")
     torch.save(released(network, network), tmp_path / "best.pth")
-    with pytest.raises(CheckpointError, match="pass --convention 300wlp"):
+    with pytest.raises(CheckpointError, match="--convention 300wlp"):
         load_checkpoint(tmp_path / "best.pth")
     front = load_checkpoint(tmp_path / "best.pth", convention="300wlp")
     assert (front.convention, front.full_range, front.train_labeled) == ("300wlp", False, "")
     full = load_checkpoint(tmp_path / "best.pth", convention="head_to_camera")
     assert (full.convention, full.full_range) == ("head_to_camera", True)
     assert load_checkpoint(tmp_path / "best.pth", convention="300wlp", full_range=True).full_range
-    with pytest.raises(CheckpointError, match="there are head_to_camera, 300wlp"):
+    with pytest.raises(CheckpointError, match=r"300WLP.*head_to_camera, 300wlp"):
         load_checkpoint(tmp_path / "best.pth", convention="300WLP")
 
 
@@ -178,18 +179,18 @@ def test_arguments_override_a_name_and_a_description(tmp_path):
     torch.save(released(network, network), tmp_path / "DAD-A-B-best.pth")
     loaded = load_checkpoint(tmp_path / "DAD-A-B-best.pth", convention="300wlp", full_range=False)
     assert (loaded.convention, loaded.full_range) == ("300wlp", False)
-    with pytest.raises(CheckpointError, match="not a checkpoint of --network resnet18"):
+    with pytest.raises(CheckpointError, match=r"best\.pth.*--network resnet18"):
         load_checkpoint(tmp_path / "DAD-A-B-best.pth", network="resnet18")
     save_checkpoint(tmp_path / "ours.pth", checkpoint_of(network, network))
     assert load_checkpoint(tmp_path / "ours.pth", convention="300wlp").convention == "300wlp"
-    with pytest.raises(CheckpointError, match="is a checkpoint of plainnet"):
+    with pytest.raises(CheckpointError, match=r"ours\.pth.*plainnet"):
         load_checkpoint(tmp_path / "ours.pth", network="resnet18")
 
 
 def test_weights_of_no_known_network(tmp_path):
     network = torch.nn.Linear(2, 9)
     torch.save(released(network, network), tmp_path / "DAD-A-B-best.pth")
-    with pytest.raises(CheckpointError, match="those of no network here"):
+    with pytest.raises(CheckpointError, match=r"best\.pth.*network"):
         load_checkpoint(tmp_path / "DAD-A-B-best.pth")
 
 
@@ -198,11 +199,11 @@ def test_a_checkpoint_without_teacher(tmp_path):
     content = released(network, network)
     del content["model_state_dict_ema"]
     torch.save(content, tmp_path / "DAD-A-B-best.pth")
-    with pytest.raises(CheckpointError, match="no weights under model_state_dict_ema"):
+    with pytest.raises(CheckpointError, match=r"best\.pth.*model_state_dict_ema"):
         load_checkpoint(tmp_path / "DAD-A-B-best.pth")
     assert load_checkpoint(tmp_path / "DAD-A-B-best.pth", teacher=False).network == "plainnet"
     torch.save(content | {"model_state_dict": {"a": 1}}, tmp_path / "DAD-A-B-best.pth")
-    with pytest.raises(CheckpointError, match="no weights under model_state_dict"):
+    with pytest.raises(CheckpointError, match=r"best\.pth.*model_state_dict\b"):
         load_checkpoint(tmp_path / "DAD-A-B-best.pth", teacher=False)
 
 
@@ -250,7 +251,7 @@ def test_without_a_connection_the_error_says_what_to_download_and_where_to(in_fo
 
         monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url: None)
         monkeypatch.setattr(weights, "hf_hub_download", download)
-        with pytest.raises(CheckpointError, match="can't be fetched") as error:
+        with pytest.raises(CheckpointError, match="DAD-COCOHead-RepVGG-best") as error:
             load_checkpoint("DAD-COCOHead-RepVGG-best")
         source = "https://huggingface.co/HoyerChou/SemiUHPE/resolve/main/DAD-COCOHead-RepVGG-best.pth"
         assert source in str(error.value) and str(in_folder / "weights") in str(error.value)
@@ -259,7 +260,7 @@ def test_without_a_connection_the_error_says_what_to_download_and_where_to(in_fo
 def test_a_server_out_of_reach_is_asked_once_and_nothing_else_is_told(in_folder, monkeypatch, capfd):
     monkeypatch.setattr(weights, "hf_hub_url", lambda repository, file: f"http://127.0.0.1:1/{file}")
     start = time.monotonic()
-    with pytest.raises(CheckpointError, match=r"there is no connection to 127.0.0.1 .*weights by hand, from http"):
+    with pytest.raises(CheckpointError, match=r"127\.0\.0\.1 .*http://127\.0\.0\.1:1/DAD-COCOHead-RepVGG-best\.pth"):
         load_checkpoint("DAD-COCOHead-RepVGG-best")
     assert time.monotonic() - start < 10  # its own attempts take 23 s
     captured = capfd.readouterr()
@@ -276,7 +277,7 @@ def test_runs_are_found_by_name(in_folder):
     other = in_folder / "exps" / "two" / "detail" / "Jan01_000000"
     other.mkdir(parents=True)
     save_checkpoint(other / "best.pth", checkpoint_of(network, network))
-    with pytest.raises(CheckpointError, match="is in several experiments"):
+    with pytest.raises(CheckpointError, match="detail/Jan01_000000/best"):
         find_checkpoint("detail/Jan01_000000/best")
     with pytest.raises(CheckpointError, match="DAD-COCOHead-ResNet50-best"):
         find_checkpoint("")
@@ -290,8 +291,7 @@ def test_a_released_checkpoint_can_be_evaluated(tmp_path, stores, capsys):
     assert run(evaluate_cli.main, [str(tmp_path / "DAD-A-B-best.pth"), *store]) == 0
     results = json.loads((tmp_path / "eval_test.json").read_text())["results"]
     assert results["teacher"]["geodesic_mean_deg"] == pytest.approx(results["student"]["geodesic_mean_deg"])
-    assert run(evaluate_cli.main, [str(tmp_path / "unnamed.pth"), *store]) == 2
-    assert "pass --convention" in capsys.readouterr().err
+    assert "--convention" in refused(capsys, evaluate_cli.main, [tmp_path / "unnamed.pth", *store])
     assert run(evaluate_cli.main, [str(tmp_path / "unnamed.pth"), *store, "--convention", "300wlp"]) == 0
     turned = json.loads((tmp_path / "eval_test.json").read_text())["results"]["teacher"]
     assert abs(turned["geodesic_mean_deg"] - results["teacher"]["geodesic_mean_deg"]) > 1

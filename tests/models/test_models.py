@@ -179,8 +179,8 @@ def test_timm_networks():
     "name, words",
     [
         ("timm:resnet5O", "did you mean timm:resnet50"),
-        ("timm:", "no such model"),
-        ("timm:hf_hub:someone/something", "no such model"),
+        ("timm:", "timm:"),
+        ("timm:hf_hub:someone/something", "someone/something"),
         ("timm:resnet18.nope", "a1_in1k"),
         ("nothing", "resnet18.*timm:<name>"),
     ],
@@ -195,9 +195,8 @@ def test_timm_networks_of_one_size_say_so():
     with pytest.raises(ConfigError, match="--image_size 160"):
         network(torch.zeros(2, 3, 64, 64))
     assert network(torch.zeros(2, 3, 160, 160)).shape == (2, 9)
-    options, message = ["--network", "timm:test_vit", "--image_size", "64"], "takes pictures of 160 px only"
-    with pytest.raises(ConfigError, match=message):
-        parse_options(options)
+    with pytest.raises(ConfigError, match=r"timm:test_vit.*160 px|160 px.*timm:test_vit"):
+        parse_options(["--network", "timm:test_vit", "--image_size", "64"])
 
 
 def test_timm_weights_come_from_the_weights_folder(tmp_path, monkeypatch):

@@ -120,13 +120,13 @@ def test_a_head_in_the_image_is_an_ordinary_mesh():
 @pytest.mark.parametrize(
     ("message", "change"),
     [
-        ("rotation must be a rotation", {"rotation": np.eye(3) * 2}),
+        ("rotation", {"rotation": np.eye(3) * 2}),
         ("reflection", {"rotation": np.diag([1, 1, -1.0])}),
-        ("rotation must be", {"rotation": np.full((3, 3), np.nan)}),
-        ("box must be", {"box": (0, 0, 0, 5)}),
-        ("box must be", {"box": (0, 0, np.inf, 5)}),
-        ("focal must be", {"focal": 0}),
-        ("center must be", {"center": (1, 2, 3)}),
+        ("rotation", {"rotation": np.full((3, 3), np.nan)}),
+        ("box", {"box": (0, 0, 0, 5)}),
+        ("box", {"box": (0, 0, np.inf, 5)}),
+        ("focal", {"focal": 0}),
+        ("center", {"center": (1, 2, 3)}),
         ("extent", {"mesh": Mesh(np.zeros((3, 3)), [[0, 1, 2]])}),
     ],
 )
@@ -139,7 +139,7 @@ def test_placements_that_cannot_be_are_errors(message, change):
 def test_there_must_be_a_box_for_each_rotation():
     with pytest.raises(ValueError, match="2 for 1"):
         draw_heads(np.zeros((9, 9, 3), np.uint8), [FRONTAL], [(0, 0, 5, 5), (0, 0, 6, 6)])
-    with pytest.raises(ValueError, match="boxes must have the shape"):
+    with pytest.raises(ValueError, match="boxes"):
         draw_heads(np.zeros((9, 9, 3), np.uint8), [FRONTAL], [(0, 0, 5)])
 
 
@@ -220,17 +220,17 @@ def test_ply_files_hold_meshes(tmp_path):
 @pytest.mark.parametrize(
     ("message", "change"),
     [
-        ("no array named triangles", {"triangles": None}),
-        ("finite numbers", {"vertices": np.full((4, 3), np.nan)}),
-        ("finite numbers", {"vertices": VERTICES[:, :2]}),
-        ("no triangles", {"triangles": np.zeros((0, 3), int)}),
+        ("triangles", {"triangles": None}),
+        ("vertices", {"vertices": np.full((4, 3), np.nan)}),
+        ("vertices", {"vertices": VERTICES[:, :2]}),
+        ("triangles", {"triangles": np.zeros((0, 3), int)}),
         ("from 0 to 4", {"triangles": [[0, 1, 4]]}),
-        ("beyond 32 bits", {"triangles": [[0, 1, 2**32]]}),
-        ("colors must have a row", {"colors": np.ones((3, 3))}),
-        ("texture must be bytes", {"texture": np.zeros((2, 2, 3), np.uint8)}),
-        ("enclosed must be indices", {"enclosed": [7]}),
-        ("enclosed must be indices", {"enclosed": np.zeros(0, int)}),
-        ("cannot be read", {"colors": np.array([object()])}),  # needs pickle
+        ("32 bits", {"triangles": [[0, 1, 2**32]]}),
+        ("colors", {"colors": np.ones((3, 3))}),
+        ("texture", {"texture": np.zeros((2, 2, 3), np.uint8)}),
+        ("enclosed", {"enclosed": [7]}),
+        ("enclosed", {"enclosed": np.zeros(0, int)}),
+        ("read", {"colors": np.array([object()])}),  # needs pickle
     ],
 )
 def test_files_without_a_mesh_are_named(tmp_path, message, change):

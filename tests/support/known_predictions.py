@@ -6,9 +6,13 @@ import torch
 from torch import nn
 
 from semiuhpe.augment.views import denormalize
+from semiuhpe.data import HeadStore
 from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
 from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
+from semiuhpe.evaluation.predict import evaluate_all
+from semiuhpe.evaluation.results import collect
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, euler_to_matrix, in_plane_rotation, to_300wlp
 
 SIZE = 32
@@ -55,6 +59,16 @@ def turned(rotations, angles_deg):
     return in_plane_rotation(torch.as_tensor(angles_deg, dtype=torch.float64)) @ rotations
 
 
+def known_results(folder, truth, predicted):
+    """The store and the evaluation of networks, one for each role, that predict given rotations; both in a folder."""
+    store = HeadStore(write_heads(folder / "heads.lmdb", truth))
+    checkpoint = folder / "best.pth"
+    checkpoint.write_bytes(str(folder).encode())
+    networks = {role: TableNetwork(parameter(rotations)) for role, rotations in predicted.items()}
+    evaluations = evaluate_all(networks, PoseDecoder(description()), store, torch.device("cpu"), 32)
+    return store, collect(evaluations, store, description(), checkpoint, {"test_set": "heads"})
+
+
 def description(convention=HEAD_TO_CAMERA, full_range=True):
     return Description("plainnet", "matrixFisher", convention, full_range, SIZE, "300WLP", "")
 
@@ -71,6 +85,6 @@ def as_300wlp(rows):
 
 
 __all__ = [
-    "R_300WLP", "TableNetwork", "as_300wlp", "description", "euler_grid", "euler_to_matrix", "parameter", "turned",
-    "write_heads",
+    "R_300WLP", "TableNetwork", "as_300wlp", "description", "euler_grid", "euler_to_matrix", "known_results",
+    "parameter", "turned", "write_heads",
 ]  # fmt: skip
