@@ -36,7 +36,7 @@ class SettingsOptions(OptionGroup):
         return settings_file(self.config) if self.config else None
 
 
-class _Parser(configargparse.ArgumentParser):
+class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}{self._suggestion(message)} (see {self.prog} --help)")
 
@@ -137,7 +137,8 @@ def parse(
         if path != Path(config.config) and not quiet:
             logger.info("--config %s: it comes with the package, %s", config.config, path)
         read_settings(path, {action.dest for action in parser._actions})
-    return parser.parse_args(argv)
+    parsed: argparse.Namespace = parser.parse_args(argv)
+    return parsed
 
 
 def bind(parsed: argparse.Namespace, group: type[G]) -> G:
@@ -158,5 +159,5 @@ def parse_group(prog: str, description: str, group: type[G], argv: Sequence[str]
     return bind(parse(make_parser(prog, description, [group]), argv), group)
 
 
-def _open_settings(name: str, *arguments: Any, **named: Any) -> IO[Any]:
-    return open(settings_file(name), *arguments, **named)
+def _open_settings(name: str) -> IO[str]:
+    return open(settings_file(name), encoding="utf-8")

@@ -179,7 +179,7 @@ def sheet_path(output: Path) -> Path:
 def trained_iterations(checkpoint: Path) -> int | None:
     """How far the run has come that a checkpoint lies in; None if it lies in none."""
     try:
-        return max(entry["step"] for entry in read_scalars(checkpoint.parent))
+        return max(int(entry["step"]) for entry in read_scalars(checkpoint.parent))
     except (OSError, ValueError, KeyError):
         return None
 

@@ -54,7 +54,7 @@ class SubmissionOptions(OptionGroup):
     )
     role: str | None = option(
         None,
-        "whose predictions are written; the teacher's if not given, the student's of a run with --original",
+        "model whose predictions are written; the teacher if not given, the student of a run with --original",
         choices=lambda: ROLES,
     )
     output: Path | None = option(

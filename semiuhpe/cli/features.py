@@ -50,7 +50,8 @@ def embed(path: Path, seed: int) -> np.ndarray:
     feature = np.load(path, allow_pickle=False)["feature"]
     require(len(feature) > 3, f"{path}: has {len(feature)} heads, which is too few to plot")
     perplexity = min(30.0, (len(feature) - 1) / 3)
-    return TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(feature)
+    places: np.ndarray = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(feature)
+    return places
 
 
 def plot(places: np.ndarray, path: Path, out: Path) -> None:

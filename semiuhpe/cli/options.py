@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import configargparse
 
-from semiuhpe.cli.config import bind, make_parser, parse
+from semiuhpe.cli.config import G, bind, make_parser, parse
 from semiuhpe.methods import Experiment, option_groups
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import CONVENTIONS
@@ -30,17 +30,26 @@ def experiment_of(parsed: argparse.Namespace) -> Experiment:
     return Experiment(bind(parsed, group) for group in option_groups())
 
 
-def parse_with(parser: configargparse.ArgumentParser, argv: Sequence[str], settings: str) -> argparse.Namespace:
-    """Parse a command line that has a settings file by default.
+def parse_experiment(
+    prog: str, description: str, group: type[G], settings: str, argv: Sequence[str]
+) -> tuple[Experiment, G]:
+    """The options of training and those of a command of its own that has a settings file by default.
+
+    Args:
+        prog, description: of the command.
+        group: its own options.
+        settings: the file that is read if ``--config`` is not given.
+        argv: the command line.
 
     Raises:
         ConfigError: an unknown option or value, or an option that only other methods have.
     """
     if not any(argument.split("=")[0] == "--config" for argument in argv):
         argv = ["--config", settings, *argv]
-    parsed = parse(parser, argv)
-    refuse_unused(experiment_of(parsed))
-    return parsed
+    parsed = parse(experiment_parser(prog, description, group), argv)
+    experiment = experiment_of(parsed)
+    refuse_unused(experiment)
+    return experiment, bind(parsed, group)
 
 
 @dataclass(frozen=True)

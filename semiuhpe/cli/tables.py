@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiuhpe.cli.config import bind, parse_group
-from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.cli.config import parse_group
+from semiuhpe.cli.options import parse_experiment
 from semiuhpe.errors import require
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.results import write_result
@@ -83,9 +83,8 @@ class RenderedTables:
     tables: Callable[[Experiment, Any], list[Table]]
 
     def __call__(self, argv: Sequence[str]) -> int:
-        parser = experiment_parser(f"semiuhpe tables {self.name}", self.description, self.options)
-        parsed = parse_with(parser, argv, self.settings)
-        experiment, options = experiment_of(parsed), bind(parsed, self.options)
+        name = f"semiuhpe tables {self.name}"
+        experiment, options = parse_experiment(name, self.description, self.options, self.settings, argv)
         self.check(experiment, options)
         tables = self.tables(experiment, options)
         print("\n".join(markdown(table) for table in tables))
