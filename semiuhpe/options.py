@@ -8,7 +8,8 @@ The command line, settings files and notebooks fill the same classes::
         batch_size: PositiveInt = option(32, "labeled heads per step, over all processes")
 
 The annotation says what values there are: ``int``, ``float``, ``str``, ``bool``, ``Path``, a ``Literal``, one of the
-types of this module, each of them ``| None`` if it may be left open, or a ``tuple`` of them. ``semiuhpe.cli.config``
+types of this module, each of them ``| None`` if it may be left open, or a ``tuple`` of them. For values of another type
+``Annotated`` names the :class:`Parser`. An option without a default is declared with ``...``. ``semiuhpe.cli.config``
 makes an argument parser of such classes; :meth:`OptionGroup.from_values` fills one from values by name.
 """
 
@@ -84,7 +85,7 @@ class Option:
 
     Attributes:
         name: without dashes.
-        kind: ``bool``, ``int``, ``float``, ``str`` or ``Path``; of the elements, if there are several.
+        kind: the type of its value; of the elements, if there are several.
         default: its value if it is not given.
         help: for ``--help``; None for an option that is not shown there.
         parse: from text to a value; raises :class:`InvalidValue`.
@@ -93,6 +94,8 @@ class Option:
         choices: the values that it may have, or None.
         metavar: what stands for its value in ``--help``.
         flags: further names on the command line, with their dashes.
+        required: whether it has no default.
+        positional: whether its place on the command line names it, not ``--name``.
     """
 
     name: str
@@ -105,6 +108,13 @@ class Option:
     choices: tuple[Any, ...] | None = None
     metavar: str | None = None
     flags: tuple[str, ...] = ()
+    required: bool = False
+    positional: bool = False
+
+    @property
+    def shown_name(self) -> str:
+        """The name as messages say it."""
+        return self.name if self.positional else f"--{self.name}"
 
     def check(self, value: Any) -> Any:
         """The value, of the option's type; texts are parsed.
@@ -113,13 +123,15 @@ class Option:
             ConfigError: it can't be a value of the option.
         """
         if value is None:
+            if self.required:
+                raise ConfigError(f"{self.shown_name} is not given: {self.help}")
             if not self.optional:
-                raise ConfigError(f"--{self.name}: needs a value")
+                raise ConfigError(f"{self.shown_name}: needs a value")
             return None
         if not self.several:
             return self._check_one(value)
         if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-            raise ConfigError(f"--{self.name} {value!r}: has to be a list of one value or more")
+            raise ConfigError(f"{self.shown_name} {value!r}: has to be a list of one value or more")
         return tuple(map(self._check_one, value))
 
     def _check_one(self, value: Any) -> Any:
@@ -129,15 +141,15 @@ class Option:
         try:
             checked = self.parse(value) if isinstance(value, str) else value
         except InvalidValue as error:
-            raise ConfigError(f"--{self.name}: {error}") from error
+            raise ConfigError(f"{self.shown_name}: {error}") from error
         if isinstance(checked, Path) and self.kind is str:
             checked = str(checked)
         if not isinstance(checked, self.kind) or (isinstance(checked, bool) and self.kind is not bool):
-            raise ConfigError(f"--{self.name} {value!r}: has to be a value of type {self.kind.__name__}")
+            raise ConfigError(f"{self.shown_name} {value!r}: has to be a value of type {self.kind.__name__}")
         if self.choices is not None and checked not in self.choices:
             known = [str(choice) for choice in self.choices]
             hint = did_you_mean(str(checked), known)
-            raise ConfigError(f"--{self.name} {checked}: has to be one of {', '.join(known)}{hint}")
+            raise ConfigError(f"{self.shown_name} {checked}: has to be one of {', '.join(known)}{hint}")
         return checked
 
 
@@ -147,6 +159,7 @@ class _Declared:
     choices: Callable[[], Iterable[Any]] | None
     metavar: str | None
     flags: tuple[str, ...]
+    positional: bool
 
 
 @dataclass(frozen=True)
@@ -162,17 +175,22 @@ def option(
     choices: Callable[[], Iterable[Any]] | None = None,
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
+    positional: bool = False,
 ) -> Any:
     """Declare an option, as the default of a field of an :class:`OptionGroup`.
 
     Args:
-        default: its value if it is not given.
+        default: its value if it is not given; ``...`` if it has to be given.
         help: what it is, for ``--help``, or what says it at run time; None hides it there.
         choices: gives the values that it may have, where these are known at run time only.
         metavar: what stands for its value in ``--help``.
         flags: further names on the command line, with their dashes.
+        positional: its place on the command line names it, not ``--name``.
     """
-    return field(default=default, metadata={"option": _Declared(help, choices, metavar, flags)})
+    declared = {"option": _Declared(help, choices, metavar, flags, positional)}
+    if default is ...:
+        return field(kw_only=True, metadata=declared)  # so that options with a default may come before it
+    return field(default=default, metadata=declared)
 
 
 def option_family(members: Callable[[], Mapping[str, tuple[Any, str]]], metavar: str | None = None) -> Any:
@@ -254,7 +272,7 @@ class OptionGroup:
         return found
 
 
-def _option(declared: dataclasses.Field, hint: Any) -> Option:
+def _option(declared: dataclasses.Field[Any], hint: Any) -> Option:
     """The option of a field with the annotation ``hint``."""
     about: _Declared = declared.metadata["option"]
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
@@ -271,7 +289,8 @@ def _option(declared: dataclasses.Field, hint: Any) -> Option:
         choices = get_args(hint)
         hint = type(choices[0])
     help_text = about.help() if callable(about.help) else about.help
+    required = declared.default is dataclasses.MISSING
     return Option(
-        declared.name, hint, declared.default, help_text, parse or _PARSERS[hint], optional, several, choices,
-        about.metavar, about.flags,
+        declared.name, hint, None if required else declared.default, help_text, parse or _PARSERS[hint], optional,
+        several, choices, about.metavar, about.flags, required, about.positional,
     )  # fmt: skip

@@ -2,21 +2,24 @@
 
 import argparse
 import os
-from collections.abc import Collection, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import configargparse
 
-from semiuhpe.cli.config import AddOptions, add_group, bind, called, make_parser, parse
-from semiuhpe.cli.options import add_checkpoint
+from semiuhpe.cli.config import SettingsOptions, add_group, bind, called, make_parser, parse
+from semiuhpe.cli.options import CheckpointOptions
+from semiuhpe.data.experiment import DataOptions
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.results import run_settings
 from semiuhpe.methods import option_groups
+from semiuhpe.methods.options import RunOptions, TrainingOptions
 from semiuhpe.methods.original import OriginalOptions
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.weights import in_weights
+from semiuhpe.options import OptionGroup, PositiveInt, option
 
 STUDENT, TEACHER = "student", "teacher"
 OUTPUTS = Path("outputs", "eval")
@@ -24,38 +27,86 @@ OUTPUTS = Path("outputs", "eval")
 BESIDE = f"beside the checkpoint ({OUTPUTS}/NAME for models of weights/)"
 """Where results go, in help texts."""
 ROLES = (STUDENT, TEACHER)
-_DESCRIBED = {
-    "network": "network",
-    "distribution": "distribution",
-    "image_size": "image_size",
-    "is_full_range": "full_range",
-}
-"""Options that a checkpoint's description answers, and where."""
-_OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "init_from", "original")
+_OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "method", "init_from", "original")
 """Options of the run that say nothing about evaluating it."""
 _SHOWN = ("exps_dir", "gpu_ids", "network")
 """Options of training that matter wherever a checkpoint is used."""
 
 
+@dataclass(frozen=True)
+class DescribedOptions(OptionGroup):
+    """Options of the network that a checkpoint's description answers; None for what is not said.
+
+    ``NetworkOptions`` says what they are. A run's settings don't fill them: its checkpoint knows.
+    """
+
+    network: str | None = option(None, None)
+    distribution: str | None = option(None, None)
+    image_size: PositiveInt | None = option(None, None)
+    is_full_range: bool | None = option(None, None)
+
+    def check(self, description: Description, path: Path) -> None:
+        """Raise ConfigError if what is said contradicts the description of the checkpoint at ``path``."""
+        described = {
+            "network": description.network,
+            "distribution": description.distribution,
+            "image_size": description.image_size,
+            "is_full_range": description.full_range,
+        }
+        for name, said in self.values().items():
+            actual = described[name]
+            require(
+                said is None or said == actual,
+                f"--{name} {said}: {path} is a checkpoint of {actual if name == 'network' else f'{name} {actual}'}; "
+                "the command line or --config says otherwise: pass the same, or leave it out",
+            )
+
+
+@dataclass(frozen=True)
+class TrainedOptions:
+    """What is said of a trained model, and of what it is used on; the command's own options are not among it.
+
+    Attributes:
+        config: the settings file that ``--config`` names.
+        model: the checkpoint.
+        original: whether to do as the paper's code does.
+    """
+
+    config: Path | None
+    model: CheckpointOptions
+    described: DescribedOptions
+    run: RunOptions
+    data: DataOptions
+    training: TrainingOptions
+    original: bool
+
+
+def bind_trained(parsed: argparse.Namespace) -> TrainedOptions:
+    """What a parser of :func:`trained_parser` was told of a trained model."""
+    return TrainedOptions(
+        bind(parsed, SettingsOptions).file, bind(parsed, CheckpointOptions), bind(parsed, DescribedOptions),
+        bind(parsed, RunOptions), bind(parsed, DataOptions), bind(parsed, TrainingOptions),
+        bind(parsed, OriginalOptions).original,
+    )  # fmt: skip
+
+
 def trained_parser(
     prog: str,
     description: str,
-    add_own: AddOptions,
+    groups: Iterable[type[OptionGroup]],
     shown: Collection[str] = (),
-    checkpoint: str | None = None,
     original: str | None = None,
 ) -> configargparse.ArgumentParser:
     """Parser of a checkpoint, the script's own options, and everything that a settings file may say.
 
     Args:
         prog, description: of the script.
-        add_own: adds its own options.
+        groups: of the checkpoint, :class:`CheckpointOptions`, and of the script's own options.
         shown: which others its help shows beside :data:`_SHOWN`; the rest have no effect, or are told by the
             checkpoint.
-        checkpoint: the one that is used if it is left out.
         original: what ``--original`` does in the script, if anything.
     """
-    parser = make_parser(prog, description, [partial(add_checkpoint, default=checkpoint), add_own])
+    parser = make_parser(prog, description, groups)
     own = set(parser._actions)
     for group in option_groups():
         add_group(parser, group)
@@ -66,7 +117,7 @@ def trained_parser(
             action.help = original
     train = called("train.py")
     parser.epilog = f"All options of {train} are accepted too, on the command line and in settings; see {train} --help"
-    parser.set_defaults(**dict.fromkeys(_DESCRIBED))  # None where neither the command line nor --config says it
+    parser.set_defaults(**DescribedOptions.defaults())  # None where neither the command line nor --config says it
     return parser
 
 
@@ -81,35 +132,33 @@ def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) ->
         ConfigError: an unknown option.
         CheckpointError: there is no such checkpoint, or it can't be fetched.
     """
-    given = parse(parser, argv)
-    path = find_checkpoint(given.checkpoint, given.exps_dir)
+    given = bind_trained(parse(parser, argv))
+    path = find_checkpoint(given.model.checkpoint, given.run.exps_dir)
     return parse_with_run(parser, argv, path), path
 
 
 def parse_with_run(parser: configargparse.ArgumentParser, argv: Sequence[str], checkpoint: Path) -> argparse.Namespace:
     """Options as :func:`parse_for_run`, for a checkpoint that has been found."""
-    known = {action.dest for action in parser._actions} - {*_DESCRIBED, *_OWN}
+    known = {action.dest for action in parser._actions} - {*DescribedOptions.defaults(), *_OWN}
     settings = run_settings(checkpoint) or {}
     parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
-    options = parse(parser, argv, quiet=True)
-    bind(options, OriginalOptions).without_ignored()  # says so
-    return options
+    parsed = parse(parser, argv, quiet=True)
+    bind(parsed, OriginalOptions).without_ignored()  # says so
+    return parsed
 
 
-def load_models(options: argparse.Namespace, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:
+def load_models(options: TrainedOptions, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:
     """Student and teacher of a checkpoint, or one of them.
 
     Raises:
         ConfigError: an option contradicts the checkpoint.
         CheckpointError: it can't be read.
     """
-    if options.network is not None:
-        network_spec(options.network)
-    models = {
-        role: load_checkpoint(path, role == TEACHER, network=options.network, convention=options.convention)
-        for role in roles
-    }
-    check_description(options, models[roles[0]].description, path)
+    network, convention = options.described.network, options.model.convention
+    if network is not None:
+        network_spec(network)
+    models = {role: load_checkpoint(path, role == TEACHER, network, convention) for role in roles}
+    options.described.check(models[roles[0]].description, path)
     return models
 
 
@@ -134,14 +183,3 @@ def check_output(path: Path) -> None:
     require(path.suffix == ".json", f"--output {path}: has to end in .json")
     writable = path.parent.is_dir() and os.access(path.parent, os.W_OK)
     require(writable, f"--output {path}: can't be written; name another")
-
-
-def check_description(options: argparse.Namespace, description: Description, path: Path) -> None:
-    """Raises ConfigError if an option of the command line or of ``--config`` contradicts a checkpoint's description."""
-    for option, name in _DESCRIBED.items():
-        said, actual = getattr(options, option), getattr(description, name)
-        require(
-            said is None or said == actual,
-            f"--{option} {said}: {path} is a checkpoint of {actual if option == 'network' else f'{option} {actual}'}; "
-            "the command line or --config says otherwise: pass the same, or leave it out",
-        )

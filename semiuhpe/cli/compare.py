@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semiuhpe.cli.checkpoint_options import ROLES, TEACHER, check_output
-from semiuhpe.cli.config import make_parser
+from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.compare import compare
@@ -14,23 +15,32 @@ from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_c
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.results import ALL, Results, read_results, write_result
 from semiuhpe.evaluation.tables import aligned
+from semiuhpe.options import OptionGroup, option
+
+_RUN_HELP = "a run's folder, EXP_DETAIL/DATE, or its eval_SET.json"
+
+
+@dataclass(frozen=True)
+class CompareOptions(OptionGroup):
+    """The options of ``semiuhpe compare``."""
+
+    run_a: str = option(..., _RUN_HELP, metavar="RUN_A", positional=True)
+    run_b: str = option(..., _RUN_HELP, metavar="RUN_B", positional=True)
+    test_set: str | None = option(None, "which eval_SET.json to compare, where a run has several", metavar="SET")
+    role: str | None = option(
+        None, f"which model of each run to compare; the {TEACHER} if not given", choices=lambda: ROLES
+    )
+    exps_dir: Path = option(Path("exps"), "folder of all runs", metavar="DIR")
+    output: Path | None = option(None, "file to write; compare_SET.json in RUN_B's folder if not given", metavar="FILE")
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser(
-        "semiuhpe compare", "Compares two evaluations of one kind on the same heads by paired bootstrap.", []
-    )
-    for name in ("run_a", "run_b"):
-        parser.add_argument(name, metavar=name.upper(), help="a run's folder, EXP_DETAIL/DATE, or its eval_SET.json")
-    parser.add_argument("--test_set", metavar="SET", help="which eval_SET.json, where a run has several")
-    parser.add_argument("--role", choices=ROLES, help=f"which model of each run; the {TEACHER} if not given")
-    parser.add_argument("--exps_dir", type=Path, metavar="DIR", default=Path("exps"), help="where run folders are")
-    parser.add_argument("--output", metavar="FILE", help="compare_SET.json in RUN_B's folder if not given")
-    options = parser.parse_args(argv)
+    options = parse_group(
+        "semiuhpe compare", "Compares two evaluations of one kind on the same heads by paired bootstrap.",
+        CompareOptions, argv,
+    )  # fmt: skip
     paths = find_evaluations(options.run_a, options.run_b, options.exps_dir, options.test_set)
-    output = (
-        Path(options.output) if options.output else paths[1].with_name(paths[1].name.replace("eval_", "compare_", 1))
-    )
+    output = options.output or paths[1].with_name(paths[1].name.replace("eval_", "compare_", 1))
     check_output(output)
     heads = [path.with_suffix(".npz") for path in paths]
     check_outputs([("--output", output), ("--output", output.with_suffix(".html"))], [*paths, *heads])

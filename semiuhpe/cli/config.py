@@ -9,25 +9,35 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 import configargparse
 
 from semiuhpe.errors import ConfigError, did_you_mean
-from semiuhpe.options import InvalidValue, Option, OptionGroup, parse_bool, parse_natural, parse_positive_int
+from semiuhpe.options import InvalidValue, Option, OptionGroup, option
 from semiuhpe.settings import read_settings, settings_file
 
 logger = logging.getLogger(__name__)
 
-AddOptions = Callable[[argparse.ArgumentParser], None]
-Group = type[OptionGroup] | AddOptions
-"""A group of options, or what adds some to a parser."""
 G = TypeVar("G", bound=OptionGroup)
 
 
-class _Parser(configargparse.ArgumentParser):
-    def error(self, message: str):
+@dataclass(frozen=True)
+class SettingsOptions(OptionGroup):
+    """The option that all parsers of :func:`make_parser` have."""
+
+    config: str | None = option(None, "settings file (YAML)", metavar="FILE")
+
+    @property
+    def file(self) -> Path | None:
+        """The settings file that is read, if any."""
+        return settings_file(self.config) if self.config else None
+
+
+class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
+    def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}{self._suggestion(message)} (see {self.prog} --help)")
 
     def _suggestion(self, message: str) -> str:
@@ -45,7 +55,7 @@ def called(script: str) -> str:
     return f"semiuhpe {Path(script).stem}" if by_command else script
 
 
-def make_parser(prog: str, description: str, groups: Iterable[Group]) -> configargparse.ArgumentParser:
+def make_parser(prog: str, description: str, groups: Iterable[type[OptionGroup]]) -> configargparse.ArgumentParser:
     """A parser with ``--config`` and the options of the given groups."""
     parser = _Parser(
         prog=called(prog) if prog.endswith(".py") else prog,
@@ -57,21 +67,21 @@ def make_parser(prog: str, description: str, groups: Iterable[Group]) -> configa
         add_env_var_help=False,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", is_config_file=True, metavar="FILE", help="settings file (YAML)")
+    (config,) = SettingsOptions.options()
+    parser.add_argument("--config", is_config_file=True, **_argument(config))
     for group in groups:
         add_group(parser, group)
     return parser
 
 
-def add_group(parser: argparse.ArgumentParser, group: Group) -> None:
-    """Add the options of a group to a parser."""
-    if not isinstance(group, type):
-        group(parser)
-        return
-    assert issubclass(group, OptionGroup)
-    titled = parser.add_argument_group(group.title)
-    for option in group.options():
-        titled.add_argument(*option.flags, f"--{option.name}", **_argument(option))
+def add_group(parser: argparse.ArgumentParser, group: type[OptionGroup]) -> None:
+    """Add the options of a group to a parser, under its title if it has one."""
+    titled = parser.add_argument_group(group.title) if group.title else parser
+    for each in group.options():
+        if each.positional:
+            parser.add_argument(each.name, **_argument(each))
+        else:
+            titled.add_argument(*each.flags, f"--{each.name}", **_argument(each))
 
 
 def _argument(option: Option) -> dict[str, Any]:
@@ -89,6 +99,8 @@ def _argument(option: Option) -> dict[str, Any]:
         argument["metavar"] = option.metavar
     if option.several:
         argument["nargs"] = "+"
+    elif option.positional and not option.required:
+        argument["nargs"] = "?"
     return argument
 
 
@@ -102,16 +114,6 @@ def _type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parsed
-
-
-boolean = _type(parse_bool)
-"""Type of an on/off option: ``--x`` or ``--x true`` or ``--x false``; use with :data:`FLAG`."""
-positive_int = _type(parse_positive_int)
-"""Type of a count that must be at least 1."""
-natural = _type(parse_natural)
-"""Type of a whole number that must not be negative."""
-FLAG: dict[str, Any] = {"type": boolean, "nargs": "?", "const": True, "default": False}
-"""Keyword arguments of an on/off option that is off by default."""
 
 
 def parse(
@@ -135,13 +137,27 @@ def parse(
         if path != Path(config.config) and not quiet:
             logger.info("--config %s: it comes with the package, %s", config.config, path)
         read_settings(path, {action.dest for action in parser._actions})
-    return parser.parse_args(argv)
+    parsed: argparse.Namespace = parser.parse_args(argv)
+    return parsed
 
 
-def bind(options: argparse.Namespace, group: type[G]) -> G:
-    """The options of a group, of what :func:`parse` has given."""
-    return group.from_values(vars(options))
+def bind(parsed: argparse.Namespace, group: type[G]) -> G:
+    """The options of a group, of what :func:`parse` has given.
+
+    Raises:
+        ConfigError: an option is missing that has no default.
+    """
+    return group.from_values(vars(parsed))
 
 
-def _open_settings(name: str, *arguments, **named):
-    return open(settings_file(name), *arguments, **named)
+def parse_group(prog: str, description: str, group: type[G], argv: Sequence[str]) -> G:
+    """The options of a command that has one group of them only.
+
+    Raises:
+        ConfigError: an unknown option or value, or one is missing that has no default.
+    """
+    return bind(parse(make_parser(prog, description, [group]), argv), group)
+
+
+def _open_settings(name: str) -> IO[str]:
+    return open(settings_file(name), encoding="utf-8")

@@ -1,22 +1,24 @@
 """``semiuhpe demo``: a page to try a model on pictures and the webcam."""
 
-import argparse
 import ipaddress
 import os
 import socket
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-from semiuhpe.cli.checkpoint_options import trained_parser
-from semiuhpe.cli.config import parse
-from semiuhpe.cli.pose_options import add_heads, check_heads, find_model
+from semiuhpe.cli.checkpoint_options import bind_trained, trained_parser
+from semiuhpe.cli.config import bind, parse
+from semiuhpe.cli.options import CHECKPOINT_HELP, CheckpointOptions
+from semiuhpe.cli.pose_options import HeadOptions, check_heads, find_model
 from semiuhpe.distributed import pick_device
-from semiuhpe.drawing.overlay import MESH
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.inference.demo import Demo, render_examples
 from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE, WHOLE
 from semiuhpe.models.weights import SHIPPED
+from semiuhpe.options import OptionGroup, option
 
 TITLE = "SemiUHPE: head poses"
 _SHIPPED_NOTE = (
@@ -28,23 +30,40 @@ _SHIPPED_NOTE = (
 )
 
 
+@dataclass(frozen=True)
+class DemoCheckpointOptions(CheckpointOptions):
+    """The checkpoint of the page, which may be left out."""
+
+    checkpoint: str = option(SHIPPED, CHECKPOINT_HELP, positional=True)
+
+
+@dataclass(frozen=True)
+class DemoOptions(OptionGroup, title="page"):
+    """The options of the page's server."""
+
+    host: str = option("127.0.0.1", "address to listen at; this machine only if not given")
+    port: int = option(7860, "port to listen at; 0 for any that is free")
+
+
 def main(argv: Sequence[str]) -> int:
     help_text = "A page to try a model on pictures and the webcam."
-    parser = trained_parser("semiuhpe demo", help_text, add_page, ("bf16",), SHIPPED)
-    given = parse(parser, argv)
+    groups = (DemoCheckpointOptions, DemoOptions, HeadOptions)
+    parser = trained_parser("semiuhpe demo", help_text, groups, ("bf16",))
+    parsed = parse(parser, argv)
+    options, heads, given = bind(parsed, DemoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
     default = DEFAULT_DETECTOR if Path(DEFAULT_FILE).is_file() else WHOLE
-    check_heads(given, default)
-    with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(given.host, given.port) as place:
+    check_heads(heads, given.model.checkpoint, default)
+    with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(options.host, options.port) as place:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
         demo_page = _import_page()
-        model = find_model(parser, argv, given)
-        options = model.options
+        model = find_model(parser, argv, given, heads)
         shipped = model.path.stem == SHIPPED
-        estimator, detector = model.load(pick_device(options.gpu_ids), WHOLE if shipped else default)
-        demo = Demo(estimator, detector, options.detector, options.min_score, model.mesh, Path(folder))
+        device = pick_device(model.options.run.gpu_ids)
+        estimator, detector, heads = model.load(device, WHOLE if shipped else default)
+        demo = Demo(estimator, detector, heads.detector or default, heads.min_score, model.mesh, Path(folder))
         note = _SHIPPED_NOTE if shipped else _note(model.path, estimator.description.full_range)
         examples = render_examples(Path(folder))
-        page = demo_page.make_page(demo, TITLE, note, options.draw, examples, _is_local(place))
+        page = demo_page.make_page(demo, TITLE, note, heads.draw, examples, _is_local(place))
         host, port = place.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{port} is ready; Ctrl-C ends it", flush=True)
@@ -52,14 +71,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def add_page(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("page")
-    add_heads(group, MESH)
-    group.add_argument("--host", default="127.0.0.1", help="address to listen at; this machine only if not given")
-    group.add_argument("--port", type=int, default=7860, help="port to listen at; 0 for any that is free")
-
-
-def _import_page():
+def _import_page() -> ModuleType:
     try:
         from semiuhpe.inference import demo_page  # Gradio takes seconds to import, and is an extra
     except ImportError as error:

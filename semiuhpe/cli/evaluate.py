@@ -1,23 +1,26 @@
 """``eval.py``: evaluates a checkpoint on a labeled store."""
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semiuhpe.cli.checkpoint_options import (
     BESIDE,
     STUDENT,
+    TrainedOptions,
+    bind_trained,
     check_output,
     load_models,
     parse_for_run,
     results_folder,
     trained_parser,
 )
-from semiuhpe.cli.config import FLAG, bind
-from semiuhpe.cli.outputs import check_outputs, named_files, store_files
+from semiuhpe.cli.config import bind
+from semiuhpe.cli.options import CheckpointOptions
+from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.batches.heads import loader_workers
-from semiuhpe.data.experiment import DataOptions, open_labeled, store_path
+from semiuhpe.data.experiment import open_labeled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import require
@@ -29,6 +32,7 @@ from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
 from semiuhpe.methods.onestage import OneStageOptions, open_test_set
 from semiuhpe.models import LoadedModel, network_spec
+from semiuhpe.options import OptionGroup, option
 from semiuhpe.training.run_folder import read_scalars
 
 EXACT, PAPER = "exact", "paper"
@@ -45,36 +49,57 @@ COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class EvaluationOptions(OptionGroup):
+    """The options of the script beside those of the checkpoint."""
+
+    output: Path | None = option(
+        None, f"file to write; eval_<test_set>.json, with report.html, {BESIDE} if not given", metavar="FILE"
+    )
+    protocol: str = option(EXACT, "print the paper's arithmetic beside the exact one", choices=lambda: (EXACT, PAPER))
+    transform: str | None = option(None, f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
+    in_plane: bool = option(False, "also turn each head by a random angle; draw the error against it")
+
+    @property
+    def suffix(self) -> str:
+        """What the names of files have more of where heads were moved in plane, such as ``_rotate45``."""
+        return f"_{self.transform.replace(':', '')}" if self.transform else ""
+
+
 def main(argv: Sequence[str]) -> int:
     help_text = "Evaluates a checkpoint, student and teacher, on a labeled head store."
-    parser = trained_parser("eval.py", help_text, add_evaluation, ("test_set", "eval_batch_size", "num_workers"))
-    options, path = parse_for_run(parser, argv)
-    models = load_models(options, path)
+    groups = (CheckpointOptions, EvaluationOptions)
+    parser = trained_parser("eval.py", help_text, groups, ("test_set", "eval_batch_size", "num_workers"))
+    parsed, path = parse_for_run(parser, argv)
+    trained, options = bind_trained(parsed), bind(parsed, EvaluationOptions)
+    models = load_models(trained, path)
     if network_spec(models[STUDENT].network).detects:
-        return _evaluate_scenes(options, path, models[STUDENT])
-    return _evaluate_heads(options, path, models)
+        return _evaluate_scenes(options, trained, bind(parsed, OneStageOptions), path, models[STUDENT])
+    return _evaluate_heads(options, trained, path, models)
 
 
-def _evaluate_heads(options: argparse.Namespace, path: Path, models: Mapping[str, LoadedModel]) -> int:
+def _evaluate_heads(
+    options: EvaluationOptions, trained: TrainedOptions, path: Path, models: Mapping[str, LoadedModel]
+) -> int:
     """Evaluate models of head crops; print tables, and write the results and a page."""
-    data = bind(options, DataOptions)
+    data, training = trained.data, trained.training
     store = open_labeled(data, "test_set")
     if options.transform:
         store = transformed(store, options.transform)
     turned = turned_at_random(open_labeled(data, "test_set")) if options.in_plane else None
-    output = output_path(options, path)
-    device = pick_device(options.gpu_ids)
+    output = output_path(options, trained, path)
+    device = pick_device(trained.run.gpu_ids)
     settings = {
-        "test_set": options.test_set,
+        "test_set": data.test_set,
         **({"transform": options.transform} if options.transform else {}),
         "protocol": options.protocol,
-        "eval_batch_size": options.eval_batch_size,
+        "eval_batch_size": training.eval_batch_size,
         "device": device.type,
         "trained_iterations": trained_iterations(path),
     }
-    workers = loader_workers(options.num_workers, device)
+    workers = loader_workers(training.num_workers, device)
     results = evaluate_heads(
-        models, store, path, settings, device, options.eval_batch_size,
+        models, store, path, settings, device, training.eval_batch_size,
         turned=turned, num_workers=workers, progress=True,
     )  # fmt: skip
     moved = f", {options.transform}" if options.transform else ""
@@ -84,28 +109,31 @@ def _evaluate_heads(options: argparse.Namespace, path: Path, models: Mapping[str
         print(f"\nthe paper's arithmetic, and the exact one\n\n{paper_table(results.summary)}")
     if results.summary["checkpoint"]["selected_on_this_set"]:
         print(f"\nnote: {SELECTED}")
-    report = output.with_suffix(".html") if options.output else output.parent / f"report{suffix(options)}.html"
+    report = output.with_suffix(".html") if options.output else output.parent / f"report{options.suffix}.html"
     write_results(results, output)
     write_report(report, results, store)
     print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {report.name} beside it")
     return 0
 
 
-def _evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedModel) -> int:
+def _evaluate_scenes(
+    options: EvaluationOptions, trained: TrainedOptions, onestage: OneStageOptions, path: Path, loaded: LoadedModel
+) -> int:
     """Evaluate a one-stage model; print a table, and write the results and a sheet of scenes."""
+    data, training = trained.data, trained.training
     check_scene_options(options, path)
-    output = output_path(options, path)
-    store = open_test_set(bind(options, DataOptions), bind(options, OneStageOptions))
-    device = pick_device(options.gpu_ids)
+    output = output_path(options, trained, path)
+    store = open_test_set(data, onestage)
+    device = pick_device(trained.run.gpu_ids)
     settings = {
-        "test_set": options.test_set,
-        "eval_batch_size": options.eval_batch_size,
+        "test_set": data.test_set,
+        "eval_batch_size": training.eval_batch_size,
         "device": device.type,
         "trained_iterations": trained_iterations(path),
     }
-    workers = loader_workers(options.num_workers, device)
+    workers = loader_workers(training.num_workers, device)
     results, detected, truth = evaluate_scenes(
-        loaded, store, path, settings, device, options.eval_batch_size, num_workers=workers, progress=True
+        loaded, store, path, settings, device, training.eval_batch_size, num_workers=workers, progress=True
     )
     sheet = sheet_path(output)
     drawn = result_sheet(store, detected, truth)
@@ -117,18 +145,7 @@ def _evaluate_scenes(options: argparse.Namespace, path: Path, loaded: LoadedMode
     return 0
 
 
-def add_evaluation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--output", metavar="FILE", help=f"eval_<test_set>.json, with report.html, {BESIDE} if not given"
-    )
-    parser.add_argument(
-        "--protocol", choices=(EXACT, PAPER), default=EXACT, help="print the paper's arithmetic beside the exact one"
-    )
-    parser.add_argument("--transform", help=f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
-    parser.add_argument("--in_plane", help="also turn each head by a random angle; draw the error against it", **FLAG)
-
-
-def check_scene_options(options: argparse.Namespace, checkpoint: Path) -> None:
+def check_scene_options(options: EvaluationOptions, checkpoint: Path) -> None:
     """Raises ConfigError if an option is given that only models of head crops have."""
     given = {
         f"--transform {options.transform}": options.transform is not None,
@@ -142,14 +159,14 @@ def check_scene_options(options: argparse.Namespace, checkpoint: Path) -> None:
     )
 
 
-def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
+def output_path(options: EvaluationOptions, trained: TrainedOptions, checkpoint: Path) -> Path:
     """Where the results go; ConfigError if nothing can be written there."""
-    store = store_path(bind(options, DataOptions), "test_set")
-    name = f"eval_{Path(options.test_set).stem}{suffix(options)}.json"
-    output = Path(options.output) if options.output else results_folder(checkpoint) / name
+    store = store_path(trained.data, "test_set")
+    test_set = Path(trained.data.test_set or "").stem  # store_path has refused None
+    output = options.output or results_folder(checkpoint) / f"eval_{test_set}{options.suffix}.json"
     check_output(output)
     others = [output.with_suffix(ending) for ending in (".npz", ".html")]
-    inputs = [checkpoint, *named_files(options), *store_files(store)]
+    inputs = [checkpoint, trained.config, *store_files(store)]
     check_outputs([("--output", path) for path in (output, *others, sheet_path(output))], inputs)
     return output
 
@@ -159,15 +176,10 @@ def sheet_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}_scenes.png")
 
 
-def suffix(options: argparse.Namespace) -> str:
-    """What the names of files have more of where heads were moved in plane, such as ``_rotate45``."""
-    return f"_{options.transform.replace(':', '')}" if options.transform else ""
-
-
 def trained_iterations(checkpoint: Path) -> int | None:
     """How far the run has come that a checkpoint lies in; None if it lies in none."""
     try:
-        return max(entry["step"] for entry in read_scalars(checkpoint.parent))
+        return max(int(entry["step"]) for entry in read_scalars(checkpoint.parent))
     except (OSError, ValueError, KeyError):
         return None
 

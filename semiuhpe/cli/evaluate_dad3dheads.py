@@ -1,8 +1,8 @@
 """``eval_dad3dheads.py``: writes a submission to the DAD-3DHeads benchmark."""
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -13,16 +13,19 @@ from semiuhpe.cli.checkpoint_options import (
     ROLES,
     STUDENT,
     TEACHER,
+    bind_trained,
     check_output,
     load_models,
     parse_for_run,
     results_folder,
     trained_parser,
 )
+from semiuhpe.cli.config import bind
 from semiuhpe.cli.evaluate import EXACT, PAPER
-from semiuhpe.cli.outputs import check_outputs, named_files, store_files
+from semiuhpe.cli.options import CheckpointOptions
+from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.batches.heads import loader_workers
-from semiuhpe.data.experiment import default_store
+from semiuhpe.data.experiment import DataOptions, default_store
 from semiuhpe.data.importers.dad3dheads import FOLDER, Dad3DHeads
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import StoreError, require
@@ -33,6 +36,7 @@ from semiuhpe.evaluation.results import run_settings
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder
+from semiuhpe.options import OptionGroup, option
 
 IMPORTER = Dad3DHeads()
 VAL = "val"
@@ -40,32 +44,52 @@ _USED = ("eval_batch_size", "num_workers", *(f"data_dir_{IMPORTER.name}{split}" 
 """Options of training that the script uses."""
 
 
+@dataclass(frozen=True)
+class SubmissionOptions(OptionGroup):
+    """The options of the script beside those of the checkpoint."""
+
+    split: str = option(SPLITS[0], "split of the benchmark", choices=lambda: SPLITS)
+    source: Path | None = option(
+        None, "the raw dataset or a store of the split; the split's store if not given", metavar="PATH"
+    )
+    role: str | None = option(
+        None,
+        "model whose predictions are written; the teacher if not given, the student of a run with --original",
+        choices=lambda: ROLES,
+    )
+    output: Path | None = option(
+        None, f"submission to write; dad3dheads_<split>.json, {BESIDE} if not given", metavar="FILE"
+    )
+
+
 def main(argv: Sequence[str]) -> int:
     parser = trained_parser(
         "eval_dad3dheads.py",
         "Writes a submission to the DAD-3DHeads benchmark.",
-        add_submission,
+        (CheckpointOptions, SubmissionOptions),
         _USED,
         original="hand in the student's",
     )
-    options, path = parse_for_run(parser, argv)
-    original = options.original or (run_settings(path) or {}).get("original")
-    options.role = options.role or (STUDENT if original else TEACHER)
-    (model,) = load_models(options, path, [options.role]).values()
+    parsed, path = parse_for_run(parser, argv)
+    trained, options = bind_trained(parsed), bind(parsed, SubmissionOptions)
+    original = trained.original or (run_settings(path) or {}).get("original")
+    role = options.role or (STUDENT if original else TEACHER)
+    (model,) = load_models(trained, path, [role]).values()
     require(not network_spec(model.network).detects, f"{path}: finds heads on whole pictures; the benchmark has crops")
-    output = output_path(options, path)
-    source = source_path(options)
-    check_outputs([("--output", output)], chain([path], named_files(options), read_files(source, options.split)))
+    output = output_path(options, role, path)
+    source = source_path(options, trained.data)
+    check_outputs([("--output", output)], chain([path, trained.config], read_files(source, options.split)))
     items = open_items(source, options.split)
     truth = items.truth() if options.split == VAL else None  # before the work of predicting: labels may be broken
     names = items.names
-    device = pick_device(options.gpu_ids)
-    views = items.views(model.image_size, device, options.eval_batch_size, loader_workers(options.num_workers, device))
-    bar = tqdm(views, total=math.ceil(len(names) / options.eval_batch_size), desc="predicting", disable=None)
-    networks, decoder = {options.role: model.model.to(device)}, PoseDecoder(model.description)
+    device, training = pick_device(trained.run.gpu_ids), trained.training
+    workers = loader_workers(training.num_workers, device)
+    views = items.views(model.image_size, device, training.eval_batch_size, workers)
+    bar = tqdm(views, total=math.ceil(len(names) / training.eval_batch_size), desc="predicting", disable=None)
+    networks, decoder = {role: model.model.to(device)}, PoseDecoder(model.description)
     (predicted,) = predict_views(networks, decoder, bar, f"DAD-3DHeads {options.split}").values()
     write_submission(output, names, predicted.rotation)
-    print(f"{len(names)} items of {options.split}, {options.role} of {path}: written to {output}, and checked")
+    print(f"{len(names)} items of {options.split}, {role} of {path}: written to {output}, and checked")
     complete = IMPORTER.counts.get(options.split, len(names))
     if len(names) != complete:
         print(f"note: a complete copy has {complete} items of {options.split}")
@@ -74,29 +98,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def add_submission(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="of the benchmark")
-    parser.add_argument(
-        "--source",
-        metavar="PATH",
-        type=Path,
-        help="the raw dataset or a store of the split; the split's store if not given",
-    )
-    help_text = "whose predictions are written; the teacher's if not given, the student's of a run with --original"
-    parser.add_argument("--role", choices=ROLES, help=help_text)
-    parser.add_argument("--output", metavar="FILE", help=f"dad3dheads_<split>.json, {BESIDE} if not given")
-
-
-def output_path(options: argparse.Namespace, checkpoint: Path) -> Path:
+def output_path(options: SubmissionOptions, role: str, checkpoint: Path) -> Path:
     """Where the submission goes; ConfigError if nothing can be written there."""
-    suffix = f"_{STUDENT}" if options.role == STUDENT else ""
+    suffix = f"_{STUDENT}" if role == STUDENT else ""
     name = f"dad3dheads_{options.split}{suffix}.json"
-    output = Path(options.output) if options.output else results_folder(checkpoint) / name
+    output = options.output or results_folder(checkpoint) / name
     check_output(output)
     return output
 
 
-def source_path(options: argparse.Namespace) -> Path:
+def source_path(options: SubmissionOptions, data: DataOptions) -> Path:
     """Where the split is: ``--source``, else its store, else the raw dataset if ``--data_dir_DAD3DHeads`` is that.
 
     Raises:
@@ -106,10 +117,9 @@ def source_path(options: argparse.Namespace) -> Path:
         if not options.source.exists():
             raise StoreError(f"--source {options.source}: there is no such store or folder")
         return options.source
-    store = Path(
-        getattr(options, f"data_dir_{IMPORTER.name}_{options.split}", default_store(IMPORTER.name, options.split))
-    )
-    raw = Path(getattr(options, f"data_dir_{IMPORTER.name}"))
+    default = default_store(IMPORTER.name, options.split)
+    store = Path(data.data_dir.get(f"{IMPORTER.name}_{options.split}") or default)
+    raw = Path(data.data_dir[IMPORTER.name] or default_store(IMPORTER.name))
     if (store / "data.mdb").is_file():
         return store
     if any((folder / options.split).is_dir() for folder in (raw, raw / FOLDER)):

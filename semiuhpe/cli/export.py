@@ -1,10 +1,11 @@
 """``semiuhpe export``: writes a model as an ONNX or a TorchScript file, or as a checkpoint of the model alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from semiuhpe.cli.config import FLAG, make_parser
-from semiuhpe.cli.options import add_checkpoint
+from semiuhpe.cli.config import parse_group
+from semiuhpe.cli.options import CheckpointOptions
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.errors import require
 from semiuhpe.inference.export import (
@@ -17,19 +18,27 @@ from semiuhpe.inference.export import (
 from semiuhpe.inference.export_onestage import export_onestage
 from semiuhpe.models import LoadedModel, load_checkpoint, network_choices, network_spec
 from semiuhpe.models.checkpoint import save_weights
+from semiuhpe.options import option
+
+
+@dataclass(frozen=True)
+class ExportOptions(CheckpointOptions):
+    """The options of ``semiuhpe export``."""
+
+    onnx: Path | None = option(None, "ONNX file to write", metavar="FILE")
+    torchscript: Path | None = option(None, "TorchScript file to write", metavar="FILE")
+    weights: Path | None = option(None, "checkpoint of the model alone to write (.pth)", metavar="FILE")
+    student: bool = option(False, "export the student instead of the teacher")
+    network: str | None = option(None, lambda: f"network, where the checkpoint doesn't tell it: {network_choices()}")
+    exps_dir: str = option("exps", "folder of all runs", metavar="DIR")
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe export", "Writes a model, from head crops to poses, as ONNX or TorchScript.", [])
-    add_checkpoint(parser)
-    parser.add_argument("--onnx", type=Path, metavar="FILE", help="ONNX file to write")
-    parser.add_argument("--torchscript", type=Path, metavar="FILE", help="TorchScript file to write")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of the model alone to write (.pth)")
-    parser.add_argument("--student", help="the student instead of the teacher", **FLAG)
-    parser.add_argument("--network", help=f"where the checkpoint doesn't tell it: {network_choices()}")
-    parser.add_argument("--exps_dir", metavar="DIR", default="exps", help="where run folders are")
-    options = parser.parse_args(argv)
-    targets = {f"--{name}": path for name in ("onnx", "torchscript", "weights") if (path := getattr(options, name))}
+    options = parse_group(
+        "semiuhpe export", "Writes a model, from head crops to poses, as ONNX or TorchScript.", ExportOptions, argv
+    )
+    named = {"--onnx": options.onnx, "--torchscript": options.torchscript, "--weights": options.weights}
+    targets = {name: path for name, path in named.items() if path}
     require(bool(targets), "none of --onnx, --torchscript and --weights is given: the file to write")
     if options.network:
         network_spec(options.network)
@@ -43,11 +52,11 @@ def main(argv: Sequence[str]) -> int:
     finds_heads = network_spec(loaded.network).detects
     check_targets(targets, loaded, finds_heads)
     exports = {"--onnx": export_onestage if finds_heads else export_onnx, "--torchscript": export_torchscript}
-    for option, export in exports.items():
-        if path := targets.get(option):
+    for name, export in exports.items():
+        if path := targets.get(name):
             print(f"writing {path}: {loaded.network}, {loaded.image_size} px ...", flush=True)
             differences = export(loaded, path)
-            message = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+            message = ", ".join(f"{output} {value:.1e}" for output, value in differences.items())
             print(f"{path} written; largest differences from PyTorch: {message}")
     if path := targets.get("--weights"):
         save_weights(loaded, path)
@@ -57,8 +66,8 @@ def main(argv: Sequence[str]) -> int:
 
 def check_targets(targets: dict[str, Path], loaded: LoadedModel, finds_heads: bool) -> None:
     """Raises ConfigError, before anything is written, unless each option can be done and names a file of its own."""
-    for option, path in targets.items():
-        check_place(option, path)
+    for name, path in targets.items():
+        check_place(name, path)
     check_outputs(targets.items(), [loaded.path])
     if "--torchscript" in targets:
         require(not finds_heads, f"--torchscript: {loaded.network} finds heads; it is exported with --onnx")

@@ -1,6 +1,7 @@
 """``semiuhpe features``: a t-SNE plot of the features that ``train.py --save_feat`` has written."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -10,19 +11,25 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from semiuhpe.cli.config import make_parser, natural
+from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.errors import require
+from semiuhpe.options import NaturalInt, OptionGroup, option
 from semiuhpe.rotation import FRONTAL, geodesic_deg
 from semiuhpe.training.features import FEATURES
 
 
+@dataclass(frozen=True)
+class FeaturesOptions(OptionGroup):
+    """The options of ``semiuhpe features``."""
+
+    run: Path = option(..., "folder of a run that was trained with --save_feat", positional=True)
+    out: Path | None = option(None, "plot to write; features.png in the run's folder if not given", metavar="PNG")
+    seed: NaturalInt = option(0, "seed of the embedding")
+
+
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe features", "Plots the features of unlabeled heads by t-SNE.", [])
-    parser.add_argument("run", type=Path, help="the folder of a run that was trained with --save_feat")
-    parser.add_argument("--out", type=Path, metavar="PNG", help="features.png in the run's folder if not given")
-    parser.add_argument("--seed", type=natural, default=0, help="of the embedding")
-    options = parser.parse_args(argv)
+    options = parse_group("semiuhpe features", "Plots the features of unlabeled heads by t-SNE.", FeaturesOptions, argv)
     path = options.run / FEATURES
     require(path.is_file(), f"{path}: there is no such file; train with --save_feat")
     out = options.out or options.run / "features.png"
@@ -43,7 +50,8 @@ def embed(path: Path, seed: int) -> np.ndarray:
     feature = np.load(path, allow_pickle=False)["feature"]
     require(len(feature) > 3, f"{path}: has {len(feature)} heads, which is too few to plot")
     perplexity = min(30.0, (len(feature) - 1) / 3)
-    return TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(feature)
+    places: np.ndarray = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(feature)
+    return places
 
 
 def plot(places: np.ndarray, path: Path, out: Path) -> None:

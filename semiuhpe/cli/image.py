@@ -1,25 +1,36 @@
 """``image.py``: the poses of all heads on pictures, drawn and as numbers, for one picture or millions."""
 
-import argparse
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
 import sim3dr
-from semiuhpe.cli.checkpoint_options import trained_parser
-from semiuhpe.cli.config import parse
-from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
+from semiuhpe.cli.checkpoint_options import TrainedOptions, bind_trained, trained_parser
+from semiuhpe.cli.config import bind, parse
+from semiuhpe.cli.options import CheckpointOptions
+from semiuhpe.cli.outputs import check_outputs
+from semiuhpe.cli.pose_options import (
+    AS_ORIGINAL,
+    SAMPLES,
+    FoundModel,
+    HeadOptions,
+    PictureHeadOptions,
+    check_heads,
+    find_model,
+    samples_if_none,
+)
 from semiuhpe.distributed import Process, start_process
 from semiuhpe.drawing.axes import save_picture
-from semiuhpe.drawing.overlay import AXES, NONE, draw_heads
+from semiuhpe.drawing.overlay import NONE, draw_heads
 from semiuhpe.errors import DataError, require
 from semiuhpe.files import sha256
 from semiuhpe.inference.detectors import Source
@@ -37,6 +48,7 @@ from semiuhpe.inference.result_files import (
     other_files,
     write_csv,
 )
+from semiuhpe.options import OptionGroup, option
 from semiuhpe.pictures import MAX_PIXELS, SUFFIXES, Picture, count_pixels, find_pictures, read_picture, warn_of_unread
 
 logger = logging.getLogger(__name__)
@@ -58,32 +70,57 @@ class Posed(NamedTuple):
     poses: HeadPoses
 
 
-def main(argv: Sequence[str], prog: str = "image.py", own_detector: str | None = None) -> int:
+@dataclass(frozen=True)
+class ImageOptions(OptionGroup, title="pictures"):
+    """The options of pictures and their results."""
+
+    input: tuple[str, ...] | None = option(
+        None, f"pictures, folders of pictures, globs in quotes; {SAMPLES} if not given", metavar="PATH"
+    )
+    output: Path = option(Path("outputs/image"), "folder of results", metavar="DIR")
+    save: Literal["json", "csv"] = option(JSON, "form of the results: JSON Lines, or a table beside them")
+
+
+def main(
+    argv: Sequence[str],
+    prog: str = "image.py",
+    group: type[ImageOptions] = ImageOptions,
+    own_detector: str | None = None,
+) -> int:
     """Poses the heads on pictures.
 
     Args:
         argv: the command line.
         prog: the script that is run.
+        group: its options of pictures.
         own_detector: what finds the heads where ``--detector`` is not given; the default detector if None.
     """
-    parser = make_image_parser(prog)
-    given = parse(parser, argv)
-    samples, default_detector = samples_if_none(given, own_detector)
+    help_text = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
+    groups = (CheckpointOptions, group, PictureHeadOptions)
+    parser = trained_parser(prog, help_text, groups, ("num_workers", "bf16"), original=AS_ORIGINAL)
+    parsed = parse(parser, argv)
+    options, heads, given = bind(parsed, group), bind(parsed, PictureHeadOptions), bind_trained(parsed)
+    samples, default_detector = samples_if_none(bool(options.input), own_detector)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
-    output = Path(given.output)
-    names, unread = find_pictures(given.input or [samples], output / DRAWN)
+    output = options.output
+    names, unread = find_pictures(options.input or [samples], output / DRAWN)
     warn_of_unread(unread)
     check_folder(output)
     check_drawings(output)
-    check_heads(given, default_detector)
-    model = find_model(parser, argv, given)
-    options = model.options
-    check_written(options, names, [*named_files(options), model.path])
-    process = start_process(options.gpu_ids, in_step=False)
+    check_heads(heads, given.model.checkpoint, default_detector)
+    model = find_model(parser, argv, given, heads)
+    check_written(options, heads, names, [given.config, *heads.files(), model.path])
+    return pose(options, model, names, default_detector)
+
+
+def pose(options: ImageOptions, model: FoundModel, names: Sequence[str], default_detector: str) -> int:
+    """Pose the heads of pictures in as many processes as were started, and return the exit code."""
+    output = options.output
+    process = start_process(model.options.run.gpu_ids, in_step=False)
     try:
-        estimator, detector = model.load(process.device, default_detector)
+        estimator, detector, heads = model.load(process.device, default_detector)
         share = Share(process.rank, process.world_size)
-        settings = common_settings(options, model.path)
+        settings = common_settings(model.options, heads, model.path)
         if process.is_main:
             check_settings(output, settings)
             mend(output, share)
@@ -93,70 +130,85 @@ def main(argv: Sequence[str], prog: str = "image.py", own_detector: str | None =
             done = done_pictures(output)
             own = [name for name in names if share.has(name) and name not in done]
             pipeline, full_range = HeadPipeline(detector, estimator), estimator.description.full_range
-            job = Job(options, pipeline, full_range, model.mesh, results, FailedFile(output, share))
-            heads = job.run(own, quiet=not process.is_main)
+            threads = max(model.options.training.num_workers, 1)
+            drawing = Drawing(heads.draw, output / DRAWN, full_range, model.mesh)
+            job = Job(pipeline, drawing, threads, results, FailedFile(output, share))
+            count = job.run(own, quiet=not process.is_main)
         if job.animations:
             logger.info("%d animations: their first frame was posed; video.py poses all frames", job.animations)
         if options.save == CSV:
             for lines in [results.path, *(other_files(output, share) if process.is_main else ())]:
                 write_csv(lines)
-        return _conclude(process, [len(own) - job.failed.count, heads, job.failed.count], len(names), output)
+        return _conclude(process, [len(own) - job.failed.count, count, job.failed.count], len(names), output)
     finally:
         process.close()
 
 
-def make_image_parser(prog: str):
-    help_text = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
-    parser = trained_parser(prog, help_text, add_image, ("num_workers", "bf16"), original=AS_ORIGINAL)
-    parser.set_defaults(output=f"outputs/{Path(prog).stem}")
-    return parser
-
-
-def add_image(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("pictures")
-    help_text = f"pictures, folders of pictures, globs in quotes; {SAMPLES} if not given"
-    group.add_argument("--input", nargs="+", metavar="PATH", help=help_text)
-    group.add_argument("--output", metavar="DIR", help="folder of results")
-    add_heads(group, AXES)
-    group.add_argument("--save", choices=(JSON, CSV), default=JSON, help="JSON Lines, or a table beside them")
-
-
-def check_written(options: argparse.Namespace, names: Sequence[str], others: Sequence[Path]) -> None:
+def check_written(
+    options: ImageOptions, heads: HeadOptions, names: Sequence[str], others: Sequence[Path | None]
+) -> None:
     """Raises ConfigError if a table or a drawing in the output folder is one of the pictures, or of other inputs."""
-    output = Path(options.output)
+    output = options.output
     tables = sorted(output.glob("heads-*.csv")) if options.save == CSV else []
     check_outputs([("--output", table) for table in tables], others)
-    if options.draw != NONE and (output / DRAWN).is_dir():  # else no picture can be in it
+    if heads.draw != NONE and (output / DRAWN).is_dir():  # else no picture can be in it
         for name in names:
             check_outputs([("--output", drawing_path(output / DRAWN, name))], [name])
 
 
-def common_settings(options: argparse.Namespace, path: Path) -> dict[str, object]:
+def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path) -> dict[str, object]:
     """What all results in a folder have in common."""
     return {
         "checkpoint": str(path),
         "checkpoint_sha256": sha256(path),
-        "convention": options.convention,
-        **{name: getattr(options, name) for name in ("student", "bf16", "detector", "min_score", "draw", "mesh")},
-        **({"original": True} if options.original else {}),
+        "convention": trained.model.convention,
+        "student": heads.student,
+        "bf16": trained.training.bf16,
+        "detector": heads.detector,
+        "min_score": heads.min_score,
+        "draw": heads.draw,
+        "mesh": heads.mesh,
+        **({"original": True} if trained.original else {}),
     }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How heads are drawn.
+
+    Attributes:
+        kind: one of ``DRAWINGS``.
+        folder: where drawings go.
+        full_range: which Euler angles are written beside a head.
+        mesh: drawn over heads; the one that comes with the package if None.
+    """
+
+    kind: str
+    folder: Path
+    full_range: bool
+    mesh: sim3dr.Mesh | None
+
+    def write(self, posed: Posed, boxes: np.ndarray) -> None:
+        """Write the drawing of a picture's heads, whose (N, 4) boxes are x, y, w, h."""
+        if self.kind == NONE:
+            return
+        poses = posed.poses
+        labels = [self._label(poses, number) for number in range(len(poses))]
+        drawn = draw_heads(posed.picture.image, boxes, poses.rotations, self.kind, labels=labels, mesh=self.mesh)
+        save_picture(drawing_path(self.folder, posed.name), drawn, quality=_QUALITY)
+
+    def _label(self, poses: HeadPoses, number: int) -> str:
+        pitch, yaw, roll = (poses.euler_full_deg if self.full_range else poses.euler_front_deg)[number]
+        return f"y {yaw:.0f} p {pitch:.0f} r {roll:.0f}"
 
 
 class Job:
     """The pictures of one process: decoded ahead and drawn in threads, their heads posed together."""
 
     def __init__(
-        self,
-        options: argparse.Namespace,
-        pipeline: HeadPipeline,
-        full_range: bool,
-        mesh: sim3dr.Mesh | None,
-        results: ResultFile,
-        failed: FailedFile,
+        self, pipeline: HeadPipeline, drawing: Drawing, threads: int, results: ResultFile, failed: FailedFile
     ) -> None:
-        self.draw, self.drawn = options.draw, Path(options.output) / DRAWN
-        self.threads = max(options.num_workers, 1)
-        self.pipeline, self.full_range, self.mesh = pipeline, full_range, mesh
+        self.pipeline, self.drawing, self.threads = pipeline, drawing, threads
         self.results, self.failed = results, failed
         self.animations = 0
 
@@ -211,18 +263,7 @@ class Job:
         return [Posed(name, picture, heads) for (name, picture), heads in zip(pictures, poses, strict=True)]
 
     def _write_drawing(self, posed: Posed) -> None:
-        if self.draw == NONE:
-            return
-        poses = posed.poses
-        labels = [self._label(poses, number) for number in range(len(poses))]
-        boxes = self.pipeline.head_boxes(poses.boxes)
-        drawing = draw_heads(posed.picture.image, boxes, poses.rotations, self.draw, labels=labels, mesh=self.mesh)
-        path = drawing_path(self.drawn, posed.name)
-        save_picture(path, drawing, quality=_QUALITY)
-
-    def _label(self, poses: HeadPoses, number: int) -> str:
-        pitch, yaw, roll = (poses.euler_full_deg if self.full_range else poses.euler_front_deg)[number]
-        return f"y {yaw:.0f} p {pitch:.0f} r {roll:.0f}"
+        self.drawing.write(posed, self.pipeline.head_boxes(posed.poses.boxes))
 
     def _report(self, name: str, error: DataError) -> None:
         message = str(error) if str(error).startswith(name) else f"{name}: {error}"

@@ -4,11 +4,12 @@ import csv
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
+from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.scene_labels import LEAST_VISIBLE
@@ -19,13 +20,31 @@ from semiuhpe.drawing import head_sheet, scene_sheet
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import StoreError, require
 from semiuhpe.evaluation.tables import histograms, print_lines, quantiles, value_counts
+from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 
 SHEET_HEADS, MOST_SHEET_HEADS = 48, 2000
 MIB = 2**20
 
 
+@dataclass(frozen=True)
+class InspectOptions(OptionGroup):
+    """The options of ``semiuhpe inspect``."""
+
+    store: Path = option(..., "store of heads or scenes to look at", metavar="STORE", positional=True)
+    sheet: Path | None = option(
+        None, "contact sheet to write; NAME_sheet.png beside the store if not given", metavar="PNG"
+    )
+    heads: PositiveInt | None = option(
+        None,
+        f"number of heads, or scenes, on the sheet; {SHEET_HEADS} or {scene_sheet.SHEET_SCENES} if not given",
+    )
+    seed: NaturalInt | None = option(None, "seed to pick them at random; evenly spread over the store if not given")
+    verify: bool = option(False, "check every picture, label and box instead; exit code 1 for any fault")
+    workers: NaturalInt = option(min(8, os.cpu_count() or 1), "processes that verify")
+
+
 def main(argv: Sequence[str]) -> int:
-    options = _parser().parse_args(argv)
+    options = parse_group("semiuhpe inspect", "Says what is in a store and draws some of it.", InspectOptions, argv)
     require(
         (options.heads or 0) <= MOST_SHEET_HEADS,
         f"--heads {options.heads}: a sheet has at most {MOST_SHEET_HEADS}; draw others with another --seed",
@@ -57,25 +76,6 @@ def main(argv: Sequence[str]) -> int:
     save_picture(sheet, drawn, "--sheet")
     print_lines([*lines, "", told])
     return 0
-
-
-def _parser():
-    parser = make_parser("semiuhpe inspect", "Says what is in a store and draws some of it.", [])
-    parser.add_argument("store", type=Path, metavar="STORE", help="store of heads or scenes to look at")
-    parser.add_argument(
-        "--sheet", type=Path, metavar="PNG", help="contact sheet to write; NAME_sheet.png beside the store if not given"
-    )
-    parser.add_argument(
-        "--heads",
-        type=positive_int,
-        help=f"heads, or scenes, on the sheet; {SHEET_HEADS} or {scene_sheet.SHEET_SCENES} if not given",
-    )
-    parser.add_argument("--seed", type=natural, help="draw them at random; evenly spread over the store if not given")
-    parser.add_argument(
-        "--verify", help="check every picture, label and box instead; exit code 1 for any fault", **FLAG
-    )
-    parser.add_argument("--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes that verify")
-    return parser
 
 
 def sheet_items(count: int, shown: int, seed: int | None) -> np.ndarray:

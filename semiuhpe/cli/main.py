@@ -1,7 +1,7 @@
 """``semiuhpe``: all commands; those of the scripts at the top of the repository by the scripts' names."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from semiuhpe.cli.entry import run
@@ -34,7 +34,7 @@ def main() -> None:
     sys.exit(run(_dispatch))
 
 
-def _dispatch(argv: Sequence[str]) -> int | None:
+def _dispatch(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: semiuhpe COMMAND [options]; semiuhpe COMMAND --help tells more\n")
         print("\n".join(f"  {name:15} {text}" for name, (_, text) in COMMANDS.items()))
@@ -43,7 +43,8 @@ def _dispatch(argv: Sequence[str]) -> int | None:
         hint = did_you_mean(argv[0], COMMANDS)
         raise ConfigError(f"semiuhpe {argv[0]}: unknown command; there are {', '.join(COMMANDS)}{hint}")
     module, _ = COMMANDS[argv[0]]
-    return import_module(f"semiuhpe.cli.{module}").main(argv[1:])
+    command: Callable[[Sequence[str]], int] = import_module(f"semiuhpe.cli.{module}").main
+    return command(argv[1:])
 
 
 if __name__ == "__main__":

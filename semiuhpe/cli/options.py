@@ -2,16 +2,20 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import configargparse
 
-from semiuhpe.cli.config import Group, bind, make_parser, parse
+from semiuhpe.cli.config import G, bind, make_parser, parse
 from semiuhpe.methods import Experiment, option_groups
+from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import CONVENTIONS
 from semiuhpe.training.run import refuse_unused
 
+CHECKPOINT_HELP = "a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name"
 
-def experiment_parser(prog: str, description: str, *own: Group) -> configargparse.ArgumentParser:
+
+def experiment_parser(prog: str, description: str, *own: type[OptionGroup]) -> configargparse.ArgumentParser:
     """Parser of everything that a settings file may say: training and evaluation read the same files.
 
     Args:
@@ -21,31 +25,38 @@ def experiment_parser(prog: str, description: str, *own: Group) -> configargpars
     return make_parser(prog, description, [*option_groups(), *own])
 
 
-def experiment_of(options: argparse.Namespace) -> Experiment:
+def experiment_of(parsed: argparse.Namespace) -> Experiment:
     """The options of training, of what was parsed."""
-    return Experiment(bind(options, group) for group in option_groups())
+    return Experiment(bind(parsed, group) for group in option_groups())
 
 
-def parse_with(parser: configargparse.ArgumentParser, argv: Sequence[str], settings: str) -> argparse.Namespace:
-    """Parse a command line that has a settings file by default.
+def parse_experiment(
+    prog: str, description: str, group: type[G], settings: str, argv: Sequence[str]
+) -> tuple[Experiment, G]:
+    """The options of training and those of a command of its own that has a settings file by default.
+
+    Args:
+        prog, description: of the command.
+        group: its own options.
+        settings: the file that is read if ``--config`` is not given.
+        argv: the command line.
 
     Raises:
         ConfigError: an unknown option or value, or an option that only other methods have.
     """
     if not any(argument.split("=")[0] == "--config" for argument in argv):
         argv = ["--config", settings, *argv]
-    options = parse(parser, argv)
-    refuse_unused(experiment_of(options))
-    return options
+    parsed = parse(experiment_parser(prog, description, group), argv)
+    experiment = experiment_of(parsed)
+    refuse_unused(experiment)
+    return experiment, bind(parsed, group)
 
 
-def add_checkpoint(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add the checkpoint that a script uses, and what may have to be said of one that was trained elsewhere.
+@dataclass(frozen=True)
+class CheckpointOptions(OptionGroup):
+    """Which checkpoint a command uses, and what may have to be said of one that was trained elsewhere."""
 
-    It may be left out where there is a default.
-    """
-    help_text = "a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name"
-    parser.add_argument("checkpoint", nargs="?" if default else None, default=default, help=help_text)
-    parser.add_argument(
-        "--convention", choices=CONVENTIONS, help="convention of the output, where the checkpoint doesn't tell it"
+    checkpoint: str = option(..., CHECKPOINT_HELP, positional=True)
+    convention: str | None = option(
+        None, "convention of the output, where the checkpoint doesn't tell it", choices=lambda: CONVENTIONS
     )

@@ -1,13 +1,11 @@
 """What a command reads is never what it writes: checks of the files that its options name, before anything is done."""
 
-import argparse
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from semiuhpe.errors import require
 from semiuhpe.files import partial_path
-from semiuhpe.settings import settings_file
 
 
 def check_outputs(outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[str | Path | None] = ()) -> None:
@@ -51,18 +49,6 @@ def _written(path: Path) -> Iterator[Path]:
     yield path
     if path.name:
         yield partial_path(path)
-
-
-def named_files(options: argparse.Namespace) -> list[Path]:
-    """Files that options of finding and drawing heads name, and the settings file: those that are there are read."""
-    found = [Path(options.mesh)] if getattr(options, "mesh", None) else []
-    if getattr(options, "config", None):
-        found.append(settings_file(options.config))
-    _, _, argument = (getattr(options, "detector", None) or "").partition(":")
-    while argument:  # FILE, or FILE:OPTION, with any colons in the name of the file
-        found.append(Path(argument))
-        argument = argument.rpartition(":")[0]
-    return found
 
 
 def store_files(store: Path) -> list[Path]:

@@ -1,13 +1,12 @@
 """``semiuhpe prepare``: from a raw dataset to a head store."""
 
-import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
+from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.data.crop import JPEG_QUALITY
 from semiuhpe.data.experiment import default_store
@@ -17,30 +16,55 @@ from semiuhpe.data.preparing.common import DROPPED_FILE, chosen
 from semiuhpe.data.preparing.heads import TEST_SIZE, TRAIN_SIZE
 from semiuhpe.data.preparing.scenes import SCENE_SIZE
 from semiuhpe.errors import require
+from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 from semiuhpe.synthetic.scene_stores import check_shares, mask_some
 
 SHOWN_BROKEN = 20
-_SHARED = ("split", "quality", "limit", "workers", "overwrite")
-"""Options that heads and scenes have alike."""
+
+
+@dataclass(frozen=True)
+class PrepareOptions(OptionGroup):
+    """The options of ``semiuhpe prepare``."""
+
+    dataset: str = option(..., "dataset of the source", choices=lambda: IMPORTERS, positional=True)
+    source: Path = option(..., "the raw dataset as it was downloaded", metavar="RAW")
+    out: Path | None = option(None, "store to write; data/DATASET.lmdb if not given", metavar="STORE")
+    split: str | None = option(None, "split of the dataset; its first one if not given")
+    size: PositiveInt | None = option(
+        None,
+        f"size of crops in pixels; {TEST_SIZE}, or at most {TRAIN_SIZE} to train; "
+        f"largest size of scenes, {SCENE_SIZE} if not given",
+    )
+    quality: int = option(JPEG_QUALITY, "quality of the JPEG of training crops, 1 to 100")
+    limit: PositiveInt | None = option(None, "keep the first N heads only", metavar="N")
+    workers: NaturalInt = option(
+        min(8, os.cpu_count() or 1), "processes that cut and encode; 0 for none beside this one"
+    )
+    scenes: bool = option(False, "store whole pictures for --method onestage, not head crops")
+    masked: float = option(0.0, "with --scenes: share of heads that get a mask", metavar="SHARE")
+    turned: float = option(0.0, "with --scenes: share of pictures that are turned by up to 45 degrees", metavar="SHARE")
+    overwrite: bool = option(False, "replace a store that is there")
 
 
 def main(argv: Sequence[str]) -> int:
-    options = _parser().parse_args(argv)
-    require(options.source is not None, f"--source is not given: where the raw {options.dataset} is")
+    options = parse_group("semiuhpe prepare", "Writes the head store of a raw dataset.", PrepareOptions, argv)
     only_scenes = "--masked and --turned: are for whole pictures; pass --scenes"
     require(options.scenes or (not options.masked and not options.turned), only_scenes)
     check_shares(masked=options.masked, turned=options.turned)
     out = options.out or Path(_default_store(*chosen(options.dataset, options.split), options.scenes))
     check_outputs([("--out", out)], [options.source])
-    shared: dict[str, Any] = {name: getattr(options, name) for name in _SHARED}
     if options.scenes:
         change = partial(mask_some, share=options.masked) if options.masked else None
-        size = options.size or SCENE_SIZE
         summary = prepare_scenes(
-            options.dataset, options.source, out, size=size, turned=options.turned, change=change, **shared
-        )
+            options.dataset, options.source, out, split=options.split, size=options.size or SCENE_SIZE,
+            quality=options.quality, turned=options.turned, change=change, limit=options.limit,
+            workers=options.workers, overwrite=options.overwrite,
+        )  # fmt: skip
     else:
-        summary = prepare(options.dataset, options.source, out, size=options.size, **shared)
+        summary = prepare(
+            options.dataset, options.source, out, split=options.split, size=options.size, quality=options.quality,
+            limit=options.limit, workers=options.workers, overwrite=options.overwrite,
+        )  # fmt: skip
     _report(summary, out)
     return 1 if summary.broken else 0
 
@@ -48,31 +72,6 @@ def main(argv: Sequence[str]) -> int:
 def _default_store(importer: Importer, split: str, scenes: bool) -> str:
     path = default_store(importer.name, split)
     return path.replace(".lmdb", "_scenes.lmdb") if scenes else path
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("semiuhpe prepare", "Writes the head store of a raw dataset.", [])
-    parser.add_argument("dataset", choices=tuple(IMPORTERS), help="which dataset the source is")
-    parser.add_argument("--source", type=Path, metavar="RAW", help="the raw dataset as it was downloaded")
-    parser.add_argument("--out", type=Path, metavar="STORE", help="store to write; data/DATASET.lmdb if not given")
-    parser.add_argument("--split", help="split of the dataset; its first one if not given")
-    parser.add_argument(
-        "--size",
-        type=positive_int,
-        help=f"of crops; {TEST_SIZE}, or at most {TRAIN_SIZE} to train; of scenes at most {SCENE_SIZE}",
-    )
-    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="of the JPEG of training crops, 1 to 100")
-    parser.add_argument("--limit", type=positive_int, metavar="N", help="keep the first N heads only")
-    parser.add_argument(
-        "--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes; 0 for none beside this one"
-    )
-    parser.add_argument("--scenes", help="whole pictures for --method onestage, not head crops", **FLAG)
-    parser.add_argument("--masked", type=float, default=0.0, metavar="SHARE", help="with --scenes: heads in a mask")
-    parser.add_argument(
-        "--turned", type=float, default=0.0, metavar="SHARE", help="with --scenes: pictures turned by up to 45 degrees"
-    )
-    parser.add_argument("--overwrite", help="replace a store that is there", **FLAG)
-    return parser
 
 
 def _report(summary: Summary, out: Path) -> None:

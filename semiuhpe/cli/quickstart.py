@@ -4,19 +4,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiuhpe.cli.config import bind
 from semiuhpe.cli.evaluate import table
-from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.cli.options import parse_experiment
 from semiuhpe.experiments.quickstart import DEFAULT_SETTINGS, Quickstart, QuickstartOptions, quickstart
 
 _DESCRIPTION = "Renders heads, trains three models, evaluates and reports."
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse_with(
-        experiment_parser("semiuhpe quickstart", _DESCRIPTION, QuickstartOptions), argv, DEFAULT_SETTINGS
+    experiment, options = parse_experiment(
+        "semiuhpe quickstart", _DESCRIPTION, QuickstartOptions, DEFAULT_SETTINGS, argv
     )
-    _print_summary(quickstart(experiment_of(options), bind(options, QuickstartOptions)))
+    _print_summary(quickstart(experiment, options))
     return 0
 
 

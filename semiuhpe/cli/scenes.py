@@ -1,14 +1,16 @@
 """``semiuhpe scenes``: renders a store of whole scenes with many heads."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
+from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.errors import require
+from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
@@ -16,22 +18,28 @@ from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 SMALLEST_SIZE = 64
 
 
+@dataclass(frozen=True)
+class ScenesOptions(OptionGroup):
+    """The options of ``semiuhpe scenes``."""
+
+    out: Path = option(..., "store to write", metavar="STORE")
+    count: PositiveInt = option(1000, "number of scenes")
+    most_heads: PositiveInt = option(6, "largest number of heads on a scene")
+    domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
+    range: str = option("full", "rotations of the heads: all, or front to profile", choices=lambda: RANGES)
+    masked: float = option(0.0, "share of heads that wear a mask", metavar="SHARE")
+    turned: float = option(0.0, "share of scenes that are turned by up to 45 degrees", metavar="SHARE")
+    seed: NaturalInt = option(0, "seed of everything random")
+    size: PositiveInt = option(320, "side of the pictures in pixels")
+    workers: PositiveInt = option(1, "processes that render")
+    overwrite: bool = option(False, "replace a store that is there")
+    sheet: Path | None = option(None, "picture of the first scenes with their labels to write too", metavar="PNG")
+
+
 def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe scenes", "Renders scenes of many heads of known rotation into a store.", [])
-    parser.add_argument("--out", type=Path, metavar="STORE", help="store to write")
-    parser.add_argument("--count", type=positive_int, default=1000, help="number of scenes")
-    parser.add_argument("--most_heads", type=positive_int, default=6, help="on a scene")
-    parser.add_argument("--domain", choices=DOMAINS, default="wild", help="clean studio, or the wild")
-    parser.add_argument("--range", choices=RANGES, default="full", help="all rotations, or front to profile")
-    parser.add_argument("--masked", type=float, default=0.0, metavar="SHARE", help="heads that wear a mask")
-    parser.add_argument("--turned", type=float, default=0.0, metavar="SHARE", help="scenes turned by up to 45 degrees")
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
-    parser.add_argument("--size", type=positive_int, default=320, help="side of the pictures in pixels")
-    parser.add_argument("--workers", type=positive_int, default=1, help="processes")
-    parser.add_argument("--overwrite", help="replace a store that is there", **FLAG)
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="also draw the first scenes with their labels")
-    options = parser.parse_args(argv)
-    require(options.out is not None, "--out is not given: the store to write")
+    options = parse_group(
+        "semiuhpe scenes", "Renders scenes of many heads of known rotation into a store.", ScenesOptions, argv
+    )
     require(options.size >= SMALLEST_SIZE, f"--size {options.size}: scenes have at least {SMALLEST_SIZE} px")
     check_outputs([("--out", options.out), ("--sheet", options.sheet)])
     scenes = SceneSet(

@@ -2,14 +2,15 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
+from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
-from semiuhpe.errors import require
 from semiuhpe.inference.samples import BOXES
+from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
@@ -17,24 +18,28 @@ from semiuhpe.synthetic.rotations import RANGES
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 12, 8, 112
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = make_parser("semiuhpe synth", "Renders heads of known rotation into a store.", [])
-    parser.add_argument("--out", type=Path, metavar="STORE", help="store to write")
-    parser.add_argument("--count", type=positive_int, default=1000, help="number of heads")
-    parser.add_argument("--domain", choices=DOMAINS, default="wild", help="clean studio, or the wild")
-    parser.add_argument("--range", choices=RANGES, default="full", help="all rotations, or front to profile")
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
-    parser.add_argument("--size", type=positive_int, default=112, help="side of the stored pictures in pixels")
-    parser.add_argument("--test", help="tight lossless crops for evaluation, not loose ones for training", **FLAG)
-    parser.add_argument("--workers", type=positive_int, default=1, help="processes")
-    parser.add_argument("--overwrite", help="replace a store that is there", **FLAG)
-    parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="also write them as PNGs, with boxes.csv for image.py"
+@dataclass(frozen=True)
+class SynthOptions(OptionGroup):
+    """The options of ``semiuhpe synth``."""
+
+    out: Path = option(..., "store to write", metavar="STORE")
+    count: PositiveInt = option(1000, "number of heads")
+    domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
+    range: str = option("full", "rotations of the heads: all, or front to profile", choices=lambda: RANGES)
+    seed: NaturalInt = option(0, "seed of everything random")
+    size: PositiveInt = option(112, "side of the stored pictures in pixels")
+    test: bool = option(False, "store tight lossless crops for evaluation, not loose ones for training")
+    workers: PositiveInt = option(1, "processes that render")
+    overwrite: bool = option(False, "replace a store that is there")
+    pictures: Path | None = option(
+        None, "folder to write the pictures to as PNGs too, with boxes.csv for image.py", metavar="DIR"
     )
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="also write a contact sheet of the first heads")
-    parser.add_argument("--axes", help="draw the axes of the labels on the contact sheet", **FLAG)
-    options = parser.parse_args(argv)
-    require(options.out is not None, "--out is not given: the store to write")
+    sheet: Path | None = option(None, "contact sheet of the first heads to write too", metavar="PNG")
+    axes: bool = option(False, "draw the axes of the labels on the contact sheet")
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse_group("semiuhpe synth", "Renders heads of known rotation into a store.", SynthOptions, argv)
     check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)])
     heads = SyntheticSet(options.count, options.domain, options.range, options.seed, options.size, options.test)
     write_store(heads, options.out, options.workers, options.overwrite)

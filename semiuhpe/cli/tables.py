@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiuhpe.cli.config import bind, make_parser
-from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.cli.config import parse_group
+from semiuhpe.cli.options import parse_experiment
 from semiuhpe.errors import require
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.results import write_result
@@ -14,6 +14,7 @@ from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
 from semiuhpe.experiments import clerf, onestage, synthetic
 from semiuhpe.experiments.options import ComparisonOptions
 from semiuhpe.methods import Experiment
+from semiuhpe.options import OptionGroup, option
 
 FORMATS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated, ".tex": latex}
 
@@ -31,12 +32,20 @@ def main(argv: Sequence[str]) -> int:
     return paper(argv)
 
 
+@dataclass(frozen=True)
+class PaperTablesOptions(OptionGroup):
+    """The options of ``semiuhpe tables paper``."""
+
+    exps_dir: Path = option(Path("exps"), "folder of all runs", metavar="DIR")
+    output: Path = option(Path("outputs/tables"), "folder to write the tables to", metavar="DIR")
+
+
 def paper(argv: Sequence[str]) -> int:
     """Tables 2 and 4 of the paper."""
-    parser = make_parser("semiuhpe tables paper", "Tables 2 and 4 of the paper, with the numbers of finished runs.", [])
-    parser.add_argument("--exps_dir", type=Path, metavar="DIR", default=Path("exps"), help="where run folders are")
-    parser.add_argument("--output", type=Path, metavar="DIR", default=Path("outputs/tables"), help="folder to write to")
-    options = parser.parse_args(argv)
+    options = parse_group(
+        "semiuhpe tables paper", "Tables 2 and 4 of the paper, with the numbers of finished runs.",
+        PaperTablesOptions, argv,
+    )  # fmt: skip
     runs, left_out = find_runs(options.exps_dir)
     tables = paper_tables(runs)
     print("\n".join(markdown(table) for table in tables))
@@ -74,9 +83,8 @@ class RenderedTables:
     tables: Callable[[Experiment, Any], list[Table]]
 
     def __call__(self, argv: Sequence[str]) -> int:
-        parser = experiment_parser(f"semiuhpe tables {self.name}", self.description, self.options)
-        parsed = parse_with(parser, argv, self.settings)
-        experiment, options = experiment_of(parsed), bind(parsed, self.options)
+        name = f"semiuhpe tables {self.name}"
+        experiment, options = parse_experiment(name, self.description, self.options, self.settings, argv)
         self.check(experiment, options)
         tables = self.tables(experiment, options)
         print("\n".join(markdown(table) for table in tables))

@@ -1,6 +1,5 @@
 """``video.py``: the heads of a video, a webcam or a folder of frames, drawn over it and as JSON Lines."""
 
-import argparse
 import contextlib
 import json
 import logging
@@ -8,22 +7,25 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from semiuhpe.cli.checkpoint_options import trained_parser
-from semiuhpe.cli.config import FLAG, parse
-from semiuhpe.cli.outputs import check_outputs, named_files
-from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, add_heads, check_heads, find_model, samples_if_none
+from semiuhpe.cli.checkpoint_options import bind_trained, trained_parser
+from semiuhpe.cli.config import bind, parse
+from semiuhpe.cli.options import CheckpointOptions
+from semiuhpe.cli.outputs import check_outputs
+from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, HeadOptions, check_heads, find_model, samples_if_none
 from semiuhpe.distributed import pick_device
-from semiuhpe.drawing.overlay import MESH, NONE
+from semiuhpe.drawing.overlay import NONE
 from semiuhpe.errors import ConfigError, DataError, require
 from semiuhpe.files import atomic_path, is_writable
 from semiuhpe.inference.pipeline import HeadPipeline
+from semiuhpe.options import InvalidValue, OptionGroup, Parser, option
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
 from semiuhpe.video.source import VideoSource, open_source
 from semiuhpe.video.writer import FORMATS, VideoWriter, check_video_name
@@ -34,25 +36,64 @@ FPS, SAMPLES_FPS = Fraction(25), Fraction(2)
 MIN_FPS, MAX_FPS = Fraction(1, 1000), Fraction(1000)
 
 
+def frame_rate(text: str) -> Fraction:
+    """A number of frames per second: whole, decimal, or a ratio. The customary 29.97 is 30000/1001.
+
+    Raises:
+        InvalidValue: it is no such number, or out of bounds.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InvalidValue(f"{text} is no number of frames per second") from error
+    if not MIN_FPS <= rate <= MAX_FPS:
+        raise InvalidValue(f"{text} is not between {MIN_FPS} and {MAX_FPS}")
+    broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)  # which are written with two or three digits
+    if broadcast and abs(broadcast - rate) < Fraction(1, 200) and rate.denominator > 1:
+        return broadcast
+    return rate.limit_denominator(1001)
+
+
+@dataclass(frozen=True)
+class VideoOptions(OptionGroup, title="video"):
+    """The options of videos and their results."""
+
+    input: str | None = option(
+        None,
+        f"a video, a folder of frames, an address, or a webcam's number, from 0; {SAMPLES} if not given",
+        metavar="SOURCE",
+    )
+    output: Path | None = option(
+        None, f"video to write; NAME_heads.mp4 here if not given; ends in {', '.join(FORMATS)}", metavar="FILE"
+    )
+    jsonl: Path | None = option(None, "file to write the heads of each frame to, as JSON Lines", metavar="FILE")
+    track: bool = option(False, "number the persons (pip install 'semiuhpe[track]')")
+    smooth: bool = option(False, "smooth each person's rotation (one-euro filter)")
+    fps: Annotated[Fraction, Parser(frame_rate)] | None = option(
+        None, f"frames per second of a folder of frames, such as 29.97 or 30000/1001; {FPS} if not given"
+    )
+
+
 def main(argv: Sequence[str]) -> int:
     help_text = "Head poses on a video, drawn over it and as JSON Lines."
-    parser = trained_parser("video.py", help_text, add_video, ("bf16",), original=AS_ORIGINAL)
-    given = parse(parser, argv)
-    samples, default_detector = samples_if_none(given)
-    require(not given.smooth or given.track, "--smooth needs --track, which tells the persons apart")
-    require(given.draw != NONE or given.jsonl, "--draw none writes no video: --jsonl has to be given")
-    video = open_source(given.input or samples, given.fps or (SAMPLES_FPS if samples else FPS))
-    output = _output(given, video.name)
-    require(not given.jsonl or is_writable(given.jsonl), f"--jsonl {given.jsonl}: can't be written; name another")
-    outputs = (("--output", output), ("--jsonl", given.jsonl))
-    check_outputs(outputs, [*video.files, *named_files(given)])
-    check_heads(given, default_detector)
-    model = find_model(parser, argv, given)
-    options = model.options
+    groups = (CheckpointOptions, VideoOptions, HeadOptions)
+    parser = trained_parser("video.py", help_text, groups, ("bf16",), original=AS_ORIGINAL)
+    parsed = parse(parser, argv)
+    options, heads, given = bind(parsed, VideoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
+    samples, default_detector = samples_if_none(bool(options.input))
+    require(not options.smooth or options.track, "--smooth needs --track, which tells the persons apart")
+    require(heads.draw != NONE or options.jsonl is not None, "--draw none writes no video: --jsonl has to be given")
+    video = open_source(options.input or samples, options.fps or (SAMPLES_FPS if samples else FPS))
+    output = _output(options.output, heads.draw, video.name)
+    require(not options.jsonl or is_writable(options.jsonl), f"--jsonl {options.jsonl}: can't be written; name another")
+    outputs = (("--output", output), ("--jsonl", options.jsonl))
+    check_outputs(outputs, [*video.files, given.config, *heads.files()])
+    check_heads(heads, given.model.checkpoint, default_detector)
+    model = find_model(parser, argv, given, heads)
     check_outputs(outputs, [model.path])
-    estimator, detector = model.load(pick_device(options.gpu_ids), default_detector)
+    estimator, detector, heads = model.load(pick_device(model.options.run.gpu_ids), default_detector)
     with _stop_at_interrupt() as stop:
-        draw = None if output is None else options.draw
+        draw = None if output is None else heads.draw
         pipeline = HeadPipeline(detector, estimator)
         frames = pose_video(video, pipeline, draw, options.track, options.smooth, stop, model.mesh)
         _write(frames, video, output, options.jsonl, stop)
@@ -61,41 +102,12 @@ def main(argv: Sequence[str]) -> int:
     return INTERRUPTED if stop.is_set() and not video.live else 0
 
 
-def add_video(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("video")
-    help_text = f"a video, a folder of frames, an address, or a webcam's number, from 0; {SAMPLES} if not given"
-    group.add_argument("--input", metavar="SOURCE", help=help_text)
-    group.add_argument(
-        "--output", type=Path, metavar="FILE", help=f"NAME_heads.mp4 here if not given; ends in {', '.join(FORMATS)}"
-    )
-    group.add_argument("--jsonl", type=Path, metavar="FILE", help="also write the heads of each frame, as JSON Lines")
-    add_heads(group, MESH)
-    group.add_argument("--track", help="number the persons (pip install 'semiuhpe[track]')", **FLAG)
-    group.add_argument("--smooth", help="smooth each person's rotation (one-euro filter)", **FLAG)
-    help_text = f"frames per second of a folder of frames, such as 29.97 or 30000/1001; {FPS} if not given"
-    group.add_argument("--fps", type=frame_rate, help=help_text)
-
-
-def frame_rate(text: str) -> Fraction:
-    """Type of a number of frames per second: whole, decimal, or a ratio. The customary 29.97 is 30000/1001."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise argparse.ArgumentTypeError(f"{text} is no number of frames per second") from error
-    if not MIN_FPS <= rate <= MAX_FPS:
-        raise argparse.ArgumentTypeError(f"{text} is not between {MIN_FPS} and {MAX_FPS}")
-    broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)  # which are written with two or three digits
-    if broadcast and abs(broadcast - rate) < Fraction(1, 200) and rate.denominator > 1:
-        return broadcast
-    return rate.limit_denominator(1001)
-
-
-def _output(options: argparse.Namespace, name: str) -> Path | None:
+def _output(named: Path | None, draw: str, name: str) -> Path | None:
     """The video to write; ConfigError if it can't be."""
-    if options.draw == NONE:
-        require(options.output is None, "--draw none writes no video; leave --output out")
+    if draw == NONE:
+        require(named is None, "--draw none writes no video; leave --output out")
         return None
-    output = options.output or Path(f"{name}_heads.mp4")
+    output = named or Path(f"{name}_heads.mp4")
     check_video_name(output)
     return output
 

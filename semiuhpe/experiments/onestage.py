@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.preparing.heads import prepare
@@ -179,7 +180,9 @@ def evaluate_runs(experiment: Experiment, path: Path, folders: dict[str, Path], 
         found.crop_error[name][test].append(float(by_crops.errors["geodesic_deg"][mine].mean()))
 
 
-def detected(folder: Path, scenes: SceneStore, device, batch_size: int) -> tuple[DetectionResult, np.ndarray]:
+def detected(
+    folder: Path, scenes: SceneStore, device: torch.device, batch_size: int
+) -> tuple[DetectionResult, np.ndarray]:
     """How a run's last model does on scenes, and (N,) bool, which of the heads to be found it has found."""
     loaded = load_checkpoint(folder / "last.pth")
     found = detect(loaded.model.to(device), loaded.description, scenes, device, batch_size)

@@ -52,7 +52,7 @@ def train_once(experiment: Experiment, again: bool = False) -> Path:
 def _is_finished(checkpoint: Path, max_iteration: int) -> bool:
     """Whether a run has come to its end, which is beyond ``max_iteration`` with ``whole_epochs``."""
     clock = read_checkpoint(checkpoint)["clock"]
-    return clock["iteration"] >= clock.get("end", max_iteration)
+    return bool(clock["iteration"] >= clock.get("end", max_iteration))
 
 
 def _same_data(experiment: Experiment, checkpoint: Path) -> bool:

@@ -129,7 +129,8 @@ class Stateless:
 def forward(network: nn.Module, image: Tensor, bf16: bool) -> Tensor:
     """(B, 9) float32 output of a network, whose own arithmetic is in bfloat16 where ``bf16``."""
     with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
-        return network(image).float()
+        output: Tensor = network(image)
+        return output.float()
 
 
 @dataclass(frozen=True)

@@ -275,4 +275,5 @@ class Regression(Supervised):
             with torch.no_grad():
                 embedding, _ = embed(network, image)
             self._regressor.train()
-            return self._regressor(embedding).float()
+            output: Tensor = self._regressor(embedding)
+            return output.float()

@@ -137,7 +137,7 @@ def _mined(logit: Tensor, matches: Matches) -> Tensor:
 
 def _focal(logit: Tensor, matches: Matches) -> Tensor:
     """(B, A) focal loss (Lin et al., ICCV 2017) of all anchors that count."""
-    loss = sigmoid_focal_loss(logit, matches.positive.float(), reduction="none")
+    loss: Tensor = sigmoid_focal_loss(logit, matches.positive.float(), reduction="none")
     return loss * (matches.positive | matches.negative)
 
 

@@ -294,7 +294,7 @@ class Stage2:
         if self.differences.student_passes == "two":
             return [forward(self.student, image, self.task.bf16) for image in (labeled, strong)]
         output = forward(self.student, torch.cat([labeled, strong]), self.task.bf16)
-        return list(output.split([len(labeled), len(strong)]))
+        return list(output.split([len(labeled), len(strong)]))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def preview(self, batches: HeadBatches, random: BatchRandom) -> dict[str, Preview]:

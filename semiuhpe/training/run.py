@@ -199,7 +199,7 @@ def description(experiment: Experiment) -> Description:
 
 def _shared_folder(method: Method[Any, Any], process: Process) -> Path:
     run = method.experiment.run
-    folder: list = [str(new_run_folder(run, run.exp_detail or method.run_name())) if process.is_main else None]
+    folder: list[Any] = [str(new_run_folder(run, run.exp_detail or method.run_name())) if process.is_main else None]
     if process.world_size > 1:
         torch.distributed.broadcast_object_list(folder)
     return Path(folder[0])

@@ -116,6 +116,13 @@ def test_evaluate_takes_what_is_not_said_from_the_run(trained, stores, capsys):
     assert {"eval_test.json", "eval_test.npz", "report.html"} <= {path.name for path in trained.parent.iterdir()}
 
 
+def test_evaluate_takes_runs_of_methods_that_are_not_there_any_more(trained):
+    run_settings = trained.with_name("config.yml")
+    run_settings.write_text(run_settings.read_text().replace("method: semiuhpe", "method: mine"))
+    assert "method: mine" in run_settings.read_text()
+    assert run(evaluate_cli.main, [str(trained)]) == 0
+
+
 def test_evaluate_says_when_best_was_chosen_on_the_test_set(trained, stores, capsys):
     assert run(evaluate_cli.main, [str(trained.with_name("best.pth"))]) == 0
     assert "selected on this very set" in capsys.readouterr().out

@@ -1,17 +1,21 @@
 """Options, declared once: by the command line, by settings files and by keyword arguments they come out alike."""
 
+import pkgutil
 from dataclasses import FrozenInstanceError, dataclass
+from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import yaml
 from support.paths import GOLDEN
 
-from semiuhpe.cli.config import bind, make_parser, parse
+from semiuhpe import cli
+from semiuhpe.cli.config import bind, make_parser, parse, parse_group
 from semiuhpe.errors import ConfigError
 from semiuhpe.methods import METHODS, Experiment, option_groups
-from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option, option_family
+from semiuhpe.options import InvalidValue, NaturalInt, OptionGroup, Parser, PositiveInt, option, option_family
 from semiuhpe.registry import Registry
 from semiuhpe.settings import save_settings
 
@@ -77,6 +81,88 @@ def test_the_command_line_a_file_and_values_give_the_same(tmp_path):
 def test_values_that_are_none_of_an_option_name_it(name, value, words):
     with pytest.raises(ConfigError, match=f"--{name}.*{words}"):
         Small.from_values({name: value})
+
+
+def parse_half(text: str) -> Fraction:
+    try:
+        return Fraction(text) / 2
+    except ValueError as error:
+        raise InvalidValue(f"{text} is no fraction") from error
+
+
+@dataclass(frozen=True)
+class Command(OptionGroup):
+    name: str = option("nobody", "a name", positional=True)
+    kind: str = option(..., "a kind", choices=lambda: ("a", "b"), positional=True)
+    out: Path = option(..., "file to write", metavar="FILE")
+    inputs: tuple[Path, ...] | None = option(None, "files to read")
+    half: Annotated[Fraction, Parser(parse_half)] | None = option(None, lambda: "twice the number")
+
+
+@dataclass(frozen=True)
+class OtherCommand(Command):
+    name: str = option("somebody", "another name", positional=True)
+
+
+def read(*argv: str, group: type[OptionGroup] = Command) -> OptionGroup:
+    return parse_group("test", "A test.", group, argv)
+
+
+def test_positional_and_required_options_and_values_of_other_types(tmp_path):
+    given = read("me", "b", "--out", "x", "--inputs", "1", "2", "--half", "3/2")
+    assert given == Command("me", inputs=(Path("1"), Path("2")), half=Fraction(3, 4), kind="b", out=Path("x"))
+    assert read("a", "--out", "x") == Command(kind="a", out=Path("x")) == Command.from_values({"kind": "a", "out": "x"})
+    (tmp_path / "a.yml").write_text("out: x\nhalf: 1.5\n")
+    assert read("a", "--config", str(tmp_path / "a.yml")) == Command(kind="a", out=Path("x"), half=Fraction(3, 4))
+    assert read("a", "--out", "x", group=OtherCommand) == OtherCommand(name="somebody", kind="a", out=Path("x"))
+    assert [each.name for each in OtherCommand.options()] == [each.name for each in Command.options()]
+    page = make_parser("test", "A test.", [Command]).format_help()
+    assert "[name] {a,b}" in page.split("positional arguments")[0].replace("\n", " ") and "twice the number" in page
+    with pytest.raises(TypeError, match="out"):
+        Command(kind="a")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["a"], "^--out is not given: file to write$"),
+        (["--out", "x"], "required: kind"),
+        (["me", "c", "--out", "x"], "argument kind: invalid choice: 'c'"),
+        (["a", "--out", "x", "--half", "two"], "argument --half: two is no fraction"),
+        (["a", "--out", "x", "--haff", "2"], "--haff 2; did you mean --half"),
+    ],
+)
+def test_what_is_missing_or_wrong_on_the_command_line_is_named(argv, words):
+    with pytest.raises(ConfigError, match=words):
+        read(*argv)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"out": "x"}, "^kind is not given: a kind$"),
+        ({"kind": "c", "out": "x"}, "^kind c: has to be one of a, b"),
+        ({"kind": "a", "out": "x", "half": "two"}, "^--half: two is no fraction"),
+    ],
+)
+def test_what_is_missing_or_wrong_among_values_is_named(values, words):
+    with pytest.raises(ConfigError, match=words):
+        Command.from_values(values)
+
+
+def command_groups() -> list[type[OptionGroup]]:
+    """The groups of the commands' own options."""
+    modules = [import_module(f"semiuhpe.cli.{each.name}") for each in pkgutil.iter_modules(cli.__path__)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return [kind for kind in dict.fromkeys(found) if issubclass(kind, OptionGroup) and kind is not OptionGroup]
+
+
+@pytest.mark.parametrize("group", command_groups(), ids=lambda group: group.__name__)
+def test_options_of_commands_say_what_they_are(group):
+    """A help text is a phrase of its own, which needs no word of the option's name before it."""
+    for each in group.options():
+        assert each.help is None or (len(each.help.split()) > 1 and not each.help.startswith(("of ", "with which ")))
+        assert each.required or each.check(each.default) == each.default
 
 
 def test_groups_do_not_change():

@@ -7,9 +7,8 @@ import pytest
 from support.errors import refused
 
 from semiuhpe.cli import main as main_cli
-from semiuhpe.cli.config import bind
 from semiuhpe.cli.entry import run
-from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.cli.options import parse_experiment
 from semiuhpe.experiments import synthetic
 
 
@@ -42,9 +41,7 @@ def test_tables_of_rendered_heads(command, tmp_path, capsys, caplog):
 
 
 def test_seeds_have_heads_of_their_own(command, tmp_path):
-    parser = experiment_parser("", "", synthetic.SyntheticOptions)
-    parsed = parse_with(parser, command[2:], synthetic.DEFAULT_SETTINGS)
-    experiment, options = experiment_of(parsed), bind(parsed, synthetic.SyntheticOptions)
+    experiment, options = parse_experiment("", "", synthetic.SyntheticOptions, synthetic.DEFAULT_SETTINGS, command[2:])
     first, second = (synthetic.render(experiment, options, seed).data for seed in (0, 1))
     assert first.train_labeled != second.train_labeled and first.train_labeled == first.train_unlabeled
     assert first.test_set != first.train_labeled
