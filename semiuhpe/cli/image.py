@@ -33,8 +33,8 @@ from semiuhpe.inference.result_files import (
     check_folder,
     check_settings,
     done_pictures,
-    mend,
     other_files,
+    truncate_torn_lines,
     write_csv,
 )
 from semiuhpe.pictures import MAX_PIXELS, SUFFIXES, Picture, count_pixels, find_pictures, read_picture, warn_of_unread
@@ -86,7 +86,7 @@ def main(argv: Sequence[str], prog: str = "image.py", own_detector: str | None =
         settings = common_settings(options, model.path)
         if process.is_main:
             check_settings(output, settings)
-            mend(output, share)
+            truncate_torn_lines(output, share)
         process.wait()
         check_settings(output, settings)
         with ResultFile(output / share.file("heads", ".jsonl")) as results:

@@ -200,7 +200,7 @@ def test_what_a_one_stage_model_does_not_take(checkpoint, photo, tmp_path, capsy
         ((checkpoint, "--detector", "whole"), "--detector whole: "),
         ((checkpoint, "--convention", R_300WLP), f"--convention {R_300WLP}: "),
         ((f"onestage:{checkpoint}:huge",), "the size huge is not a number"),
-        ((f"onestage:{crops}",), "is a model of head crops"),
+        ((f"onestage:{crops}",), "a model for head crops"),
         ((crops, "--mesh", "head.obj"), "--mesh head.obj: needs --draw mesh"),
     ):
         assert image_py(*arguments) == 2

@@ -339,10 +339,10 @@ def test_a_continued_run_says_where_it_goes_on_and_a_complete_one_that_it_is(set
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     with caplog.at_level("INFO"):
         assert train(again).finished
-        assert "The run is complete (iteration 6 of 6); raise --max_iteration to go on" in caplog.text
+        assert "The run is complete (iteration 6 of 6); raise --max_iteration to continue" in caplog.text
         assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
         assert train([*again, "--max_iteration", "8"]).finished
-    assert "stage2 goes on at iteration 6 of 8" in caplog.text
+    assert "stage2 continues at iteration 6 of 8" in caplog.text
     assert read_checkpoint(folder / "last.pth")["clock"]["iteration"] == 8
 
 
