@@ -76,7 +76,7 @@ def test_sound_that_the_format_cannot_hold_is_left_out_with_a_word(tmp_path, cap
     source = write_video(tmp_path / "talk.mkv", frames=5, sound="pcm_u8")
     with av.open(str(copied(source, tmp_path / "copy.mp4"))) as container:
         assert not container.streams.audio
-    assert "can't hold sound in pcm_u8; .mkv can" in caplog.text
+    assert "doesn't support sound in pcm_u8" in caplog.text
     assert packets(copied(source, tmp_path / "copy.mkv"), "audio") == packets(source, "audio")
 
 
@@ -128,7 +128,7 @@ def test_frames_that_change_their_size_are_resized_with_a_word(tmp_path, caplog)
         for number in range(3):
             writer.write(numbered_frame(number, WIDTH * (1 + number), HEIGHT * (1 + number)), number)
     assert [number_of(frame.image) for frame in open_source(str(tmp_path / "out.mp4")).frames] == [0, 1, 2]
-    assert caplog.text.count("frames change their size") == 1
+    assert caplog.text.count("differ in size") == 1
 
 
 def test_gif_keeps_times_and_loops(tmp_path):
