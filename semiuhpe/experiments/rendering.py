@@ -1,4 +1,4 @@
-"""Rendered stores of experiments: what is there already isn't rendered again."""
+"""Rendering of an experiment's stores, unless they exist."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +11,14 @@ from semiuhpe.synthetic.head_stores import RENDERED, SyntheticSet, write_store
 from semiuhpe.synthetic.scene_stores import SceneSet
 
 STORE_MARGIN_FACTOR = 1.25
-"""Stored training pictures are this much larger than the network's input, because a view is a part of them."""
+"""Ratio of the size of stored training pictures to the network's input, as a view is a part of a picture."""
 
 
 def render_once(what: SyntheticSet | SceneSet, path: Path, workers: int, again: bool = False) -> None:
-    """Render a store of heads or scenes, unless the same are there already.
+    """Render a store of heads or scenes, unless it exists with the same settings.
 
     Raises:
-        ConfigError: there is a store that was not rendered.
+        ConfigError: a store of that name exists that was not rendered.
     """
     if path.exists():
         scenes = isinstance(what, SceneSet)
