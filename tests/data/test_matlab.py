@@ -46,7 +46,7 @@ def test_what_can_be_read_is_read(tmp_path, name, options):
     [
         (176, b"\0\0\0\0", "no numbers"),  # the type of the numbers
         (128, b"\x0d\0\0\0", "element of the type 13"),
-        (132, b"\xff\xff\0\0", "longer than its place"),
+        (132, b"\xff\xff\0\0", "longer than the data"),
         (144, b"\x11\0\0\0", "unknown class 17"),
         (160, b"\xff\xff\xff\xff", "negative"),
     ],
