@@ -11,7 +11,7 @@ import numpy as np
 from semiuhpe.cli.config import FLAG, make_parser, natural, positive_int
 from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.preparing.common import DROPPED_FILE
-from semiuhpe.data.scene_labels import LEAST_VISIBLE
+from semiuhpe.data.scene_labels import MIN_VISIBLE
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores import HeadStore, SceneStore, open_store
 from semiuhpe.data.stores.inspect import all_heads, poses, sizes, verify
@@ -101,7 +101,7 @@ def _provenance(store: HeadStore | SceneStore) -> list[str]:
     if isinstance(store, SceneStore):
         heads, turned = all_heads(store), int((store.turn_deg != 0).sum())
         first = f"{len(store)} scenes with {len(heads)} heads"
-        covered = int((heads.visible < LEAST_VISIBLE).sum())
+        covered = int((heads.visible < MIN_VISIBLE).sum())
         own = [
             f"pictures   at most {meta['size']} px; {turned} turned",
             f"heads      {int(heads.masked.sum())} masked, {covered} mostly covered",
