@@ -21,7 +21,7 @@ from semiuhpe.methods.semiuhpe import SemiUHPEOptions
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.options import OptionGroup, PositiveInt, option
-from semiuhpe.synthetic.head_stores import RENDERED, SyntheticSet
+from semiuhpe.synthetic.head_stores import HEADS_SOURCE, SyntheticSet
 from semiuhpe.training.run import check_experiment
 from semiuhpe.training.run_folder import read_scalars
 
@@ -98,7 +98,7 @@ def check_targets(data: DataOptions, paths: dict[str, Path]) -> None:
     for role, path in paths.items():
         name = getattr(data, role)
         require(name not in datasets(), f"--{role} {name}: the quickstart renders its stores; name a new path")
-        foreign = path.exists() and HeadStore(path).meta.get("source") != RENDERED
+        foreign = path.exists() and HeadStore(path).meta.get("source") != HEADS_SOURCE
         require(not foreign, f"--{role} {path}: was not rendered, so the quickstart doesn't replace it")
     require(
         len({path.resolve() for path in paths.values()}) == len(paths),

@@ -6,9 +6,8 @@ from pathlib import Path
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import require
-from semiuhpe.synthetic import scene_stores
-from semiuhpe.synthetic.head_stores import RENDERED, SyntheticSet, write_store
-from semiuhpe.synthetic.scene_stores import SceneSet
+from semiuhpe.synthetic.head_stores import HEADS_SOURCE, SyntheticSet, write_store
+from semiuhpe.synthetic.scene_stores import SCENES_SOURCE, SceneSet, write_scenes
 
 STORE_MARGIN_FACTOR = 1.25
 """Ratio of the size of stored training pictures to the network's input, as a view is a part of a picture."""
@@ -23,11 +22,11 @@ def render_once(what: SyntheticSet | SceneSet, path: Path, workers: int, again: 
     if path.exists():
         scenes = isinstance(what, SceneSet)
         meta = (SceneStore if scenes else HeadStore)(path).meta
-        source = scene_stores.RENDERED if scenes else RENDERED
+        source = SCENES_SOURCE if scenes else HEADS_SOURCE
         require(meta.get("source") == source, f"{path}: was not rendered, so it is not replaced")
         if meta["settings"] == asdict(what) and not again:
             return
     if isinstance(what, SceneSet):
-        scene_stores.write_scenes(what, path, workers, overwrite=True)
+        write_scenes(what, path, workers, overwrite=True)
     else:
         write_store(what, path, workers, overwrite=True)

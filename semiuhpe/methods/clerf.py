@@ -49,7 +49,7 @@ from semiuhpe.synthetic.generator import RenderedHeads
 from semiuhpe.synthetic.render_head import DOMAINS
 
 POSITIVE = "positive"
-RENDERED = "rendered"
+RENDERED_POSITIVES = "rendered"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class ClerfOptions(OptionGroup, title="contrastive pre-training (CLERF)"):
     regression_lr: float | None = option(None, "learning rate of the regression; --lr if not given")
     freeze_embedding: bool = option(False, "freeze the embedding during regression")
     turn_aug: bool = option(True, "turn and flip heads during regression too")
-    generator: str = option(RENDERED, f"source of positives: {RENDERED}, or a labeled store", metavar="DATASET")
+    generator: str = option(
+        RENDERED_POSITIVES, f"source of positives: {RENDERED_POSITIVES}, or a labeled store", metavar="DATASET"
+    )
     generator_domain: str = option("wild", "domain of rendered positives", choices=lambda: DOMAINS)
     positive_deg: float = option(5.0, "greatest distance of a positive from its anchor, in degrees")
     negative_deg: float = option(15.0, "distance beyond which a head is a negative, in degrees")
@@ -153,7 +155,7 @@ class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
     def open_generator(self, size: int) -> HeadGenerator:
         """Return the generator that ``--generator`` names; rendered pictures are ``size`` pixels square."""
         options, data = self.options, self.experiment.data
-        if options.generator == RENDERED:
+        if options.generator == RENDERED_POSITIVES:
             return RenderedHeads(options.generator_domain, size, self.experiment.run.seed)
         return StoreHeads(open_labeled(data, "generator", options.generator), options.positive_deg)
 
