@@ -1,14 +1,14 @@
-"""Options, each declared once: as a field of a frozen dataclass.
+"""Declaration of options as fields of frozen dataclasses.
 
-The command line, settings files and notebooks fill the same classes::
+The command line, settings files and keyword arguments fill the same classes::
 
     @dataclass(frozen=True)
     class TrainingOptions(OptionGroup, title="training"):
         lr: float = option(1e-4, "learning rate")
         batch_size: PositiveInt = option(32, "labeled heads per step, over all processes")
 
-The annotation says what values there are: ``int``, ``float``, ``str``, ``bool``, ``Path``, a ``Literal``, one of the
-types of this module, each of them ``| None`` if it may be left open, or a ``tuple`` of them. ``semiuhpe.cli.config``
+The annotation is the type of the values: ``int``, ``float``, ``str``, ``bool``, ``Path``, a ``Literal``, or one of the
+types of this module; each with ``| None`` if the option may be unset; or a ``tuple`` of them. ``semiuhpe.cli.config``
 makes an argument parser of such classes; :meth:`OptionGroup.from_values` fills one from values by name.
 """
 
@@ -23,18 +23,18 @@ from semiuhpe.errors import ConfigError, did_you_mean
 
 
 class InvalidValue(ValueError):
-    """A text is no value of an option; the message says what is wrong with it."""
+    """A text is not a valid value of an option; the message says why."""
 
 
 @dataclass(frozen=True)
 class Parser:
-    """In an ``Annotated`` type: the function that makes a value of a text, or raises :class:`InvalidValue`."""
+    """Metadata of an ``Annotated`` type: a function that parses a text, or raises :class:`InvalidValue`."""
 
     parse: Callable[[str], Any]
 
 
 def parse_bool(text: str) -> bool:
-    """The value of an on/off option: ``true``, ``1``, ``yes`` or ``on``, or their opposites, in any case."""
+    """Parse ``true``, ``1``, ``yes`` or ``on``, or their opposites, in upper or lower case."""
     if text.lower() in ("true", "1", "yes", "on"):
         return True
     if text.lower() in ("false", "0", "no", "off"):
@@ -43,14 +43,14 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_positive_int(text: str) -> int:
-    """A count that must be at least 1."""
+    """Parse a whole number that is at least 1."""
     if (value := _parse_int(text)) < 1:
         raise InvalidValue(f"{text} is not positive")
     return value
 
 
 def parse_natural(text: str) -> int:
-    """A whole number that must not be negative."""
+    """Parse a whole number that is not negative."""
     if (value := _parse_int(text)) < 0:
         raise InvalidValue(f"{text} is negative")
     return value
@@ -80,18 +80,18 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option, as a parser needs it.
+    """One option as a parser needs it.
 
     Attributes:
-        name: without dashes.
-        kind: ``bool``, ``int``, ``float``, ``str`` or ``Path``; of the elements, if there are several.
-        default: its value if it is not given.
-        help: for ``--help``; None for an option that is not shown there.
-        parse: from text to a value; raises :class:`InvalidValue`.
-        optional: whether it may be None.
+        name: name without dashes.
+        kind: type of the value, or of each of several values: ``bool``, ``int``, ``float``, ``str`` or ``Path``.
+        default: value if the option is not given.
+        help: text for ``--help``; None hides the option there.
+        parse: converts a text to a value; raises :class:`InvalidValue`.
+        optional: whether the value may be None.
         several: whether it takes one or more values, as a tuple.
-        choices: the values that it may have, or None.
-        metavar: what stands for its value in ``--help``.
+        choices: the possible values; None if any are possible.
+        metavar: placeholder for the value in ``--help``.
         flags: further names on the command line, with their dashes.
     """
 
@@ -107,10 +107,10 @@ class Option:
     flags: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
-        """The value, of the option's type; texts are parsed.
+        """Return a value converted to the option's type; texts are parsed.
 
         Raises:
-            ConfigError: it can't be a value of the option.
+            ConfigError: the value is invalid for the option.
         """
         if value is None:
             if not self.optional:
@@ -119,7 +119,7 @@ class Option:
         if not self.several:
             return self._check_one(value)
         if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-            raise ConfigError(f"--{self.name} {value!r}: has to be a list of one value or more")
+            raise ConfigError(f"--{self.name} {value!r}: has to be a list of one or more values")
         return tuple(map(self._check_one, value))
 
     def _check_one(self, value: Any) -> Any:
@@ -163,26 +163,26 @@ def option(
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
 ) -> Any:
-    """Declare an option, as the default of a field of an :class:`OptionGroup`.
+    """Declare an option as the default of a field of an :class:`OptionGroup`.
 
     Args:
-        default: its value if it is not given.
-        help: what it is, for ``--help``, or what says it at run time; None hides it there.
-        choices: gives the values that it may have, where these are known at run time only.
-        metavar: what stands for its value in ``--help``.
+        default: value if the option is not given.
+        help: text for ``--help``, or a function that returns it; None hides the option there.
+        choices: returns the possible values, for values known only at run time.
+        metavar: placeholder for the value in ``--help``.
         flags: further names on the command line, with their dashes.
     """
     return field(default=default, metadata={"option": _Declared(help, choices, metavar, flags)})
 
 
 def option_family(members: Callable[[], Mapping[str, tuple[Any, str]]], metavar: str | None = None) -> Any:
-    """Declare a family of options of text: a field that maps names to values.
+    """Declare a family of text options: a field that maps names to values.
 
-    Of a field ``data_dir``, the member ``AFLW2000`` is the option ``data_dir_AFLW2000``.
+    The member ``AFLW2000`` of a field ``data_dir`` is the option ``data_dir_AFLW2000``.
 
     Args:
-        members: gives the default and the help text of each member, by its name.
-        metavar: what stands for their values in ``--help``.
+        members: returns the default and the help text of each member, by its name.
+        metavar: placeholder for their values in ``--help``.
     """
 
     def defaults() -> dict[str, Any]:
@@ -193,10 +193,10 @@ def option_family(members: Callable[[], Mapping[str, tuple[Any, str]]], metavar:
 
 @dataclass(frozen=True)
 class OptionGroup:
-    """Base of groups of options that belong together: frozen dataclasses whose fields are made by :func:`option`.
+    """Base class of groups of related options: frozen dataclasses whose fields are declared by :func:`option`.
 
     Attributes:
-        title: what ``--help`` calls the group.
+        title: title of the group in ``--help``.
     """
 
     title: ClassVar[str] = ""
@@ -208,7 +208,7 @@ class OptionGroup:
 
     @classmethod
     def options(cls) -> list[Option]:
-        """All options of the group, members of families included, in the order of their fields."""
+        """Return all options of the group, including members of families, in the order of their fields."""
         hints = get_type_hints(cls, include_extras=True)
         found = []
         for declared in dataclasses.fields(cls):
@@ -223,12 +223,12 @@ class OptionGroup:
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The default of each option, by its name."""
+        """Return the default of each option, by its name."""
         return {option.name: option.default for option in cls.options()}
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """A group filled from values by the names of its options; other names are passed over.
+        """Return a group with the given values of its options and defaults for the rest; ignore other names.
 
         Raises:
             ConfigError: a value is of another type, or not among the choices.
@@ -243,7 +243,7 @@ class OptionGroup:
         return cls(**named)
 
     def values(self) -> dict[str, Any]:
-        """The value of each option, by its name."""
+        """Return the value of each option, by its name."""
         found = {}
         for declared in dataclasses.fields(self):
             value = getattr(self, declared.name)
@@ -255,7 +255,7 @@ class OptionGroup:
 
 
 def _option(declared: dataclasses.Field, hint: Any) -> Option:
-    """The option of a field with the annotation ``hint``."""
+    """Return the option of a field with the annotation ``hint``."""
     about: _Declared = declared.metadata["option"]
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     optional = type(None) in parts

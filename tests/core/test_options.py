@@ -69,8 +69,8 @@ def test_the_command_line_a_file_and_values_give_the_same(tmp_path):
         ("kind", "c", "one of a, b"),
         ("late", "X", "did you mean x"),
         ("name", 3.0j, "str"),
-        ("seeds", (), "a list of one value or more"),
-        ("seeds", "12", "a list of one value or more"),
+        ("seeds", (), "a list of one or more values"),
+        ("seeds", "12", "a list of one or more values"),
         ("seeds", [1, -1], "negative"),
     ],
 )
