@@ -23,7 +23,7 @@ import torch
 from semiuhpe.cli import train as train_cli
 from semiuhpe.methods import crops, semiuhpe, teacher
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
-from semiuhpe.training import monitor, trainer
+from semiuhpe.training import metrics_meter, trainer
 from semiuhpe.training import non_finite as guard
 
 TEACHER, STUDENT, BACKWARD = "teacher's pass", "student's pass", "student's backward pass"
@@ -35,7 +35,7 @@ SIMPLE = {
     "optimizer": [(torch.optim.Adam, "step")],
     "teacher's moving average": [(teacher.Teacher, "update")],
     "guard against NaN, logging": [
-        (guard.NonFiniteGuard, "before_step"), (guard.NonFiniteGuard, "after_backward"), (monitor.Meter, "add"),
+        (guard.NonFiniteGuard, "before_step"), (guard.NonFiniteGuard, "after_backward"), (metrics_meter.Meter, "add"),
     ],
 }  # fmt: skip
 WARM_UP = 2

@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first used: torch takes seconds, and a command that only prints its help shouldn't.
+    # Imported when first used: torch takes seconds to import, which would slow down --help.
     if name in _HOMES:
         module, attribute = _HOMES[name]
         return getattr(import_module(module), attribute)

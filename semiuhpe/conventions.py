@@ -1,7 +1,7 @@
-"""From and to the rotations of other datasets and programs. All meet in R head to camera (:mod:`semiuhpe.rotation`).
+"""Conversion of rotations between R head to camera (:mod:`semiuhpe.rotation`) and other datasets and programs.
 
 =============  ==========================================================  =================================
-who            what it is there                                            R head to camera
+source         rotation there                                              R head to camera
 =============  ==========================================================  =================================
 300W-LP,       ``R_300wlp = Rz(roll) Ry(yaw) Rx(pitch)``                   ``diag(1, -1, -1) @ R_300wlp.T``
 6DRepNet
@@ -11,7 +11,7 @@ BIWI           matrix B of ``frame_*_pose.txt``: head axes are the         ``B @
 img2pose       rotation vector v of the same axes, in radians              ``exp(v) @ diag(1, -1, -1)``
 =============  ==========================================================  =================================
 
-They differ in the signs of y and z, of the head's axes or of the camera's; 300W-LP's is also transposed.
+They differ in the signs of y and z of the head's or the camera's axes; that of 300W-LP is also transposed.
 docs/conventions.md has pictures and an example of each. All functions take any number of leading batch dimensions and
 keep dtype and device.
 """
@@ -24,10 +24,10 @@ from semiuhpe.rotation import from_300wlp, negate_yz_columns, negate_yz_rows, to
 
 
 def from_dad3dheads(model_view: Tensor) -> Tensor:
-    """R head to camera of DAD-3DHeads' ``model_view_matrix`` (Martyniuk et al., CVPR 2022).
+    """Return R head to camera of DAD-3DHeads' ``model_view_matrix`` (Martyniuk et al., CVPR 2022).
 
     Args:
-        model_view: (..., 4, 4), or its rotation alone, (..., 3, 3). The matrix doesn't scale.
+        model_view: (..., 4, 4) matrix without scaling, or only its (..., 3, 3) rotation.
 
     Raises:
         DataError: it has another shape.
@@ -38,40 +38,40 @@ def from_dad3dheads(model_view: Tensor) -> Tensor:
 
 
 def to_dad3dheads(rotation: Tensor) -> Tensor:
-    """(..., 3, 3) rotation of DAD-3DHeads' ``model_view_matrix``. Submissions take R head to camera as it is."""
+    """Return the (..., 3, 3) rotation of DAD-3DHeads' ``model_view_matrix``. Submissions contain R head to camera."""
     return negate_yz_rows(rotation)
 
 
 def from_biwi(matrix: Tensor) -> Tensor:
-    """R head to camera of the 3x3 matrix in BIWI's ``frame_*_pose.txt`` (Fanelli et al., IJCV 2013)."""
+    """Return R head to camera of the 3x3 matrix in BIWI's ``frame_*_pose.txt`` (Fanelli et al., IJCV 2013)."""
     return negate_yz_columns(matrix)
 
 
 def to_biwi(rotation: Tensor) -> Tensor:
-    """(..., 3, 3) matrix as in BIWI's ``frame_*_pose.txt``."""
+    """Return the (..., 3, 3) matrix as in BIWI's ``frame_*_pose.txt``."""
     return negate_yz_columns(rotation)
 
 
 def from_img2pose(rotation_vector: Tensor) -> Tensor:
-    """R head to camera of the first three numbers of img2pose's poses (Albiero et al., CVPR 2021).
+    """Return R head to camera of the first three numbers of img2pose's poses (Albiero et al., CVPR 2021).
 
     Args:
-        rotation_vector: (..., 3) axis times angle in radians, of the pose in the whole picture's camera. That of a crop
-            has to be moved there first, as img2pose does.
+        rotation_vector: (..., 3) axis times angle in radians, in the camera of the whole picture. Convert the pose in a
+            crop to that camera first, as img2pose does.
     """
     return negate_yz_columns(roma.rotvec_to_rotmat(rotation_vector))
 
 
 def to_img2pose(rotation: Tensor) -> Tensor:
-    """(..., 3) rotation vectors in radians, as in img2pose's poses."""
+    """Return (..., 3) rotation vectors in radians, as in img2pose's poses."""
     return roma.rotmat_to_rotvec(negate_yz_columns(rotation))
 
 
 def from_6drepnet(matrix: Tensor) -> Tensor:
-    """R head to camera of the matrix that 6DRepNet gives (Hempel et al., ICIP 2022), which is R_300wlp."""
+    """Return R head to camera of 6DRepNet's matrix (Hempel et al., ICIP 2022), which is R_300wlp."""
     return from_300wlp(matrix)
 
 
 def to_6drepnet(rotation: Tensor) -> Tensor:
-    """(..., 3, 3) matrix that 6DRepNet gives for a rotation."""
+    """Return the (..., 3, 3) matrix that 6DRepNet uses for a rotation."""
     return to_300wlp(rotation)

@@ -1,9 +1,9 @@
-"""One process or several: rank, device, and the few operations that differ.
+"""Training in one or several processes: :class:`Process`, the communication between processes, and devices.
 
-Under ``torchrun`` each process trains on its share of every batch, and all of them together do what one process would
-do with the whole batch: gradients are averaged, batch norm looks at the heads of all, and random numbers of the
-augmentation are drawn for all (:mod:`semiuhpe.augment.random`). What differs is dropout, and the partners of cutmix,
-which come from the same process.
+Under ``torchrun`` each process trains on its share of every batch, and together they do what one process would do with
+the whole batch: gradients are averaged, batch norm uses the heads of all processes, and random numbers of the
+augmentation are drawn for all (:mod:`semiuhpe.augment.random`). Only dropout and the partners of cutmix differ: the
+latter are chosen within a process.
 """
 
 import logging
@@ -22,18 +22,18 @@ logger = logging.getLogger(__name__)
 
 
 def unwrap(network: nn.Module) -> nn.Module:
-    """The network itself, where it was wrapped by :meth:`Process.wrap`."""
+    """Return the network inside the wrapper of :meth:`Process.wrap`, or the network itself if it isn't wrapped."""
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 
 
 def world_size() -> int:
-    """Number of processes that ``torchrun`` has started; 1 without it."""
+    """Return the number of processes started by ``torchrun``; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process among all: rank, number of processes, and the device it trains on."""
+    """This process among all: its rank, the number of processes, and its device."""
 
     rank: int
     world_size: int
@@ -44,15 +44,15 @@ class Process:
         return self.rank == 0
 
     def share(self, length: int) -> range:
-        """This process's share of so many items: every ``world_size``-th of them."""
+        """Return the indices of this process's share of ``length`` items: every ``world_size``-th of them."""
         return range(self.rank, length, self.world_size)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged, and its batch norm taken, over all processes."""
+        """Return the network wrapped so that gradients are averaged and batch norm is computed over all processes."""
         if self.world_size == 1:
             return network
         if self.device.type == "cuda":
-            from timm.layers import convert_sync_batchnorm  # takes seconds to import, and few runs need it
+            from timm.layers import convert_sync_batchnorm  # slow to import and seldom needed
 
             network = convert_sync_batchnorm(network)
         else:
@@ -60,7 +60,7 @@ class Process:
         return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
 
     def gather(self, values: Tensor) -> Tensor:
-        """The (N,) values of all processes, one after the other; N may differ."""
+        """Return the concatenated (N,) values of all processes; N may differ between processes."""
         if self.world_size == 1:
             return values
         parts: list = [None] * self.world_size
@@ -68,7 +68,7 @@ class Process:
         return torch.cat(parts).to(values.device)
 
     def gather_batch(self, values: Tensor) -> Tensor:
-        """The (N,) values of all processes, one after the other; N is the same in all. Does not wait for the device."""
+        """Return the concatenated (N,) values of all processes, with the same N. Does not wait for the device."""
         if self.world_size == 1:
             return values
         parts = [torch.empty_like(values) for _ in range(self.world_size)]
@@ -76,30 +76,30 @@ class Process:
         return torch.cat(parts)
 
     def gather_with_gradient(self, values: Tensor) -> Tensor:
-        """As :meth:`gather_batch`, of (N, ...) values; the gradients of all processes come back to their owner."""
+        """Like :meth:`gather_batch` for (N, ...) values, with gradients: each process gets those of its own values."""
         return values if self.world_size == 1 else torch.cat(all_gather(values))
 
     def maximum(self, value: Tensor) -> Tensor:
-        """The largest value of all processes; each gives a tensor of one shape."""
+        """Return the elementwise maximum over all processes of tensors of the same shape."""
         if self.world_size > 1:
             dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return value
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes, without gradient; each gives a tensor of one shape."""
+        """Return the mean over all processes of tensors of the same shape, without gradient."""
         if self.world_size > 1:
             dist.all_reduce(value)
             value = value / self.world_size
         return value
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+        """Return whether the flag is set in any process."""
         if self.world_size == 1:
             return flag
         return bool(self.maximum(torch.tensor(float(flag), device=self.device)).item())
 
     def has_lost_another(self, error: RuntimeError) -> bool:
-        """Whether an error comes from the connection to the other processes, not from this one's own work."""
+        """Return whether an error comes from the connection to other processes, not from this process's own work."""
         if self.world_size == 1:
             return False
         words = str(error).lower()
@@ -115,12 +115,12 @@ class Process:
 
 
 def start_process(gpu_ids: str | None, in_step: bool = True) -> Process:
-    """Joins the other processes where ``torchrun`` has started several, and picks the device.
+    """Join the other processes if ``torchrun`` has started several, and choose the device.
 
     Args:
-        gpu_ids: index of the GPU to use; without a GPU the CPU is used, with a line that says so.
-        in_step: whether the processes talk all the time, as in training. Else each does its own share of the work, and
-            waits for the others at the end for as long as it takes.
+        gpu_ids: index of the GPU to use; without a GPU the CPU is used, and a log line says so.
+        in_step: whether the processes communicate all the time, as in training. Otherwise each does its own share of
+            the work and waits for the others at the end, without a timeout.
     """
     count = world_size()
     rank = int(os.environ.get("RANK", "0"))
@@ -134,10 +134,10 @@ def start_process(gpu_ids: str | None, in_step: bool = True) -> Process:
 
 
 def pick_device(gpu_ids: str | None, quiet: bool = False) -> torch.device:
-    """The GPU of the given index where there is one, else the CPU.
+    """Return the GPU with the given index; the CPU if there are no GPUs.
 
     Raises:
-        ConfigError: there are GPUs, but not that one.
+        ConfigError: there are GPUs, but none with that index.
     """
     if torch.cuda.is_available():
         index, count = str(gpu_ids or "0").split(",")[0], torch.cuda.device_count()
@@ -151,17 +151,17 @@ def pick_device(gpu_ids: str | None, quiet: bool = False) -> torch.device:
 
 
 def named_device(name: str | torch.device | None, what: str = "the device") -> torch.device:
-    """The device of a name such as ``cuda:1``; the GPU where there is one, else the CPU, if None.
+    """Return the device of a name such as ``cuda:1``; if None, the GPU if there is one, else the CPU.
 
     Raises:
-        ConfigError: torch doesn't know it, or there is no such GPU. The message calls it ``what``.
+        ConfigError: torch doesn't know the device, or there is no such GPU. The message calls it ``what``.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"{what} {name} is none that torch knows") from error
+        raise ConfigError(f"{what} {name} is unknown to torch") from error
     if device.type == "cuda":
         require(torch.cuda.is_available(), f"{what} is {name}, but there is no CUDA GPU; choose cpu")
         count = torch.cuda.device_count()
@@ -170,7 +170,7 @@ def named_device(name: str | torch.device | None, what: str = "the device") -> t
 
 
 class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the heads of all processes on the CPU, where torch's ``SyncBatchNorm`` does not run."""
+    """Batch norm over the heads of all processes, for the CPU, which torch's ``SyncBatchNorm`` doesn't support."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -198,7 +198,7 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def with_synced_batch_norm(network: nn.Module) -> nn.Module:
-    """The network with its batch norm layers replaced; weights, statistics and their names stay."""
+    """Return the network with its batch norm layers replaced; its weights, statistics and their keys don't change."""
     for name, module in network.named_children():
         if not isinstance(module, nn.modules.batchnorm._BatchNorm):
             with_synced_batch_norm(module)
@@ -207,5 +207,5 @@ def with_synced_batch_norm(network: nn.Module) -> nn.Module:
             synced.__dict__.update(module.__dict__)
             setattr(network, name, synced)
         elif not isinstance(module, SyncedBatchNorm):
-            logger.warning("%s %s keeps statistics of its own in each process.", type(module).__name__, name)
+            logger.warning("%s %s is not synchronized between processes.", type(module).__name__, name)
     return network

@@ -1,7 +1,7 @@
-"""Errors meant for the person at the keyboard.
+"""Errors for the user, with one-line messages.
 
-Every public edge of the package raises one of these. The command line prints the message as one line and exits with
-code 2, so a message says what is wrong, with which file or option, and what to do about it.
+Public functions of the package raise these errors. The command line prints the message as one line and exits with code
+2, so a message says what is wrong, with which file or option, and how to fix it.
 """
 
 import difflib
@@ -9,14 +9,14 @@ import errno
 from collections.abc import Iterable
 
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-# What PyTorch says when it can't make, or map, or write to, memory that processes share.
+# PyTorch's messages if it can't create, map or write shared memory.
 _SHARED_MEMORY = ("shared memory", "unable to resize file", "unable to mmap", "Bus error")
 _NO_MEMORY = ("can't allocate memory", "can't start new thread")
 _TOO_MANY_FILES = "too many files are open; lower --num_workers, or allow more with `ulimit -n`"
 
 
 class SemiUHPEError(Exception):
-    """Base of all errors that the user can mend."""
+    """Base class of all errors that the user can fix."""
 
 
 class ConfigError(SemiUHPEError):
@@ -28,23 +28,23 @@ class DataError(SemiUHPEError):
 
 
 class StoreError(SemiUHPEError):
-    """A head store is missing, broken, or not of the kind that is needed."""
+    """A store is missing, broken, or of the wrong kind."""
 
 
 class CheckpointError(SemiUHPEError):
-    """A checkpoint is missing, broken, or of another network."""
+    """A checkpoint is missing, broken, or that of another network."""
 
 
 class TrainingError(SemiUHPEError):
-    """Training can't go on."""
+    """Training can't continue."""
 
 
 class WorkerError(SemiUHPEError):
-    """A worker process can't be started, has failed, or was lost; in training the run goes on from its checkpoint."""
+    """A worker process can't be started, has failed or was lost; a run can be continued from its checkpoint."""
 
 
 class Stopped(Exception):
-    """A signal has stopped a training run among others, with its state saved: the same command goes on with it."""
+    """A signal stopped a command with several runs. The current run was saved; repeat the command to continue."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -54,24 +54,27 @@ def require(condition: bool, message: str) -> None:
 
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """The end of a message on an unknown name: a question for the nearest known one, or nothing. Case doesn't count."""
+    """Return the end of a message on an unknown name, which suggests the most similar known name; ignores case.
+
+    It is empty if no known name is similar.
+    """
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(text.lower(), names, n=1)
     return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 def machine_fault(error: BaseException) -> str | None:
-    """What to tell of an error that comes from the machine and not from the program; None for any other error.
+    """Return a message for an error that is caused by the machine and not by the program; None for other errors.
 
-    These are: a full or broken disk; no memory left, on the GPU, of the CPU, or shared with worker processes; no files
-    or processes left; and a worker process that was killed or has failed.
+    Such errors are a full or broken disk; a lack of GPU memory, CPU memory or shared memory; too many open files or
+    processes; and a worker process that was killed or has failed.
     """
     if isinstance(error, WorkerError):
         return str(error)
     if isinstance(error, OSError):
         return _system_fault(error)
     words = first_line(error)
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, whose import would slow down every --help
+    if type(error).__name__ == "OutOfMemoryError":  # torch's class; importing torch would slow down --help
         return f"the GPU has no memory left; lower --batch_size, or stop what else uses the GPU ({words})"
     if isinstance(error, MemoryError):
         return f"there is no memory left; lower --batch_size or --num_workers ({words})"
@@ -87,7 +90,7 @@ def machine_fault(error: BaseException) -> str | None:
     if any(part in words for part in _NO_MEMORY):
         return f"there is no memory left; lower --batch_size or --num_workers ({words})"
     if words.startswith(("DataLoader worker", "Pin memory thread")):
-        return f"a worker process was lost, perhaps killed for want of memory; use fewer workers ({words})"
+        return f"a worker process was lost, perhaps killed because memory ran out; use fewer workers ({words})"
     return None
 
 
@@ -102,6 +105,6 @@ def _system_fault(error: OSError) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, in one line, for a message of ours."""
+    """Return the first line of another library's error, for our message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

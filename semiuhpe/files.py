@@ -1,4 +1,4 @@
-"""Files: written at once or not at all, locked against other processes, and read although somebody else wrote them."""
+"""Files: atomic writes, locks, hashes, and reading of JSON, YAML and CSV from other programs."""
 
 import csv
 import fcntl
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to a block that writes the file; it gets its own once the block is done.
+    """Yield a temporary path beside ``path`` for a block that writes the file, and rename the file after the block.
 
-    After an error nothing new is left, and what was there before stays.
+    After an error, the new file is removed and an earlier file at ``path`` is unchanged.
 
     Args:
         path: the file.
@@ -43,10 +43,10 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: str | bytes, durable: bool = True) -> None:
-    """Write a file as :func:`atomic_path`; text as UTF-8.
+    """Write a file as with :func:`atomic_path`; text is encoded as UTF-8.
 
     Raises:
-        OSError: it can't be written; nothing new is left then.
+        OSError: the file can't be written; the new file is removed.
     """
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     with atomic_path(path, durable) as temporary:
@@ -54,18 +54,18 @@ def atomic_write(path: Path, content: str | bytes, durable: bool = True) -> None
 
 
 def partial_path(path: Path) -> Path:
-    """Return the name of a file while it is written."""
+    """Return the temporary path of a file while it is written."""
     return path.with_name(f"{path.name}.partial")
 
 
 def publish(temporary: Path, path: Path, durable: bool = True) -> None:
-    """Give a complete file its name, in place of what was there.
+    """Rename a complete file to its final path, replacing an earlier file.
 
     Args:
-        temporary: its name so far.
-        path: its name from now on.
-        durable: wait until it is on the disk, or a power cut may leave an empty file under the name. Thousands of small
-            files take longer with it.
+        temporary: present path of the file.
+        path: final path of the file.
+        durable: wait until the file is on the disk. Without it a power failure may leave an empty file at ``path``, but
+            thousands of small files are written faster.
 
     Raises:
         OSError: the disk is full or broken, or the file can't be renamed.
@@ -77,7 +77,7 @@ def publish(temporary: Path, path: Path, durable: bool = True) -> None:
 
 
 def is_writable(path: Path) -> bool:
-    """Return whether a file can be written there, new or in place of another."""
+    """Return whether a file can be created or replaced at the path."""
     return path.parent.is_dir() and os.access(path.parent, os.W_OK) and not path.is_dir()
 
 
@@ -87,7 +87,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# ---- locks, which the system lets go of when a process ends
+# ---- locks, which the system releases when a process ends
 
 _held: set[IO] = set()
 
@@ -95,7 +95,7 @@ _held: set[IO] = set()
 def take_lock(file: IO) -> None:
     """Lock an open file until the lock is released, or the process ends.
 
-    Some network file systems have no locks. There a warning says so, and the file is used without.
+    Some network file systems don't support locks. The file is then used without a lock, with a warning.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -105,18 +105,18 @@ def take_lock(file: IO) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
-        logger.warning("%s: can't be locked (%s): take care that no other process writes there.", file.name, error)
+        logger.warning("%s: can't be locked (%s): make sure that no other process writes to it.", file.name, error)
     _held.add(file)
 
 
 def release_lock(file: IO) -> None:
-    """Let go of a lock and close its file."""
+    """Release a lock and close its file."""
     _held.discard(file)
     file.close()
 
 
 def _close_all() -> None:
-    """A lock is held until its last copy is closed: forked workers that outlive a killed parent must not keep it."""
+    """Close the locked files in a forked child, as a child that outlives a killed parent would keep its locks."""
     for file in _held:
         file.close()
     _held.clear()
@@ -125,14 +125,14 @@ def _close_all() -> None:
 os.register_at_fork(after_in_child=_close_all)
 
 
-# ---- foreign texts: whatever is wrong with one comes out as one ValueError
+# ---- texts of other programs: any error becomes a ValueError
 
 _DELIMITERS = ",;\t"
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; ValueError if it is none, one nested too deeply for Python's parser included."""
+    """Return the value of a JSON text; raise ValueError if it is invalid or too deeply nested for Python's parser."""
     try:
         return json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
     except RecursionError as error:
@@ -140,23 +140,24 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML text, plain values only; ValueError if it is none. Never runs code."""
+    """Return the value of a YAML text, limited to plain values, without running code; raise ValueError if invalid."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-    except Exception as error:  # a day 2001-99-99 or an `!!int x`: PyYAML lets out what its constructors raise
+    except Exception as error:  # such as ValueError for 2001-99-99 or `!!int x`, which PyYAML doesn't catch
         raise ValueError(f"a value in it can't be read: {first_line(error)}") from error
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and stripped fields of a CSV file in UTF-8, with or without a byte order mark; no empty rows.
+    """Yield line numbers and stripped fields of the rows of a CSV file, except empty rows.
 
-    Fields are separated by what the header has most of: commas, semicolons or tabs. Where these are not commas, numbers
-    may have decimal commas, as spreadsheets of many countries write them. Empty columns behind the last name are cut.
+    The file is in UTF-8, with or without a byte order mark. Fields are separated by commas, semicolons or tabs,
+    whichever the header has most of. If these are not commas, numbers may have decimal commas, as in spreadsheets of
+    many countries. Empty columns after the last name are dropped.
 
     Raises:
-        ValueError: it is not CSV in UTF-8, or can't be read.
+        ValueError: the file is not CSV in UTF-8, or can't be read.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

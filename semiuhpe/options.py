@@ -1,6 +1,6 @@
-"""Options, each declared once: as a field of a frozen dataclass.
+"""Declaration of options as fields of frozen dataclasses.
 
-The command line, settings files and notebooks fill the same classes::
+The command line, settings files and keyword arguments fill the same classes::
 
     @dataclass(frozen=True)
     class TrainingOptions(OptionGroup, title="training"):
@@ -24,18 +24,18 @@ from semiuhpe.errors import ConfigError, did_you_mean
 
 
 class InvalidValue(ValueError):
-    """A text is no value of an option; the message says what is wrong with it."""
+    """A text is not a valid value of an option; the message says why."""
 
 
 @dataclass(frozen=True)
 class Parser:
-    """In an ``Annotated`` type: the function that makes a value of a text, or raises :class:`InvalidValue`."""
+    """Metadata of an ``Annotated`` type: a function that parses a text, or raises :class:`InvalidValue`."""
 
     parse: Callable[[str], Any]
 
 
 def parse_bool(text: str) -> bool:
-    """The value of an on/off option: ``true``, ``1``, ``yes`` or ``on``, or their opposites, in any case."""
+    """Parse ``true``, ``1``, ``yes`` or ``on``, or their opposites, in upper or lower case."""
     if text.lower() in ("true", "1", "yes", "on"):
         return True
     if text.lower() in ("false", "0", "no", "off"):
@@ -44,14 +44,14 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_positive_int(text: str) -> int:
-    """A count that must be at least 1."""
+    """Parse a whole number that is at least 1."""
     if (value := _parse_int(text)) < 1:
         raise InvalidValue(f"{text} is not positive")
     return value
 
 
 def parse_natural(text: str) -> int:
-    """A whole number that must not be negative."""
+    """Parse a whole number that is not negative."""
     if (value := _parse_int(text)) < 0:
         raise InvalidValue(f"{text} is negative")
     return value
@@ -81,7 +81,7 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option, as a parser needs it.
+    """One option as a parser needs it.
 
     Attributes:
         name: without dashes.
@@ -91,8 +91,8 @@ class Option:
         parse: from text to a value; raises :class:`InvalidValue`.
         optional: whether it may be None.
         several: whether it takes one or more values, as a tuple.
-        choices: the values that it may have, or None.
-        metavar: what stands for its value in ``--help``.
+        choices: the possible values; None if any are possible.
+        metavar: placeholder for the value in ``--help``.
         flags: further names on the command line, with their dashes.
         required: whether it has no default.
         positional: whether its place on the command line names it, not ``--name``.
@@ -117,10 +117,10 @@ class Option:
         return self.name if self.positional else f"--{self.name}"
 
     def check(self, value: Any) -> Any:
-        """The value, of the option's type; texts are parsed.
+        """Return a value converted to the option's type; texts are parsed.
 
         Raises:
-            ConfigError: it can't be a value of the option.
+            ConfigError: the value is invalid for the option.
         """
         if value is None:
             if self.required:
@@ -177,7 +177,7 @@ def option(
     flags: tuple[str, ...] = (),
     positional: bool = False,
 ) -> Any:
-    """Declare an option, as the default of a field of an :class:`OptionGroup`.
+    """Declare an option as the default of a field of an :class:`OptionGroup`.
 
     Args:
         default: its value if it is not given; ``...`` if it has to be given.
@@ -194,13 +194,13 @@ def option(
 
 
 def option_family(members: Callable[[], Mapping[str, tuple[Any, str]]], metavar: str | None = None) -> Any:
-    """Declare a family of options of text: a field that maps names to values.
+    """Declare a family of text options: a field that maps names to values.
 
-    Of a field ``data_dir``, the member ``AFLW2000`` is the option ``data_dir_AFLW2000``.
+    The member ``AFLW2000`` of a field ``data_dir`` is the option ``data_dir_AFLW2000``.
 
     Args:
-        members: gives the default and the help text of each member, by its name.
-        metavar: what stands for their values in ``--help``.
+        members: returns the default and the help text of each member, by its name.
+        metavar: placeholder for their values in ``--help``.
     """
 
     def defaults() -> dict[str, Any]:
@@ -211,10 +211,10 @@ def option_family(members: Callable[[], Mapping[str, tuple[Any, str]]], metavar:
 
 @dataclass(frozen=True)
 class OptionGroup:
-    """Base of groups of options that belong together: frozen dataclasses whose fields are made by :func:`option`.
+    """Base class of groups of related options: frozen dataclasses whose fields are declared by :func:`option`.
 
     Attributes:
-        title: what ``--help`` calls the group.
+        title: title of the group in ``--help``.
     """
 
     title: ClassVar[str] = ""
@@ -226,7 +226,7 @@ class OptionGroup:
 
     @classmethod
     def options(cls) -> list[Option]:
-        """All options of the group, members of families included, in the order of their fields."""
+        """Return all options of the group, including members of families, in the order of their fields."""
         hints = get_type_hints(cls, include_extras=True)
         found = []
         for declared in dataclasses.fields(cls):
@@ -241,12 +241,12 @@ class OptionGroup:
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The default of each option, by its name."""
+        """Return the default of each option, by its name."""
         return {option.name: option.default for option in cls.options()}
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """A group filled from values by the names of its options; other names are passed over.
+        """Return a group with the given values of its options and defaults for the rest; ignore other names.
 
         Raises:
             ConfigError: a value is of another type, or not among the choices.
@@ -261,7 +261,7 @@ class OptionGroup:
         return cls(**named)
 
     def values(self) -> dict[str, Any]:
-        """The value of each option, by its name."""
+        """Return the value of each option, by its name."""
         found = {}
         for declared in dataclasses.fields(self):
             value = getattr(self, declared.name)

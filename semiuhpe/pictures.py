@@ -1,6 +1,6 @@
-"""Picture files: finding them in folders, and decoding every kind of them in bounded memory.
+"""Picture files: finding them in folders, and decoding all supported formats in bounded memory.
 
-Whatever a picture holds becomes (H, W, 3) uint8 RGB (:mod:`semiuhpe.pixels`).
+Pictures of all kinds are converted to (H, W, 3) uint8 RGB (:mod:`semiuhpe.pixels`).
 """
 
 import glob
@@ -25,24 +25,24 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".avif"}
 HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
-"""Of pictures that Pillow reads with the optional package pillow-heif."""
+"""Suffixes of pictures that Pillow reads with the optional package pillow-heif."""
 HEIF_REMEDY = "pip install 'semiuhpe[heif]' reads them"
-_VIDEO_SUFFIXES = {".mkv", ".m4v", ".mts", ".m2ts", ".flv", ".wmv", ".3gp", ".ogv"}  # which not all systems know
+_VIDEO_SUFFIXES = {".mkv", ".m4v", ".mts", ".m2ts", ".flv", ".wmv", ".3gp", ".ogv"}  # which some systems don't know
 MAX_PIXELS = 50_000_000
-"""Pixels of a picture in memory: 150 MB, and about three times that while it is decoded and turned upright."""
-_ORIENTATION = 0x0112  # of EXIF; 5 to 8 swap width and height
-_ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # other formats of several pictures have pages, or views of a scene
-_JPEG_SCALES = (2, 4, 8)  # at which libjpeg can decode without ever holding the whole picture
+"""Maximum size of a decoded picture: 150 MB, and about three times that while it is decoded and turned upright."""
+_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
+_ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # several pictures in other formats are pages, or views of a scene
+_JPEG_SCALES = (2, 4, 8)  # fractions at which libjpeg decodes without holding the whole picture in memory
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_HIDDEN = "."  # such as the `._photo.jpg` that macOS puts beside photo.jpg on disks of other systems
+_HIDDEN = "."  # also `._photo.jpg`, which macOS writes beside photo.jpg on disks of other systems
 
 
 class Picture(NamedTuple):
     """A decoded picture.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB, upright as its EXIF orientation says.
-        width, height: of the upright picture in its file; the image is smaller where the file is huge.
+        image: (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+        width, height: size of the upright picture in its file; the image is smaller if the file is huge.
         animated: whether it is the first frame of an animation.
     """
 
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
     @property
     def scale(self) -> np.ndarray:
-        """(4,) float32 factors that take a box x, y, w, h of the image to one of the file."""
+        """(4,) float32 factors that convert a box x, y, w, h in the image to one in the file."""
         height, width = self.image.shape[:2]
         return np.tile(np.array([self.width / width, self.height / height], np.float32), 2)
 
@@ -62,14 +62,14 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
     """Decode a picture.
 
     Args:
-        path: of the file.
-        upright: turn it as its EXIF orientation says. TIFFs are turned in any case, by Pillow.
+        path: path of the file.
+        upright: turn it by its EXIF orientation. Pillow always turns TIFFs.
         reduce: decode a JPEG of more than :data:`MAX_PIXELS` at a half, a quarter or an eighth of its size, and refuse
-            other pictures of that size. Else they are decoded as they are.
+            other pictures of that size. Otherwise pictures are decoded at full size.
 
     Raises:
-        DataError: it is missing or can't be decoded, its values are those of no picture, or it has too many pixels:
-            more than Pillow ever opens, 179 million, in any case.
+        DataError: it is missing or can't be decoded, its values are not those of a picture, or it has too many pixels;
+            Pillow's limit of 179 million always applies.
     """
     with _decoding(path), _opened(path) as image:
         check_readable(image)
@@ -82,13 +82,13 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
             whole = whole[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else whole
             ImageOps.exif_transpose(image, in_place=True)
         pixels = to_rgb(image)
-    width, height = whole if reduced else pixels.shape[1::-1]  # Pillow gives the size of a TIFF turned already
+    width, height = whole if reduced else pixels.shape[1::-1]  # Pillow reports a TIFF's size after turning
     return Picture(pixels, width, height, animated)
 
 
 @contextmanager
 def _decoding(path: str | Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a picture into a DataError that names it."""
+    """Convert all errors of decoding a picture to a DataError that names it."""
     try:
         yield
     except FileNotFoundError as error:
@@ -98,18 +98,18 @@ def _decoding(path: str | Path) -> Iterator[None]:
         raise DataError(f"{path}: has more than {most:,} pixels; make it smaller") from error
     except DataError as error:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
+    except Exception as error:  # Pillow's readers have no common error class for broken files
         raise DataError(f"{path}: can't be decoded ({first_line(error)})") from error
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """Return width and height from a picture's header, not turned by EXIF; DataError as :func:`read_picture`."""
+    """Return width and height from a picture's header, not turned by EXIF; errors as in :func:`read_picture`."""
     with _decoding(path), _opened(path) as image:
         return image.size
 
 
 def picture_format(path: str | Path) -> tuple[str, bool]:
-    """Return Pillow's name of a picture's format, empty if the file is no picture, and whether it is an animation."""
+    """Return Pillow's name of a picture's format, empty if it isn't a picture, and whether it is an animation."""
     try:
         with Image.open(path) as image:
             return image.format or "", is_animation(image)
@@ -118,12 +118,12 @@ def picture_format(path: str | Path) -> tuple[str, bool]:
 
 
 def is_animation(image: Image.Image) -> bool:
-    """Whether an opened picture has frames that follow one another."""
+    """Return whether an opened picture is an animation."""
     return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def count_pixels(path: str | Path) -> int:
-    """Pixels of a picture by its header; 0 if it can't be read."""
+    """Return the number of pixels from a picture's header; 0 if it can't be read."""
     try:
         width, height = picture_size(path)
     except DataError:
@@ -132,7 +132,7 @@ def count_pixels(path: str | Path) -> int:
 
 
 def _opened(path: str | Path) -> Image.Image:
-    """The picture, not decoded yet; DataError if it is HEIC, whatever its name is, and nothing here reads that."""
+    """Open a picture without decoding it; raise DataError if it is HEIC, by its content, and pillow-heif is missing."""
     try:
         return Image.open(path)
     except UnidentifiedImageError:
@@ -146,14 +146,14 @@ def _opened(path: str | Path) -> Image.Image:
 
 
 def _reduce(image: Image.Image, path: str | Path) -> None:
-    """Has a huge JPEG decoded at a fraction of its size; DataError if that can't be."""
+    """Let a huge JPEG be decoded at a fraction of its size; raise DataError if that isn't possible."""
     width, height = image.size
-    # A progressive file is held in memory as a whole before anything of it can be scaled.
+    # Decoding a progressive file needs the whole picture in memory.
     if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
         for scale in _JPEG_SCALES:
             smaller = -(-width // scale), -(-height // scale)
             if smaller[0] * smaller[1] <= MAX_PIXELS:
-                image.draft("RGB", (width // scale, height // scale))  # which Pillow's decoder rounds up
+                image.draft("RGB", (width // scale, height // scale))  # rounded up by Pillow's decoder
                 return
     raise DataError(
         f"{path}: has {width}x{height} pixels, and only baseline JPEGs may have more than {MAX_PIXELS:,}; "
@@ -162,15 +162,15 @@ def _reduce(image: Image.Image, path: str | Path) -> None:
 
 
 def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]:
-    """Paths of pictures, each once, in a fixed order.
+    """Return paths of pictures, each once, in a fixed order.
 
     Args:
-        inputs: files, folders (all pictures in them and below, by their ending), and globs with ``*``, ``?``, ``[...]``
-            and ``**``. Links to folders are followed, and each folder is looked into once.
+        inputs: files, folders (all pictures in them and below, by suffix), and globs with ``*``, ``?``, ``[...]`` and
+            ``**``. Links to folders are followed, and each folder is visited once.
         exclude: a folder whose pictures are left out of folders and globs.
 
     Returns:
-        The paths, and how many HEIC pictures of folders and globs are left out because nothing here reads them.
+        The paths, and the number of HEIC pictures in folders and globs left out because pillow-heif is missing.
 
     Raises:
         ConfigError: an input doesn't exist or is a video, or a folder or glob has no picture.
@@ -203,15 +203,15 @@ def find_pictures(inputs: Sequence[str], exclude: Path) -> tuple[list[str], int]
 
 
 def _is_video(path: Path) -> bool:
-    """Whether a file is a video by its ending."""
+    """Return whether a file is a video, by its suffix."""
     kind, _ = mimetypes.guess_type(f"x{path.suffix}")
     return (kind or "").startswith("video/") or path.suffix.lower() in _VIDEO_SUFFIXES
 
 
 def pictures_among(files: Sequence[Path]) -> tuple[list[Path], int]:
-    """Those of some files that are pictures by their ending, and the number of HEIC ones that nothing here reads.
+    """Return those files that are pictures by their suffix, and the number of HEIC files that can't be read.
 
-    Hidden files are none.
+    Hidden files are left out.
     """
     files = [file for file in files if not file.name.startswith(_HIDDEN)]
     heif = [file for file in files if is_heif(file)]
@@ -221,25 +221,25 @@ def pictures_among(files: Sequence[Path]) -> tuple[list[Path], int]:
 
 
 def no_pictures(unread: int) -> str:
-    """What is wrong with a folder without pictures, given the number of HEIC ones in it that can't be read."""
+    """Return the message for a folder without pictures, given its number of HEIC pictures that can't be read."""
     heic = f", but {unread} HEIC; {HEIF_REMEDY}" if unread else ""
     return f"has no pictures ({', '.join(sorted(SUFFIXES))}){heic}"
 
 
 def warn_of_unread(unread: int, folder: Path | None = None) -> None:
-    """Warns of HEIC pictures, in a folder or in all inputs, that are left out because nothing here reads them."""
+    """Warn of HEIC pictures, in a folder or in all inputs, that are left out because pillow-heif is missing."""
     if unread:
         logger.warning("%s%d HEIC pictures are left out; %s", f"{folder}: " if folder else "", unread, HEIF_REMEDY)
 
 
 def is_heif(path: str | Path) -> bool:
-    """Whether a file is a HEIC picture by its ending."""
+    """Return whether a file is a HEIC picture, by its suffix."""
     return Path(path).suffix.lower() in HEIF_SUFFIXES
 
 
 @cache
 def reads_heif() -> bool:
-    """Whether HEIC pictures can be read; Pillow can do it from then on."""
+    """Return whether HEIC pictures can be read, and let Pillow read them if pillow-heif is installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -249,17 +249,17 @@ def reads_heif() -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and below it, but for hidden ones. Links to folders are followed, last.
+    """Return all files in a folder and below it, except hidden ones. Links to folders are followed, last.
 
-    Each folder is looked into once. One that can't be read is warned of. A link that leads to nothing is among the
-    files, so that whoever reads it says so.
+    Each folder is visited once; a warning names folders that can't be read. Broken links are among the files, so that
+    reading them reports the error.
     """
     found = (Path(parent, name) for parent, names in _folders_below(folder) for name in names)
     return [path for path in found if path.is_file() or not path.exists()]
 
 
 def _folders_below(top: Path) -> Iterator[tuple[str, list[str]]]:
-    """A folder and all below it, each with the names of its files; those behind links after all others."""
+    """Yield a folder and all folders below it, each with the names of its files; linked folders are last."""
     seen: set[tuple[int, int]] = set()
     waiting = deque([str(top)])
     while waiting:
@@ -275,10 +275,10 @@ def _folders_below(top: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder was not seen before; it is then."""
+    """Return whether a folder was not in ``seen``, and add it."""
     try:
         status = os.stat(folder)
-    except FileNotFoundError:  # somebody has just removed it
+    except FileNotFoundError:  # just removed
         return False
     known = len(seen)
     seen.add((status.st_dev, status.st_ino))
@@ -286,12 +286,12 @@ def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
 
 
 def _warn(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # there is nothing, or nothing any more
+    if not isinstance(error, FileNotFoundError):  # it doesn't exist, or no longer
         logger.warning("%s: can't be read and is left out (%s)", error.filename, error.strerror)
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """Paths that a glob matches. Links in a circle would hold up Python's own ``**``, so that is gone through here."""
+    """Yield the paths that match a glob. Its ``**`` is expanded here, as Python's doesn't end with circular links."""
     parts = Path(pattern).parts
     if "**" not in parts:
         yield from glob.iglob(pattern)
@@ -304,7 +304,7 @@ def _matches(pattern: str) -> Iterator[str]:
 
 
 def _once(paths: Sequence[Path]) -> Iterator[Path]:
-    """Without paths that lead over links to a file that has been named before."""
+    """Yield the paths without those that lead by links to a file already yielded."""
     places = {path: path.parent.resolve() / path.name for path in paths}
     seen: set[Path] = set()
     for path in sorted(paths, key=lambda path: (places[path] != path.absolute(), len(path.parts), path)):
@@ -318,12 +318,12 @@ def _below(path: Path, folder: Path) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """A name as other systems write it: composed Unicode (NFC), and slashes between folders."""
+    """Return a name in a form common to all systems: composed Unicode (NFC), and slashes between folders."""
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
 def named_file(folder: Path, name: str) -> Path:
-    """The file of a name in a table: as it is, or else the one that differs by Unicode's form or kind of slash only."""
+    """Return the file of a name in a table: that name, or one that differs only in Unicode form or kind of slash."""
     path = folder / name
     if path.exists():
         return path
@@ -335,7 +335,7 @@ def named_file(folder: Path, name: str) -> Path:
 
 
 def similar_name(path: Path) -> str:
-    """The end of a message on a missing file: a question for one beside it whose name is the same but for case."""
+    """Return the end of a message on a missing file: a suggestion if a file beside it differs only in case."""
     try:
         return same_but_for_case(path.name, os.listdir(path.parent))
     except OSError:
@@ -343,6 +343,6 @@ def similar_name(path: Path) -> str:
 
 
 def same_but_for_case(name: str, names: Iterable[str]) -> str:
-    """The end of a message on an unknown name: a question for the one that is written in other letters, or nothing."""
+    """Return the end of a message on an unknown name: a suggestion if a name differs only in case, else nothing."""
     key = plain_name(name).casefold()
     return next((f"; did you mean {other}?" for other in names if plain_name(other).casefold() == key), "")

@@ -1,7 +1,7 @@
-"""The pixels of a decoded picture of any kind as 8-bit RGB, by the table in docs/inference.md.
+"""Conversion of decoded pictures of all kinds to 8-bit RGB, by the table in docs/inference.md.
 
-Scales are those of the kind and not of a picture's own brightest pixel, so a dark picture stays dark. Where neither the
-kind nor the values tell the scale, the picture is refused.
+The scale depends on the kind of picture and not on its brightest pixel, so a dark picture stays dark. If neither the
+kind nor the values determine the scale, the picture is refused.
 """
 
 import numpy as np
@@ -12,14 +12,14 @@ from semiuhpe.errors import DataError
 _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of TIFF
 _WHITE_IS_ZERO, _SEPARATE, _UNSIGNED = 0, 2, 1
 _OF_16_BITS = {"PNG", "PPM"}  # formats whose mode I holds 16 bits, always up to 65535
-_DARK = 16  # floats over 1 of which none comes up to it are no picture of 0 to 255
+_DARK = 16  # if the maximum of floats is between 1 and this, their range is not 0 to 255
 _KEY_SCALES = {"L;2": 85, "L;4": 17}  # from the bits of a PNG to Pillow's eight
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _REMEDY = "save it with 8 or 16 bit"
 
 
 def check_readable(image: Image.Image) -> None:
-    """Raises DataError for an opened picture that Pillow reads wrongly, or by running a program."""
+    """Raise DataError for an opened picture that Pillow reads wrongly, or by running a program."""
     if image.format == "EPS":
         raise DataError("is PostScript, which is a program and no picture; save it as PNG")
     tags = getattr(image, "tag_v2", {})
@@ -28,7 +28,7 @@ def check_readable(image: Image.Image) -> None:
 
 
 def scale_key(image: Image.Image) -> None:
-    """Brings the transparent color of a PNG, opened but not loaded, to the 8 bit of the pixels it is compared with."""
+    """Scale the transparent color of an opened PNG, before it is loaded, to the 8 bits of the decoded pixels."""
     key, tiles = image.info.get("transparency"), getattr(image, "tile", None)
     if image.format != "PNG" or key is None or not tiles:
         return
@@ -40,10 +40,10 @@ def scale_key(image: Image.Image) -> None:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """The (H, W, 3) uint8 RGB pixels of a picture in any of Pillow's modes; docs/inference.md has the table.
+    """Return the (H, W, 3) uint8 RGB pixels of a picture in any of Pillow's modes, by the table in docs/inference.md.
 
     Raises:
-        DataError: its numbers are those of no picture.
+        DataError: its values are not those of a picture.
     """
     mode = image.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
@@ -58,7 +58,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _of_gray(image: Image.Image) -> np.ndarray:
-    """Gray pixels of more than 8 bit."""
+    """Return the uint8 pixels of a gray picture with more than 8 bits."""
     values, tags = np.asarray(image), getattr(image, "tag_v2", {})
     if image.mode == "F":
         gray = _of_floats(values)
@@ -66,7 +66,7 @@ def _of_gray(image: Image.Image) -> np.ndarray:
         gray = _of_integers(values.view(np.uint32) if tags.get(_SAMPLE_FORMAT, (0,))[0] == _UNSIGNED else values)
     else:
         gray = _of_bits(values, tags.get(_BITS, (16,))[0])
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow turns only pixels of up to 8 bit around
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts only pixels of up to 8 bits
         gray = 255 - gray
     pixels = np.repeat(gray[..., None], 3, axis=2)
     if isinstance(key := image.info.get("transparency"), int):
@@ -75,14 +75,14 @@ def _of_gray(image: Image.Image) -> np.ndarray:
 
 
 def _of_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    """Whole numbers of so many bits as uint8, rounded."""
+    """Return whole numbers with the given number of bits as uint8, rounded."""
     white = 2**bits - 1
     scaled = (np.arange(white + 1) * 255 + white // 2) // white
-    return scaled.astype(np.uint8)[values]  # a table takes a fraction of the memory of computing with huge pictures
+    return scaled.astype(np.uint8)[values]  # a lookup table needs little memory for huge pictures
 
 
 def _of_integers(values: np.ndarray) -> np.ndarray:
-    """32-bit whole numbers as uint8; a picture of them has 8 or 16 bit."""
+    """Return 32-bit whole numbers as uint8; their values must have 8 or 16 bits."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise DataError(f"has values from {low} to {high}, not 0 to 255 or 65535; {_REMEDY}")
@@ -90,9 +90,9 @@ def _of_integers(values: np.ndarray) -> np.ndarray:
 
 
 def _of_floats(values: np.ndarray) -> np.ndarray:
-    """Floats of 0 to 1 or 255 as uint8, rounded."""
+    """Return floats from 0 to 1 or to 255 as uint8, rounded."""
     if not np.isfinite(values).all():
-        raise DataError(f"has values that are infinite or no numbers; {_REMEDY}")
+        raise DataError(f"has values that are infinite or NaN; {_REMEDY}")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255 or 1 < high < _DARK:
         raise DataError(f"has values from {low:g} to {high:g}, not 0 to 1 or 255; {_REMEDY}")
@@ -100,7 +100,7 @@ def _of_floats(values: np.ndarray) -> np.ndarray:
 
 
 def _on_black(image: Image.Image) -> np.ndarray:
-    # Premultiplied colors become plain ones on the way, as Pillow goes from La to LA only
+    # Pillow converts premultiplied colors only from La to LA
     straight = image.convert("LA") if image.mode == "La" else image
     colors = straight.convert("RGBA")
     canvas = Image.new("RGB", colors.size)

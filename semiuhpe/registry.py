@@ -1,4 +1,4 @@
-"""What is chosen by name: networks, families of them, distributions, methods, importers, detectors."""
+"""Registries of what options choose by name: networks, distributions, methods, importers, detectors."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """Things by their names, in the order in which they were registered.
+    """Entries by their names, in the order of registration.
 
     Args:
-        kind: what they are, for messages, such as ``method``.
-        option: what a user names them with, such as ``--method``.
+        kind: the word for an entry in messages, such as ``method``.
+        option: the option that names an entry, such as ``--method``.
     """
 
     def __init__(self, kind: str, option: str):
@@ -21,29 +21,29 @@ class Registry(Mapping[str, T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str, entry: T) -> T:
-        """Make an entry known under a name; the same one may be registered again.
+        """Register an entry under a name, and return it; the same entry may be registered again.
 
         Raises:
-            ConfigError: there is another one of that name.
+            ConfigError: another entry has that name.
         """
         if self._entries.get(name, entry) is not entry:
-            raise ConfigError(f"{self.kind} {name}: there is one of that name already; choose another name")
+            raise ConfigError(f"{self.kind} {name}: the name is already taken; choose another name")
         self._entries[name] = entry
         return entry
 
     def unregister(self, name: str) -> None:
-        """Forget an entry."""
+        """Remove an entry."""
         del self._entries[name]
 
     def find(self, name: str, choices: str | None = None) -> T:
-        """The entry of a name that a user has given.
+        """Return the entry with a name given by the user.
 
         Args:
-            name: what the user has given.
-            choices: what there is, in words, for the message; the names if None.
+            name: the given name.
+            choices: description of the possible names for the message; a list of the names if None.
 
         Raises:
-            ConfigError: there is none; the message says which there are.
+            ConfigError: there is no such entry; the message lists the possible names.
         """
         if name not in self._entries:
             hint = did_you_mean(name, self)

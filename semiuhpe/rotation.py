@@ -1,4 +1,4 @@
-"""The rotation convention of the whole project, Euler angles, and distances. Nothing else defines one.
+"""The rotation convention of the project, Euler angles, and distances of rotations. No other module defines one.
 
 **R, head to camera.** ``v_camera = R v_head``. Camera axes: x right, y down, z into the scene. Head axes: x to the
 subject's left, y up, z out of the face. A head that looks into the camera is ``diag(1, -1, -1)``. This is the matrix of
@@ -26,14 +26,14 @@ FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 
 def wrap_deg(angle: Tensor) -> Tensor:
-    """Wraps angles or differences of angles, in degrees, into [-180, 180)."""
+    """Wrap angles or differences of angles in degrees into [-180, 180)."""
     return torch.remainder(angle + 180.0, 360.0) - 180.0
 
 
 def from_300wlp(matrix: Tensor) -> Tensor:
-    """Turns R_300wlp into R head to camera, ``diag(1, -1, -1) @ matrix.T``.
+    """Convert R_300wlp to R head to camera, ``diag(1, -1, -1) @ matrix.T``.
 
-    The same map turns parameters of a matrix Fisher distribution of R_300wlp into those of R head to camera, because
+    The same map converts parameters of a matrix Fisher distribution of R_300wlp to those of R head to camera, because
     ``tr(A.T R_300wlp) = tr((diag(1, -1, -1) A.T).T R)``.
 
     Args:
@@ -43,7 +43,7 @@ def from_300wlp(matrix: Tensor) -> Tensor:
 
 
 def to_300wlp(matrix: Tensor) -> Tensor:
-    """Turns R head to camera into R_300wlp, ``matrix.T @ diag(1, -1, -1)``; the inverse of :func:`from_300wlp`.
+    """Convert R head to camera to R_300wlp, ``matrix.T @ diag(1, -1, -1)``; the inverse of :func:`from_300wlp`.
 
     Args:
         matrix: (..., 3, 3) rotations or parameters of a matrix Fisher distribution.
@@ -51,19 +51,19 @@ def to_300wlp(matrix: Tensor) -> Tensor:
     return negate_yz_columns(matrix.mT)
 
 
-# Written without a constant tensor, which would have to travel to the device.
+# Without a constant tensor, which would have to be copied to the device.
 def negate_yz_rows(matrix: Tensor) -> Tensor:
-    """``diag(1, -1, -1) @ matrix``."""
+    """Return ``diag(1, -1, -1) @ matrix``."""
     return torch.cat([matrix[..., :1, :], -matrix[..., 1:, :]], dim=-2)
 
 
 def negate_yz_columns(matrix: Tensor) -> Tensor:
-    """``matrix @ diag(1, -1, -1)``."""
+    """Return ``matrix @ diag(1, -1, -1)``."""
     return torch.cat([matrix[..., :1], -matrix[..., 1:]], dim=-1)
 
 
 def euler_to_matrix(euler_deg: Tensor) -> Tensor:
-    """Rotation, head to camera, of Euler angles.
+    """Convert Euler angles to rotations, head to camera.
 
     Args:
         euler_deg: (..., 3) pitch, yaw, roll in degrees.
@@ -75,11 +75,11 @@ def euler_to_matrix(euler_deg: Tensor) -> Tensor:
 
 
 def matrix_to_euler(rotation: Tensor, full_range: bool = False) -> Tensor:
-    """Euler angles of rotations, head to camera.
+    """Convert rotations, head to camera, to Euler angles.
 
     Args:
         rotation: (..., 3, 3) rotations, head to camera.
-        full_range: which of the two equivalent triples to return; see the top of this module.
+        full_range: return the triple in the full range instead of that in the front range; see this module's docstring.
 
     Returns:
         (..., 3) pitch, yaw, roll in degrees. Computed in float64 and returned in the input's dtype.
@@ -91,14 +91,14 @@ def matrix_to_euler(rotation: Tensor, full_range: bool = False) -> Tensor:
 
 
 def euler_in_range(euler_deg: Tensor, full_range: bool = False) -> Tensor:
-    """The triple that describes the same rotation in the range that :func:`matrix_to_euler` uses.
+    """Return the Euler angles of the same rotation in the range that :func:`matrix_to_euler` uses.
 
     Args:
         euler_deg: (..., 3) pitch, yaw, roll in degrees, of any size.
-        full_range: the range; see the top of this module.
+        full_range: full range instead of front range; see this module's docstring.
 
     Returns:
-        (..., 3) pitch, yaw, roll in degrees. Angles that are in the range already are returned bit by bit.
+        (..., 3) pitch, yaw, roll in degrees. Angles within the range are returned bit for bit.
     """
     euler = torch.where(euler_deg.abs() > 180.0, _wrap_half_open(euler_deg), euler_deg)
     beyond = euler[..., 0 if full_range else 1].abs() > 90.0
@@ -106,20 +106,20 @@ def euler_in_range(euler_deg: Tensor, full_range: bool = False) -> Tensor:
 
 
 def _other_triple(euler_deg: Tensor) -> Tensor:
-    """(..., 3) the other Euler angles of the same rotation, within (-180, 180]."""
+    """Return the other (..., 3) Euler angles of the same rotation, within (-180, 180]."""
     pitch, yaw, roll = euler_deg.unbind(-1)
     return _wrap_half_open(torch.stack([pitch + 180.0, 180.0 - yaw, roll + 180.0], dim=-1))
 
 
 def _wrap_half_open(angle: Tensor) -> Tensor:
-    """Wraps into (-180, 180], so that a head seen exactly from behind has yaw 180 and not -180."""
+    """Wrap angles into (-180, 180], so that a head seen exactly from behind has yaw 180 and not -180."""
     return -wrap_deg(-angle)
 
 
 def in_plane_rotation(angle_deg: Tensor) -> Tensor:
-    """The rotation about the camera's z axis that turning the image clockwise, as it is looked at, amounts to.
+    """Return the rotation about the camera's z axis that results from turning the image clockwise.
 
-    A head of rotation R in an image that is turned by the angle has the rotation ``in_plane_rotation(angle) @ R``.
+    If a head has the rotation R, its rotation in the turned image is ``in_plane_rotation(angle) @ R``.
 
     Args:
         angle_deg: (...,) degrees.
@@ -132,9 +132,9 @@ def in_plane_rotation(angle_deg: Tensor) -> Tensor:
 
 
 def mirror(rotation: Tensor) -> Tensor:
-    """Rotation of the head in the left-right mirrored image, ``M R M`` with ``M = diag(-1, 1, 1)``.
+    """Return the rotation of a head in the image mirrored left to right, ``M R M`` with ``M = diag(-1, 1, 1)``.
 
-    In Euler angles yaw and roll change their signs.
+    For Euler angles, yaw and roll change their signs.
 
     Args:
         rotation: (..., 3, 3) rotations, head to camera.
@@ -143,7 +143,7 @@ def mirror(rotation: Tensor) -> Tensor:
 
 
 def mirror_vertical(rotation: Tensor) -> Tensor:
-    """Rotation of the head in the image mirrored top to bottom: mirrored left to right, then turned by 180 degrees.
+    """Return the rotation of a head in the image mirrored top to bottom, which is :func:`mirror` and a half turn.
 
     Args:
         rotation: (..., 3, 3) rotations, head to camera.
@@ -153,10 +153,10 @@ def mirror_vertical(rotation: Tensor) -> Tensor:
 
 
 def aligning_turn_deg(rotation: Tensor, target: Tensor) -> Tensor:
-    """The turn of the image that brings a rotation nearest to another: rolls then agree.
+    """Return the angle by which to turn the image so that a rotation is nearest to another; their rolls then agree.
 
-    What is left between ``in_plane_rotation(angle) @ rotation`` and the target is the angle between the directions that
-    the two heads are seen from, which no turn of the image changes.
+    The remaining distance of ``in_plane_rotation(angle) @ rotation`` to the target is the angle between the viewing
+    directions of the two heads, which turning the image doesn't change.
 
     Args:
         rotation, target: (..., 3, 3) rotations, head to camera.
@@ -164,17 +164,17 @@ def aligning_turn_deg(rotation: Tensor, target: Tensor) -> Tensor:
     Returns:
         (...,) degrees.
     """
-    relative = rotation @ target.mT  # the trace of in_plane_rotation(angle) @ relative has to be the largest
+    relative = rotation @ target.mT  # maximize the trace of in_plane_rotation(angle) @ relative
     return torch.rad2deg(
         torch.atan2(relative[..., 0, 1] - relative[..., 1, 0], relative[..., 0, 0] + relative[..., 1, 1])
     )
 
 
 def geodesic_deg(first: Tensor, second: Tensor) -> Tensor:
-    """Angle of the rotation between two rotations: the length of the shortest path on SO(3).
+    """Return the angle of the rotation between two rotations: the length of the shortest path on SO(3).
 
-    Computed from quaternions, where both ends are well conditioned: equal rotations give exactly 0 and half turns 180,
-    unlike the arc cosine of the trace.
+    It is computed from quaternions, which is well conditioned at both ends, unlike the arc cosine of the trace: it is
+    exactly 0 for equal rotations and 180 for half turns.
 
     Args:
         first, second: (..., 3, 3) rotations that broadcast against each other.
@@ -188,7 +188,7 @@ def geodesic_deg(first: Tensor, second: Tensor) -> Tensor:
 
 
 def is_rotation(matrix: Tensor, tolerance: float = 1e-4) -> Tensor:
-    """(...,) bool: whether each (3, 3) matrix is a rotation up to the tolerance in any of its entries."""
+    """Return (...,) bool: whether each (3, 3) matrix is a rotation, up to the tolerance in every entry."""
     identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
     orthonormal = ((matrix @ matrix.mT - identity).abs() <= tolerance).all(-1).all(-1)
     return orthonormal & (torch.linalg.det(matrix) > 0)

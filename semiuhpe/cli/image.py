@@ -44,8 +44,8 @@ from semiuhpe.inference.result_files import (
     check_folder,
     check_settings,
     done_pictures,
-    mend,
     other_files,
+    truncate_torn_lines,
     write_csv,
 )
 from semiuhpe.options import OptionGroup, option
@@ -123,7 +123,7 @@ def pose(options: ImageOptions, model: FoundModel, names: Sequence[str], default
         settings = common_settings(model.options, heads, model.path)
         if process.is_main:
             check_settings(output, settings)
-            mend(output, share)
+            truncate_torn_lines(output, share)
         process.wait()
         check_settings(output, settings)
         with ResultFile(output / share.file("heads", ".jsonl")) as results:

@@ -12,7 +12,7 @@ import numpy as np
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.preparing.common import DROPPED_FILE
-from semiuhpe.data.scene_labels import LEAST_VISIBLE
+from semiuhpe.data.scene_labels import MIN_VISIBLE
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.data.stores import HeadStore, SceneStore, open_store
 from semiuhpe.data.stores.inspect import all_heads, poses, sizes, verify
@@ -57,8 +57,8 @@ def main(argv: Sequence[str]) -> int:
         return _verify(store, options.workers)
     angles = poses(store)
     lines = [*_provenance(store), ""]
-    lines += quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()})
-    lines += ["", *histograms(angles)] if angles else []
+    lines.append(quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()}))
+    lines += ["", histograms(angles)] if angles else []
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")
     if isinstance(store, SceneStore):
@@ -101,7 +101,7 @@ def _provenance(store: HeadStore | SceneStore) -> list[str]:
     if isinstance(store, SceneStore):
         heads, turned = all_heads(store), int((store.turn_deg != 0).sum())
         first = f"{len(store)} scenes with {len(heads)} heads"
-        covered = int((heads.visible < LEAST_VISIBLE).sum())
+        covered = int((heads.visible < MIN_VISIBLE).sum())
         own = [
             f"pictures   at most {meta['size']} px; {turned} turned",
             f"heads      {int(heads.masked.sum())} masked, {covered} mostly covered",

@@ -1,4 +1,4 @@
-"""Head stores, crops, importers and loading."""
+"""Data: head crops, importers of raw datasets, stores, batches, and the stores that an experiment uses."""
 
 from semiuhpe.data.stores import HeadStore, SceneStore, StoreWriter
 

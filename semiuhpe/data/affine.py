@@ -1,9 +1,9 @@
 """Affine maps of pictures, as matrices (B, 2, 3), batched on the device.
 
-Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1). A matrix takes points p of one picture to
-``matrix @ (p, 1)`` of another; which is which is the caller's choice. Labels move with the picture: their matrices take
-the old picture to the new one (:mod:`semiuhpe.data.scene_labels`). Resampling looks up where each pixel of a view comes
-from: its matrices take the view to the stored picture (:mod:`semiuhpe.augment.views`).
+Coordinates are continuous: a pixel (i, j) covers [i, i+1) x [j, j+1). A matrix maps points p of one picture to
+``matrix @ (p, 1)`` of another; the caller chooses the direction. Labels move with the picture: their matrices map the
+old picture to the new one (:mod:`semiuhpe.data.scene_labels`). Resampling looks up the origin of each pixel of a view:
+its matrices map the view to the stored picture (:mod:`semiuhpe.augment.views`).
 """
 
 import torch
@@ -30,7 +30,7 @@ def invert_similarity(matrix: Tensor) -> Tensor:
 
 
 def zoom_matrix(corner: Tensor, scale: Tensor) -> Tensor:
-    """Return the map that takes points ``corner`` (B, 2) to the origin and scales by (B,)."""
+    """Return the map that moves points ``corner`` (B, 2) to the origin and scales by ``scale`` (B,)."""
     linear = torch.diag_embed(scale[:, None].expand(-1, 2))
     return torch.cat([linear, -(corner * scale[:, None])[..., None]], dim=-1)
 
@@ -38,13 +38,13 @@ def zoom_matrix(corner: Tensor, scale: Tensor) -> Tensor:
 def flip_matrix(
     mirrored: Tensor, width: Tensor | int, flipped_vertical: Tensor | None = None, height: Tensor | int = 0
 ) -> Tensor:
-    """Return the map that mirrors pictures where they are flipped; it is its own inverse.
+    """Return the map that mirrors the selected pictures; it is its own inverse.
 
     Args:
-        mirrored: (B,) bool, left to right.
-        width: of the pictures, (B,) or a number.
-        flipped_vertical: (B,) bool, top to bottom; nowhere if None.
-        height: of the pictures; needed with ``flipped_vertical``.
+        mirrored: (B,) bool, which pictures to mirror left to right.
+        width: width of the pictures, (B,) or a number.
+        flipped_vertical: (B,) bool, which pictures to mirror top to bottom; none if None.
+        height: height of the pictures, needed with ``flipped_vertical``.
     """
     one, zero = torch.ones_like(mirrored, dtype=torch.float32), torch.zeros_like(mirrored, dtype=torch.float32)
     flipped_vertical = torch.zeros_like(mirrored) if flipped_vertical is None else flipped_vertical

@@ -1,9 +1,9 @@
-"""From a photograph to a square head crop: the one function behind training, evaluation, demos and export.
+"""Square head crops from photographs, as used in training, evaluation, demos and export.
 
-Two protocols, as in the paper: by landmarks (300W-LP, AFLW2000, AFLWFace) and by box (everything else; twice the margin
-above for the face boxes of WIDER FACE, while BIWI's pictures are taken whole). Both end in the same way: the rectangle
-is limited to the image, its shorter side widened to a square, what then lies outside the image is black, and the result
-is resized with Pillow's antialiased bicubic filter. All ``int()`` truncate toward zero.
+There are two kinds of crop rules, as in the paper: by landmarks (300W-LP, AFLW2000, AFLWFace) and by box (everything
+else; with twice the margin above for the face boxes of WIDER FACE, while BIWI's pictures are used whole). Both end in
+the same way: the rectangle is limited to the image and its shorter side widened to a square; pixels outside the image
+are black; and the result is resized with Pillow's antialiased bicubic filter. All ``int()`` truncate toward zero.
 
 Boxes are (x, y, w, h) in pixels, origin at the top left corner; images are RGB uint8 (H, W, 3).
 """
@@ -20,21 +20,21 @@ from semiuhpe.errors import DataError
 BOX_MARGIN = 0.15
 LANDMARK_MARGIN = 0.2
 JPEG_QUALITY = 92
-"""Of stored pictures."""
+"""Quality of stored JPEGs."""
 MIN_HEAD_PX = 2
-"""A box with a shorter side is no head, and may leave no pixel to crop."""
+"""Minimum side of a box; a smaller box is not a head, and may contain no pixel to crop."""
 
 
 class CropRule(NamedTuple):
-    """What a crop is measured by.
+    """A crop rule: how the square of a head crop follows from a box or landmarks.
 
     Attributes:
-        name: as it stands in a store's ``__meta__``.
-        by_extent: start from the box itself and count margins in its longer side; else start from the square of side
-            (w + h) / 2 about the box's center and count margins in that side.
-        above: multiple of the margin that is left above, where the hair is.
-        margin: in validation, test and inference.
-        margin_range: in training, drawn uniformly.
+        name: its name in a store's ``__meta__``.
+        by_extent: start from the box itself, with margins relative to its longer side; otherwise start from the square
+            of side (w + h) / 2 about the box's center, with margins relative to that side.
+        above: factor for the margin above, where the hair is.
+        margin: margin in validation, test and inference.
+        margin_range: range of the margin in training, drawn uniformly.
     """
 
     name: str
@@ -51,8 +51,8 @@ CROP_RULES = {crop_rule.name: crop_rule for crop_rule in (HEAD_BOX, FACE_BOX, LA
 
 
 AnyCropRule = CropRule | Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None
-"""How a head is cut out of a picture: by a protocol; by a function of the picture, the (4,) box and the size; or None
-for pictures that are head crops already."""
+"""How a head is cropped: by a crop rule; by a function of the picture, the (4,) box and the size; or, if None, not at
+all, for pictures that are head crops."""
 
 
 class Rectangle(NamedTuple):
@@ -65,31 +65,35 @@ class Rectangle(NamedTuple):
 
 
 def landmark_box(landmarks: np.ndarray) -> np.ndarray:
-    """Extent of the landmarks that are present, truncated to whole pixels.
+    """Return the bounding box of the landmarks that are present, truncated to whole pixels.
 
     Args:
-        landmarks: (K, 2) x and y in pixels; missing ones are not positive. Of the two masks x > 0 and y > 0 the one
+        landmarks: (K, 2) x and y in pixels; missing ones are not positive. Of the two masks x > 0 and y > 0, the one
             that keeps fewer points is applied to both coordinates.
 
     Returns:
         (4,) float64 box x, y, w, h.
 
     Raises:
-        DataError: no landmark is present, or all lie in one point.
+        DataError: no landmark is present, or all of them coincide.
     """
     x_min, y_min, x_max, y_max = _landmark_extent(landmarks)
     return np.array([x_min, y_min, x_max - x_min, y_max - y_min], dtype=np.float64)
 
 
 def landmark_rectangle(landmarks: np.ndarray, margin: float, width: int, height: int) -> Rectangle:
-    """Crop bounds of the landmark protocol in an image of the given size."""
+    """Return the crop bounds of the landmark rule in an image of the given size."""
     x_min, y_min, x_max, y_max = _landmark_extent(landmarks)
     reach = margin * max(x_max - x_min, y_max - y_min)
     return _square(x_min - reach, y_min - LANDMARKS.above * reach, x_max + reach, y_max + reach, width, height)
 
 
 def checked_box(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float]:
-    """The numbers of a box in an image of the given size; DataError if it is empty, not finite, or wholly outside."""
+    """Return the numbers of a box in an image of the given size.
+
+    Raises:
+        DataError: the box is empty, not finite, or completely outside the image.
+    """
     x, y, w, h = (float(value) for value in box)
     if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
         raise DataError(f"box {[x, y, w, h]} is empty or not finite; a box is x, y, w, h in pixels, w and h positive")
@@ -99,10 +103,10 @@ def checked_box(box: np.ndarray, width: int, height: int) -> tuple[float, float,
 
 
 def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, crop_rule: CropRule = HEAD_BOX) -> Rectangle:
-    """Crop bounds of the head-box protocol: a square of side (w + h) / 2 about the box's center, with a margin.
+    """Return the crop bounds of a box rule: a square of side (w + h) / 2 about the box's center, with a margin.
 
     Raises:
-        DataError: the box is empty, not finite, or wholly outside the image.
+        DataError: the box is empty, not finite, or completely outside the image.
     """
     x, y, w, h = checked_box(box, width, height)
     side = (w + h) / 2
@@ -113,10 +117,10 @@ def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, crop_
 
 
 def cut(image: np.ndarray, rectangle: Rectangle, size: int | None) -> np.ndarray:
-    """The pixels of a rectangle, black where the image ends, resized to (size, size) unless size is None."""
+    """Return the pixels of a rectangle, black outside the image, resized to (size, size) unless size is None."""
     height, width = image.shape[:2]
     left, top, right, bottom = rectangle
-    # The paper's code never shows the last column and row of the image when a crop reaches beyond them.
+    # As in the paper's code, a crop that extends beyond the image lacks the image's last column and row.
     x_end = right if right <= width - 1 else width - 1
     y_end = bottom if bottom <= height - 1 else height - 1
     canvas = np.zeros((bottom - top, right - left, 3), dtype=np.uint8)
@@ -128,10 +132,10 @@ def cut(image: np.ndarray, rectangle: Rectangle, size: int | None) -> np.ndarray
 
 
 def whole_picture(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture that is a head crop already: widened to a square with black and resized.
+    """Pad a picture that is a head crop to a square with black, and resize it.
 
     Returns:
-        (size, size, 3) uint8, and the (4,) box x, y, w, h of the picture in it.
+        (size, size, 3) uint8 square, and the (4,) box x, y, w, h of the picture in it.
     """
     height, width = image.shape[:2]
     side = max(height, width)
@@ -144,7 +148,7 @@ def whole_picture(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
-    """(4,) box x, y, w, h of the image in pixels of the crop that :func:`cut` makes of it."""
+    """Convert a (4,) box x, y, w, h in the image to pixels of the crop that :func:`cut` returns."""
     x_scale = size / (rectangle.right - rectangle.left)
     y_scale = size / (rectangle.bottom - rectangle.top)
     x, y, w, h = box
@@ -152,7 +156,7 @@ def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
 
 
 def encode(image: np.ndarray, quality: int | None = None) -> bytes:
-    """Return JPEG bytes of a (H, W, 3) uint8 RGB picture, or PNG bytes, lossless, if the quality is None."""
+    """Return JPEG bytes of a (H, W, 3) uint8 RGB picture, or lossless PNG bytes if the quality is None."""
     if quality is None:
         extension, parameters = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]
     else:
@@ -161,7 +165,7 @@ def encode(image: np.ndarray, quality: int | None = None) -> bytes:
 
 
 class StoredCrop(NamedTuple):
-    """A head as it lies in a store.
+    """A head crop as it is stored.
 
     Attributes:
         encoded: JPEG or PNG bytes of the crop.
@@ -181,23 +185,23 @@ def store_crop(image: np.ndarray, rectangle: Rectangle, box: np.ndarray, size: i
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        rectangle: what to cut, square.
+        rectangle: square to cut out.
         box: (4,) x, y, w, h of the head in the picture.
         size: side of the stored crop in pixels.
-        quality: of the JPEG; None for PNG, lossless.
+        quality: quality of the JPEG; None for a lossless PNG.
     """
     height, width = image.shape[:2]
     crop = cut(image, rectangle, size)
-    # The protocols never show the last column and row of a picture.
+    # Crops never show the last column and row of a picture.
     bounds = box_in_crop(np.array([0.0, 0.0, width - 1.0, height - 1.0]), rectangle, size)
     scale = size / (rectangle.right - rectangle.left)
     return StoredCrop(encode(crop, quality), box_in_crop(box, rectangle, size), bounds, scale)
 
 
 def store_whole(image: np.ndarray, size: int, quality: int | None) -> StoredCrop:
-    """Encode a (H, W, 3) picture that is a head crop already and is kept whole; arguments as :func:`store_crop`.
+    """Encode a (H, W, 3) picture that is a head crop and is kept whole; arguments as for :func:`store_crop`.
 
-    The head's box is the whole picture, so that any margin about it is limited to the picture.
+    The head's box is the whole picture, so that all margins are limited to the picture.
     """
     crop, box = whole_picture(image, size)
     return StoredCrop(encode(crop, quality), box, box, size / max(image.shape[:2]))
@@ -206,14 +210,14 @@ def store_whole(image: np.ndarray, size: int, quality: int | None) -> StoredCrop
 def crop_by_box(
     image: np.ndarray, box: np.ndarray, margin: float = BOX_MARGIN, size: int = 224, crop_rule: CropRule = HEAD_BOX
 ) -> np.ndarray:
-    """Head crop by the head-box protocol.
+    """Crop a head by its box.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         box: (4,) x, y, w, h of the head in pixels.
-        margin: what is added on each side, in multiples of the box's side.
+        margin: margin on each side, as a share of the box's side.
         size: side of the result in pixels.
-        protocol: :data:`HEAD_BOX`, or :data:`FACE_BOX` for boxes of faces (WiderFace).
+        crop_rule: :data:`HEAD_BOX`, or :data:`FACE_BOX` for boxes of faces (WiderFace).
 
     Returns:
         (size, size, 3) uint8.
@@ -226,13 +230,13 @@ def crop_by_box(
 
 
 def crop_head(image: np.ndarray, box: np.ndarray, size: int, rule: AnyCropRule) -> np.ndarray:
-    """Head crop by any rule.
+    """Crop a head by any rule.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         box: (4,) x, y, w, h of the head in pixels.
         size: side of the result in pixels.
-        rule: how it is cut out.
+        rule: the rule.
 
     Returns:
         (size, size, 3) uint8.
@@ -251,10 +255,10 @@ DEMO_SCALE = 1.1
 
 
 def original_demo_crop(image: np.ndarray, box: np.ndarray, size: int = 224) -> np.ndarray:
-    """Head crop of the demos of the paper's code, which is neither that of its training nor of its evaluation.
+    """Crop a head as the demos of the paper's code do, unlike its training and evaluation.
 
-    A square of :data:`DEMO_SCALE` times the box's longer side about its center. Where the picture ends it is cut off,
-    and what is left is squeezed to a square. Arguments and result are those of :func:`crop_by_box`.
+    The crop is a square of :data:`DEMO_SCALE` times the box's longer side about its center, clipped to the picture, and
+    then resized to a square without keeping the aspect ratio. Arguments and result are those of :func:`crop_by_box`.
 
     Raises:
         DataError: the box is empty or outside the image.
@@ -270,26 +274,26 @@ def original_demo_crop(image: np.ndarray, box: np.ndarray, size: int = 224) -> n
 
 
 def squeezed_picture(image: np.ndarray, _box: np.ndarray, size: int = 224) -> np.ndarray:
-    """A picture that is a head crop already, as the paper's code takes it: squeezed to a (size, size, 3) square."""
+    """Resize a head crop to a (size, size, 3) square without keeping its aspect ratio, as the paper's code does."""
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def crop_by_landmarks(
     image: np.ndarray, landmarks: np.ndarray, margin: float = LANDMARK_MARGIN, size: int = 224
 ) -> np.ndarray:
-    """Head crop by the landmark protocol.
+    """Crop a head by its landmarks.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         landmarks: (K, 2) x and y in pixels; missing ones are not positive.
-        margin: what is added on each side (twice above), in multiples of the landmarks' larger extent.
+        margin: margin on each side (twice above), as a share of the landmarks' larger extent.
         size: side of the result in pixels.
 
     Returns:
         (size, size, 3) uint8.
 
     Raises:
-        DataError: there are no landmarks, or all in one point.
+        DataError: no landmark is present, or all of them coincide.
     """
     height, width = image.shape[:2]
     return cut(image, landmark_rectangle(landmarks, margin, width, height), size)
@@ -323,10 +327,10 @@ def _square(left: float, top: float, right: float, bottom: float, width: int, he
 
 
 def head_in_crop(boxes: np.ndarray) -> np.ndarray:
-    """Return the (N, 4) boxes of the heads on pictures that are head crops, as the head-box protocol cuts them.
+    """Return the (N, 4) boxes of the heads on pictures that are head crops by :data:`HEAD_BOX`.
 
     Args:
-        boxes: (N, 4) x, y, w, h of the pictures.
+        boxes: (N, 4) x, y, w, h of the whole pictures.
     """
     side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * HEAD_BOX.margin)
     return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side, side], axis=1)

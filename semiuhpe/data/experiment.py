@@ -1,8 +1,8 @@
-"""Which stores an experiment reads: datasets are named by options, and each name leads to one store.
+"""The stores that an experiment uses, and the options that name them.
 
-A name stands for the split that its role needs: the training split in ``--train_labeled``, ``--train_unlabeled`` and
-``--generator``; in ``--test_set`` and ``--val_set`` the validation split, as in the paper, or else the test split. A
-dataset without such a split has one store for all roles.
+A dataset's name means the split that the option needs: the training split for ``--train_labeled``,
+``--train_unlabeled`` and ``--generator``; for ``--test_set`` and ``--val_set`` the validation split, as in the paper,
+or else the test split. A dataset without such a split has one store for all options.
 """
 
 import logging
@@ -21,30 +21,31 @@ from semiuhpe.options import OptionGroup, option, option_family
 logger = logging.getLogger(__name__)
 
 _FOLDER = "folder"
-_NO_DATASETS = (_FOLDER, "scenes")  # the importers of what a user has made
-_ONE_SET = ("BIWI", "EG3D")  # datasets whose splits may be the same heads, cropped otherwise
+_NO_DATASETS = (_FOLDER, "scenes")  # importers without a default store
+_ONE_SET = ("BIWI", "EG3D")  # datasets whose splits may be different crops of the same heads
 EVALUATION_ROLES = ("test_set", "val_set")
 _TRAIN = "train"
 _LABEL_TOLERANCE = 1e-4
-"""Of a rotation's entries, for a head to be the same one."""
+"""Tolerance of the entries of rotations of the same head."""
 
 
 def datasets() -> tuple[str, ...]:
-    """What ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set`` know by name."""
+    """Return the names of datasets for ``--train_labeled``, ``--train_unlabeled``, ``--test_set`` and ``--val_set``."""
     return tuple(name for name in IMPORTERS if name not in _NO_DATASETS)
 
 
 def default_store(dataset: str, split: str | None = None) -> str:
-    """Where the store of a dataset's split is, unless an option says otherwise; of its first split if None."""
+    """Return the default path of the store of a dataset's split; of its first split if None."""
     suffix = "" if split in (None, IMPORTERS[dataset].splits[0]) else f"_{split}"
     return f"data/{dataset}{suffix}.lmdb"
 
 
 @dataclass(frozen=True)
 class ExperimentData:
-    """The stores of a training run; ``unlabeled`` is None where no stage needs it.
+    """The stores of a training run.
 
-    ``selection`` is what the best checkpoint is chosen on, and ``selected_on`` says what that is, in words.
+    ``unlabeled`` is None if no phase needs it. ``best`` is selected on ``selection``, which ``selected_on`` describes
+    in words.
     """
 
     labeled: HeadStore
@@ -54,7 +55,7 @@ class ExperimentData:
 
     @property
     def pool(self) -> HeadStore:
-        """``unlabeled``, for a stage that needs it; ConfigError if it was not opened."""
+        """The unlabeled heads, for a phase that needs them; raises ConfigError if they were not opened."""
         if self.unlabeled is None:
             raise ConfigError("--train_unlabeled: there are no unlabeled heads; name some")
         return self.unlabeled
@@ -68,7 +69,7 @@ class ExperimentData:
 
 
 def _data_dirs() -> dict[str, tuple[str | None, str]]:
-    """Default and help text of each dataset's store, and of the stores of its further splits."""
+    """Return default and help text of the stores of each dataset and its further splits, by option name."""
     found: dict[str, tuple[str | None, str]] = {}
     for name in datasets():
         found[name] = default_store(name), f"store of {name}"
@@ -85,33 +86,35 @@ def _data_dirs() -> dict[str, tuple[str | None, str]]:
 
 @dataclass(frozen=True)
 class DataOptions(OptionGroup, title="data"):
-    """The options that name data."""
+    """The options that name stores."""
 
     data_dir: Mapping[str, str | None] = option_family(_data_dirs, metavar="STORE")
     train_labeled: str | None = option(None, "labeled heads: a dataset's name, or a store", metavar="DATASET")
-    train_unlabeled: str | None = option(None, "unlabeled heads; if the same, it is split", metavar="DATASET")
+    train_unlabeled: str | None = option(
+        None, "unlabeled heads; the labeled set is split if named here", metavar="DATASET"
+    )
     test_set: str | None = option(None, "heads to evaluate on", metavar="DATASET")
     val_set: str | None = option(None, "heads to select `best` on; the test set if not given", metavar="DATASET")
     val_split: float | None = option(
-        None, "hold out this share of the labeled heads to select `best` on", metavar="SHARE"
+        None, "share of the labeled heads to hold out for selecting `best`", metavar="SHARE"
     )
-    ss_ratio: float = option(1.0, "share of labeled heads where one set is split")
+    ss_ratio: float = option(1.0, "share of labeled heads if one dataset is split")
 
     @property
     def selection_role(self) -> str:
-        """The option that names the store which `best` is selected on, or on a part of it."""
+        """The option that names the store on which, or on a part of which, `best` is selected."""
         if self.val_split is not None:
             return "train_labeled"
         return "val_set" if self.val_set else "test_set"
 
 
 def store_path(data: DataOptions, role: str, name: str | None = None) -> Path:
-    """Path of a store.
+    """Return the path of a store.
 
     Args:
-        data: the options that say where stores are.
+        data: the options that name stores.
         role: the option that names the store.
-        name: what it says, if it is an option of a method.
+        name: value of the option, if it is an option of a method.
 
     Raises:
         ConfigError: the option is not given.
@@ -126,12 +129,12 @@ def store_path(data: DataOptions, role: str, name: str | None = None) -> Path:
         return first
     given = data.data_dir.get(f"{name}_{split}")
     if given is None and split == _TRAIN and (first / "data.mdb").is_file() and holds_scenes(first):
-        return first  # whole scenes have no crops that would be too tight for training
+        return first  # scene stores have no tight crops
     return Path(given or default_store(name, split))
 
 
 def _split(name: str, option: str) -> str | None:
-    """The split of a dataset that an option means, if that is not the dataset's first one."""
+    """Return the split of a dataset that an option needs; None if it is the dataset's first."""
     splits = IMPORTERS[name].splits
     wanted = ("val", "test") if option in EVALUATION_ROLES else (_TRAIN,)
     found = next((split for split in wanted if split in splits), splits[0])
@@ -139,7 +142,7 @@ def _split(name: str, option: str) -> str | None:
 
 
 def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadStore:
-    """Open the store that an option names; a warning says if it is to be trained on, but was made for evaluation.
+    """Open the store that an option names; warn if a store for training has the tight crops of evaluation.
 
     Args:
         data, role, name: see :func:`store_path`.
@@ -152,7 +155,7 @@ def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadSto
         opened = HeadStore(path)
         if role not in EVALUATION_ROLES and not opened.meta["loose"]:
             logger.warning(
-                "--%s %s: %s holds the crops of evaluation, which are too tight for the views of training; name a "
+                "--%s %s: %s has the tight crops of evaluation, from which views of training can't be cut; name a "
                 "store of `semiuhpe prepare --split %s`, or of `semiuhpe synth` without --test.",
                 role, name, path, _TRAIN,
             )  # fmt: skip
@@ -180,7 +183,7 @@ def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadSto
 
 
 def open_labeled(data: DataOptions, role: str, name: str | None = None) -> HeadStore:
-    """Open a store as :func:`open_named` does; StoreError if its heads have no rotation."""
+    """Open a store as :func:`open_named` does; raise StoreError if its heads have no rotation."""
     store = open_named(data, role, name)
     if store.rotation is None:
         raise StoreError(f"--{role} {name or getattr(data, role)}: {store.path} has no labels")
@@ -192,7 +195,7 @@ def _same_store(data: DataOptions) -> bool:
 
 
 def _check_apart(data: DataOptions, labeled: HeadStore) -> None:
-    """Raises ConfigError if the labeled heads are in the test set too, by its path or by what the two stores hold."""
+    """Raise ConfigError if labeled heads are in the test set too, by the paths or the contents of the two stores."""
     if not data.test_set:
         return
     test, named = store_path(data, "test_set"), f"--train_labeled {data.train_labeled}, --test_set"
@@ -210,7 +213,7 @@ def _check_apart(data: DataOptions, labeled: HeadStore) -> None:
 
 
 def _common_heads(one: HeadStore, other: HeadStore) -> int:
-    """How many heads are in both of two stores of a dataset whose splits don't tell heads apart."""
+    """Return the number of heads that two stores have in common, for datasets whose splits may share heads."""
     dataset = one.meta["dataset"]
     if dataset not in _ONE_SET or dataset != other.meta["dataset"] or other.rotation is None:
         return 0
@@ -219,12 +222,13 @@ def _common_heads(one: HeadStore, other: HeadStore) -> int:
 
 
 def open_training_data(data: DataOptions, needs_unlabeled: bool, seed: int) -> ExperimentData:
-    """All stores of a run; the seed decides which heads ``val_split`` holds out.
+    """Open all stores of a run; the seed decides which heads ``val_split`` holds out.
 
-    If labeled and unlabeled heads come from one dataset it is split by ``ss_ratio``, else all of it is labeled.
+    If labeled and unlabeled heads come from the same dataset, it is split by ``ss_ratio``; otherwise all of it is
+    labeled.
 
     Raises:
-        ConfigError, StoreError: a store is missing, has no labels, shares heads with the test set, or there is nothing
+        ConfigError, StoreError: a store is missing, has no labels or shares heads with the test set, or no heads are
             left to train on.
     """
     labeled = open_labeled(data, "train_labeled")

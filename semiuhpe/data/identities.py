@@ -1,4 +1,4 @@
-"""Who the heads of a store are: those of one person must not lie on both sides of a split, nor be a CLERF pair."""
+"""Identities of a store's heads. Heads of one person must not be on both sides of a split, nor form a CLERF pair."""
 
 import re
 
@@ -7,16 +7,16 @@ import numpy as np
 from semiuhpe.data.stores.heads import HeadStore
 
 IDENTITY = "identity"
-"""Attribute of a store that says who each head is."""
+"""Attribute of a store with the identity of each head."""
 _SYNTHESISED_VIEW = re.compile(r"(.+?)(_Flip)?/(.+)_\d+")
-"""A name of 300W-LP: folder, mirrored or not, picture, and the number of the view that was made of it."""
+"""A name in 300W-LP: folder, mirrored or not, photograph, and number of the view that was synthesized from it."""
 
 
 def identity_names(store: HeadStore) -> np.ndarray:
-    """(N,) who each head of a store is, as far as it tells: by its attribute ``identity``, or by its name.
+    """Return the identity of each head of a store, (N,) str, from its attribute ``identity`` or its name.
 
-    300W-LP's names tell the photograph that a view was made of, BIWI's the sequence. Heads of other stores count as a
-    person each.
+    Names in 300W-LP contain the photograph of a synthesized view, those in BIWI the sequence. In other stores, each
+    head is an identity.
     """
     if IDENTITY in store.attributes:
         return store.attributes[IDENTITY]

@@ -1,4 +1,4 @@
-"""Which heads of a labeled dataset are treated as labeled, and which as unlabeled."""
+"""Splits of a dataset's heads into labeled and unlabeled heads, and into training and held-out heads."""
 
 import random
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from semiuhpe.data.identities import identity_names
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import ConfigError
 
-_SEED_300WLP = 666  # The seed of the paper's code: with another one its tables can't be reproduced.
+_SEED_300WLP = 666  # the seed of the paper's code, which its tables depend on
 
 
 def evenly_spaced(length: int, count: int) -> np.ndarray:
-    """(M,) positions of at most ``count`` items at equal steps through ``length``, the first and the last too."""
+    """Return (M,) positions of at most ``count`` of ``length`` items, evenly spaced from the first to the last."""
     return np.unique(np.linspace(0, length - 1, min(length, count)).round().astype(np.int64))
 
 
 def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
-    """The paper's split of one sub-folder of 300W-LP.
+    """Return the paper's split of one subfolder of 300W-LP.
 
     Args:
-        n: number of files in the sub-folder, without the mirrored twins.
+        n: number of files in the subfolder, without the mirrored twins.
         ss_ratio: share of labeled files, in [0, 1]; ``int(n * ss_ratio)`` files are labeled.
 
     Returns:
@@ -34,13 +34,13 @@ def split_300wlp(n: int, ss_ratio: float) -> tuple[list[int], list[int]]:
 
 
 def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, HeadStore]:
-    """What is left of a store's view, and a random part of it that is held out for validation.
+    """Split a store's heads at random into a rest for training and a share that is held out for validation.
 
-    The heads of one person stay together, as far as the store tells (:func:`~semiuhpe.data.identities.identity_names`),
-    and so do a head and its mirrored twin, in the folder ``*_Flip``. The share is one of these groups.
+    Heads of one identity (:func:`~semiuhpe.data.identities.identity_names`) stay together, and so do a head and its
+    mirrored twin in the folder ``*_Flip``. The share refers to these groups.
 
     Raises:
-        ConfigError: the share leaves nothing on one of the two sides.
+        ConfigError: one of the two parts would be empty.
     """
     groups: dict[str, list[int]] = {}
     for position, name in enumerate(identity_names(store)):
@@ -59,20 +59,20 @@ def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, Head
 
 
 def split_sequences(names: Sequence[str] | np.ndarray, share: float) -> tuple[list[int], list[int]]:
-    """A training and a test part of pictures that never share a folder, as BIWI's 70:30 protocol has it.
+    """Split pictures into a training and a test part that have no folder in common, as in BIWI's 70:30 protocol.
 
     Pictures of one folder, such as the frames of one of BIWI's 24 sequences, stay together; without folders each
-    picture is alone. Which folders are which depends on their names and the share only.
+    picture is a group. The split depends on the names of the folders and the share only.
 
     Args:
-        names: of the pictures.
-        share: of the folders to train on, in (0, 1).
+        names: names of the pictures.
+        share: share of the folders to train on, in (0, 1).
 
     Returns:
         Positions of the two parts, in order.
 
     Raises:
-        ConfigError: the share leaves nothing on one of the two sides.
+        ConfigError: one of the two parts would be empty.
     """
     folders = [str(name).rpartition("/")[0] or str(name) for name in names]
     order = sorted(set(folders))
@@ -88,7 +88,7 @@ def split_sequences(names: Sequence[str] | np.ndarray, share: float) -> tuple[li
 
 
 def split_store(store: HeadStore, ss_ratio: float) -> tuple[HeadStore, HeadStore]:
-    """Labeled and unlabeled part of a store, as two views.
+    """Split a store into two views of it, one of labeled and one of unlabeled heads.
 
     Heads of one folder (300W-LP's ``AFW``, ``HELEN``, ...) are split by :func:`split_300wlp`; the mirrored twin of a
     labeled head, in the folder ``*_Flip``, is labeled too.

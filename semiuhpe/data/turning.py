@@ -1,10 +1,10 @@
-"""Turning pictures in their plane, with OpenCV: for workers, which are forked and do without torch."""
+"""Turning of pictures in plane with OpenCV, for forked workers, which don't use torch."""
 
 import cv2
 import numpy as np
 
 MAX_SCENE_TURN_DEG = 45.0
-"""Scenes are turned by up to this: in prepared and rendered stores, and in training views."""
+"""Maximum angle by which scenes are turned in prepared and rendered stores and in training views, in degrees."""
 
 
 def turn_picture(image: np.ndarray, angle_deg: float, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
@@ -12,8 +12,8 @@ def turn_picture(image: np.ndarray, angle_deg: float, border: int = cv2.BORDER_C
 
     Args:
         image: (H, W, 3) uint8, contiguous.
-        angle_deg: 0 gives a picture of the same values.
-        border: what comes from outside: OpenCV's name of it; black if not given.
+        angle_deg: angle in degrees; with 0, pixels don't change.
+        border: OpenCV's border mode for pixels from outside; black by default.
 
     Returns:
         A picture of the same size, resampled bilinearly.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_convert
 
-from semiuhpe.data.scene_labels import LEAST_VISIBLE
+from semiuhpe.data.scene_labels import MIN_VISIBLE
 from semiuhpe.data.stores.inspect import picture_fault
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes
@@ -66,7 +66,7 @@ def label_sheet(store: SceneStore, scenes: Sequence[int] | np.ndarray) -> np.nda
     pictures = []
     for scene in map(int, scenes):
         heads = store.heads(scene)
-        seen = heads.visible >= LEAST_VISIBLE
+        seen = heads.visible >= MIN_VISIBLE
         boxes = box_convert(torch.from_numpy(heads.box[seen]), "xywh", "xyxy").numpy()
         drawn = draw_heads(_picture(store, scene), boxes, heads.rotation[seen], heads.landmarks[seen], color=TRUE)
         pictures.append(square(drawn))

@@ -1,8 +1,8 @@
-"""Is one model better than another on the same heads, and on which?
+"""Comparison of two models on the same heads.
 
-The difference of a mean, B minus A, with its paired bootstrap interval: both models are resampled with the same heads,
-so what makes a head hard for both cancels out. Negative differences of errors mean that B is better. Models that find
-heads on whole scenes are compared by what each finds, and head by head over those that both find.
+Means are compared by their differences, B minus A, with paired bootstrap intervals: both models are resampled with the
+same heads, so heads that are hard for both cancel out. Negative differences of errors mean that B is better. One-stage
+models are compared by the results of each on whole scenes, and head by head over the heads that both find.
 """
 
 from collections.abc import Mapping
@@ -27,18 +27,18 @@ def compare(first: Results, second: Results, role: str | None = None) -> dict[st
 
     Args:
         first, second: evaluations on the same heads, or on the same scenes.
-        role: which model of each, ``student`` or ``teacher``, which it is if None. Of scenes there is one only.
+        role: the role to compare, ``student`` or ``teacher``; teacher if None. Evaluations of scenes have only one.
 
     Returns:
-        As :func:`compare_heads` or :func:`compare_scenes`.
+        The result of :func:`compare_heads` or :func:`compare_scenes`.
 
     Raises:
-        DataError: they are not of the same heads or scenes, or one has no such model.
+        DataError: they are not of the same heads or scenes, or one lacks the role.
     """
     if first.of_scenes != second.of_scenes:
         what = {True: "whole scenes", False: "head crops"}
         said = " and ".join(f"{_path(results)} of {what[results.of_scenes]}" for results in (first, second))
-        raise DataError(f"{said}: can't be compared; name two evaluations of one kind")
+        raise DataError(f"{said}: can't be compared; name two evaluations of the same kind")
     if first.of_scenes:
         if role not in (None, SCENE_ROLE):
             raise DataError(
@@ -67,9 +67,9 @@ def compare_scenes(first: Results, second: Results) -> dict[str, Any]:
     """Compare two evaluations of whole scenes.
 
     Returns:
-        ``results`` by kind of heads and metric, where both have it, with ``a``, ``b`` and their ``difference``: each
-        model over the heads that it found. ``means`` as :func:`compare_heads`, over the ``found_by_both`` heads that
-        both models had to find and found; none if these are fewer than :data:`FEWEST`, or their errors were not kept.
+        ``results`` by kind of heads and metric, if both have it, with ``a``, ``b`` and their ``difference``, of each
+        model over the heads that it found. ``means`` as in :func:`compare_heads`, over the ``found_by_both`` heads that
+        both models had to find and found; empty if these are fewer than :data:`FEWEST`, or their errors were not saved.
     """
     check_same_scenes(first, second)
     a, b = first.summary["results"], second.summary["results"]
@@ -87,7 +87,7 @@ def compare_scenes(first: Results, second: Results) -> dict[str, Any]:
 
 
 def paired_errors(first: Results, second: Results, role: str) -> list[np.ndarray]:
-    """Return the geodesic errors of the heads that are compared one by one, (N,) degrees of A and of B."""
+    """Return the geodesic errors of the heads that are compared one by one, (N,) degrees each for A and B."""
     errors = [results.heads[f"{role}_{GEODESIC}"] for results in (first, second)]
     if not first.of_scenes:
         return errors
@@ -96,7 +96,7 @@ def paired_errors(first: Results, second: Results, role: str) -> list[np.ndarray
 
 
 def _found_by_both(first: Results, second: Results) -> np.ndarray:
-    """Return which true heads both models had to find and found, (H,) bool."""
+    """Return (H,) bool: which true heads both models had to find and found."""
     both = first.heads["wanted"] & second.heads["wanted"]
     for results in (first, second):
         for values in _columns(results, SCENE_ROLE).values():
@@ -105,11 +105,11 @@ def _found_by_both(first: Results, second: Results) -> np.ndarray:
 
 
 def _means(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return rows of the means of (N,) columns that both have, and of the median geodesic error."""
+    """Return rows for the means of (N,) columns that both have, and for the median geodesic error."""
     names = [name for name in first if name in second]
     a, b = (np.stack([columns[name] for name in names], axis=1) for columns in (first, second))
     geodesic_a, geodesic_b = first["geodesic_mean_deg"], second["geodesic_mean_deg"]
-    # The same seed and number of heads: both calls draw the same resamples.
+    # With the same seed and number of heads, both calls draw the same resamples.
     (means_a, medians_a), (means_b, medians_b) = bootstrap(a, geodesic_a), bootstrap(b, geodesic_b)
     means = {
         name: _row(a[:, i].mean(), b[:, i].mean(), means_b[:, i] - means_a[:, i], name in LARGER_IS_BETTER)
@@ -131,7 +131,7 @@ def _path(results: Results) -> str:
 
 
 def check_same_scenes(first: Results, second: Results) -> None:
-    """Raise DataError unless two evaluations are of the same scenes, as far as they tell."""
+    """Raise DataError unless two evaluations are of the same scenes, as far as they record them."""
     a, b = first.summary["store"], second.summary["store"]
     same = all(a.get(key) == b.get(key) for key in ("dataset", "split", "scenes"))
     if same and first.heads and second.heads:
@@ -166,7 +166,7 @@ def _columns(results: Results, role: str) -> dict[str, np.ndarray]:
 
 
 def _groups(results: Results, error_a: np.ndarray, error_b: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """Return rows of mean geodesic errors by division; those of no head are left out."""
+    """Return rows of mean geodesic errors by division, without groups that have no heads."""
     groups = {}
     for key, division in results.summary["divisions"].items():
         number_of = results.heads[GROUP + key]

@@ -1,15 +1,16 @@
-"""All numbers of an evaluation as one JSON file, and the errors of each head as an .npz file beside it.
+"""Results of an evaluation: a JSON file with all numbers, and an .npz file with the errors of each head.
 
-``eval_SET.json`` holds ``checkpoint`` (with its SHA-256), ``run`` (the settings it was trained with), ``store``,
-``settings`` of the evaluation, and by model (``student``, ``teacher``): ``results`` (means over all heads),
+``eval_SET.json`` contains ``checkpoint`` (with its SHA-256), ``run`` (the settings of training), ``store``,
+``settings`` of the evaluation, and by role (``student``, ``teacher``): ``results`` (means over all heads),
 ``intervals`` (95 percent, bootstrap), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and
-``worst``, the hundred heads of largest geodesic error. ``eval_SET.npz`` holds, for all heads, ``names``, the true
-``rotation``, by model, such as ``teacher_rotation``, the prediction, its ``entropy`` and its errors, and by breakdown,
-such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none. Where heads were
-turned in plane too, ``in_plane_deg`` holds the angle of each, and ``teacher_in_plane_error_deg`` the error then.
+``worst``, the hundred heads with the largest geodesic errors. ``eval_SET.npz`` contains arrays over all heads:
+``names``; the true ``rotation``; by role, such as ``teacher_rotation``, the prediction, its ``entropy`` and its errors;
+and by break-down, such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none.
+If heads were also turned in plane, ``in_plane_deg`` is the angle of each, and ``teacher_in_plane_error_deg`` its error
+after turning.
 
-Evaluations of whole scenes have the same parts where these make sense; :mod:`semiuhpe.evaluation.scene_results` says
-what else is in them.
+Evaluations of whole scenes have those of these parts that make sense; :mod:`semiuhpe.evaluation.scene_results`
+describes their further parts.
 """
 
 import io
@@ -40,23 +41,23 @@ from semiuhpe.models.checkpoint import Description
 FORMAT_VERSION = 1
 WORST_HEADS = 100
 GROUP = "group_"
-_ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # that every evaluation has
+_ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # in every evaluation
 _SCENE_SHAPES = {"rotation": (3, 3), "axis_deg": (3,), "euler_abs_deg": (3,)}
 IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
 MEDIAN = "geodesic_median_deg"
 SCENE_ROLE = "student"
-"""The model of a one-stage checkpoint that is evaluated."""
+"""The role in a one-stage checkpoint that is evaluated."""
 ALL = "all"
-"""In the results of scenes: all heads that were to be found."""
+"""Key of the results of scenes over all heads to be found."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What was found on one store.
+    """The results of an evaluation on one store.
 
     Attributes:
-        summary: as it is written to JSON.
-        heads: the arrays of the .npz file, (N, ...) each; of scenes perhaps none.
+        summary: contents of the JSON file.
+        heads: (N, ...) arrays of the .npz file; may be empty for scenes.
     """
 
     summary: dict[str, Any]
@@ -68,17 +69,17 @@ class Results:
 
     @property
     def of_scenes(self) -> bool:
-        """Whether heads were found on whole scenes; else they were given as crops."""
+        """Whether whole scenes were evaluated, and not head crops."""
         return self.summary.get("kind") == SCENES
 
 
 @dataclass(frozen=True)
 class InPlaneErrors:
-    """Errors of the same heads, each turned in plane by an angle of its own.
+    """Errors of the same heads, each turned in plane by a different angle.
 
     Attributes:
-        angle_deg: (N,).
-        geodesic_deg: model -> (N,).
+        angle_deg: (N,) angles in degrees.
+        geodesic_deg: (N,) geodesic errors in degrees, by role.
     """
 
     angle_deg: np.ndarray
@@ -91,7 +92,7 @@ class InPlaneErrors:
 
 
 def run_settings(checkpoint: Path) -> dict[str, Any] | None:
-    """The settings of the run that a checkpoint lies in, from ``config.yml`` beside it; None if there is none.
+    """Return the settings of a checkpoint's run, from ``config.yml`` beside it; None if there is none.
 
     Raises:
         ConfigError: the file is broken.
@@ -109,13 +110,13 @@ def run_settings(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, checkpoint: Path) -> bool | None:
-    """Whether a run's ``best`` was chosen on the very heads that it is evaluated on, as in the paper.
+    """Return whether ``best`` of a run was selected on the same heads that it is evaluated on, as in the paper.
 
     Args:
-        test_set: what ``--test_set`` says.
-        store: the store that it means.
-        run: the run's settings, None if they are not known: then None is returned.
-        checkpoint: of the run.
+        test_set: the value of ``--test_set``.
+        store: path of that store.
+        run: the settings of the run; if None, None is returned.
+        checkpoint: a checkpoint of the run.
     """
     if run is None:
         return None
@@ -124,7 +125,7 @@ def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, check
     chosen = getattr(data, role)
     if checkpoint.stem != "best" or not isinstance(chosen, str):
         return False
-    # A dataset is the same set wherever its store lay when the run was trained.
+    # A dataset is the same set, wherever its store was when the run was trained.
     same_dataset = role in EVALUATION_ROLES and chosen == test_set and chosen in datasets()
     return same_dataset or store_path(data, role).resolve() == store.resolve()
 
@@ -137,15 +138,15 @@ def collect(
     settings: Mapping[str, Any],
     in_plane: InPlaneErrors | None = None,
 ) -> Results:
-    """All numbers of an evaluation.
+    """Return all results of an evaluation.
 
     Args:
-        evaluations: of the models on the store, by ``student``, ``teacher``.
-        store: labeled.
-        description: of the models.
-        checkpoint: the file that they come from.
-        settings: how they were evaluated, plain values; ``test_set`` among them.
-        in_plane: errors of turned heads, where these were asked for.
+        evaluations: evaluations of the models on the store, by role.
+        store: the labeled store.
+        description: the description of the models.
+        checkpoint: the file of the models.
+        settings: settings of the evaluation as plain values, including ``test_set``.
+        in_plane: errors of turned heads, if requested.
     """
     divisions = breakdowns(store)
     truth = torch.from_numpy(store.truth)
@@ -186,14 +187,14 @@ def collect(
 def provenance(
     checkpoint: Path, description: Description, store: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the parts of a summary that say what was evaluated.
+    """Return the parts of a summary that describe what was evaluated.
 
     Args:
-        checkpoint: the models' file.
-        description: of the models.
-        store: where the heads or scenes are.
-        facts: about the store.
-        settings: how they were evaluated; ``test_set`` among them.
+        checkpoint: the file of the models.
+        description: the description of the models.
+        store: path of the store.
+        facts: facts about the store.
+        settings: settings of the evaluation, including ``test_set``.
     """
     run = run_settings(checkpoint)
     return {
@@ -217,14 +218,14 @@ def _store_facts(store: HeadStore) -> dict[str, Any]:
 
 
 def head_arrays(found: Evaluation, level: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Prediction and errors of each head, (N, ...) arrays."""
+    """Return prediction and errors of each head, as (N, ...) arrays."""
     arrays = {"rotation": found.rotation.numpy(), "entropy": found.entropy.numpy().astype(np.float64)}
     arrays |= {name: error.numpy() for name, error in found.errors.items()}
     return arrays if level is None else arrays | {"credible_level": level}
 
 
 def worst_heads(store: HeadStore, found: Evaluation) -> list[dict[str, Any]]:
-    """The heads of largest geodesic error, the worst first, with their names and errors."""
+    """Return the heads with the largest geodesic errors, worst first, with their names and errors."""
     geodesic = found.errors["geodesic_deg"]
     chosen = torch.argsort(geodesic, descending=True, stable=True)[:WORST_HEADS].tolist()
     rows = []
@@ -243,10 +244,10 @@ def worst_heads(store: HeadStore, found: Evaluation) -> list[dict[str, Any]]:
 
 
 def write_results(results: Results, path: Path) -> None:
-    """Writes the JSON file and, with the same stem, the .npz file; each appears complete or not at all.
+    """Write the JSON file and, with the same stem, the .npz file, each atomically.
 
     Raises:
-        DataError: they can't be written.
+        DataError: a file can't be written.
     """
     packed = io.BytesIO()
     np.savez_compressed(packed, **results.heads)  # type: ignore[arg-type]  # none is named allow_pickle
@@ -255,7 +256,7 @@ def write_results(results: Results, path: Path) -> None:
 
 
 def write_result(path: Path, content: bytes) -> None:
-    """As :func:`semiuhpe.files.atomic_write`; raises DataError if that can't be done."""
+    """Write a file as :func:`semiuhpe.files.atomic_write` does; raise DataError if it can't be written."""
     try:
         files.atomic_write(path, content)
     except OSError as error:
@@ -263,10 +264,10 @@ def write_result(path: Path, content: bytes) -> None:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The JSON file of an evaluation.
+    """Read the JSON file of an evaluation.
 
     Raises:
-        DataError: it is missing, broken, or of another version of this program.
+        DataError: the file is missing, broken, or of another format version.
     """
     try:
         summary = parse_json(path.read_text(encoding="utf-8"))
@@ -283,7 +284,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def _fault(summary: Mapping[str, Any]) -> str:
-    """What is wrong with a summary: a part that tables read and that isn't there, or not of its kind; or empty."""
+    """Return what is wrong with the parts of a summary that tables read, such as a missing part; empty if nothing."""
     of_scenes = summary.get("kind") == SCENES
     means_of = ("results",) if of_scenes else ("results", "paper")
     for part in ("store", "settings", *means_of):
@@ -295,7 +296,7 @@ def _fault(summary: Mapping[str, Any]) -> str:
     ):
         return "its store has no dataset, split or number of heads"
     if run is not None and not isinstance(run, dict):
-        return "its run is no settings"
+        return "its run is not a mapping of settings"
     for part in means_of:
         for name, means in summary[part].items():
             known = isinstance(means, dict) and all(
@@ -311,7 +312,7 @@ def _is_number(values: Mapping[str, Any], name: str) -> bool:
 
 
 def _comparable_fault(results: Results) -> str:
-    """What is missing for a comparison of heads, beyond what tables read; empty if nothing."""
+    """Return what is missing for a comparison of heads, in addition to :func:`_fault`; empty if nothing."""
     summary, heads = results.summary, results.heads
     path, divisions = summary.get("checkpoint"), summary.get("divisions")
     if not (
@@ -339,7 +340,7 @@ def _comparable_fault(results: Results) -> str:
 
 
 def _scene_fault(results: Results) -> str:
-    """What is missing for a comparison of scenes; arrays may be missing altogether."""
+    """Return what is missing for a comparison of scenes; empty if nothing. All arrays may be missing."""
     summary, heads = results.summary, results.heads
     if not isinstance(summary["results"].get(ALL), dict) or not _is_number(summary["store"], "scenes"):
         return "it has no results of all heads, or no number of scenes"
@@ -354,7 +355,7 @@ def _scene_fault(results: Results) -> str:
 
 
 def _of_one_number(heads: Mapping[str, np.ndarray]) -> bool:
-    """Whether all arrays are of as many heads, one at least."""
+    """Return whether all arrays have the same number of heads, at least one."""
     count = len(np.atleast_1d(heads["names"]))
     return count > 0 and all(values.shape[:1] == (count,) for values in heads.values())
 
@@ -364,10 +365,10 @@ def _texts(values: Any) -> bool:
 
 
 def read_results(path: Path) -> Results:
-    """Read JSON and .npz file of an evaluation. Without the latter those of scenes have no ``heads``.
+    """Read the JSON and .npz file of an evaluation. Without the latter, results of scenes have no ``heads``.
 
     Raises:
-        DataError: as :func:`read_summary`, of either file; or what a comparison needs is not in them.
+        DataError: as for :func:`read_summary`, for either file, or something that a comparison needs is missing.
     """
     summary = read_summary(path)
     arrays = path.with_suffix(".npz")

@@ -1,1 +1,1 @@
-"""Experiments that train, evaluate and compare several models."""
+"""Experiments on rendered data that train, evaluate and compare several models: the quickstart and the tables."""

@@ -1,9 +1,9 @@
-"""``semiuhpe tables clerf``: what contrastive pre-training adds, on rendered heads in any orientation of the picture.
+"""``semiuhpe tables clerf``: the effect of contrastive pre-training, on rendered heads in any in-plane orientation.
 
-For each seed, stores of wild heads are rendered, front to profile: labeled ones, others for the positives, held-out
-ones. Three models with the same labels and the same network are trained on them: regression on upright heads alone,
-regression on turned heads, and CLERF; all have the same number of steps. Each is tested on upright, turned and flipped
-heads. What is finished is not done again.
+For each seed, stores of wild heads are rendered, front to profile: labeled heads, heads for the positives, and held-out
+heads. Three models with the same network, labels and number of steps are trained: regression on upright heads only,
+regression on turned heads, and CLERF. Each is tested on upright, turned and flipped heads. Finished stores and runs are
+reused.
 """
 
 import json
@@ -43,23 +43,23 @@ UPRIGHT = "upright"
 TURNED = {f"turned by {angle}°": f"rotate:{angle}" for angle in (15, 45, 90, 180)}
 TRANSFORMS = {UPRIGHT: "rotate:0", **TURNED, "flipped": FLIP, "flipped top to bottom": FLIP_VERTICAL}
 VAL_HEADS = 300
-"""The regression starts from the best of pre-training on these."""
+"""Number of heads on which ``best`` of pre-training is selected, from which regression starts."""
 EMBEDDING_HEADS = 500
 EMBEDDING_PAGE = "embedding.html"
 
 Errors = dict[str, dict[str, list[float]]]
-"""Errors by model and transform, one for each seed."""
+"""Errors by model and transform, a list with one error per seed."""
 
 
 @dataclass
 class Found:
-    """What all seeds have given.
+    """Results of all seeds.
 
     Attributes:
         errors: see :data:`Errors`.
-        correlation, neighbor_deg: by model, of the embedding: rank correlation with the geodesic distance, and how far
-            the nearest head is; one for each seed.
-        page: where the first seed's embeddings are shown.
+        correlation: by model, rank correlation of distances in the embedding with geodesic distances, one per seed.
+        neighbor_deg: by model, geodesic distance to the nearest head in the embedding in degrees, one per seed.
+        page: the page that shows the first seed's embeddings.
     """
 
     errors: Errors = field(default_factory=lambda: {name: {column: [] for column in TRANSFORMS} for name in MODELS})
@@ -70,16 +70,16 @@ class Found:
 
 @dataclass(frozen=True)
 class ClerfTableOptions(ComparisonOptions):
-    """The options of these tables beside those of training."""
+    """The options of these tables, in addition to those of training."""
 
     data: Path = option(Path("data/tables_clerf"), "folder for rendered stores", metavar="DIR")
-    heads: PositiveInt = option(300, "labeled heads, rendered")
-    generated_heads: PositiveInt = option(8000, "heads rendered for the positives")
-    test_heads: PositiveInt = option(1000, "heads rendered for testing")
+    heads: PositiveInt = option(300, "number of labeled heads")
+    generated_heads: PositiveInt = option(8000, "number of heads rendered for the positives")
+    test_heads: PositiveInt = option(1000, "number of heads rendered for testing")
 
 
 def check(experiment: Experiment, options: ClerfTableOptions) -> None:
-    """Raise ConfigError if an option has an impossible value, or options contradict each other."""
+    """Raise ConfigError if an option has an impossible value or options contradict each other."""
     check_rendered(experiment, "heads")
     method = experiment.training.method
     require(method == "clerf", f"--method {method}: this table is of the method clerf")
@@ -89,7 +89,7 @@ def check(experiment: Experiment, options: ClerfTableOptions) -> None:
 
 
 def tables(experiment: Experiment, options: ClerfTableOptions) -> list[Table]:
-    """Train and evaluate what is missing."""
+    """Train and evaluate models that are missing, and return the tables."""
     found = Found()
     folder = Path(experiment.run.exps_dir) / experiment.run.exp_name
     for seed in options.seeds:
@@ -105,7 +105,7 @@ def tables(experiment: Experiment, options: ClerfTableOptions) -> list[Table]:
 
 
 def render(experiment: Experiment, options: ClerfTableOptions, seed: int) -> Experiment:
-    """The experiment of one seed, with the names of its stores, which are rendered where they are missing."""
+    """Render missing stores of one seed, and return its experiment, which names the stores."""
     size, first_seed = experiment.network.image_size, 10 * seed + 1000
     loose, domain = round(size * STORE_MARGIN_FACTOR), experiment.group(ClerfOptions).generator_domain
     sets = {
@@ -121,7 +121,7 @@ def render(experiment: Experiment, options: ClerfTableOptions, seed: int) -> Exp
 
 
 def evaluate_runs(experiment: Experiment, runs: dict[str, Path], found: Found, page: Path) -> None:
-    """Add the numbers of one seed's last models: nothing is selected on the test heads."""
+    """Evaluate the last models of one seed and add their results, so nothing is selected on the test heads."""
     store = open_labeled(experiment.data, "test_set")
     device, batch_size = pick_device(experiment.run.gpu_ids, quiet=True), experiment.training.eval_batch_size
     shown: dict[str, Embedded] = {}
@@ -141,7 +141,7 @@ def evaluate_runs(experiment: Experiment, runs: dict[str, Path], found: Found, p
 
 
 def error_table(experiment: Experiment, options: ClerfTableOptions, found: Found) -> Table:
-    """Error of each model on upright, turned and flipped heads, and the worst of these over that on upright ones."""
+    """Return each model's error on upright, turned and flipped heads, and the ratio of the worst to that on upright."""
     rows = []
     for name, errors in found.errors.items():
         means = {column: statistics.mean(values) for column, values in errors.items()}
@@ -152,12 +152,12 @@ def error_table(experiment: Experiment, options: ClerfTableOptions, found: Found
 
 
 def embedding_table(options: ClerfTableOptions, found: Found) -> Table:
-    """What the embeddings know of rotation."""
+    """Return the table of how well distances in the embedding agree with geodesic distances."""
     rows = [
         Row([name], [mean_and_deviation(found.correlation[name], 3), mean_and_deviation(found.neighbour_deg[name])])
         for name in found.correlation
     ]
-    columns = ["rank correlation", "nearest other head is off by (°)"]
+    columns = ["rank correlation", "distance of the nearest other head (°)"]
     title = "Rendered wild heads, turned and flipped at random: distance in the embedding and geodesic distance"
     note = f"Over all pairs of {min(EMBEDDING_HEADS, options.test_heads)} test heads; drawn in {found.page}."
     return Table("clerf_embedding", title, ["model"], columns, rows, [note])
@@ -167,10 +167,10 @@ def notes(experiment: Experiment, options: ClerfTableOptions) -> list[str]:
     network, training, method = experiment.network, experiment.training, experiment.group(ClerfOptions)
     return [
         f"Mean geodesic error in degrees, mean and standard deviation over the seeds {list(options.seeds)}; "
-        f"{options.heads} labeled wild heads, front to profile, and {options.test_heads} held-out ones, other heads "
-        "for each seed.",
+        f"{options.heads} labeled wild heads, front to profile, and {options.test_heads} held-out ones, different "
+        "heads for each seed.",
         f"{network.network} at {network.image_size} px, {training.max_iteration} steps of {training.batch_size} "
         f"labeled heads each. Of CLERF's, {method.pretrain_iteration} are pre-training, which takes positives from "
-        f"{options.generated_heads} rendered {method.generator_domain} heads. The last model is judged, nothing is "
+        f"{options.generated_heads} rendered {method.generator_domain} heads. The last model is evaluated, nothing is "
         "selected on the test heads.",
     ]

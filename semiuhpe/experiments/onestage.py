@@ -1,9 +1,9 @@
 """``semiuhpe tables onestage``: finding and posing heads in one pass, on rendered scenes.
 
-For each seed, scenes are rendered: for training, for selecting, and for testing the same held-out scenes three times:
-as they are, with masks on all heads, and turned. Two one-stage models are trained, with and without masked and turned
-copies, and beside them a model of head crops with the same backbone and the heads of the same training scenes. That one
-gets the true boxes, so it stands for two stages with a perfect detector. What is finished is not done again.
+For each seed, scenes are rendered for training, for selecting `best` and for testing. The test scenes are rendered
+three times: as they are, with masks on all heads, and turned. Two one-stage models are trained, with and without masked
+and turned copies, and a model for head crops with the same backbone on the heads of the same training scenes. The
+latter gets the true boxes, so it represents two stages with a perfect detector. Finished stores and runs are reused.
 """
 
 import json
@@ -41,10 +41,10 @@ ONE_STAGE, WITHOUT, TWO_STAGE = "one stage", "one stage, trained without masks a
 MODELS = {ONE_STAGE: {}, WITHOUT: {"masked_share": 0.0, "turned_share": 0.0}}
 TESTS: dict[str, dict[str, Any]] = {"clean": {}, "masked": {"masked": 1.0}, "turned": {"turned": 1.0}}
 SCENE_MARGIN = 1.2
-"""Stored training scenes are this much larger than the network's input, because a view is a part of them."""
+"""Ratio of the size of stored training scenes to the network's input, as a view is a part of a scene."""
 ERROR = "geodesic_mean_deg"
 Numbers = dict[str, dict[str, list[float]]]
-"""By model and test, one for each seed."""
+"""Numbers by model and test, a list with one number per seed."""
 
 
 def _empty(models: Sequence[str]) -> Numbers:
@@ -53,12 +53,12 @@ def _empty(models: Sequence[str]) -> Numbers:
 
 @dataclass
 class Found:
-    """What all seeds have given.
+    """Results of all seeds.
 
     Attributes:
-        ap50, ap, missed, error: of the one-stage models; the error is that of the heads that they found.
-        crop_error: of head crops by true boxes, of the heads that each one-stage model found.
-        crop_error_all: likewise of all heads, by test.
+        ap50, ap, missed, error: results of the one-stage models; the error is that of the heads that they found.
+        crop_error: error of head crops by true boxes on the heads that each one-stage model found.
+        crop_error_all: error of head crops by true boxes on all heads, by test.
     """
 
     ap50: Numbers = field(default_factory=lambda: _empty(list(MODELS)))
@@ -71,21 +71,21 @@ class Found:
 
 @dataclass(frozen=True)
 class OneStageTableOptions(ComparisonOptions):
-    """The options of these tables beside those of training."""
+    """The options of these tables, in addition to those of training."""
 
     data: Path = option(Path("data/tables_onestage"), "folder for rendered stores", metavar="DIR")
-    scenes: PositiveInt = option(4000, "scenes rendered for training")
-    test_scenes: PositiveInt = option(500, "scenes rendered for testing, three times")
-    most_heads: PositiveInt = option(4, "greatest number of heads on a scene")
-    domain: Literal["clean", "wild"] = option("wild", "domain of scenes: clean studio, or the wild")
-    crop_size: PositiveInt = option(64, "input of the model of head crops, in pixels")
-    crop_lr: float = option(1e-3, "learning rate of the model of head crops")
-    crop_batch_size: PositiveInt = option(32, "batch size of the model of head crops")
-    crop_iteration: PositiveInt = option(3000, "steps of the model of head crops")
+    scenes: PositiveInt = option(4000, "number of scenes rendered for training")
+    test_scenes: PositiveInt = option(500, "number of scenes rendered for testing, three times")
+    most_heads: PositiveInt = option(4, "maximum number of heads per scene")
+    domain: Literal["clean", "wild"] = option("wild", "domain of rendered scenes: clean (a studio) or wild")
+    crop_size: PositiveInt = option(64, "input size of the model for head crops, in pixels")
+    crop_lr: float = option(1e-3, "learning rate of the model for head crops")
+    crop_batch_size: PositiveInt = option(32, "batch size of the model for head crops")
+    crop_iteration: PositiveInt = option(3000, "training steps of the model for head crops")
 
 
 def check(experiment: Experiment, options: OneStageTableOptions) -> None:
-    """Raise ConfigError if an option has an impossible value, or options contradict each other."""
+    """Raise ConfigError if an option has an impossible value or options contradict each other."""
     check_rendered(experiment, "scenes")
     method = experiment.training.method
     require(method == "onestage", f"--method {method}: this table is of the method onestage")
@@ -94,7 +94,7 @@ def check(experiment: Experiment, options: OneStageTableOptions) -> None:
 
 
 def tables(experiment: Experiment, options: OneStageTableOptions) -> list[Table]:
-    """Train and evaluate what is missing."""
+    """Train and evaluate models that are missing, and return the tables."""
     found = Found()
     results = Path(experiment.run.exps_dir) / experiment.run.exp_name / "results.json"
     for seed in options.seeds:
@@ -110,7 +110,7 @@ def tables(experiment: Experiment, options: OneStageTableOptions) -> list[Table]
 
 
 def render(experiment: Experiment, options: OneStageTableOptions, seed: int) -> Experiment:
-    """The experiment of one seed, with the names of its stores, which are rendered where they are missing."""
+    """Render missing stores of one seed, and return its experiment, which names the stores."""
     heads_range, size = "full" if experiment.network.is_full_range else "front", experiment.network.image_size
     common = (options.most_heads, options.domain, heads_range)
     sets = {
@@ -132,12 +132,12 @@ def scenes_path(options: OneStageTableOptions, name: str, seed: int) -> Path:
 
 
 def heads_path(scenes: Path) -> Path:
-    """Where the heads of a scene store are."""
+    """Return the path of the head store that is cropped from a scene store."""
     return scenes.with_name(f"{scenes.stem}_heads.lmdb")
 
 
 def crop_once(scenes: Path, heads: Path, split: str, options: OneStageTableOptions) -> None:
-    """Cut the heads out of a scene store, unless that has been done since it was rendered."""
+    """Crop the heads of a scene store, unless that has been done since it was rendered."""
     size = round(options.crop_size * SCENE_MARGIN) if split == "train" else options.crop_size
     made, rendered = heads / "data.mdb", scenes / "data.mdb"
     done = made.exists() and made.stat().st_mtime > rendered.stat().st_mtime and HeadStore(heads).size == size
@@ -146,7 +146,7 @@ def crop_once(scenes: Path, heads: Path, split: str, options: OneStageTableOptio
 
 
 def crop_variant(experiment: Experiment, options: OneStageTableOptions) -> Experiment:
-    """The run of the model of head crops: supervised, with the backbone and the labels of the one-stage models."""
+    """Return the experiment of the supervised model for head crops, with the one-stage models' backbone and labels."""
     changes: dict[str, Any] = {
         "method": "semiuhpe",
         "network": experiment.network.network.removeprefix(f"{FAMILY}:"),
@@ -165,7 +165,7 @@ def crop_variant(experiment: Experiment, options: OneStageTableOptions) -> Exper
 
 
 def evaluate_runs(experiment: Experiment, path: Path, folders: dict[str, Path], test: str, found: Found) -> None:
-    """Add the numbers of one seed's last models on one test, in ``path``: nothing is selected on its scenes."""
+    """Evaluate one seed's last models on the test in ``path`` and add the results: nothing is selected on it."""
     scenes, heads = SceneStore(path), HeadStore(heads_path(path))
     device, batch_size = pick_device(experiment.run.gpu_ids, quiet=True), experiment.training.eval_batch_size
     crops = load_checkpoint(folders[TWO_STAGE] / "last.pth")
@@ -183,7 +183,7 @@ def evaluate_runs(experiment: Experiment, path: Path, folders: dict[str, Path], 
 def detected(
     folder: Path, scenes: SceneStore, device: torch.device, batch_size: int
 ) -> tuple[DetectionResult, np.ndarray]:
-    """How a run's last model does on scenes, and (N,) bool, which of the heads to be found it has found."""
+    """Return the result of a run's last model on scenes, and (N,) bool, which of the heads to find it has found."""
     loaded = load_checkpoint(folder / "last.pth")
     found = detect(loaded.model.to(device), loaded.description, scenes, device, batch_size)
     truth = true_heads(scenes, loaded.image_size)
@@ -192,7 +192,7 @@ def detected(
 
 
 def robustness_table(options: OneStageTableOptions, found: Found, lines: list[str]) -> Table:
-    """What masked and turned copies are worth."""
+    """Return the table of results with and without masked and turned copies in training."""
     columns = [f"{test}: {what}" for test in TESTS for what in ("AP50", "missed (%)", "error (°)")]
     rows = []
     for name in MODELS:
@@ -207,7 +207,7 @@ def robustness_table(options: OneStageTableOptions, found: Found, lines: list[st
 
 
 def two_stage_table(options: OneStageTableOptions, found: Found, lines: list[str]) -> Table:
-    """Poses of heads that the one-stage model found, by it and from crops by true boxes."""
+    """Return the table of errors of one stage and of crops by true boxes, on the heads that one stage found."""
     errors = {
         ONE_STAGE: found.error[ONE_STAGE],
         f"{TWO_STAGE}, the same heads": found.crop_error[ONE_STAGE],
@@ -224,7 +224,7 @@ def notes(experiment: Experiment, options: OneStageTableOptions) -> list[str]:
     return [
         f"Mean geodesic error in degrees over the heads that were found (IoU 0.5, score 0.5); mean and standard "
         f"deviation over the seeds {list(options.seeds)}; {options.scenes} scenes of at most {options.most_heads} "
-        f"heads, {options.test_scenes} held-out ones, each seed with scenes of its own. The last model is judged.",
+        f"heads, {options.test_scenes} held-out ones, different scenes for each seed. The last model is evaluated.",
         f"{network.network} at {network.image_size} px, {training.max_iteration} steps of {training.batch_size} "
         f"scenes; {crop.network.network} on the heads of the same scenes at {options.crop_size} px, "
         f"{options.crop_iteration} steps of {options.crop_batch_size} heads, without masked and turned copies.",

@@ -1,4 +1,4 @@
-"""What the commands share that train and compare models on rendered data."""
+"""Options that the commands share which train and compare models on rendered data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 
 @dataclass(frozen=True)
 class ComparisonOptions(OptionGroup, title="comparison"):
-    """Base of the options of a comparison over several seeds."""
+    """Base class of the options of a comparison over several seeds."""
 
-    seeds: tuple[NaturalInt, ...] = option((0, 1, 2), "seeds, each with rendered data of its own")
+    seeds: tuple[NaturalInt, ...] = option((0, 1, 2), "random seeds, each with its own rendered data")
     data: Path = option(Path("data"), "folder for rendered stores", metavar="DIR")
-    workers: PositiveInt = option(2, "processes that render")
+    workers: PositiveInt = option(2, "number of processes that render")
     output: Path = option(Path("outputs/tables"), "folder for tables", metavar="DIR")
 
 
 def check_rendered(experiment: Experiment, what: str) -> None:
-    """Raise ConfigError if stores are named, because the command renders ``what`` for itself."""
+    """Raise ConfigError if stores are named, as the command renders ``what`` itself."""
     named = experiment.data.train_labeled or experiment.data.test_set
-    require(not named, f"--train_labeled and --test_set: the {what} are rendered")
+    require(not named, f"--train_labeled and --test_set: the {what} are rendered; leave them out")

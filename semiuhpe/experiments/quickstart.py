@@ -1,7 +1,6 @@
-"""``semiuhpe quickstart``: renders heads, trains three models on them, and judges them on one page.
+"""``semiuhpe quickstart``: renders heads, trains three models on them, and compares them on one page.
 
-What is finished is not done again: rendered stores and complete runs of the same settings are used as they are, and an
-interrupted run goes on where it stopped.
+Rendered stores and finished runs with the same settings are reused, and an interrupted run is continued.
 """
 
 import json
@@ -22,7 +21,7 @@ from semiuhpe.methods.semiuhpe import SemiUHPEOptions
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.options import OptionGroup, PositiveInt, option
-from semiuhpe.synthetic.head_stores import RENDERED, SyntheticSet
+from semiuhpe.synthetic.head_stores import HEADS_SOURCE, SyntheticSet
 from semiuhpe.training.run import check_experiment
 from semiuhpe.training.run_folder import read_scalars
 
@@ -32,24 +31,24 @@ SUPERVISED, BASELINE, SEMIUHPE = "supervised", "baseline", "SemiUHPE"
 
 @dataclass(frozen=True)
 class QuickstartOptions(OptionGroup, title="quickstart"):
-    """The options of the quickstart beside those of training."""
+    """The options of the quickstart, in addition to those of training."""
 
-    labelled_heads: PositiveInt = option(600, "labeled heads, clean")
-    unlabelled_heads: PositiveInt = option(8000, "unlabeled heads, wild")
-    val_heads: PositiveInt = option(400, "held-out clean heads, to select `best` on")
-    test_heads: PositiveInt = option(1000, "held-out wild heads")
-    workers: PositiveInt = option(2, "processes that render")
-    again: bool = option(False, "render and train anew, over what is there")
+    labelled_heads: PositiveInt = option(600, "number of labeled clean heads")
+    unlabelled_heads: PositiveInt = option(8000, "number of unlabeled wild heads")
+    val_heads: PositiveInt = option(400, "number of held-out clean heads on which `best` is selected")
+    test_heads: PositiveInt = option(1000, "number of held-out wild heads for testing")
+    workers: PositiveInt = option(2, "number of processes that render")
+    again: bool = option(False, "render and train again, replacing earlier stores and runs")
 
 
 @dataclass(frozen=True)
 class Quickstart:
-    """What the quickstart has made.
+    """The results of the quickstart.
 
     Attributes:
-        results: of each model, by name.
-        report: the page.
-        checkpoint: the last one of SemiUHPE.
+        results: results of each model, by name.
+        report: path of the page.
+        checkpoint: the last checkpoint of SemiUHPE.
     """
 
     results: dict[str, ModelResult]
@@ -61,8 +60,8 @@ def quickstart(experiment: Experiment, options: QuickstartOptions) -> Quickstart
     """Render heads, train three models on them, evaluate them on held-out heads, and write a page.
 
     Raises:
-        SemiUHPEError: of any kind.
-        Stopped: a signal came; what is finished stays.
+        SemiUHPEError: any of its subclasses.
+        Stopped: a signal arrived; finished stores and runs are kept.
     """
     check_experiment(experiment)
     render_stores(experiment, options)
@@ -77,11 +76,11 @@ def quickstart(experiment: Experiment, options: QuickstartOptions) -> Quickstart
 
 
 def render_stores(experiment: Experiment, options: QuickstartOptions) -> None:
-    """Render the four stores that the settings name, unless the same heads are there already."""
+    """Render the four stores that the settings name, unless they exist with the same heads."""
     network, seed = experiment.network, 10 * experiment.run.seed
     heads_range = "full" if network.is_full_range else "front"
     size, loose = network.image_size, round(network.image_size * STORE_MARGIN_FACTOR)
-    # Each store has a seed of its own, and all differ between the experiment's seeds.
+    # All stores have different seeds, which also differ between the experiment's seeds.
     wanted = {
         "train_labeled": SyntheticSet(options.labelled_heads, "clean", heads_range, seed, loose, test=False),
         "train_unlabeled": SyntheticSet(options.unlabelled_heads, "wild", heads_range, seed + 1, loose, test=False),
@@ -95,11 +94,11 @@ def render_stores(experiment: Experiment, options: QuickstartOptions) -> None:
 
 
 def check_targets(data: DataOptions, paths: dict[str, Path]) -> None:
-    """Raise ConfigError unless each option names a store of its own that may be rendered: new, or rendered before."""
+    """Raise ConfigError unless the options name four different stores that are new or have been rendered before."""
     for role, path in paths.items():
         name = getattr(data, role)
         require(name not in datasets(), f"--{role} {name}: the quickstart renders its stores; name a new path")
-        foreign = path.exists() and HeadStore(path).meta.get("source") != RENDERED
+        foreign = path.exists() and HeadStore(path).meta.get("source") != HEADS_SOURCE
         require(not foreign, f"--{role} {path}: was not rendered, so the quickstart doesn't replace it")
     require(
         len({path.resolve() for path in paths.values()}) == len(paths),

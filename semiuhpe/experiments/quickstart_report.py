@@ -1,4 +1,4 @@
-"""The page that the quickstart leaves behind."""
+"""The report page of the quickstart."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,20 +31,20 @@ KEPT = {"ssl/kept_ratio": "kept_ratio", "ssl/kept_error_deg": "kept_error_deg"}
 
 @dataclass(frozen=True)
 class ModelResult:
-    """Evaluation of one model, and the scalars that its training recorded."""
+    """The evaluation of one model, and the recorded scalars of its training."""
 
     evaluation: Evaluation
     scalars: list[dict[str, Any]]
 
     def row(self) -> dict[str, float]:
-        """The row of the table: errors, and of the last steps the kept pseudo labels and their error."""
+        """Return the row of the table: errors, and share and error of kept pseudo labels in the last steps."""
         row = dict(self.evaluation.summary)
         for entry in self.scalars:
             row |= {name: entry[key] for key, name in KEPT.items() if key in entry}
         return row
 
     def curve(self, key: str) -> tuple[list[float], list[float]]:
-        """Iterations and values of one recorded scalar."""
+        """Return iterations and values of one recorded scalar."""
         points = [(entry["step"], entry[key]) for entry in self.scalars if key in entry]
         return [step for step, _ in points], [value for _, value in points]
 
@@ -58,7 +58,7 @@ def write_report(data: DataOptions, results: dict[str, ModelResult], path: Path)
         "quickstart.html",
         title="Head pose quickstart",
         lead=f"Three models of the same network, trained on the same {len(labeled)} labeled clean heads; two of them "
-        f"also on {len(unlabeled)} unlabeled wild heads. All are judged on {len(store)} wild heads that no training "
+        f"also on {len(unlabeled)} unlabeled wild heads. All are tested on {len(store)} wild heads that no training "
         "has seen. Everything on this page is rendered.",
         results=_table(results),
         best=_best(results),

@@ -1,4 +1,4 @@
-"""Rendered stores of experiments: what is there already isn't rendered again."""
+"""Rendering of an experiment's stores, unless they exist."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,28 +6,27 @@ from pathlib import Path
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import require
-from semiuhpe.synthetic import scene_stores
-from semiuhpe.synthetic.head_stores import RENDERED, SyntheticSet, write_store
-from semiuhpe.synthetic.scene_stores import SceneSet
+from semiuhpe.synthetic.head_stores import HEADS_SOURCE, SyntheticSet, write_store
+from semiuhpe.synthetic.scene_stores import SCENES_SOURCE, SceneSet, write_scenes
 
 STORE_MARGIN_FACTOR = 1.25
-"""Stored training pictures are this much larger than the network's input, because a view is a part of them."""
+"""Ratio of the size of stored training pictures to the network's input, as a view is a part of a picture."""
 
 
 def render_once(what: SyntheticSet | SceneSet, path: Path, workers: int, again: bool = False) -> None:
-    """Render a store of heads or scenes, unless the same are there already.
+    """Render a store of heads or scenes, unless it exists with the same settings.
 
     Raises:
-        ConfigError: there is a store that was not rendered.
+        ConfigError: a store of that name exists that was not rendered.
     """
     if path.exists():
         scenes = isinstance(what, SceneSet)
         meta = (SceneStore if scenes else HeadStore)(path).meta
-        source = scene_stores.RENDERED if scenes else RENDERED
+        source = SCENES_SOURCE if scenes else HEADS_SOURCE
         require(meta.get("source") == source, f"{path}: was not rendered, so it is not replaced")
         if meta["settings"] == asdict(what) and not again:
             return
     if isinstance(what, SceneSet):
-        scene_stores.write_scenes(what, path, workers, overwrite=True)
+        write_scenes(what, path, workers, overwrite=True)
     else:
         write_store(what, path, workers, overwrite=True)

@@ -1,4 +1,4 @@
-"""Runs of one experiment that differ in a few options, as tables compare them; what is finished is not done again."""
+"""Runs of one experiment that differ in a few options, for comparison in tables; finished runs are reused."""
 
 import logging
 from pathlib import Path
@@ -16,21 +16,21 @@ from semiuhpe.training.run_folder import VERSIONS, fingerprints
 logger = logging.getLogger(__name__)
 
 BASELINE_OPTIONS = {"dynamic_thres": False, "cutout_aug": False, "cutmix_aug": False, "rotate_aug": False}
-"""Stage 2 without the parts that are SemiUHPE's own: the teacher-student baseline."""
+"""Options of the baseline: teacher and student without SemiUHPE's own parts."""
 _IRRELEVANT = ("config", "num_workers", "gpu_ids", "cont_ckpt")
-"""Options that don't change what a run gives."""
+"""Options that don't affect the result of a run."""
 
 
 def variant(experiment: Experiment, name: str, **changes: Any) -> Experiment:
-    """A run of its own, in the folder ``name`` of the experiment, with other values of some options."""
+    """Return a copy of an experiment with other values of some options, whose runs are in its folder ``name``."""
     return experiment.replace(exp_detail=name, cont_ckpt=None, **changes)
 
 
 def train_once(experiment: Experiment, again: bool = False) -> Path:
-    """The folder of a finished run with these options: found, continued, or trained.
+    """Return the folder of a finished run with these options, which is trained or continued if necessary.
 
     Raises:
-        Stopped: a signal came.
+        Stopped: a signal arrived.
     """
     run = experiment.run
     root = Path(run.exps_dir) / run.exp_name / (run.exp_detail or "")
@@ -50,15 +50,15 @@ def train_once(experiment: Experiment, again: bool = False) -> Path:
 
 
 def _is_finished(checkpoint: Path, max_iteration: int) -> bool:
-    """Whether a run has come to its end, which is beyond ``max_iteration`` with ``whole_epochs``."""
+    """Return whether a run is finished; with ``whole_epochs`` it ends after ``max_iteration``."""
     clock = read_checkpoint(checkpoint)["clock"]
     return bool(clock["iteration"] >= clock.get("end", max_iteration))
 
 
 def _same_data(experiment: Experiment, checkpoint: Path) -> bool:
-    """Whether a run was trained on the stores as they are now: by their fingerprints, not by the clock.
+    """Return whether a run was trained on the present stores, by their fingerprints.
 
-    Runs of before have none, or not those of all stores: of these, the run has to be younger than the store.
+    Runs of earlier versions lack some or all fingerprints; the run then has to be newer than such a store.
     """
     versions = checkpoint.parent / VERSIONS
     recorded = ((yaml.safe_load(versions.read_text()) or {}) if versions.is_file() else {}).get("stores") or {}
@@ -71,7 +71,7 @@ def _same_data(experiment: Experiment, checkpoint: Path) -> bool:
 
 
 def _same_settings(experiment: Experiment, path: Path) -> bool:
-    """Whether a run has the same settings, but for where datasets lie: :func:`_same_data` compares what they hold."""
+    """Return whether a run has the same settings, except for paths of stores, which :func:`_same_data` compares."""
     if not path.is_file():
         return False
     mine, theirs = (

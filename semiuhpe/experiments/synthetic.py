@@ -1,9 +1,9 @@
-"""``semiuhpe tables synthetic``: the paper's comparison in small, on rendered heads.
+"""``semiuhpe tables synthetic``: the paper's comparison at a small scale, on rendered heads.
 
-A store of wild heads is rendered for each seed. As with 300W-LP in the paper, a share of it is labeled and the rest
-is unlabeled. Three models are trained for each share (supervised, the teacher-student baseline, SemiUHPE), and at one
-share SemiUHPE without each of its parts, and trained as the paper's code does, in all and in single points. What is
-finished is not done again.
+A store of wild heads is rendered for each seed. As with 300W-LP in the paper, a share of it is labeled and the rest is
+unlabeled. Three models are trained for each share: supervised, the baseline, and SemiUHPE. At one share, SemiUHPE is
+also trained without each of its parts, and as the paper's code does, in all respects and in single ones. Finished
+stores and runs are reused.
 """
 
 import json
@@ -37,9 +37,9 @@ DEFAULT_SETTINGS = "settings/tables_synthetic.yml"
 METRIC = "geodesic_mean_deg"
 
 Changes = Mapping[str, bool | str]
-"""Options in which a model differs from the settings."""
+"""Values of options that differ from the settings."""
 Errors = dict[str, dict[str, float]]
-"""Error by model, and by seed as text."""
+"""Errors by model, then by seed as text."""
 
 PAPERS = "the paper's code (--original)"
 ABLATION: dict[str, Changes] = {
@@ -56,22 +56,22 @@ ABLATION: dict[str, Changes] = {
     "with the paper's two passes of the student": {"student_passes": "two"},
 }
 ORIGINAL: Changes = {"original": True, "eman": False}
-"""Of both stages; the paper's commands are without EMAN."""
+"""Options of both stages; the paper's commands don't use EMAN."""
 
 
 @dataclass(frozen=True)
 class SyntheticOptions(ComparisonOptions):
-    """The options of these tables beside those of training."""
+    """The options of these tables, in addition to those of training."""
 
     data: Path = option(Path("data/tables_synthetic"), "folder for rendered stores", metavar="DIR")
-    heads: PositiveInt = option(10000, "heads rendered for training, labeled or not")
-    test_heads: PositiveInt = option(1000, "heads rendered for testing")
-    ratios: tuple[float, ...] = option((0.02, 0.05, 0.1, 0.2), "labeled shares")
-    ablation_ratio: float = option(0.05, "labeled share of the ablation")
+    heads: PositiveInt = option(10000, "number of heads rendered for training, labeled and unlabeled")
+    test_heads: PositiveInt = option(1000, "number of heads rendered for testing")
+    ratios: tuple[float, ...] = option((0.02, 0.05, 0.1, 0.2), "shares of labeled heads")
+    ablation_ratio: float = option(0.05, "share of labeled heads in the ablation")
 
 
 def check(experiment: Experiment, options: SyntheticOptions) -> None:
-    """Raise ConfigError if an option has an impossible value, or options contradict each other."""
+    """Raise ConfigError if an option has an impossible value or options contradict each other."""
     check_rendered(experiment, "heads")
     check_experiment(experiment)
     for ratio in (*options.ratios, options.ablation_ratio):
@@ -79,7 +79,7 @@ def check(experiment: Experiment, options: SyntheticOptions) -> None:
 
 
 def tables(experiment: Experiment, options: SyntheticOptions) -> list[Table]:
-    """Train and evaluate what is missing."""
+    """Train and evaluate models that are missing, and return the tables."""
     results = Path(experiment.run.exps_dir) / experiment.run.exp_name / "results.json"
     by_ratio: dict[float, Errors] = {ratio: {} for ratio in options.ratios}
     ablation: Errors = {}
@@ -99,7 +99,7 @@ def tables(experiment: Experiment, options: SyntheticOptions) -> list[Table]:
 
 
 def render(experiment: Experiment, options: SyntheticOptions, seed: int) -> Experiment:
-    """The experiment of one seed, with the names of its stores, which are rendered where they are missing."""
+    """Render missing stores of one seed, and return its experiment, which names the stores."""
     network = experiment.network
     heads_range = "full" if network.is_full_range else "front"
     size, loose = network.image_size, round(network.image_size * STORE_MARGIN_FACTOR)
@@ -117,7 +117,7 @@ def render(experiment: Experiment, options: SyntheticOptions, seed: int) -> Expe
 def trained_errors(
     experiment: Experiment, ratio: float, models: Mapping[str, Changes], common: Changes = MappingProxyType({})
 ) -> Iterator[tuple[str, float]]:
-    """Names and errors of the supervised model and of those that start from it; all have the ``common`` changes."""
+    """Yield names and errors of the supervised model and of models that start from it, with ``common`` changes."""
     experiment = experiment.replace(**common)
     original = experiment.group(OriginalOptions).original
     stage1_iteration = experiment.group(SemiUHPEOptions).stage1_iteration
@@ -140,7 +140,7 @@ def trained_errors(
 
 
 def error_of(experiment: Experiment, folder: Path) -> float:
-    """Mean geodesic error of a run's last teacher on the test heads, in degrees: nothing is selected on them."""
+    """Return the mean geodesic error of a run's last teacher on the test heads, in degrees."""
     loaded = load_checkpoint(folder / "last.pth")
     device = pick_device(experiment.run.gpu_ids, quiet=True)
     store, decoder = open_labeled(experiment.data, "test_set"), PoseDecoder(loaded.description)
@@ -149,7 +149,7 @@ def error_of(experiment: Experiment, folder: Path) -> float:
 
 
 def ratio_table(options: SyntheticOptions, by_ratio: dict[float, Errors], lines: list[str]) -> Table:
-    """Error of each model at each labeled share."""
+    """Return the table of each model's error at each share of labeled heads."""
     rows = [
         Row([model], [mean_and_deviation(list(by_ratio[ratio][model].values())) for ratio in options.ratios])
         for model in (SUPERVISED, BASELINE, SEMIUHPE)
@@ -160,7 +160,7 @@ def ratio_table(options: SyntheticOptions, by_ratio: dict[float, Errors], lines:
 
 
 def ablation_table(options: SyntheticOptions, errors: Errors, lines: list[str]) -> Table:
-    """Error without each part, and the difference to all of them."""
+    """Return the table of the error without each part, and its difference to the error with all parts."""
     whole = errors[next(iter(ABLATION))]
     rows = []
     for name in (*ABLATION, PAPERS):
@@ -175,8 +175,8 @@ def notes(experiment: Experiment, options: SyntheticOptions) -> list[str]:
     network, steps = experiment.network, experiment.group(SemiUHPEOptions).stage1_iteration
     return [
         f"Mean geodesic error in degrees, mean and standard deviation over the seeds {list(options.seeds)}; "
-        f"{options.heads} wild heads, {options.test_heads} held-out ones, each seed with heads of its own.",
+        f"{options.heads} wild heads, {options.test_heads} held-out ones, different heads for each seed.",
         f"{network.network} at {network.image_size} px; the supervised model has {steps} steps, the "
         f"others start from it and have {experiment.training.max_iteration - steps} more. "
-        "The last teacher is judged, nothing is selected on the test heads.",
+        "The last teacher is evaluated, nothing is selected on the test heads.",
     ]

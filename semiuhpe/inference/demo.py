@@ -1,4 +1,4 @@
-"""What the demo page computes and shows; :mod:`semiuhpe.inference.demo_page` lays it out."""
+"""Computations behind the demo page; :mod:`semiuhpe.inference.demo_page` is the page itself."""
 
 import json
 import tempfile
@@ -24,20 +24,20 @@ from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.synthetic.render_head import render_head
 
 SHOWN_PX = 1600
-"""Longer side of drawings on the page; larger pictures are shown smaller."""
+"""Longer side of drawings on the page in pixels; larger pictures are shrunk."""
 EXAMPLE_PX = 256
 EXAMPLES_DEG = ((0, 0, 0), (-15, 50, 5), (25, -35, -10), (5, 100, 0), (10, -150, 15), (0, 30, 120))
 """Pitch, yaw and roll of the rendered examples."""
 
 
 class Shown(NamedTuple):
-    """What the page shows of a picture.
+    """What the page shows for a picture.
 
     Attributes:
-        message: one line; why there is nothing else, if there is nothing.
-        drawing: (H, W, 3) uint8 RGB.
-        heads: of the record, for the table.
-        record: file with the line of the picture that ``image.py`` would write.
+        message: one line; an error or the number of heads.
+        drawing: (H, W, 3) uint8 RGB picture with the heads drawn.
+        heads: the record's heads, for the table.
+        record: file with the line that ``image.py`` would write for the picture.
     """
 
     message: str
@@ -47,15 +47,15 @@ class Shown(NamedTuple):
 
 
 class Demo:
-    """The heads of one picture at a time, by any detector.
+    """Finds and draws the heads of one picture at a time, with any detector.
 
     Args:
         estimator: the model.
-        detector: that was asked for on the command line.
+        detector: the detector named on the command line.
         spec: its name.
-        min_score: of detectors that are loaded later.
-        mesh: drawn over heads; the one that comes with the package if None.
-        folder: for records; whoever made it removes it.
+        min_score: minimum score of detectors that are loaded later.
+        mesh: mesh to draw over heads; the package's own if None.
+        folder: folder for records; the caller removes it.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Demo:
         self._typed: tuple[str, Detector] | None = None
 
     def __call__(self, path: str | None, spec: str, how: str) -> Shown:
-        """The heads of a picture's file, found by a detector of the given name, drawn in one of ``DRAWINGS``.
+        """Find the heads of a picture file with the detector ``spec``, and draw them as ``how``, one of ``DRAWINGS``.
 
-        What is wrong with the picture or the detector is told in the message.
+        The message explains errors of the picture or the detector.
         """
         if path is None:
             return Shown("There is no picture yet.")
@@ -98,7 +98,7 @@ class Demo:
         return Shown(message, drawing, line["heads"], record)
 
     def _detector(self, spec: str) -> Detector:
-        """That of a name; of those that were typed in, the last one is kept."""
+        """Return the detector of a name. Of detectors that visitors have typed in, only the last is kept in memory."""
         if spec in self._detectors:
             return self._detectors[spec]
         if self._typed is None or self._typed[0] != spec:
@@ -106,7 +106,7 @@ class Demo:
         return self._typed[1]
 
     def _drawing(self, image: np.ndarray, boxes: np.ndarray, rotations: np.ndarray, how: str) -> np.ndarray:
-        """The picture, no larger than a page needs, with its heads and their numbers in the table."""
+        """Return the picture, shrunk to what a page needs, with its heads and their row numbers in the table."""
         scale = SHOWN_PX / max(image.shape[:2])
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -131,12 +131,12 @@ def _cells(head: dict[str, Any]) -> list[str]:
 
 
 def _plain_zero(angle: float) -> float:
-    """Rounded to what is shown, without a minus before zero."""
+    """Return the angle rounded as it is shown, without a minus sign before zero."""
     return round(angle, 1) + 0.0
 
 
 def render_examples(folder: Path) -> list[Path]:
-    """Pictures of rendered heads, one on each, with the rotations :data:`EXAMPLES_DEG`."""
+    """Write pictures of one rendered head each, with the rotations :data:`EXAMPLES_DEG`, and return their paths."""
     rotations = euler_to_matrix(torch.tensor(EXAMPLES_DEG, dtype=torch.float32)).numpy()
     paths = []
     for number, rotation in enumerate(rotations, 1):

@@ -1,7 +1,7 @@
-"""The demo page, in Gradio, and the server that gives it to browsers of this machine.
+"""The demo page, in Gradio, and the server that serves it to browsers on this machine.
 
-Nothing is fetched from outside, nothing is told to anybody: Gradio's telemetry and links are off, fonts are the
-system's, and a content security policy keeps the browser from loading anything that this server doesn't give.
+Nothing is fetched from or sent to other machines: Gradio's telemetry and links are off, fonts are the system's, and a
+content security policy keeps the browser from loading anything that doesn't come from this server.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from semiuhpe.drawing.overlay import DRAWINGS
 from semiuhpe.inference.demo import Demo, heads_table
 
 MAX_FILE = "200mb"
-"""Of a picture that is uploaded."""
+"""Maximum size of an uploaded picture."""
 _POLICY = b"default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
 _POLICY += b"style-src 'self' 'unsafe-inline'"
 _OTHER = "another, named below"
-_CLEAN_UP_S = (600, 3600)  # how often, and from what age, files of former visitors are removed
+_CLEAN_UP_S = (600, 3600)  # interval of removal of visitors' files, and their minimum age
 _CSS = """
 .heads { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 .heads th, .heads td { padding: 4px 10px; text-align: right; border: 1px solid var(--border-color-primary); }
@@ -38,20 +38,20 @@ _CSS = """
 _LEGEND = (
     "Angles in degrees, boxes in pixels of the picture. Front range: yaw in ±90°; full range: yaw in ±180°, pitch in "
     "±90°, for heads that may be seen from behind. Confidence is the model's own probability that the rotation is "
-    "right within 15°; the lower the entropy, the surer it is."
+    "right within 15°; the lower the entropy, the more certain the model."
 )
 
 
 def make_page(demo: Demo, title: str, note: str, drawing: str, examples: Sequence[Path], may_type: bool) -> gr.Blocks:
-    """The page.
+    """Return the page.
 
     Args:
-        demo: what it shows.
-        title: what is in the browser's tab.
-        note: which model it is and what it can't do, as Markdown.
-        drawing: of :data:`DRAWINGS`, what is chosen at first.
+        demo: finds and draws the heads.
+        title: title of the page.
+        note: Markdown about the model and its limits.
+        drawing: the entry of :data:`DRAWINGS` that is selected at first.
         examples: pictures to try.
-        may_type: whether visitors may name detectors of their own, which are files of this machine.
+        may_type: whether visitors may name other detectors, which are files on this machine.
     """
     one = demo.estimator.finds_heads
     choices = [("the model itself", demo.spec)] if one else [(choice, choice) for choice in demo.choices]
@@ -64,13 +64,13 @@ def make_page(demo: Demo, title: str, note: str, drawing: str, examples: Sequenc
                 picture = gr.Image(
                     sources=["upload", "webcam", "clipboard"], type="filepath", label="Picture", height=380
                 )
-                # Gradio opens pictures itself before anything here is called, and fails on those that it can't open.
+                # Gradio opens pictures itself before it calls this code, and fails on those that it can't open.
                 picture.preprocess = _path  # type: ignore[method-assign,assignment]  # it offers no option for it
                 detector = gr.Dropdown(
-                    choices, value=demo.spec, label="What finds the heads", elem_id="detector", filterable=False
+                    choices, value=demo.spec, label="Head detector", elem_id="detector", filterable=False
                 )
                 typed = gr.Textbox(
-                    label="Its kind and file", placeholder="onnx:heads.onnx", visible=False, elem_id="typed"
+                    label="Kind and file of the detector", placeholder="onnx:heads.onnx", visible=False, elem_id="typed"
                 )
                 how = gr.Radio(list(DRAWINGS), value=drawing, label="Drawing", elem_id="drawing")
                 button = gr.Button("Show head poses", variant="primary", elem_id="go")
@@ -100,17 +100,17 @@ def make_page(demo: Demo, title: str, note: str, drawing: str, examples: Sequenc
 
 
 def _path(picture: Any) -> str | None:
-    """What a Gradio picture is to the demo: a file, or nothing."""
+    """Return the path of a Gradio picture; None if there is none."""
     return None if picture is None else picture.path
 
 
 def _cleared() -> tuple[Any, ...]:
-    """Of another picture nothing is known yet."""
+    """Clear the results when the picture changes."""
     return None, "", "", gr.DownloadButton(value=None, interactive=False)
 
 
 def make_server(page: gr.Blocks) -> Callable[..., Awaitable[None]]:
-    """The page as an ASGI application."""
+    """Return the page as an ASGI application."""
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     gr.mount_gradio_app(
@@ -141,7 +141,7 @@ def make_server(page: gr.Blocks) -> Callable[..., Awaitable[None]]:
 
 
 def serve(app: Callable[..., Awaitable[None]], listening: socket.socket) -> None:
-    """Answers requests until Ctrl-C or SIGTERM, which end it without an error."""
+    """Answer requests until Ctrl-C or SIGTERM, then return."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     with contextlib.suppress(KeyboardInterrupt):

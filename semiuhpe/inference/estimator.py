@@ -1,4 +1,4 @@
-"""Head poses on pictures: boxes or a detector, one forward pass for all heads, rotations with their uncertainty.
+"""Head poses on pictures: from boxes or a detector to rotations with their uncertainty, in one pass for all heads.
 
     from semiuhpe import HeadPoseEstimator
     estimator = HeadPoseEstimator.from_checkpoint("DAD-COCOHead-ResNet50-best")
@@ -6,9 +6,9 @@
 
 Images are RGB uint8 (H, W, 3), boxes (x, y, w, h) in pixels, rotations and angles as in :mod:`semiuhpe.rotation`.
 
-A model of head crops needs boxes or a detector. A one-stage model (:mod:`semiuhpe.models.onestage`) finds the heads
-itself, and their poses are from the same pass. What entropy and confidence are, and which models have none, is said in
-:mod:`semiuhpe.models.output`.
+A model for head crops needs boxes or a detector. A one-stage model (:mod:`semiuhpe.models.onestage`) finds heads and
+their poses in the same pass. :mod:`semiuhpe.models.output` defines entropy and confidence, and says which models have
+none.
 """
 
 import os
@@ -39,24 +39,24 @@ from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_fini
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 MAX_BATCH = 64
-"""Heads in one forward pass; more are done in several, so that a crowd needs no more memory."""
+"""Maximum number of heads per forward pass, which limits the memory that a crowd needs."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class HeadPoseEstimator:
-    """A pose network that is ready for pictures.
+    """Estimates head poses on pictures with a pose network.
 
     Args:
-        loaded: the model; a copy of it is used, with its branches merged where it has some.
-        device: for instance ``cuda:1``; the GPU where there is one, else the CPU, if None.
-        dtype: of the network's arithmetic, one of :data:`DTYPES` or its name; float32 if None. The distributions are
-            computed in float64 in any case.
+        loaded: the model. A copy of it is used, in which branches are merged if it has any.
+        device: device such as ``cuda:1``; if None, the GPU if there is one, else the CPU.
+        dtype: dtype in which the network computes, one of :data:`DTYPES` or its name; float32 if None. Distributions
+            are always computed in float64.
 
     Attributes:
-        finds_heads: whether the model is a one-stage one.
+        finds_heads: whether it is a one-stage model.
 
     Raises:
-        ConfigError: there is no such device or dtype, or a one-stage model is to have another convention than its own.
+        ConfigError: there is no such device or dtype, or a one-stage model was loaded with a convention not its own.
     """
 
     def __init__(
@@ -81,10 +81,12 @@ class HeadPoseEstimator:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
     ) -> "HeadPoseEstimator":
-        """The teacher of a checkpoint: a file, a run's or a released one's name; see :func:`load_checkpoint`.
+        """Load the teacher of a checkpoint, which is a file or the name of a run or of a released checkpoint.
+
+        See :func:`load_checkpoint`.
 
         Raises:
-            CheckpointError: it can't be found or read, or nothing tells its convention.
+            CheckpointError: it can't be found or read, or its convention is unknown.
             ConfigError: there is no such device or dtype.
         """
         return cls(load_checkpoint(path_or_name), device, dtype)
@@ -96,7 +98,7 @@ class HeadPoseEstimator:
         detector: Detector | None = None,
         source: Source | None = None,
     ) -> HeadPoses:
-        """The heads of one image; see :meth:`predict_batch`."""
+        """Return the heads of one image; see :meth:`predict_batch`."""
         return self.predict_batch(
             [image], None if boxes is None else [boxes], detector, None if source is None else [source]
         )[0]
@@ -109,22 +111,22 @@ class HeadPoseEstimator:
         sources: Sequence[Source] | None = None,
         crop_rule: AnyCropRule = HEAD_BOX,
     ) -> list[HeadPoses]:
-        """The heads of several images of any sizes, in one forward pass for each :data:`MAX_BATCH` heads.
+        """Return the heads of several images of any sizes, with one forward pass for each :data:`MAX_BATCH` heads.
 
         Args:
             images: (H, W, 3) uint8 RGB.
-            boxes: for each image (N, 4) x, y, w, h of its heads, or what a detector has found. A one-stage model takes
-                only what a one-stage detector has found.
-            detector: finds the heads where no boxes are given; if None, the model itself where it can, else the default
-                detector.
-            sources: where the images come from, for detectors that ask for it.
-            crop_rule: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to take every
-                image whole, or a function (:data:`semiuhpe.data.crop.AnyCropRule`); a detector brings its own.
+            boxes: for each image, (N, 4) x, y, w, h of its heads, or the detections of a detector. A one-stage model
+                takes only detections of a one-stage detector.
+            detector: finds the heads if no boxes are given; if None, the model itself if it is a one-stage model, else
+                the default detector.
+            sources: where the images come from, for detectors that need it.
+            crop_rule: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to use every
+                image as it is, or a function (:data:`semiuhpe.data.crop.AnyCropRule`). A detector has its own.
 
         Raises:
-            DataError: something is not an image, or a box is empty or outside of its image.
-            ConfigError: boxes and a detector are given; or boxes without poses, for a one-stage model.
-            CheckpointError: the default detector's file is missing, or the network's output is not finite.
+            DataError: an image is invalid, or a box is empty or outside of its image.
+            ConfigError: both boxes and a detector are given, or boxes without poses for a one-stage model.
+            CheckpointError: the file of the default detector is missing, or the network's output is not finite.
         """
         images = [checked_image(image) for image in images]
         if boxes is None:
@@ -145,17 +147,17 @@ class HeadPoseEstimator:
         return self._poses(crops, found)
 
     def predict_crops(self, crops: Sequence[np.ndarray] | np.ndarray) -> HeadPoses:
-        """The heads of pictures that are head crops, cropped as by :func:`semiuhpe.data.crop.crop_by_box`.
+        """Return the heads of head crops, which should be cropped as by :func:`semiuhpe.data.crop.crop_by_box`.
 
         Args:
-            crops: (N, H, W, 3) uint8 RGB, or a list of images of any sizes; what isn't square is padded with black.
+            crops: (N, H, W, 3) uint8 RGB, or a list of images of any sizes, padded with black if they aren't square.
 
         Returns:
-            One head for each crop; its box is all of it.
+            One head per crop; its box is the whole crop.
 
         Raises:
-            DataError: something is not an image.
-            ConfigError: it is a one-stage model.
+            DataError: an image is invalid.
+            ConfigError: this is a one-stage model.
             CheckpointError: the network's output is not finite.
         """
         if self.finds_heads:
@@ -166,17 +168,17 @@ class HeadPoseEstimator:
         return self._poses(resized, [_given(boxes)])[0]
 
     def own_detector(self, min_score: float | None = None, size: int | None = None) -> Detector:
-        """The detector that a one-stage model is.
+        """Return the detector of a one-stage model.
 
         Args:
-            min_score: heads with a lower score are left out; the kind's own threshold if None.
-            size: of its input, the longer side in pixels; that of the training if None.
+            min_score: heads with a lower score are left out; if None, the default of one-stage models applies.
+            size: longer side of the input in pixels; that of training if None.
 
         Raises:
-            ConfigError: it is a model of head crops, or the score is not in [0, 1].
+            ConfigError: this is a model for head crops, or the score is not in [0, 1].
         """
         if not self.finds_heads:
-            raise ConfigError(f"{self.path}: is a model of head crops, which finds no heads; it needs a detector")
+            raise ConfigError(f"{self.path}: is a model for head crops, which finds no heads; it needs a detector")
         check_min_score(min_score)
         size = size or self.description.image_size
         return OneStageDetector(self._network, self.description.distribution, size, min_score)
@@ -189,7 +191,7 @@ class HeadPoseEstimator:
         return self._default_detector
 
     def _found_poses(self, heads: Detections) -> HeadPoses:
-        """Heads whose poses a one-stage detector has found with them."""
+        """Return the poses that a one-stage detector has found along with the heads."""
         if heads.rotations is None or heads.entropy is None or heads.confidence is None:
             raise ConfigError(f"{self.path}: finds the heads itself; give it neither boxes nor another detector")
         rotations = torch.from_numpy(heads.rotations)
@@ -198,7 +200,7 @@ class HeadPoseEstimator:
 
     @torch.no_grad()
     def _poses(self, crops: Sequence[np.ndarray], found: Sequence[Detections]) -> list[HeadPoses]:
-        """Poses of square crops of the network's size, which are the heads of ``found`` one after the other."""
+        """Return the poses of the heads of ``found``, given their crops in order, of the input size."""
         outputs = [self._forward(crops[start : start + MAX_BATCH]) for start in range(0, len(crops), MAX_BATCH)]
         output = torch.cat(outputs) if outputs else torch.zeros((0, 9), device=self.device)
         if not torch.isfinite(output).all():
@@ -219,7 +221,7 @@ class HeadPoseEstimator:
         ]
 
     def _forward(self, crops: Sequence[np.ndarray]) -> Tensor:
-        """(B, 9) float32 outputs of the network."""
+        """Return the (B, 9) float32 outputs of the network."""
         pixels = torch.from_numpy(np.stack(crops)).to(self.device).permute(0, 3, 1, 2)
         return self._network(normalize(pixels.float() / 255.0).to(self.dtype)).float()
 
@@ -244,4 +246,4 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     for name, known in DTYPES.items():
         if dtype in (name, known):
             return known
-    raise ConfigError(f"the dtype {dtype} is not one that networks are run in; choose from {', '.join(DTYPES)}")
+    raise ConfigError(f"the dtype {dtype} is not supported; choose from {', '.join(DTYPES)}")

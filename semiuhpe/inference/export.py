@@ -1,8 +1,8 @@
 """Export of a model to ONNX and to TorchScript.
 
-Both files hold the whole way from the network's input to a pose: input ``image`` (batch, 3, S, S), float32, RGB in
-[0, 1], normalized with ImageNet's mean and deviation; outputs ``rotation`` (batch, 3, 3), head to camera, ``euler_deg``
-(batch, 3), pitch, yaw and roll in degrees, and ``entropy`` (batch,). The batch is of any size.
+Both files compute poses from the network's input. The input is ``image`` (batch, 3, S, S), float32, RGB in [0, 1],
+normalized with ImageNet's mean and standard deviation. The outputs are ``rotation`` (batch, 3, 3), head to camera,
+``euler_deg`` (batch, 3), pitch, yaw and roll in degrees, and ``entropy`` (batch,). The batch can have any size.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ OPSET = 18
 
 
 def check_distribution(loaded: LoadedModel) -> None:
-    """Raises ConfigError if the model predicts a rotation without a distribution: the graph reads distributions."""
+    """Raise ConfigError if the model predicts no distribution, which the exported graph decodes."""
     if loaded.distribution in POINT_ESTIMATES:
         raise ConfigError(f"{loaded.path}: models of {loaded.distribution} can't be exported, only distributions can")
 
 
 def check_onnx_packages() -> None:
-    """Raises ConfigError if a package that writes or reads ONNX files is missing."""
-    for package in ("onnx", "onnxruntime", "onnxscript"):  # the last is what torch's exporter needs
+    """Raise ConfigError if a package that writes or reads ONNX files is missing."""
+    for package in ("onnx", "onnxruntime", "onnxscript"):  # torch's exporter needs the last
         try:
             importlib.import_module(package)
         except ImportError as error:
@@ -49,13 +49,13 @@ def check_onnx_packages() -> None:
 
 
 def check_place(option: str, path: Path) -> None:
-    """Raises ConfigError unless the path is that of a file in a folder that exists."""
+    """Raise ConfigError if the path is a folder, or its parent folder doesn't exist."""
     if not path.parent.is_dir() or path.is_dir():
         raise ConfigError(f"{option} {path}: is a folder, or its folder doesn't exist")
 
 
 def pose_graph(loaded: LoadedModel) -> PoseGraph:
-    """The module that is exported: the network, re-parametrized for inference, and the reading of its output.
+    """Return the module to export: the network, re-parametrized for inference, and the decoding of its output.
 
     Raises:
         ConfigError: the model predicts a rotation without a distribution.
@@ -65,19 +65,19 @@ def pose_graph(loaded: LoadedModel) -> PoseGraph:
 
 
 def export_onnx(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float]:
-    """Writes an ONNX file, and compares it with PyTorch.
+    """Write an ONNX file and compare it with PyTorch.
 
     Args:
         loaded: the model.
-        path: the file to write; there only when complete and compared.
+        path: the file to write; it is created only after the comparison.
 
     Returns:
-        Largest differences from PyTorch on random pictures, by output; that of the Euler angles is the angle between
-        the rotations that they stand for, in degrees.
+        Largest differences from PyTorch on random pictures, by output. For Euler angles it is the angle between the
+        rotations in degrees.
 
     Raises:
-        ConfigError: packages are missing, the file can't be written, the network can't be exported, or the file doesn't
-            give what PyTorch gives.
+        ConfigError: a package is missing, the file can't be written, the network can't be exported, or the file's
+            outputs differ from PyTorch's.
     """
     check_onnx_packages()
     import onnx
@@ -101,7 +101,7 @@ def export_onnx(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float
 
 
 def export_torchscript(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float]:
-    """Writes a TorchScript file for ``torch.jit.load``, and compares it with PyTorch; as :func:`export_onnx`."""
+    """Write a TorchScript file for ``torch.jit.load`` and compare it with PyTorch, like :func:`export_onnx`."""
     graph = pose_graph(loaded)
 
     def write(temporary: Path) -> None:
@@ -141,13 +141,14 @@ def _export(
 def exporting(
     path: Path, option: str, network: str, differences: dict[str, float], tolerances: dict[str, float]
 ) -> Iterator[Path]:
-    """Gives the temporary name to export to, and renames it at the end if the file does what PyTorch does.
+    """Yield a temporary path to export to, and rename the file at the end if it agrees with PyTorch.
 
     Args:
-        path, option: the file, and the option that names it.
-        network: its name.
-        differences: from PyTorch by output, which the block fills.
-        tolerances: of the differences.
+        path: the file to write.
+        option: the option that names the file.
+        network: name of the network.
+        differences: differences from PyTorch by output, filled by the block.
+        tolerances: largest accepted differences.
 
     Raises:
         ConfigError: the file can't be written, the network can't be exported, or a difference is too large.
@@ -162,14 +163,14 @@ def exporting(
         raise
     except OSError as error:
         raise ConfigError(f"{option} {path}: can't be written ({error})") from error
-    except Exception as error:  # exporters and onnxruntime fail in ways without a common base
+    except Exception as error:  # exporters and onnxruntime have no common error class
         reason = first_line(error.__cause__ or error)
         raise ConfigError(f"{option} {path}: {network} can't be exported ({reason})") from error
 
 
 def difference(name: str, first: Tensor, second: Tensor) -> Tensor:
-    """Between two outputs of that name; of Euler angles the angle between the rotations, in degrees."""
-    if name == "euler_deg":  # beside gimbal lock, different angles stand for the same rotation
+    """Return the differences of two outputs of that name; for Euler angles the angles between rotations in degrees."""
+    if name == "euler_deg":  # near gimbal lock, different angles describe the same rotation
         return geodesic_deg(euler_to_matrix(first.double()), euler_to_matrix(second.double()))
     return (first - second).abs()
 
@@ -180,7 +181,7 @@ def _random_pictures(loaded: LoadedModel, batch: int) -> Tensor:
 
 
 def _properties(loaded: LoadedModel) -> dict[str, str]:
-    """What the file says about itself."""
+    """Return the metadata that the file stores."""
     described = {name: str(value) for name, value in asdict(loaded.description).items() if name != "convention"}
     return described | {"convention": "head_to_camera", "checkpoint": loaded.path.name}
 
@@ -188,13 +189,13 @@ def _properties(loaded: LoadedModel) -> dict[str, str]:
 def onnx_model(
     graph: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str], **options: Any
 ) -> Any:
-    """A network as an ``onnx.ModelProto``.
+    """Return a network as an ``onnx.ModelProto``.
 
     Args:
-        graph: in eval mode.
-        example: what to trace it with.
-        inputs, outputs: their names.
-        options: further ones of ``torch.onnx.export``.
+        graph: the network in eval mode.
+        example: inputs to trace it with.
+        inputs, outputs: names of its inputs and outputs.
+        options: further arguments of ``torch.onnx.export``.
     """
     with quiet():
         program = torch.onnx.export(
@@ -213,7 +214,7 @@ def onnx_model(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the exporters' warnings and progress, which are of no use to who exports."""
+    """Silence the exporters' warnings and progress output."""
     levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "onnx_ir")}
     for name in levels:
         logging.getLogger(name).setLevel(logging.ERROR)

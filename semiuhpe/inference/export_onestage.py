@@ -1,10 +1,10 @@
 """Export of a one-stage model to ONNX, with decoding and non-maximum suppression.
 
-Inputs ``image`` (1, 3, S, S), float32, RGB in [0, 1], normalized with ImageNet's mean and deviation, and ``min_score``
-(), float32: heads with a lower score are left out, 0.5 is usual. Outputs for the n
-heads on it, the best first: ``boxes`` (n, 4), corners x1, y1, x2, y2 in pixels of the input; ``scores`` (n,);
-``landmarks`` (n, 5, 2) in pixels; ``rotation`` (n, 3, 3), head to camera; ``euler_deg`` (n, 3), pitch, yaw, roll;
-``entropy`` (n,).
+The inputs are ``image`` (1, 3, S, S), float32, RGB in [0, 1], normalized with ImageNet's mean and standard deviation,
+and ``min_score`` (), float32: heads with a lower score are left out, 0.5 is usual. The outputs for the n heads found,
+highest scores first, are ``boxes`` (n, 4), corners x1, y1, x2, y2 in pixels of the input; ``scores`` (n,);
+``landmarks`` (n, 5, 2) in pixels; ``rotation`` (n, 3, 3), head to camera; ``euler_deg`` (n, 3), pitch, yaw, roll in
+degrees; and ``entropy`` (n,).
 """
 
 import math
@@ -29,17 +29,17 @@ from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 INPUTS = ("image", "min_score")
 OUTPUTS = ("boxes", "scores", "landmarks", "rotation", "euler_deg", "entropy")
 TOLERANCES = {"boxes": 0.05, "scores": 1e-4, "landmarks": 0.05, "rotation": 1e-3, "euler_deg": 0.5, "entropy": 1e-3}
-_COMPARED = 40  # anchors of a random picture that are compared, fewer after the suppression
+_COMPARED = 40  # number of anchors of a random picture to compare, before NMS
 
 
 class SceneGraph(nn.Module):
-    """From one picture to the heads on it.
+    """A one-stage network with its decoding and NMS: from one picture to the heads on it.
 
     Args:
         loaded: a one-stage model.
 
     Raises:
-        ConfigError: it predicts rotations without a distribution, or is to have another convention than its own.
+        ConfigError: it predicts rotations without a distribution, or was loaded with a convention not its own.
     """
 
     anchors: Tensor
@@ -55,33 +55,33 @@ class SceneGraph(nn.Module):
         self.register_buffer("anchors", anchor_boxes(size, size, torch.device("cpu")).clone(), persistent=False)
 
     def forward(self, image: Tensor, min_score: Tensor) -> tuple[Tensor, ...]:
-        """The outputs named at the top of this module."""
+        """Return the outputs listed in the docstring of this module."""
         outputs = self.network(image)
         score, anchor = outputs.logit[0].sigmoid().topk(min(CANDIDATES, len(self.anchors)))
         chosen = self.anchors[anchor]
         box = decode_boxes(outputs.box[:, anchor], chosen)[0]
         kept = nms(box, score, MAX_IOU)
-        # What scores low never suppresses what scores high, so the threshold may come after.
+        # Low scores never suppress higher ones, so the threshold can be applied after NMS.
         kept = kept[score[kept] >= min_score]
         landmarks = decode_landmarks(outputs.landmarks[0, anchor], chosen)
-        # Poses of all candidates: their number is known to the exporter, that of the heads is not.
+        # Poses of all candidates: the exporter knows their number, but not that of the heads.
         numbers = (box, score, landmarks, *self.pose(outputs.pose[0, anchor]))
         return tuple(values[kept] for values in numbers)
 
 
 def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, float]:
-    """Writes an ONNX file, and compares it with PyTorch on a few random pictures.
+    """Write an ONNX file and compare it with PyTorch on a few random pictures.
 
     Args:
         loaded: a one-stage model.
-        path: the file to write; there only when complete and compared.
+        path: the file to write; it is created only after the comparison.
 
     Returns:
         Largest differences from PyTorch, by output.
 
     Raises:
-        ConfigError: packages are missing, the file can't be written, the network can't be exported, or the file doesn't
-            give what PyTorch gives.
+        ConfigError: a package is missing, the file can't be written, the network can't be exported, or the file's
+            outputs differ from PyTorch's.
     """
     check_onnx_packages()
     import onnx
@@ -107,10 +107,10 @@ def export_onestage(loaded: LoadedModel, path: str | os.PathLike) -> dict[str, f
 
 @torch.no_grad()
 def compare(loaded: LoadedModel, run: Callable[[Tensor, Tensor], list[np.ndarray]]) -> dict[str, float]:
-    """Largest differences between what ``find_heads`` and ``run(image, min_score)`` find, infinite if these are
-    different numbers of heads.
+    """Return the largest differences between the heads of ``find_heads`` and of ``run(image, min_score)``, by output.
 
-    On random pictures, with thresholds that the best anchors pass, so that there are heads to compare.
+    They are infinite if the numbers of heads differ. Pictures are random, with thresholds that the best anchors pass,
+    so that there are heads to compare.
     """
     differences = dict.fromkeys(OUTPUTS, 0.0)
     anchors = anchor_boxes(loaded.image_size, loaded.image_size, torch.device("cpu"))
@@ -123,7 +123,7 @@ def compare(loaded: LoadedModel, run: Callable[[Tensor, Tensor], list[np.ndarray
         expected = (found.box, found.score, found.landmarks, found.rotation, euler_deg, found.entropy)
         given = [torch.from_numpy(part) for part in run(image, min_score)]
         same = expected[0].shape == given[0].shape and len(expected[0]) > 0
-        partner = torch.cdist(expected[0], given[0]).argmin(1) if same else None  # equal scores have no order
+        partner = torch.cdist(expected[0], given[0]).argmin(1) if same else None  # the order of equal scores may differ
         for name, mine, theirs in zip(OUTPUTS, expected, given, strict=True):
             worst = float(difference(name, mine, theirs[partner]).max()) if same else math.inf
             differences[name] = worst if math.isnan(worst) else max(differences[name], worst)

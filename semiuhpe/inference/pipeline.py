@@ -1,8 +1,8 @@
-"""From images to the poses of their heads: a detector finds them, an estimator crops and poses them.
+""":class:`HeadPipeline`: a detector finds the heads on images, an estimator crops them and predicts their poses.
 
-Boxes are (x, y, w, h) in pixels of the image. Where an image was made smaller when its file was decoded, detectors that
-look boxes up know them in pixels of the file (:attr:`Detector.in_file_pixels`): these are divided by the picture's
-scale here, and multiplied again where they are written (:func:`semiuhpe.inference.records.picture_line`).
+Boxes are (x, y, w, h) in pixels of the image. If an image was shrunk when its file was decoded, detectors that look
+boxes up return them in pixels of the file (:attr:`Detector.in_file_pixels`). These are divided by the picture's scale
+here, and multiplied by it again when they are written (:func:`semiuhpe.inference.records.picture_line`).
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ class HeadPoses:
 
     Attributes:
         boxes: (N, 4) float32 x, y, w, h in pixels.
-        scores: (N,) float32 of the detector, in [0, 1]; 1 for boxes that were given.
+        scores: (N,) float32 scores of the detector, in [0, 1]; 1 for given boxes.
         rotations: (N, 3, 3) float32, head to camera.
         euler_front_deg: (N, 3) float32 pitch, yaw, roll with ``|yaw| <= 90``.
-        euler_full_deg: (N, 3) float32 the equivalent triple with ``|pitch| <= 90`` and yaw in (-180, 180].
-        entropy: (N,) float32, the lower, the surer; NaN if the model has no uncertainty.
-        confidence: (N,) float32 in [0, 1], or NaN likewise; see :mod:`semiuhpe.models.output`.
+        euler_full_deg: (N, 3) float32 equivalent angles with ``|pitch| <= 90`` and yaw in (-180, 180].
+        entropy: (N,) float32, lower if the model is more certain; NaN if the model has no uncertainty.
+        confidence: (N,) float32 in [0, 1]; NaN if the model has no uncertainty; see :mod:`semiuhpe.models.output`.
     """
 
     boxes: np.ndarray
@@ -42,7 +42,7 @@ class HeadPoses:
 
 
 class PoseEstimator(Protocol):
-    """What is needed of :class:`semiuhpe.inference.estimator.HeadPoseEstimator`."""
+    """The part of :class:`semiuhpe.inference.estimator.HeadPoseEstimator` that the pipeline uses."""
 
     def predict_batch(
         self, images: Sequence[np.ndarray], boxes: Sequence[Detections], *, crop_rule: AnyCropRule
@@ -51,7 +51,7 @@ class PoseEstimator(Protocol):
 
 @dataclass(frozen=True)
 class HeadPipeline:
-    """A detector and an estimator as one; the two steps of a call may also run one by one, in different threads."""
+    """A detector and an estimator. The two steps of a call can also be called separately, in different threads."""
 
     detector: Detector
     estimator: PoseEstimator
@@ -71,15 +71,15 @@ class HeadPipeline:
         sources: Sequence[Source] | None = None,
         scales: Sequence[np.ndarray] | None = None,
     ) -> list[Detections]:
-        """Return what the detector finds, without heads smaller than :data:`MIN_HEAD_PX`.
+        """Return the heads that the detector finds, without those smaller than :data:`MIN_HEAD_PX`.
 
         Args:
             images: (H, W, 3) uint8 RGB, of any sizes.
-            sources: where the images come from, for detectors that ask for it.
+            sources: where the images come from, for detectors that need it.
             scales: :attr:`semiuhpe.pictures.Picture.scale` of each image; None if all have the size of their files.
 
         Raises:
-            DataError: something is not an image, or its boxes are not among the user's.
+            DataError: an image is invalid, or has no entry in the user's file of boxes.
         """
         found = self.detector.batch(images, sources)
         found = [heads.select(np.all(heads.boxes[:, 2:] >= MIN_HEAD_PX, axis=1)) for heads in found]
@@ -88,7 +88,7 @@ class HeadPipeline:
         return [replace(heads, boxes=heads.boxes / scale) for heads, scale in zip(found, scales, strict=True)]
 
     def pose(self, images: Sequence[np.ndarray], found: Sequence[Detections]) -> list[HeadPoses]:
-        """Return the poses of the heads that :meth:`find` has found, cropped as the detector's boxes have to be.
+        """Return the poses of the heads found by :meth:`find`, cropped by the detector's crop rule.
 
         Raises:
             DataError: a box is empty or outside of its image.
@@ -98,5 +98,5 @@ class HeadPipeline:
         return self.estimator.predict_batch(images, found, crop_rule=self.detector.crop_rule)
 
     def head_boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """Return (N, 4) boxes tight around the heads, to draw them: those of head crops have room around the head."""
+        """Return (N, 4) boxes tight around the heads, for drawing; a box that is a whole head crop has a margin."""
         return head_in_crop(boxes) if self.detector.takes_crops else boxes

@@ -1,12 +1,11 @@
-"""A network and the reading of its nine numbers as one module of operations that ONNX has.
+"""A network and the decoding of its nine outputs as one module that uses only ONNX operations.
 
 ONNX has no decompositions and no complex numbers, and onnxruntime no arc tangent in float64. The decomposition
-(:mod:`semiuhpe.distributions.proper_svd`) is made of real operations anyway. Entropies are sums along a contour in the
-complex plane (:mod:`semiuhpe.distributions.contour_integrals`); here these sums are written with real and imaginary
-parts. What
-``MatrixFisher`` and ``RotationLaplace`` do beside, for relative accuracy near the uniform distribution and for
-gradients, is left out: entropies are within 1e-9 of theirs, absolutely. All but the network and the Euler angles is in
-float64.
+(:mod:`semiuhpe.distributions.proper_svd`) consists of real operations anyway. Entropies are sums along a contour in
+the complex plane (:mod:`semiuhpe.distributions.contour_integrals`); here these sums are written with real and
+imaginary parts. What ``MatrixFisher`` and ``RotationLaplace`` do for gradients and for relative accuracy near the
+uniform distribution is left out: entropies differ from theirs by less than 1e-9. Everything except the network and the
+Euler angles is computed in float64.
 """
 
 import torch
@@ -23,11 +22,11 @@ GIMBAL_LOCK = 1e-7  # cosine of the yaw, as in roma
 
 
 class PoseGraph(nn.Module):
-    """From pictures to poses.
+    """A pose network with its decoding: from pictures to poses.
 
     Args:
-        network: (B, 3, S, S) -> (B, 9), in eval mode.
-        description: what its nine numbers mean.
+        network: the network (B, 3, S, S) -> (B, 9), in eval mode.
+        description: says how to decode its nine outputs.
     """
 
     points: Tensor
@@ -44,10 +43,10 @@ class PoseGraph(nn.Module):
             self.register_buffer(name, torch.view_as_real(values), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Poses of heads.
+        """Return the poses of heads.
 
         Args:
-            image: (B, 3, S, S) float32, RGB in [0, 1], normalized with ImageNet's mean and deviation.
+            image: (B, 3, S, S) float32, RGB in [0, 1], normalized with ImageNet's mean and standard deviation.
 
         Returns:
             float32: rotation (B, 3, 3), head to camera; pitch, yaw, roll (B, 3) in degrees; entropy (B,).
@@ -62,17 +61,18 @@ class PoseGraph(nn.Module):
 
 
 def fisher_entropy(s: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-    """Entropy (B,) of matrix Fisher distributions with proper singular values s (B, 3): log c + sum g_i E[q_i^2].
+    """Return entropies (B,) of matrix Fisher distributions, log c + sum g_i E[q_i^2].
 
     Args:
+        s: (B, 3) proper singular values.
         points: (n, 2) real and imaginary parts of the points z of the contour.
-        weights: (n, 2) those of its weights.
+        weights: (n, 2) real and imaginary parts of its weights.
     """
     gaps = gaps_of(s)
     real, imaginary = _inverse_roots(gaps, points)
     real, imaginary = _product(real, imaginary, *weights.unbind(-1))
     c = real.sum(-1)
-    # -dc/dg_i = E[q_i^2] c has the further factor 1 / 2(z + g_i) under the sum.
+    # -dc/dg_i = E[q_i^2] c has the additional factor 1 / 2(z + g_i) in the sum.
     a = points[:, 0] + gaps[..., None]
     b = points[:, 1]
     share = gaps[..., None] / (2 * (a * a + b * b))
@@ -81,11 +81,12 @@ def fisher_entropy(s: Tensor, points: Tensor, weights: Tensor) -> Tensor:
 
 
 def laplace_entropy(s: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-    """Entropy (B,) of Rotation Laplace distributions: the logarithm of the normalizer and the expected energy.
+    """Return entropies (B,) of Rotation Laplace distributions: the log normalizer plus the expected energy.
 
     Args:
+        s: (B, 3) proper singular values.
         points: (n, 2), as for :func:`fisher_entropy`.
-        weights: (n, 2, 2) of the normalizer and of the energy under it, real and imaginary parts last.
+        weights: (n, 2, 2) weights of the normalizer and of the expected energy, real and imaginary parts last.
     """
     real, imaginary = _inverse_roots(gaps_of(s).clamp_min(FLOOR), points)
     sums = (real[..., None] * weights[..., 0] - imaginary[..., None] * weights[..., 1]).sum(-2)
@@ -94,9 +95,9 @@ def laplace_entropy(s: Tensor, points: Tensor, weights: Tensor) -> Tensor:
 
 
 def euler_deg(rotation: Tensor, full_range: bool) -> Tensor:
-    """Pitch, yaw, roll (B, 3) in degrees, float32, of rotations head to camera (B, 3, 3).
+    """Return pitch, yaw, roll (B, 3) in degrees, float32, of rotations head to camera (B, 3, 3).
 
-    The same as :func:`semiuhpe.rotation.matrix_to_euler`, which looks at the data and can't be exported.
+    The same as :func:`semiuhpe.rotation.matrix_to_euler`, which has data-dependent branches and can't be exported.
     """
     r = to_300wlp(rotation)
     cos_yaw = torch.sqrt(r[..., 0, 0] * r[..., 0, 0] + r[..., 1, 0] * r[..., 1, 0])
@@ -116,7 +117,7 @@ def _atan2_deg(y: Tensor, x: Tensor) -> Tensor:
 
 
 def _inverse_roots(gaps: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of prod (z + g_i)^(-1/2), each (B, n); z has a positive imaginary part."""
+    """Return the real and imaginary parts of prod (z + g_i)^(-1/2), each (B, n); z has a positive imaginary part."""
     a = points[:, 0] + gaps[..., None]  # (B, 3, n)
     b = points[:, 1].expand_as(a)
     longer = torch.sqrt((torch.sqrt(a * a + b * b) + a.abs()) / 2)
@@ -129,5 +130,5 @@ def _inverse_roots(gaps: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _product(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """(a + ib)(c + id)."""
+    """Return the real and imaginary parts of (a + ib)(c + id)."""
     return a * c - b * d, a * d + b * c

@@ -1,6 +1,6 @@
-"""What is written about heads: the records of ``image.py``, of ``video.py`` and of the demo page.
+"""Records of heads, as ``image.py``, ``video.py`` and the demo page write them.
 
-Boxes are x, y, w, h in pixels, angles in degrees, pitch, yaw, roll. Entropy and confidence are null where the model has
+Boxes are x, y, w, h in pixels, angles pitch, yaw, roll in degrees. Entropy and confidence are null if the model has
 no uncertainty (:mod:`semiuhpe.models.output`).
 """
 
@@ -14,7 +14,7 @@ from semiuhpe.pictures import Picture
 
 
 def picture_line(name: str, picture: Picture, poses: HeadPoses) -> dict[str, Any]:
-    """Return a picture and its heads, whose boxes are then in pixels of its file, not of the decoded image."""
+    """Return the record of a picture and its heads, with boxes in pixels of the file instead of the decoded image."""
     columns = (poses.boxes * picture.scale, poses.scores, poses.rotations, poses.euler_front_deg, poses.euler_full_deg)
     rows = zip(*columns, poses.entropy, poses.confidence, strict=True)
     return {
@@ -34,7 +34,7 @@ def head_record(
     entropy: float,
     confidence: float,
 ) -> dict[str, Any]:
-    """One head as plain numbers, rounded to what they are worth."""
+    """Return the record of one head: plain numbers, rounded to meaningful digits."""
     return {
         "box": _rounded(box, 2),
         "score": _rounded(score, 4),

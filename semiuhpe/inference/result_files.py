@@ -1,15 +1,15 @@
-"""Result files of many pictures, written by one or several processes, that a later run goes on with.
+"""Resumable result files of ``image.py``, one per process.
 
-A folder of results holds
+An output folder holds
 
-- ``run.json``: the settings that all results in it were made with;
-- ``heads-RANK-of-PROCESSES.jsonl``: JSON Lines, a line for each picture that is done, written by one process;
-- ``heads-RANK-of-PROCESSES.csv``: the same as a table, where asked for, written when the process has finished;
+- ``run.json``: the settings of all results in the folder;
+- ``heads-RANK-of-PROCESSES.jsonl``: JSON Lines, a line for each finished picture of one process;
+- ``heads-RANK-of-PROCESSES.csv``: the same as a table, if requested, written when the process has finished;
 - ``failed-RANK-of-PROCESSES.txt``: the pictures that the last run could not read, and why; absent if there are none.
 
-A picture is done when a complete line of any ``.jsonl`` has its name, whatever the number of processes was that wrote
-it. A line is written after everything else that belongs to the picture, so a killed run leaves nothing half done but
-the last line, which the next run removes.
+A picture is finished when a complete line of any ``.jsonl`` file has its name, whatever the number of processes was.
+A line is written after everything else that belongs to the picture. So a killed run leaves nothing incomplete but the
+last line, which the next run removes.
 """
 
 import csv
@@ -30,46 +30,46 @@ CSV_COLUMNS = (
     *(f"{angle}_{span}" for span in ("front", "full") for angle in ("pitch", "yaw", "roll")),
     *("entropy", "confidence"),
 )
-"""``heads`` is the number of heads on the picture; one without any has a row with 0 and empty fields."""
+"""``heads`` is the number of heads on the picture; a picture without heads has a row with 0 and empty fields."""
 
 
 class Share(NamedTuple):
-    """Which part of the work a process has."""
+    """The part of the pictures that a process works on."""
 
     rank: int
     processes: int
 
     def has(self, name: str) -> bool:
-        """Whether a picture is this process's: a function of its name alone, so that all agree without talking."""
+        """Return whether a picture is this process's. It depends on the name only, so processes needn't communicate."""
         return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.processes == self.rank
 
     def file(self, kind: str, suffix: str) -> str:
         return f"{kind}-{self.rank:05d}-of-{self.processes:05d}{suffix}"
 
     def is_of_this_run(self, path: Path) -> bool:
-        """Whether a file's name is one that this number of processes gives."""
+        """Return whether a file's name has this number of processes."""
         return path.stem.endswith(f"-of-{self.processes:05d}")
 
 
 def check_folder(folder: Path) -> None:
-    """Raises ConfigError unless results can be written into a folder, which may have to be made. Makes nothing."""
+    """Raise ConfigError unless results can be written into a folder, which need not exist. Creates nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        what = "is not writable" if there.is_dir() else "is no folder"
+        what = "is not writable" if there.is_dir() else "is not a folder"
         raise ConfigError(f"--output {folder}: can't be used, {there} {what}; name another folder")
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Writes the settings of a run, or compares them with those of the run that is to be gone on with.
+    """Write the settings of a run, or compare them with those of the earlier run that it continues.
 
     Raises:
-        ConfigError: the folder's results were made with others, or nothing can be written there.
+        ConfigError: the folder has results of other settings, or can't be written to.
     """
     path = folder / SETTINGS
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--output {folder}: can't be made ({error.strerror}); name another folder") from error
+        raise ConfigError(f"--output {folder}: can't be created ({error.strerror}); name another folder") from error
     try:
         if not path.exists():
             atomic_write(path, json.dumps(settings, indent=1) + "\n")
@@ -86,24 +86,24 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def done_pictures(folder: Path) -> set[str]:
-    """Names of all pictures that have a complete line.
+    """Return the names of all pictures that have a complete line.
 
     Raises:
-        DataError: a file of results is damaged.
+        DataError: a result file is damaged.
     """
     return {line["image"] for path in sorted(folder.glob("heads-*.jsonl")) for line in _lines(path)}
 
 
 def other_files(folder: Path, share: Share) -> list[Path]:
-    """The result files that other numbers of processes left."""
+    """Return the result files of earlier runs with other numbers of processes."""
     return [path for path in sorted(folder.glob("heads-*.jsonl")) if not share.is_of_this_run(path)]
 
 
-def mend(folder: Path, share: Share) -> None:
-    """Removes torn last lines from the files that other numbers of processes left; for one process to do.
+def truncate_torn_lines(folder: Path, share: Share) -> None:
+    """Remove incomplete last lines from files of runs with other numbers of processes. Call it in one process only.
 
     Raises:
-        ConfigError: another run writes one of them.
+        ConfigError: another run is writing one of them.
     """
     for path in other_files(folder, share):
         with ResultFile(path):
@@ -111,9 +111,9 @@ def mend(folder: Path, share: Share) -> None:
 
 
 class FailedFile:
-    """The file of pictures that a process can't read; made with the first of them.
+    """The file that lists pictures that a process can't read; created with the first of them.
 
-    Those of runs before are removed: what failed then is tried again.
+    Files of earlier runs are removed, as their pictures are tried again.
     """
 
     def __init__(self, folder: Path, share: Share) -> None:
@@ -130,13 +130,13 @@ class FailedFile:
 
 
 class ResultFile:
-    """The result file of one process, locked while it is open. A torn last line is removed.
+    """The result file of one process, locked while it is open. An incomplete last line is removed.
 
     Args:
-        path: of the file, which is made if it isn't there.
+        path: path of the file, which is created if it doesn't exist.
 
     Raises:
-        ConfigError: another process writes it, or it can't be written.
+        ConfigError: another process is writing it, or it can't be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -150,7 +150,7 @@ class ResultFile:
         except BlockingIOError as error:
             self._file.close()
             raise ConfigError(
-                f"--output {path.parent}: another run writes {path.name}; wait, or name another"
+                f"--output {path.parent}: another run is writing {path.name}; wait, or name another folder"
             ) from error
         self._remove_torn_line()
 
@@ -161,7 +161,7 @@ class ResultFile:
         release_lock(self._file)
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Appends a picture; DataError if it can't be written."""
+        """Append a picture's line; raise DataError if it can't be written."""
         try:
             self._file.write(json.dumps(line).encode() + b"\n")
             self._file.flush()
@@ -182,7 +182,7 @@ class ResultFile:
 
 
 def write_csv(results: Path) -> Path:
-    """Writes a result file as a table beside it.
+    """Write a result file as a CSV table beside it, and return the path of the table.
 
     Raises:
         DataError: it is damaged, or the table can't be written.
@@ -198,7 +198,7 @@ def write_csv(results: Path) -> Path:
             for line in _lines(results):
                 try:
                     writer.writerows(list(_csv_rows(line)))
-                except (ValueError, TypeError, KeyError) as error:  # ValueError for a name that is no valid text
+                except (ValueError, TypeError, KeyError) as error:  # ValueError for a name that is not valid text
                     raise DataError(f"{results}: the line of {line['image']!a} is damaged; delete it") from error
     except OSError as error:
         raise DataError(f"{path}: can't be written ({error})") from error
@@ -216,7 +216,7 @@ def _csv_rows(line: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The complete lines of a result file."""
+    """Yield the complete lines of a result file."""
     with open(path, "rb") as file:
         for number, text in enumerate(file, 1):
             if not text.endswith(b"\n"):
@@ -227,6 +227,6 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                     raise TypeError("image is text and heads a list")
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(
-                    f"{path}: line {number} is damaged; delete the line, its picture is then done again"
+                    f"{path}: line {number} is damaged; delete the line, its picture is then processed again"
                 ) from error
             yield line

@@ -1,4 +1,4 @@
-"""The rendered heads that come with the package, for a first try without pictures of one's own."""
+"""The rendered heads that come with the package, as example input for the commands."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from semiuhpe.errors import ConfigError
 
 _FOLDER = Path("examples", "heads")
 BOXES = "boxes.csv"
-"""Table of the head boxes, beside pictures of rendered heads."""
+"""Name of the table of head boxes in the folder of rendered heads."""
 
 
 def sample_heads() -> Path:
-    """Folder of six rendered heads, with :data:`BOXES`: at the top of a checkout, or inside the installed package.
+    """Return the folder of six rendered heads with :data:`BOXES`, in the checkout or in the installed package.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: the folder is missing.
     """
     package = Path(__file__).parents[1]
     for folder in (package.parent / _FOLDER, package / _FOLDER):

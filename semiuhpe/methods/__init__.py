@@ -1,4 +1,4 @@
-"""Training methods: each one is a subclass of :class:`semiuhpe.methods.base.Method`."""
+"""Training methods, each a subclass of :class:`semiuhpe.methods.base.Method`, and their options."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from semiuhpe.methods.registry import METHODS, register_method
 
 
 def method_of(experiment: Experiment) -> Method[Any, Any]:
-    """The method of an experiment."""
+    """Return the method that an experiment's ``--method`` names, with the experiment's options."""
     return METHODS[experiment.training.method](experiment)
 
 

@@ -1,7 +1,7 @@
-"""What the trainer asks of a method.
+"""Interfaces between the trainer and a training method: :class:`Method`, :class:`Phase`, :class:`Learner`.
 
-A :class:`Method` owns its options, its data and its steps. It divides a run into phases; in each phase a
-:class:`Learner` names its batches, takes a step on each, and validates.
+A :class:`Method` has its own options and opens its own data. It divides a run into phases. In each phase a
+:class:`Learner` supplies the batches, computes the loss of each step, and validates.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ from semiuhpe.options import OptionGroup
 
 @dataclass
 class StepResult:
-    """Loss to be minimized, and scalars (0-dimensional tensors, on the device) to be logged."""
+    """The loss to minimize, and the scalars to log: 0-dimensional tensors on the device."""
 
     loss: Tensor
     scalars: dict[str, Tensor] = field(default_factory=dict)
@@ -33,12 +33,12 @@ class StepResult:
 
 @dataclass
 class Preview:
-    """A few heads as a network sees them, to look at during training.
+    """A few heads as a network sees them, for TensorBoard.
 
     Attributes:
         image: (n, 3, S, S) normalized network inputs.
-        rotation: (n, 3, 3) predicted, head to camera.
-        kept: (n,) bool, whether the pseudo label is kept; None where there are none.
+        rotation: (n, 3, 3) predicted rotations, head to camera.
+        kept: (n,) bool, whether the pseudo label is kept; None if there are no pseudo labels.
     """
 
     image: Tensor
@@ -47,68 +47,68 @@ class Preview:
 
 
 class Batch(Protocol):
-    """A few heads, or scenes, as a method's data come."""
+    """A batch of heads or of scenes."""
 
     def __len__(self) -> int: ...
 
     def to(self, device: torch.device) -> "Batch": ...
 
     def first(self, count: int) -> "Batch":
-        """The first items of the batch."""
+        """Return the first ``count`` items of the batch."""
 
 
 B = TypeVar("B", bound=Batch)
 Batches = dict[str, B]
-"""What a learner takes a step on: one or several batches of a kind, by name."""
+"""The input of one step: one or several batches of the same type, by name."""
 
 
 Networks = dict[str, nn.Module]
-"""The networks that are validated, by role."""
+"""The networks to validate, by role."""
 Summaries = dict[str, dict[str, float]]
-"""Of each of them, numbers by name."""
+"""Validation results by role, each a dictionary of numbers by name."""
 
 
 class Learner(Protocol[B]):
-    """What happens in one phase, with batches of one kind."""
+    """The code of one phase, for batches of one type."""
 
     student: nn.Module
 
     @property
     def teacher(self) -> nn.Module:
-        """The network to be evaluated beside the student; the student itself where there is no teacher."""
+        """The network that is evaluated beside the student; the student itself if there is no teacher."""
 
     def batches(self, iteration: int, step: int) -> Iterator[Batches[B]]:
-        """This process's batches on the device, without end, from an iteration of the run on, which is ``step`` of
-        the phase. What they are is a function of the seed and these two."""
+        """Yield this process's batches on the device, endlessly, starting at an iteration of the run that is step
+        ``step`` of the phase. The batches depend on the seed, ``iteration`` and ``step`` only."""
 
     def begin(self) -> None:
-        """Called once when the phase begins, after the student was given its starting weights."""
+        """Prepare the phase. Called once when it begins, after the student has received its initial weights."""
 
     def refresh(self) -> dict[str, float]:
-        """Called every ``save_frequency`` steps; returns scalars to be logged."""
+        """Update what is updated rarely, and return scalars to log. Called every ``save_frequency`` steps."""
 
     def step(self, batches: Batches[B], random: BatchRandom) -> StepResult:
-        """The loss of one step."""
+        """Return the loss of one step."""
 
     def after_step(self, step: int) -> None:
-        """Called after the optimizer's step number ``step`` of this phase, counted from 0."""
+        """Finish a step. Called after the optimizer's step number ``step`` of this phase, counted from 0."""
 
     def validate(self, networks: Networks) -> Summaries:
-        """The method's ``METRICS``, and whatever else is to be logged, of each network: the student, and the teacher
-        where there is one. They come together so that pictures need to be read only once."""
+        """Return the method's ``metrics`` and any other numbers to log for each network: the student, and the
+        teacher if there is one. All networks are passed at once so that pictures are read only once."""
 
     def preview(self, batches: Batches[B], random: BatchRandom) -> dict[str, Preview]:
-        """The heads of a small batch as the networks see them, by the name of the view."""
+        """Return the heads of a small batch as the networks see them, by the name of the view."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved beside the student."""
+        """Return the state that has to be saved in addition to the student."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what :meth:`state_dict` gave."""
+        """Restore a state returned by :meth:`state_dict`."""
 
 
 class Stateless:
-    """The hooks of a :class:`Learner` that keeps nothing beside its student: they do nothing."""
+    """Empty hooks for a :class:`Learner` whose only state is its student."""
 
     def begin(self) -> None:
         pass
@@ -127,7 +127,7 @@ class Stateless:
 
 
 def forward(network: nn.Module, image: Tensor, bf16: bool) -> Tensor:
-    """(B, 9) float32 output of a network, whose own arithmetic is in bfloat16 where ``bf16``."""
+    """Return the (B, 9) float32 output of a network, which itself computes in bfloat16 if ``bf16`` is set."""
     with torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
         output: Tensor = network(image)
         return output.float()
@@ -135,14 +135,15 @@ def forward(network: nn.Module, image: Tensor, bf16: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a run.
+    """A part of a run with one learner and one learning rate schedule.
 
     Attributes:
-        name: for the log.
-        learner: what takes the steps.
-        end: iteration, counted over the whole run, at which the phase is over.
-        lr: learning rate, or a function from the step of the phase to it.
-        comparable: whether its validation measures the same as that of the phase before; if not, ``best`` starts anew.
+        name: shown in the log.
+        learner: supplies batches and computes losses.
+        end: iteration of the run at which the phase ends.
+        lr: learning rate, or a function that returns the learning rate of a step of the phase.
+        comparable: whether its validation metric can be compared with that of the phase before; if not, ``best`` is
+            selected anew.
     """
 
     name: str
@@ -152,7 +153,7 @@ class Phase:
     comparable: bool = True
 
     def lr_at(self, step: int) -> float:
-        """The learning rate of a step of the phase, counted from 0."""
+        """Return the learning rate of a step of the phase, counted from 0."""
         return self.lr(step) if callable(self.lr) else self.lr
 
 
@@ -161,11 +162,11 @@ class TrainingData(Protocol):
 
     @property
     def labeled(self) -> Sized:
-        """What a run learns from; its length is that of an epoch."""
+        """The labeled heads or scenes; their number is the length of an epoch."""
 
     @property
     def log_lines(self) -> list[str]:
-        """What the log says of the data."""
+        """Lines that describe the data in the log."""
 
 
 O = TypeVar("O", bound=OptionGroup)  # noqa: E741
@@ -174,12 +175,12 @@ D = TypeVar("D", bound=TrainingData)
 
 @dataclass(frozen=True)
 class Setup(Generic[D]):
-    """What the phases of a run work with.
+    """Everything that the phases of a run need.
 
     Attributes:
-        student: the network that is trained, wrapped if there are several processes.
-        data: of :meth:`Method.open_data`.
-        description: what the network is, for checkpoints.
+        student: the network to train, wrapped if there are several processes.
+        data: the stores returned by :meth:`Method.open_data`.
+        description: the description of the network for checkpoints.
         process: this process among all.
     """
 
@@ -190,19 +191,19 @@ class Setup(Generic[D]):
 
 
 class Method(ABC, Generic[O, D]):
-    """A training method, for the options of one run.
+    """A training method with the options of one run.
 
-    Subclasses name the class of their own options and that of their data, ``Method[MyOptions, MyData]``, and register
-    themselves with :func:`semiuhpe.methods.register_method`.
+    A subclass names the classes of its own options and of its data, ``Method[MyOptions, MyData]``, and is registered
+    with :func:`semiuhpe.methods.register_method`.
 
     Attributes:
         options_type: the class of the options that only this method has.
-        more_options: further groups that only this method has.
-        used_options: names of other methods' options that it uses; all others of theirs are refused.
-        metrics: names of validation results that ``best`` can be chosen by, the smaller the better; the first is the
+        more_options: further option groups that only this method has.
+        used_options: names of options of other methods that this method uses; all other options of theirs are refused.
+        metrics: names of validation results by which ``best`` can be selected, smaller being better; the first is the
             default.
         experiment: all options of the run.
-        options: the method's own.
+        options: the method's own options.
     """
 
     options_type: ClassVar[type[OptionGroup]]
@@ -216,11 +217,11 @@ class Method(ABC, Generic[O, D]):
 
     @classmethod
     def option_groups(cls) -> tuple[type[OptionGroup], ...]:
-        """The groups of options that only this method has."""
+        """Return the option groups that only this method has."""
         return (cls.options_type, *cls.more_options)
 
     def check(self) -> None:
-        """Raise ConfigError if an option has an impossible value, or options contradict each other."""
+        """Raise ConfigError if an option has an impossible value or options contradict each other."""
 
     @abstractmethod
     def open_data(self) -> D:
@@ -231,19 +232,19 @@ class Method(ABC, Generic[O, D]):
         """
 
     def create_student(self, pretrained: bool) -> nn.Module:
-        """The network that is trained, from ImageNet weights if ``pretrained``."""
+        """Return the network to train, with ImageNet weights if ``pretrained``."""
         return create_model(self.experiment.network.network, pretrained)
 
     def create_optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
-        """Adam, as in the papers. It has to be a fused one, which the guard against steps that are not finite needs."""
+        """Return Adam, as in the papers. It has to be fused, so that it can skip steps that are not finite."""
         return torch.optim.Adam(student.parameters(), lr=self.experiment.training.lr, fused=True)
 
     @abstractmethod
     def phases(self, setup: Setup[D]) -> list[Phase]:
-        """The phases of the run, in their order."""
+        """Return the phases of the run, in order."""
 
     def run_name(self) -> str:
-        """The folder of runs of these options, below the experiment's."""
+        """Return the name of the folder for runs with these options, inside the experiment's folder."""
         return f"{self.experiment.training.method}_{self._network_name()}_b{self.experiment.training.batch_size}"
 
     def _network_name(self) -> str:
@@ -251,20 +252,20 @@ class Method(ABC, Generic[O, D]):
 
     @property
     def best_metric(self) -> str:
-        """The metric that ``best`` is chosen by."""
+        """The metric by which ``best`` is selected."""
         return self.experiment.training.best_metric or self.metrics[0]
 
     @property
     def best_of(self) -> str:
-        """Whose metric that is: ``student`` or ``teacher``, or the ``lowest`` of both."""
+        """The role whose metric selects ``best``: ``student`` or ``teacher``, or ``lowest`` for the lower of both."""
         return "lowest"
 
     def stores(self) -> dict[str, Path]:
-        """The stores that the run learns from and selects on, by the options that name them; not all need exist."""
+        """Return the paths of the stores used for training and selection, by option name; not all need exist."""
         data = self.experiment.data
         roles = ("train_labeled", "train_unlabeled", data.selection_role)
         return {role: store_path(data, role) for role in roles if getattr(data, role)}
 
     def feature_heads(self, data: D) -> HeadStore | None:
-        """The heads whose features ``--save_feat`` writes; None if the method has no feature for each head."""
+        """Return the heads whose features ``--save_feat`` writes; None if the method has no feature per head."""
         return None

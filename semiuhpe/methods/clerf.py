@@ -2,17 +2,18 @@
 
 ``pretrain``, per step:
 
-1. An anchor is a labeled head. Its positive shows another identity from the same direction (a pose-controlled
-   generator makes or finds it); it is turned in plane until the rolls agree.
-2. Both are turned by any angle and flipped alike, labels along, which leaves the distance between them as it is.
-3. Negatives are the heads of the batch, of all processes, that are farther from the anchor than ``negative_deg``.
-4. Circle Loss on the normalized embedding, where hard negatives count most.
+1. An anchor is a labeled head. Its positive is another identity seen from the same direction, rendered or looked up
+   by a pose-controlled generator, and turned in plane until the rolls agree.
+2. Both are turned by the same random angle and flipped alike, with their labels, so their distance doesn't change.
+3. Negatives are the heads of the batch, across all processes, that are farther than ``negative_deg`` from the anchor.
+4. The loss is Circle Loss on the normalized embedding, which weights hard negatives most.
 
-``regression``: labeled heads, turned and flipped alike, and the layers behind the embedding, which is fine-tuned or
-frozen. The loss is the negative log likelihood of ``--distribution``; for ``gramSchmidt`` that is the geodesic loss.
+``regression`` trains the layers behind the embedding on labeled heads, turned and flipped in the same way. The
+embedding is fine-tuned or frozen. The loss is the negative log likelihood of ``--distribution``; for ``gramSchmidt``
+that is the geodesic loss.
 
-Pre-training is judged by the rotation of the nearest labeled head in the embedding. What the embedding is, and why
-such a model is a pose network like any other, says :mod:`semiuhpe.models.embedding`.
+Pre-training is validated by the rotation of the nearest labeled head in the embedding.
+:mod:`semiuhpe.models.embedding` defines the embedding and explains why such a model is a pose network like any other.
 """
 
 from collections.abc import Iterator
@@ -48,18 +49,20 @@ from semiuhpe.synthetic.generator import RenderedHeads
 from semiuhpe.synthetic.render_head import DOMAINS
 
 POSITIVE = "positive"
-RENDERED = "rendered"
+RENDERED_POSITIVES = "rendered"
 
 
 @dataclass(frozen=True)
 class ClerfOptions(OptionGroup, title="contrastive pre-training (CLERF)"):
-    """The options of this method."""
+    """The options of CLERF."""
 
     pretrain_iteration: int = option(50000, "length of contrastive pre-training, in steps")
     regression_lr: float | None = option(None, "learning rate of the regression; --lr if not given")
-    freeze_embedding: bool = option(False, "leave the embedding as it is in the regression")
-    turn_aug: bool = option(True, "turn and flip heads in the regression too")
-    generator: str = option(RENDERED, f"source of positives: {RENDERED}, or a labeled store", metavar="DATASET")
+    freeze_embedding: bool = option(False, "freeze the embedding during regression")
+    turn_aug: bool = option(True, "turn and flip heads during regression too")
+    generator: str = option(
+        RENDERED_POSITIVES, f"source of positives: {RENDERED_POSITIVES}, or a labeled store", metavar="DATASET"
+    )
     generator_domain: str = option("wild", "domain of rendered positives", choices=lambda: DOMAINS)
     positive_deg: float = option(5.0, "greatest distance of a positive from its anchor, in degrees")
     negative_deg: float = option(15.0, "distance beyond which a head is a negative, in degrees")
@@ -68,7 +71,7 @@ class ClerfOptions(OptionGroup, title="contrastive pre-training (CLERF)"):
 
 
 class Pairing(NamedTuple):
-    """What makes the positives, and the labeled heads that have one."""
+    """The generator of positives, and the labeled heads that have a positive."""
 
     generator: HeadGenerator
     anchors: HeadStore
@@ -76,7 +79,7 @@ class Pairing(NamedTuple):
 
 @dataclass(frozen=True)
 class ContrastiveData(ExperimentData):
-    """The stores of a run, and for pre-training where its pairs come from."""
+    """The stores of a run, and the pairing of heads for pre-training."""
 
     pairing: Pairing | None = None
 
@@ -90,7 +93,7 @@ class ContrastiveData(ExperimentData):
 
 @register_method("clerf")
 class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
-    """Pre-training, unless it has no steps, and regression, unless pre-training is the whole run."""
+    """CLERF: pre-training, if it has any steps, then regression, unless pre-training is the whole run."""
 
     options_type = ClerfOptions
 
@@ -131,7 +134,7 @@ class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
         return "_".join(parts + [name for name, on in flags.items() if on])
 
     def open_data(self) -> ContrastiveData:
-        """Open the stores of the run, and its generator.
+        """Open the stores of the run and its generator.
 
         Raises:
             ConfigError, StoreError: a store is missing or has no labels, or no labeled head has a positive.
@@ -150,9 +153,9 @@ class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
         return ContrastiveData(**vars(data), pairing=Pairing(generator, anchors))
 
     def open_generator(self, size: int) -> HeadGenerator:
-        """What ``--generator`` names; rendered pictures have the side ``size``."""
+        """Return the generator that ``--generator`` names; rendered pictures are ``size`` pixels square."""
         options, data = self.options, self.experiment.data
-        if options.generator == RENDERED:
+        if options.generator == RENDERED_POSITIVES:
             return RenderedHeads(options.generator_domain, size, self.experiment.run.seed)
         return StoreHeads(open_labeled(data, "generator", options.generator), options.positive_deg)
 
@@ -213,7 +216,7 @@ class Pretraining(Stateless):
         options, process = self.options, self.process
         anchor, positive = self._views(batches, random)
         image = torch.cat([anchor.image, positive.image])
-        # Each time, as the trainer sets the mode of the whole network; regression has its dropout again.
+        # In every step, as the trainer sets the mode of the whole network. Regression uses dropout again.
         dropout(unwrap(self.student)).eval()
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.task.bf16):
             embedding, output = embed(self.student, image, unwrap(self.student))
@@ -230,7 +233,7 @@ class Pretraining(Stateless):
             "clerf/hardest_negative": others.detach().masked_fill(~is_negative, -1.0).amax(dim=1).mean(),
             "clerf/positive_deg": geodesic_deg(anchor.rotation, positive.rotation).mean(),
         }
-        # The layers behind the embedding take part with no weight: several processes wait for all gradients.
+        # The layers behind the embedding get zero gradients: with several processes, DDP waits for all gradients.
         return StepResult(loss + 0.0 * output.float().sum(), scalars)
 
     def validate(self, networks: Networks) -> Summaries:
@@ -238,7 +241,7 @@ class Pretraining(Stateless):
 
     @torch.no_grad()
     def preview(self, batches: HeadBatches, random: BatchRandom) -> dict[str, Preview]:
-        """The heads of the triplets with their labels: nothing is predicted yet."""
+        """Return the heads of the triplets with their labels; pre-training predicts no rotations."""
         anchor, positive = self._views(batches, random)
         return {"anchor": Preview(anchor.image, anchor.rotation), POSITIVE: Preview(positive.image, positive.rotation)}
 
@@ -247,17 +250,17 @@ class Pretraining(Stateless):
 
 
 class Regression(Supervised):
-    """From the embedding to a rotation.
+    """The learner of the regression from the embedding to a rotation.
 
     Args:
-        turned: heads are turned by any angle and flipped; else they are mirrored at most.
-        frozen: the embedding stays as it is, batch norm's statistics included.
+        turned: turn heads by any angle and flip them; otherwise they are at most mirrored.
+        frozen: freeze the embedding, including batch norm's statistics.
     """
 
     def __init__(self, student: nn.Module, task: CropTask, turned: bool, frozen: bool, process: Process):
         super().__init__(student, task)
         self.turned = turned
-        # A wrapper of its own, as that of the student waits for the gradients of all layers.
+        # Wrapped separately, as the student's wrapper waits for the gradients of all layers.
         self._regressor = process.wrap(regressor(unwrap(student))) if frozen else None
 
     def _view(self, batches: HeadBatches, random: BatchRandom) -> LabeledView:

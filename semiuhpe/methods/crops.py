@@ -1,4 +1,4 @@
-"""What the learners of head crops share: where crops come from, how networks see them, what is validated."""
+"""Shared parts of the methods that learn from head crops: batches, views and validation."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -28,14 +28,14 @@ _LABELED_SEED, _UNLABELED_SEED = 0, 1
 
 
 class HeadStreams:
-    """Batches of this process's share of the heads, on the device.
+    """Streams of batches of this process's share of the heads, on the device.
 
     Args:
         experiment: the options of the run.
         data: the stores.
         process: this process among all.
-        unlabeled_batch: unlabeled heads in a batch, over all processes.
-        drop_last: leave out the last heads of an epoch, which fill no batch.
+        unlabeled_batch: unlabeled heads per batch, over all processes.
+        drop_last: leave out the last heads of an epoch if they don't fill a batch.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class HeadStreams:
         self.unlabeled_batch, self.drop_last = unlabeled_batch, drop_last
 
     def labeled(self, iteration: int) -> Iterator[HeadBatch]:
-        """Endless batches, from that of an iteration of the run on."""
+        """Yield labeled batches endlessly, starting at an iteration of the run."""
         return self._stream(self.data.labeled, self.training.batch_size, _LABELED_SEED, iteration)
 
     def unlabeled(self, step: int) -> Iterator[HeadBatch]:
-        """Endless batches, from that of a step of the phase on."""
+        """Yield unlabeled batches endlessly, starting at a step of the phase."""
         return self._stream(self.data.pool, self.unlabeled_batch, _UNLABELED_SEED, step)
 
     def both(self, iteration: int, step: int) -> Iterator[HeadBatches]:
-        """Endless pairs of a labeled and an unlabeled batch."""
+        """Yield pairs of a labeled and an unlabeled batch endlessly."""
         for labeled, unlabeled in zip(self.labeled(iteration), self.unlabeled(step), strict=True):
             yield {LABELED: labeled, UNLABELED: unlabeled}
 
@@ -65,7 +65,7 @@ class HeadStreams:
             yield batch.to(self.process.device)
 
     def pool(self) -> Iterator[HeadBatch]:
-        """This process's share of the unlabeled heads once, in order."""
+        """Yield this process's share of the unlabeled heads once, in order."""
         heads = self.data.pool
         share = self.process.share(len(heads))
         size, workers = self.training.eval_batch_size, loader_workers(self.training.num_workers, self.process.device)
@@ -78,17 +78,17 @@ class HeadStreams:
 
 @dataclass(frozen=True)
 class CropTask:
-    """Head crops in, distributions of rotations out.
+    """The training task on head crops: where they come from, how they are shown, and what is predicted.
 
     Attributes:
         size: side of the network's input in pixels.
         labeled_protocol, unlabeled_protocol: crop protocols of the two stores.
-        flip: mirror half of the labeled heads.
-        distribution: its class.
-        streams: where the heads come from.
-        validate: mean errors of networks by name on the heads that ``best`` is selected on.
-        bf16: networks compute in bfloat16.
-        weak: blur labeled heads and crop them by area.
+        flip: mirror labeled heads with probability 1/2.
+        distribution: class of the predicted distribution.
+        streams: the batches of heads.
+        validate: returns mean errors of networks, by role, on the heads that ``best`` is selected on.
+        bf16: let networks compute in bfloat16.
+        weak: blur labeled heads and apply the area crop.
     """
 
     size: int
@@ -102,12 +102,12 @@ class CropTask:
     weak: bool = True
 
     def labeled_view(self, batch: HeadBatch, random: BatchRandom) -> LabeledView:
-        """The view of labeled heads that the student learns from."""
+        """Return the view of labeled heads that the student learns from."""
         return labeled_view(batch, self.labeled_crop_rule, self.size, self.flip, random, self.weak)
 
 
 class CropMethod(Method[O, E]):
-    """Base of the methods that learn from head crops."""
+    """Base class of the methods that learn from head crops."""
 
     metrics = POSE_METRICS
 
@@ -115,7 +115,7 @@ class CropMethod(Method[O, E]):
         """Open the stores of the run; see :func:`semiuhpe.data.experiment.open_training_data`.
 
         Raises:
-            ConfigError, StoreError: a store is missing, or hasn't what the run needs.
+            ConfigError, StoreError: a store is missing or lacks something that the run needs.
         """
         data = open_training_data(self.experiment.data, needs_unlabeled, self.experiment.run.seed)
         best_metric = self.experiment.training.best_metric
@@ -132,12 +132,12 @@ class CropMethod(Method[O, E]):
         drop_last: bool = False,
         weak: bool = True,
     ) -> CropTask:
-        """The task that the options of the run describe.
+        """Return the task that the options of the run describe.
 
         Args:
-            setup: of the run.
-            unlabeled_batch: unlabeled heads in a batch, over all processes.
-            drop_last: leave out the last heads of an epoch, which fill no batch.
+            setup: the setup of the run.
+            unlabeled_batch: unlabeled heads per batch, over all processes.
+            drop_last: leave out the last heads of an epoch if they don't fill a batch.
             weak: see :class:`CropTask`.
         """
         training, network = self.experiment.training, self.experiment.network

@@ -1,9 +1,9 @@
-"""One stage: heads found and posed in a single pass ("Toward Sparse HPE").
+"""One-stage method: heads are found and posed in a single pass ("Toward Sparse HPE").
 
-Per step: a random view of whole scenes, in the worker with masks on a share of the heads, on the device mirrored, cut
-and turned with the labels; the network's numbers for all anchors; the losses of class, box, landmarks and pose
-(:mod:`semiuhpe.methods.onestage_loss`). Optimized by SGD (or AdamW), the learning rate divided by ten at 70 and at 90
-percent.
+Each step uses a random view of whole scenes: workers draw masks onto a share of the heads; the device mirrors, cuts
+and turns pictures with their labels. The network's outputs at all anchors go into the losses of class, box, landmarks
+and pose (:mod:`semiuhpe.methods.onestage_loss`). The optimizer is SGD or AdamW; the learning rate is divided by ten
+after 70 and after 90 percent of the run.
 """
 
 from collections.abc import Iterator
@@ -45,10 +45,12 @@ _PREVIEW_PX = 96
 
 @dataclass(frozen=True)
 class OneStageOptions(OptionGroup, title="one stage"):
-    """The options of this method."""
+    """The options of the one-stage method."""
 
     class_loss: str = option(
-        MINING, "loss of the class: the hardest 7 negatives of a positive, or focal", choices=lambda: (MINING, FOCAL)
+        MINING,
+        "class loss: cross entropy with the 7 hardest negatives per positive, or focal",
+        choices=lambda: (MINING, FOCAL),
     )
     optimizer: str = option(SGD, "optimizer; adamw learns faster from random weights", choices=lambda: (SGD, ADAMW))
     masked_share: float = option(0.0, "share of heads that get a mask in training, 0 to 1")
@@ -66,14 +68,14 @@ class SceneData:
 
     @property
     def log_lines(self) -> list[str]:
-        """What the log says of the data."""
+        """Lines that describe the data in the log."""
         counts = f"{len(self.labeled)} scenes; selecting on {len(self.selection)} scenes"
         return [counts, f"`best` is selected on {self.selected_on}."]
 
 
 @register_method("onestage")
 class OneStage(Method[OneStageOptions, SceneData]):
-    """One phase, on whole scenes."""
+    """The one-stage method: one phase on whole scenes."""
 
     options_type = OneStageOptions
     metrics = DETECTION_METRICS
@@ -98,7 +100,7 @@ class OneStage(Method[OneStageOptions, SceneData]):
         require_pycocotools()
 
     def run_name(self) -> str:
-        """The name of a variant, such as ``onestage-resnet50_s256_b16_M0.3_T0.5``."""
+        """Return the name of a variant, such as ``onestage-resnet50_s256_b16_M0.3_T0.5``."""
         options, network = self.options, self.experiment.network
         parts = [self._network_name(), f"s{network.image_size}", f"b{self.experiment.training.batch_size}"]
         parts += [options.class_loss] if options.class_loss != MINING else []
@@ -118,13 +120,13 @@ class OneStage(Method[OneStageOptions, SceneData]):
         return SceneData(train, test, f"the test set {data.test_set}; --val_set names another")
 
     def create_optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
-        """SGD with momentum, or AdamW."""
+        """Return SGD with momentum, or AdamW."""
         name, lr = self.options.optimizer, self.experiment.training.lr
         parameters, decay = list(student.parameters()), WEIGHT_DECAY[name]
         if name == ADAMW:
             return torch.optim.AdamW(parameters, lr, weight_decay=decay, fused=True)
         optimizer = torch.optim.SGD(parameters, lr, MOMENTUM, weight_decay=decay, fused=True)
-        for parameter in parameters:  # torch leaves them uninitialized if the guard skips the very first step
+        for parameter in parameters:  # torch leaves it uninitialized if the first step is skipped
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return optimizer
 
@@ -136,10 +138,10 @@ class OneStage(Method[OneStageOptions, SceneData]):
 
 
 def open_test_set(data: DataOptions, options: OneStageOptions) -> SceneStore:
-    """Open the scenes to test on: of the training set, if it is the same, the folders that are not trained on.
+    """Open the scenes to test on. If the test set is the training set, these are the folders held out from training.
 
     Raises:
-        ConfigError, StoreError: the store is not named, missing, or no scene store.
+        ConfigError, StoreError: the store is not named, is missing, or is not a scene store.
     """
     store = SceneStore(store_path(data, "test_set"))
     if _tested_on_itself(data):
@@ -154,12 +156,12 @@ def _tested_on_itself(data: DataOptions) -> bool:
 
 
 def stepped_lr(lr: float, length: int, step: int) -> float:
-    """The learning rate of a step of a run of that length."""
+    """Return the learning rate of a step of a run of ``length`` steps."""
     return lr * LR_FACTOR ** sum(step >= part * length for part in LR_STEPS)
 
 
 class Detection(Stateless):
-    """The learner; its steps are at the top of this module."""
+    """The learner of the one-stage method; the docstring of this module describes its step."""
 
     def __init__(self, experiment: Experiment, setup: Setup[SceneData]):
         self.student, self.data, self.process = setup.student, setup.data, setup.process
@@ -198,7 +200,7 @@ class Detection(Stateless):
 
     @torch.no_grad()
     def preview(self, batches: Batches[SceneBatch], random: BatchRandom) -> dict[str, Preview]:
-        """The most certain head of each view, cut out by its predicted box."""
+        """Return the head with the highest score in each view, cut out by its predicted box."""
         view, network = self._view(batches, random), self.teacher
         with eval_mode(network):
             outputs = network(view.image)

@@ -1,8 +1,8 @@
-"""Which anchors stand for which heads, and the losses of the one-stage network, vectorized over the batch.
+"""Matching of anchors with heads, and the losses of the one-stage network, vectorized over the batch.
 
-As in RetinaFace: an anchor stands for the head that it overlaps most if that is by 0.35 at least, and each head has its
-best anchor if that overlaps by 0.2. Of the other anchors those that overlap a head to be ignored do not count; the
-class loss takes the hardest of the rest, seven for each anchor with a head, or is focal.
+As in RetinaFace, an anchor is matched with the head that it overlaps most if their IoU is at least 0.35, and each head
+with its best anchor if their IoU is at least 0.2. Other anchors that overlap a head to be ignored are left out. The
+class loss uses the hardest of the rest, seven for each matched anchor, or is the focal loss.
 """
 
 from collections.abc import Callable
@@ -22,25 +22,25 @@ from semiuhpe.models.onestage import Outputs, encode_boxes, encode_landmarks
 MATCHED, BEST_AT_LEAST, IGNORED = 0.35, 0.2, 0.35
 NEGATIVES = 7
 EMPTY_SCENE = 4
-"""A scene without an anchor with a head has as many negatives as one with so many."""
+"""A scene without matched anchors gets as many negatives as a scene with this many."""
 BOX_WEIGHT = 2.0
 LANDMARK_WEIGHT = 0.1
-"""As in RetinaFace: ten numbers for each anchor, coded in tenths of its side, would outweigh the rest."""
+"""Ten numbers per anchor, coded in tenths of its side as in RetinaFace, would otherwise outweigh the rest."""
 POSE_ANCHORS = 48
-"""At most so many anchors of a scene, the best ones, have a pose loss: a number that is known beforehand, so that
-nothing waits for the device."""
+"""Number of anchors per scene, the best matched ones, that get a pose loss. It is fixed, so that nothing waits for the
+device."""
 MINING, FOCAL = "mining", "focal"
-_FORCED = 2.0  # added to the overlap of a head's best anchor, so that it wins over all others
+_FORCED = 2.0  # added to the IoU of a head's best anchor, so that it is above all others
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What each of A anchors stands for.
+    """The head that each of A anchors is matched with.
 
     Attributes:
-        head: (B, A) the head's row; 0 where there is none.
-        positive: (B, A) bool, it stands for that head.
-        negative: (B, A) bool, it stands for no head; neither means that it does not count.
+        head: (B, A) row of the head; 0 if there is none.
+        positive: (B, A) bool, the anchor is matched with that head.
+        negative: (B, A) bool, the anchor shows no head. Anchors that are neither are left out of the class loss.
         overlap: (B, A) IoU with the head.
     """
 
@@ -51,14 +51,14 @@ class Matches:
 
 
 def match(view: SceneView, anchors: Tensor) -> Matches:
-    """Matches anchors (A, 4) with the heads of a batch of views."""
+    """Match anchors (A, 4) with the heads of a batch of views."""
     batch, most = view.wanted.shape
     iou = box_iou(view.box.flatten(0, 1), anchors).unflatten(0, (batch, most))
     overlap = iou * view.wanted[..., None]
     best = overlap.amax(-1, keepdim=True)
     forced = torch.zeros_like(overlap).scatter_(-1, overlap.argmax(-1, keepdim=True), 1.0)
     quality = overlap + _FORCED * forced * (best >= BEST_AT_LEAST)
-    # The matcher takes one matrix, heads by anchors: those of all views lie side by side, as anchors of their own.
+    # The matcher takes one matrix, heads by anchors: the anchors of all views are concatenated.
     matcher = Matcher(MATCHED, MATCHED)
     found = matcher(quality.transpose(0, 1).flatten(1)).unflatten(0, (batch, len(anchors)))
     positive = found >= 0
@@ -69,7 +69,7 @@ def match(view: SceneView, anchors: Tensor) -> Matches:
 
 
 Mean = Callable[[Tensor], Tensor]
-"""The mean of a number over all processes."""
+"""Returns the mean of a number over all processes."""
 
 
 def _own(count: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def _own(count: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a batch, each a sum over anchors divided by the number of those with a head (or with landmarks).
+    """Losses of a batch, each a sum over anchors divided by the number of anchors with a head (or with landmarks).
 
     Attributes:
         total: the weighted sum.
@@ -92,15 +92,15 @@ class Losses:
 def losses(
     outputs: Outputs, view: SceneView, anchors: Tensor, distribution: str, class_loss: str, mean: Mean = _own
 ) -> Losses:
-    """The losses of a batch.
+    """Return the losses of a batch.
 
     Args:
-        outputs: of the network on the view.
-        view: what is to be found.
-        anchors: (A, 4) corners.
-        distribution: name of that of the nine numbers; with ``gramSchmidt`` the pose loss is geodesic.
+        outputs: outputs of the network on the view.
+        view: the view with its labels.
+        anchors: (A, 4) corners of the anchors.
+        distribution: name of the distribution of rotations; with ``gramSchmidt`` the pose loss is geodesic.
         class_loss: :data:`MINING` or :data:`FOCAL`.
-        mean: of a count over all processes, so that several together have the loss of one.
+        mean: averages a count over all processes, so that several processes have the loss of one.
     """
     matches = match(view, anchors)
     positive = matches.positive
@@ -126,7 +126,7 @@ def losses(
 
 
 def _mined(logit: Tensor, matches: Matches) -> Tensor:
-    """(B, A) cross entropy of anchors with a head and of the hardest others, 0 elsewhere."""
+    """Return the (B, A) cross entropy of anchors with a head and of the hardest negatives, 0 elsewhere."""
     loss = F.binary_cross_entropy_with_logits(logit, matches.positive.float(), reduction="none")
     hardness = torch.where(matches.negative, loss.detach(), -1.0)
     rank = hardness.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
@@ -136,13 +136,13 @@ def _mined(logit: Tensor, matches: Matches) -> Tensor:
 
 
 def _focal(logit: Tensor, matches: Matches) -> Tensor:
-    """(B, A) focal loss (Lin et al., ICCV 2017) of all anchors that count."""
+    """Return the (B, A) focal loss (Lin et al., ICCV 2017) of positive and negative anchors, 0 elsewhere."""
     loss: Tensor = sigmoid_focal_loss(logit, matches.positive.float(), reduction="none")
     return loss * (matches.positive | matches.negative)
 
 
 def _pose(pose: Tensor, view: SceneView, matches: Matches, distribution: str, mean: Mean) -> Tensor:
-    """Negative log likelihood of the rotations, averaged over anchors with a head."""
+    """Return the negative log likelihood of the rotations, averaged over anchors with a head."""
     score, anchor = (matches.overlap * matches.positive).topk(min(POSE_ANCHORS, pose.shape[1]), dim=1)
     weight = (score > 0).float()
     predicted = _gather(pose, anchor)
@@ -152,7 +152,7 @@ def _pose(pose: Tensor, view: SceneView, matches: Matches, distribution: str, me
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
-    """(B, N, ...) rows of values (B, M, ...) by index (B, N)."""
+    """Return the rows (B, N, ...) of values (B, M, ...) at the indices (B, N)."""
     shape = values.shape[2:]
     wide = index.reshape(*index.shape, *(1 for _ in shape)).expand(*index.shape, *shape)
     return values.gather(1, wide)

@@ -1,4 +1,4 @@
-"""The options of a training run that all methods share, and the whole of a run's options."""
+"""Options of a training run that all methods share, and :class:`Experiment`, all options of one run."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,14 +14,16 @@ G = TypeVar("G", bound=OptionGroup)
 
 @dataclass(frozen=True)
 class RunOptions(OptionGroup, title="basic"):
-    """Where a run is kept, and what it runs on."""
+    """Where a run is stored, and on which device it runs."""
 
-    exp_name: str = option("experiment", "first folder of the run below --exps_dir")
-    exp_detail: str | None = option(None, "second folder; made from the options if not given")
+    exp_name: str = option("experiment", "name of the experiment: first folder of the run below --exps_dir")
+    exp_detail: str | None = option(None, "second folder of the run; named after the options if not given")
     exps_dir: str = option("exps", "folder of all runs", metavar="DIR")
-    gpu_ids: str | None = option(None, "GPU to use; the CPU where there is none", metavar="N", flags=("-g",))
-    seed: NaturalInt = option(0, "seed of weights, order and augmentation")
-    debug: bool = option(False, "write to exps/<exp_name>/debug/debug, over what is there")
+    gpu_ids: str | None = option(
+        None, "number of the GPU to use; without a GPU, training runs on the CPU", metavar="N", flags=("-g",)
+    )
+    seed: NaturalInt = option(0, "random seed of weights, order of heads and augmentation")
+    debug: bool = option(False, "write the run to exps/<exp_name>/debug/debug, replacing what is there")
 
 
 @dataclass(frozen=True)
@@ -34,34 +36,36 @@ class TrainingOptions(OptionGroup, title="training"):
     eval_batch_size: PositiveInt = option(128, "heads per evaluation batch")
     num_workers: NaturalInt = option(4, "processes that decode pictures, per stream")
     max_iteration: PositiveInt = option(150000, "length of the whole run, in steps")
-    log_frequency: PositiveInt = option(100, "steps between logged scalars")
+    log_frequency: PositiveInt = option(100, "steps between records of scalars")
     val_frequency: PositiveInt = option(1000, "steps between validations")
     save_frequency: PositiveInt = option(10000, "steps between updates of the dynamic threshold")
     best_metric: str | None = option(
-        None, "metric that `best` is chosen by; the mean geodesic error if not given", metavar="NAME"
+        None, "metric by which `best` is selected; the method's first if not given", metavar="NAME"
     )
-    bf16: bool = option(False, "compute in the networks in bfloat16, everything else in float32")
+    bf16: bool = option(False, "run the networks in bfloat16, everything else in float32")
     compile: bool = option(False, "compile the networks with torch.compile")
-    save_feat: bool = option(False, "at the end write features of the unlabeled heads, for t-SNE")
-    cont_ckpt: str | None = option(None, "continue a run, EXP_DETAIL/DATE/last, with its settings", metavar="CKPT")
-    init_from: str | None = option(None, "start from the weights of another run", metavar="CKPT")
+    save_feat: bool = option(False, "at the end, write features of the unlabeled heads, for t-SNE")
+    cont_ckpt: str | None = option(
+        None, "checkpoint of a run to continue with its settings: EXP_DETAIL/DATE/last", metavar="CKPT"
+    )
+    init_from: str | None = option(None, "checkpoint of another run to take the initial weights from", metavar="CKPT")
 
 
 SHARED = (RunOptions, DataOptions, NetworkOptions, TrainingOptions)
-"""The groups of options that all methods share."""
+"""The option groups that all methods share."""
 
 
 def option_groups() -> list[type[OptionGroup]]:
-    """The groups of all options that a settings file may have: the shared ones, and those of all methods."""
+    """Return the option groups that a settings file may use: the shared ones and those of all methods."""
     own = [group for method in METHODS.values() for group in method.option_groups()]
     return list(dict.fromkeys([*SHARED, *own]))
 
 
 class Experiment:
-    """All options of a training run, by groups. It doesn't change; :meth:`replace` gives another one.
+    """All options of a training run, by group. Immutable; :meth:`replace` returns a changed copy.
 
     Args:
-        groups: one of each class of :func:`option_groups`.
+        groups: one instance of each class of :func:`option_groups`.
     """
 
     def __init__(self, groups: Iterable[OptionGroup]):
@@ -69,7 +73,7 @@ class Experiment:
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "Experiment":
-        """The experiment of values by the names of options, and of defaults; other names are passed over.
+        """Return the experiment with the given values of options and defaults for the rest; ignore other names.
 
         Raises:
             ConfigError: a value can't be one of its option.
@@ -93,17 +97,17 @@ class Experiment:
         return self.group(TrainingOptions)
 
     def group(self, kind: type[G]) -> G:
-        """The options of a group."""
+        """Return the options of a group."""
         found = self._groups[kind]
         assert isinstance(found, kind)
         return found
 
     def values(self) -> dict[str, Any]:
-        """The value of each option, by its name."""
+        """Return the value of each option, by its name."""
         return {name: value for group in self._groups.values() for name, value in group.values().items()}
 
     def replace(self, **changes: Any) -> "Experiment":
-        """The same with other values of some options.
+        """Return a copy with other values of some options.
 
         Raises:
             TypeError: there is no such option.
@@ -111,11 +115,11 @@ class Experiment:
         """
         values = self.values()
         if unknown := changes.keys() - values.keys():
-            raise TypeError(f"an experiment has no options {', '.join(sorted(unknown))}")
+            raise TypeError(f"an experiment has no option {', '.join(sorted(unknown))}")
         return Experiment(kind.from_values(values | changes) for kind in self._groups)
 
     def with_group(self, group: OptionGroup) -> "Experiment":
-        """The same with another group of a class that it has."""
+        """Return a copy in which the group of that class is replaced."""
         return Experiment((self._groups | {type(group): group}).values())
 
     def __iter__(self) -> Iterator[OptionGroup]:

@@ -1,7 +1,7 @@
-"""Where training differs from the paper's code on purpose: one option for each difference, and one for all of them.
+"""Options for the intended differences to the paper's code: one for each difference, and one for all of them.
 
-The paper's code is https://github.com/hnuzhy/SemiUHPE. ``--original`` trains as it does; an option that is given by
-itself goes before it. ``docs/reproduction.md`` says of each which way is ours and why, and what it does.
+The paper's code is https://github.com/hnuzhy/SemiUHPE. ``--original`` trains as that code does; a single option
+overrides it. ``docs/reproduction.md`` explains each difference, its reason and its effect.
 """
 
 import dataclasses
@@ -15,20 +15,20 @@ logger = logging.getLogger(__name__)
 
 STUDENT_ONLY = "student"
 PAPER_START: dict[str, bool | str] = {"tinyvit": "dist_in22k_ft_in1k", "mobilenet": False}
-"""What the paper's code starts a network from where that isn't the default here: a tag of timm's, or random weights."""
+"""Initial weights of the paper's code that differ from the default here: a tag of timm, or False for random weights."""
 
 
 def _difference(ours: str | bool, original: str | bool, what: str) -> Any:
-    """An option that is ``ours`` unless it is given, or ``original`` with ``--original``."""
+    """Return an option whose default is ``ours``, or ``original`` with ``--original``."""
     declared = option(None, f"{what}; {ours} if not given, {original} with --original")
     return field(default=None, metadata={**declared.metadata, "ours": ours, "original": original})
 
 
 @dataclass(frozen=True)
 class OriginalOptions(OptionGroup, title="differences to the paper's code"):
-    """One option for each difference, None if it is not given: :meth:`resolved` then has its value."""
+    """One option for each difference, None if not given; :meth:`resolved` fills in its value."""
 
-    original: bool = option(False, "train as the paper's code does, in everything of this group")
+    original: bool = option(False, "train as the paper's code does: sets all options of this group")
     teacher_mode: Literal["eval", "train"] | None = _difference(
         "eval",
         "train",
@@ -36,16 +36,16 @@ class OriginalOptions(OptionGroup, title="differences to the paper's code"):
         "train, on those of the batch, with dropout, and with running statistics of its own",
     )
     teacher_update: Literal["after", "before"] | None = _difference(
-        "after", "before", "when the teacher moves: before or after the student's step"
+        "after", "before", "when the teacher is updated: before or after the student's step"
     )
     first_thres: Literal["pool", "uniform"] | None = _difference(
         "pool",
         "uniform",
-        "dynamic threshold until the first multiple of --save_frequency: of the pool, or 0, the entropy of the uniform "
+        "dynamic threshold until the first multiple of --save_frequency: the pool's, or 0, the entropy of the uniform "
         "distribution, which keeps everything",
     )
     best_of: Literal["lowest", "student", "teacher"] | None = _difference(
-        "lowest", STUDENT_ONLY, "networks that `best` is chosen by: student and teacher, or one"
+        "lowest", STUDENT_ONLY, "networks whose errors select `best`: the lower of student and teacher, or one"
     )
     laplace_stage2: Literal["laplace", "fisher"] | None = _difference(
         "laplace",
@@ -56,15 +56,15 @@ class OriginalOptions(OptionGroup, title="differences to the paper's code"):
         "all", "no-dad", "labeled heads that are blurred and cropped by area: all, or all but those of DAD-3DHeads"
     )
     student_passes: Literal["one", "two"] | None = _difference(
-        "one", "two", "passes of the student for labeled heads and strong views"
+        "one", "two", "forward passes of the student per step: labeled heads and strong views together, or separately"
     )
     head_init: Literal["uniform", "normal"] | None = _difference(
-        "uniform", "normal", "pose head's first weights: torch's, or N(0, 0.01) and biases 0"
+        "uniform", "normal", "initial weights of the pose head: torch's, or N(0, 0.01) with biases 0"
     )
     imagenet_start: Literal["plain", "paper"] | None = _difference(
         "plain",
         "paper",
-        "first weights of the backbone: ImageNet-1k's for all; in the paper's code tinyvit's are distilled on "
+        "initial weights of the backbone: from ImageNet-1k for all; in the paper's code tinyvit's are distilled on "
         "ImageNet-22k and fine-tuned on 1k, and mobilenet's are drawn at random",
     )
     cross_entropy: Literal["exact", "transposed"] | None = _difference(
@@ -74,19 +74,19 @@ class OriginalOptions(OptionGroup, title="differences to the paper's code"):
         "real", "integer", "half sides of cut rectangles at 224 px: in [10, 20), or 10 to 19"
     )
     turned_corners: Literal["filled", "black"] | None = _difference(
-        "filled", "black", "what turned views show beyond the crop that was turned"
+        "filled", "black", "pixels of turned views outside the square that was turned"
     )
-    drop_last: bool | None = _difference(False, True, "leave out the last heads of an epoch, which fill no batch")
+    drop_last: bool | None = _difference(False, True, "leave out the last heads of an epoch if they don't fill a batch")
     whole_epochs: bool | None = _difference(
-        False, True, "go on from --max_iteration to the end of the epoch, in stage 2"
+        False, True, "in stage 2, continue past --max_iteration to the end of the epoch"
     )
-    # The paper's code takes these and never looks at them, so that its commands run as they are printed.
+    # The paper's code accepts these without using them; they are here so that its published commands run.
     std_ratio: float | None = option(None, None)
     hist_low: float | None = option(None, None)
     hist_high: float | None = option(None, None)
 
     def resolved(self) -> "OriginalOptions":
-        """The same with a value for each difference: the given one, else the original's or ours."""
+        """Return a copy with a value for each difference: the given one, or else the original's or ours."""
         values: dict[str, Any] = {}
         for declared in dataclasses.fields(self):
             if "ours" in declared.metadata and getattr(self, declared.name) is None:
@@ -94,29 +94,29 @@ class OriginalOptions(OptionGroup, title="differences to the paper's code"):
         return dataclasses.replace(self, **values)
 
     def without_ignored(self) -> "OriginalOptions":
-        """The same without the options that do nothing; a line of the log names each that was given."""
+        """Return a copy without the options that have no effect; log a line for each of them that was given."""
         for name in IGNORED:
             if getattr(self, name) is not None:
-                logger.info("--%s: does nothing, as in the paper's code; leave it out", name)
+                logger.info("--%s: has no effect, as in the paper's code; leave it out", name)
         return dataclasses.replace(self, std_ratio=None, hist_low=None, hist_high=None)
 
 
 IGNORED = ("std_ratio", "hist_low", "hist_high")
-"""Options of the paper's code that do nothing there."""
+"""Options that have no effect in the paper's code."""
 DIFFERENCES = {
     declared.name: (declared.metadata["ours"], declared.metadata["original"])
     for declared in dataclasses.fields(OriginalOptions)
     if "ours" in declared.metadata
 }
-"""Of each difference, the value here and the one that does what the paper's code does."""
+"""For each difference, our value and the value that reproduces the paper's code."""
 
 
 def _moving_average(text: str) -> bool:
     if text.lower() == "none":
-        logger.info("--is_ema none: is the same as false, as in the paper's code")
+        logger.info("--is_ema none: means false, as in the paper's code")
         return False
     return parse_bool(text)
 
 
 MovingAverage = Annotated[bool, Parser(_moving_average)]
-"""Type of ``--is_ema``, which the paper's code lets be ``none`` too."""
+"""Type of ``--is_ema``, which may also be ``none`` as in the paper's code."""

@@ -1,4 +1,4 @@
-"""Training methods by the names of the option ``--method``."""
+"""Registry of training methods by their names for ``--method``."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,15 +15,15 @@ METHODS: "Registry[type[Method[Any, Any]]]" = Registry("method", "--method")
 
 
 def register_method(name: str) -> Callable[[M], M]:
-    """Decorator: make a :class:`semiuhpe.methods.base.Method` known to ``--method``.
+    """Return a decorator that registers a :class:`semiuhpe.methods.base.Method` for ``--method``.
 
-    Its options are then options of training and evaluation.
+    Its options become options of training and evaluation.
 
     Args:
-        name: for the command line.
+        name: value of ``--method``.
 
     Raises:
-        ConfigError: there is a method of that name already, or the class lacks what a method has to have.
+        ConfigError: the name is taken, or the class lacks a required attribute.
     """
 
     def register(method: M) -> M:

@@ -2,13 +2,13 @@
 
 Stage 1 is supervised. Stage 2, per step:
 
-1. The teacher looks at a weak view of unlabeled heads and gives a distribution for each.
-2. Pseudo labels whose entropy is not below the threshold are dropped. The threshold is fixed, or dynamic: a quantile of
-   the teacher's entropy over the whole unlabeled pool, taken anew every ``save_frequency`` steps, or over the heads of
-   the last steps.
-3. The student looks at a strong view: a wider area crop; cut-occlusion; turned in plane, with the pseudo label.
+1. The teacher predicts a distribution for a weak view of each unlabeled head.
+2. Pseudo labels whose entropy is not below the threshold are dropped. The threshold is fixed or dynamic. A dynamic
+   threshold is a quantile of the teacher's entropy over the whole pool, recomputed every ``save_frequency`` steps, or
+   over the unlabeled heads of the last steps.
+3. The student is shown a strong view: a wider area crop, cut-occlusion, and turning in plane, with the pseudo label.
 4. The loss is that of the labeled heads plus ``SSL_lambda`` times the cross entropy from the teacher's distribution to
-   the student's, averaged over all unlabeled heads, dropped ones counting as zero.
+   the student's. It is averaged over all unlabeled heads, with zero for dropped ones.
 5. The teacher moves towards the student.
 """
 
@@ -54,40 +54,42 @@ STAGE2_LR_FACTOR = 0.1
 
 @dataclass(frozen=True)
 class SemiUHPEOptions(OptionGroup, title="semi-supervised learning"):
-    """The options of this method; those of its differences to the paper's code are :class:`OriginalOptions`."""
+    """The options of SemiUHPE; :class:`OriginalOptions` has those for differences to the paper's code."""
 
     stage1_iteration: int = option(50000, "length of supervised stage 1, in steps")
     stage2_lr: float | None = option(None, "learning rate of stage 2; a tenth of --lr if not given")
-    SSL_lambda: float = option(1.0, "weight of the unlabeled loss")
+    SSL_lambda: float = option(1.0, "weight of the loss on unlabeled heads")
     ulb_batch_ratio: float = option(4.0, "unlabeled heads per labeled head in a batch")
-    type_unsuper: Literal["ce", "nll"] = option("ce", "unlabeled loss: cross entropy, or likelihood of the mode")
+    type_unsuper: Literal["ce", "nll"] = option(
+        "ce", "loss on unlabeled heads: cross entropy, or negative log likelihood of the teacher's mode"
+    )
     conf_thres: float = option(-5.3, "entropy below which pseudo labels are kept")
-    dynamic_thres: bool = option(False, "take the threshold as a quantile of the pool's entropy")
-    running_thres: bool = option(False, "take that quantile over recent steps, without passes over the pool")
-    left_ratio: float = option(0.95, "share of pseudo labels that the quantile keeps")
-    is_ema: MovingAverage = option(True, "let the teacher be a moving average of the student")
-    ema_decay: float = option(0.999, "decay of that average")
-    eman: bool = option(False, "let the average include batch norm's statistics (EMAN)")
-    cutout_aug: bool = option(False, "cutout in strong views")
-    cutmix_aug: bool = option(False, "cutmix in strong views")
-    rotate_aug: bool = option(False, "turn strong views in plane, pseudo labels along")
+    dynamic_thres: bool = option(False, "use a quantile of the pool's entropy as the threshold")
+    running_thres: bool = option(False, "compute the dynamic threshold over recent steps, without passes over the pool")
+    left_ratio: float = option(0.95, "share of pseudo labels that the dynamic threshold keeps")
+    is_ema: MovingAverage = option(True, "make the teacher a moving average of the student")
+    ema_decay: float = option(0.999, "decay of the teacher's moving average")
+    eman: bool = option(False, "include batch norm's statistics in the teacher's moving average (EMAN)")
+    cutout_aug: bool = option(False, "apply cutout to strong views")
+    cutmix_aug: bool = option(False, "apply cutmix to strong views")
+    rotate_aug: bool = option(False, "turn strong views in plane, together with their pseudo labels")
 
 
 @register_method("semiuhpe")
 class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
-    """Stage 1, and stage 2 unless ``stage1_iteration`` is the whole run."""
+    """SemiUHPE: stage 1, then stage 2 unless ``stage1_iteration`` is the length of the run."""
 
     options_type = SemiUHPEOptions
     more_options = (OriginalOptions,)
 
     @property
     def differences(self) -> OriginalOptions:
-        """Where the run differs from the paper's code."""
+        """The differences to the paper's code, resolved."""
         return self.experiment.group(OriginalOptions).resolved()
 
     @property
     def unlabeled_batch(self) -> int:
-        """Unlabeled heads in a batch, over all processes."""
+        """Number of unlabeled heads per batch, over all processes."""
         return round(self.experiment.training.batch_size * self.options.ulb_batch_ratio)
 
     def check(self) -> None:
@@ -113,7 +115,7 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
         )
         require(
             network.distribution not in POINT_ESTIMATES or options.stage1_iteration == training.max_iteration,
-            f"--distribution {network.distribution}: has no entropy, which stage 2 chooses pseudo labels by; pass "
+            f"--distribution {network.distribution}: has no entropy, by which stage 2 selects pseudo labels; pass "
             f"another, or --stage1_iteration {training.max_iteration}",
         )
         as_fisher = network.distribution == "RotationLaplace" and self.differences.laplace_stage2 == "fisher"
@@ -168,7 +170,7 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
         return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
 
     def _end(self, labeled: int) -> int:
-        """The last iteration of stage 2, given the number of labeled heads."""
+        """Return the last iteration of stage 2, given the number of labeled heads."""
         training = self.experiment.training
         if not self.differences.whole_epochs:
             return training.max_iteration
@@ -176,7 +178,7 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
         return math.ceil(training.max_iteration / steps) * steps
 
     def run_name(self) -> str:
-        """The paper's name of a variant, such as ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
+        """Return the paper's name of a variant, like ``SSL1.0_r0.2_ce_effinetv2_tDyna0.95_b32_ema_RO_CO_CM_full``."""
         options, training = self.options, self.experiment.training
         running = "run" if options.running_thres else ""
         threshold = f"Dyna{options.left_ratio}{running}" if options.dynamic_thres else str(options.conf_thres)
@@ -207,15 +209,15 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
 
 
 class Stage2:
-    """The learner of stage 2; its steps are at the top of this module.
+    """The learner of stage 2; the docstring of this module describes its step.
 
     Args:
         student: the network, wrapped if there are several processes.
-        task: where heads come from, and what is learnt of them.
-        options: of the method.
-        differences: to the paper's code, resolved.
+        task: the batches of heads, their views, and the distribution to predict.
+        options: the options of the method.
+        differences: the differences to the paper's code, resolved.
         process: this process among all.
-        batch: unlabeled heads in a batch, over all processes.
+        batch: unlabeled heads per batch, over all processes.
     """
 
     def __init__(
@@ -265,7 +267,7 @@ class Stage2:
             self._averaged.update(unwrap(self.student), self._step)
         view, weak, strong = self._views(batches, random)
         with torch.no_grad():
-            with self._averaged.labelling() as teacher:
+            with self._averaged.labeling() as teacher:
                 pseudo = predict(self._pseudo_distribution, forward(teacher, weak.image, bf16))
             entropy = pseudo.entropy()
             if self._running is not None:
@@ -290,7 +292,7 @@ class Stage2:
         return StepResult(supervised + options.SSL_lambda * unsupervised, scalars)
 
     def _student_outputs(self, labeled: Tensor, strong: Tensor) -> list[Tensor]:
-        """(B, 9) of the student for labeled heads and for strong views, seen by batch norm together or in turn."""
+        """Return the student's (B, 9) outputs for labeled heads and for strong views, of one or two forward passes."""
         if self.differences.student_passes == "two":
             return [forward(self.student, image, self.task.bf16) for image in (labeled, strong)]
         output = forward(self.student, torch.cat([labeled, strong]), self.task.bf16)
@@ -308,7 +310,7 @@ class Stage2:
         return self.task.validate(networks)
 
     def _views(self, batches: HeadBatches, random: BatchRandom) -> tuple[LabeledView, View, View]:
-        """The labeled heads' view, and the weak and the strong one of the unlabeled heads."""
+        """Return the view of the labeled heads, and the weak and the strong view of the unlabeled heads."""
         task, options, differences = self.task, self.options, self.differences
         view = task.labeled_view(batches[LABELED], random)
         black = differences.turned_corners == "black"
@@ -338,7 +340,7 @@ class Stage2:
 
     @torch.no_grad()
     def _pool_entropy(self) -> Iterator[Tensor]:
-        """Entropy of the teacher on the weak views that training shows it, batch by batch."""
+        """Yield the teacher's entropy on the weak views of the pool, batch by batch."""
         process, task = self.process, self.task
         generator = torch.Generator(process.device).manual_seed(0)
         random = BatchRandom(generator, process.rank, process.world_size)
@@ -351,7 +353,7 @@ class Stage2:
 def _unlabeled_scalars(
     loss: Tensor, pseudo: RotationDistribution, entropy: Tensor, kept: Tensor, truth: Tensor | None
 ) -> dict[str, Tensor]:
-    """What is logged of the unlabeled part; errors of pseudo labels only where the store happens to have the truth."""
+    """Return scalars of the unlabeled part of a step; errors of pseudo labels only if the store has rotations."""
     scalars = {
         "ssl/unsuper_loss": loss.detach(),
         "ssl/entropy": entropy.mean(),

@@ -1,4 +1,4 @@
-"""Supervised training on labeled heads: the negative log likelihood of a rotation distribution."""
+"""Supervised training on labeled heads by the negative log likelihood of a rotation distribution."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -20,19 +20,19 @@ D = TypeVar("D", bound=RotationDistribution)
 
 
 def predict(distribution: type[D], output: Tensor) -> D:
-    """The distributions of (B, 9) network outputs. They may be not finite: the trainer skips such a step."""
+    """Return the distributions of (B, 9) network outputs. Outputs may be non-finite: the trainer skips such a step."""
     return distribution(output_parameter(output), validate_args=False)
 
 
 @torch.no_grad()
 def preview_rotation(network: nn.Module, distribution: type[RotationDistribution], image: Tensor) -> Tensor:
-    """(n, 3, 3) modes of a network in eval mode on a few pictures."""
+    """Return the (n, 3, 3) modes that a network in eval mode predicts for a few pictures."""
     with eval_mode(network):
         return predict(distribution, network(image).float()).mode()
 
 
 class Supervised(Stateless):
-    """One step: a weak view of labeled heads, the student's distribution, its negative log likelihood."""
+    """The learner of supervised training: the negative log likelihood on weak views of labeled heads."""
 
     def __init__(self, student: nn.Module, task: CropTask):
         self.student, self.task = student, task
@@ -63,13 +63,13 @@ class Supervised(Stateless):
         return self.task.labeled_view(batches[LABELED], random)
 
     def _output(self, image: Tensor) -> Tensor:
-        """(B, 9) of the student."""
+        """Return the student's (B, 9) output."""
         return forward(self.student, image, self.task.bf16)
 
 
 @torch.no_grad()
 def labeled_scalars(loss: Tensor, predicted: RotationDistribution, rotation: Tensor) -> dict[str, Tensor]:
-    """What is logged of the labeled part of a step."""
+    """Return scalars of the labeled part of a step."""
     return {
         "train/loss": loss.detach(),
         "train/error_deg": geodesic_deg(predicted.mode(), rotation).mean(),

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 
 class Teacher:
-    """Mean teacher (Tarvainen and Valpola, NeurIPS 2017), a deep copy of the student at the start.
+    """Mean teacher (Tarvainen and Valpola, NeurIPS 2017), initially a deep copy of the student.
 
     Args:
         student: the network to follow.
-        decay: weight of the old average, in [0, 1].
-        is_ema: average at all; without it the teacher is identical to the student.
-        eman: average the statistics of batch norm too (Cai et al., CVPR 2021), else copy them from the student.
-        in_training: label pictures in training mode: with the batch's statistics and dropout, as the paper's code does.
-            The running statistics are then the teacher's own and follow the student's only by ``eman``.
+        decay: weight of the previous average, in [0, 1].
+        is_ema: average the student's weights; otherwise the teacher is a copy of the student.
+        eman: average the statistics of batch norm too (Cai et al., CVPR 2021); otherwise copy them from the student.
+        in_training: label pictures in training mode, with the batch's statistics and dropout, as the paper's code does.
+            The running statistics are then the teacher's own and follow the student's only with ``eman``.
     """
 
     def __init__(
@@ -30,8 +30,8 @@ class Teacher:
         self.in_training = in_training
 
     @contextmanager
-    def labelling(self) -> Iterator[nn.Module]:
-        """The network in the mode in which it labels pictures for the student; in eval mode again afterwards."""
+    def labeling(self) -> Iterator[nn.Module]:
+        """Yield the network in the mode in which it labels pictures for the student; set eval mode afterwards."""
         self.network.train(self.in_training)
         try:
             yield self.network
@@ -40,14 +40,14 @@ class Teacher:
 
     @torch.no_grad()
     def reset(self, student: nn.Module) -> None:
-        """Becomes a copy of the student again, buffers included: also those that are its own from then on."""
+        """Copy the student's parameters and buffers."""
         self.network.load_state_dict(student.state_dict())
 
     @torch.no_grad()
     def update(self, student: nn.Module, step: int) -> None:
-        """Moves towards the student after its step number ``step``, counted from 0.
+        """Move the average toward the student after its step number ``step``, counted from 0.
 
-        The decay warms up as ``min(1 - 1 / (step + 1), decay)``: the true mean until the moving one is more correct.
+        The decay is ``min(1 - 1 / (step + 1), decay)``, so the average is an arithmetic mean at first.
         """
         decay = min(1.0 - 1.0 / (step + 1), self.decay) if self.is_ema else 0.0
         averaged: list[tuple[Tensor, Tensor]] = list(zip(self.network.parameters(), student.parameters(), strict=True))

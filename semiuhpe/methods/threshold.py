@@ -1,4 +1,4 @@
-"""The entropy above which a pseudo label is dropped."""
+"""Dynamic thresholds on the entropy of pseudo labels."""
 
 import math
 from typing import Any
@@ -10,10 +10,10 @@ from semiuhpe.errors import TrainingError
 
 
 def entropy_quantile(entropy: Tensor, left_ratio: float) -> float:
-    """The dynamic threshold: the entropy below which the share ``left_ratio`` of the pool lies.
+    """Return the dynamic threshold: the entropy below which the share ``left_ratio`` of the pool lies.
 
-    Zhou et al., arXiv 2404.02544, section 3.2. As in the paper's code it is the element number
-    ``int(N * left_ratio)`` of the sorted entropies, and pseudo labels strictly below it are kept.
+    Zhou et al., arXiv 2404.02544, section 3.2. As in the paper's code it is element ``int(N * left_ratio)`` of the
+    sorted entropies, counted from 0, and pseudo labels strictly below it are kept.
 
     Args:
         entropy: (N,) entropies of the teacher's predictions on the unlabeled pool.
@@ -33,14 +33,14 @@ def entropy_quantile(entropy: Tensor, left_ratio: float) -> float:
 class RunningThreshold:
     """The dynamic threshold from the entropies of recent steps, which training computes anyway.
 
-    A window of the last heads stands for the pool: no pass over it, no waiting for the device. All heads of the window
-    are old by at most ``steps`` steps, whereas a pass is as old as ``save_frequency`` steps.
+    A window of recent heads replaces the pool, so no pass over the pool is needed and nothing waits for the device. The
+    entropies are at most ``steps`` steps old; those of a pass are up to ``save_frequency`` steps old.
 
     Args:
         left_ratio: share of the window to keep, in (0, 1].
-        batch: unlabeled heads of a step, over all processes.
-        steps: length of the window.
-        device: where the entropies are.
+        batch: unlabeled heads per step, over all processes.
+        device: device of the entropies.
+        steps: length of the window in steps.
     """
 
     def __init__(self, left_ratio: float, batch: int, device: torch.device, steps: int = 20):
@@ -49,7 +49,7 @@ class RunningThreshold:
         self.step = 0
 
     def update(self, entropy: Tensor) -> Tensor:
-        """Takes the (batch,) entropies of a step, and returns the threshold over the window, a 0-dimensional tensor."""
+        """Add the (batch,) entropies of a step, and return the threshold over the window, a 0-dimensional tensor."""
         self.window[self.step % self.steps] = entropy
         self.step += 1
         filled = self.window[: min(self.step, self.steps)].flatten()
@@ -59,11 +59,11 @@ class RunningThreshold:
         return filled.kthvalue(index + 1).values
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be saved to go on exactly."""
+        """Return the state that is needed to continue exactly."""
         return {"window": self.window, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what :meth:`state_dict` gave; starts anew if the batch has another size now."""
+        """Restore a state returned by :meth:`state_dict`; start with an empty window if the batch size has changed."""
         if state["window"].shape == self.window.shape:
             self.window.copy_(state["window"])
             self.step = state["step"]

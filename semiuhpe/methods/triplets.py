@@ -1,8 +1,8 @@
-"""Anchors and their positives, in an order that is a function of the seed and the step.
+"""Batches of anchors and their positives, in an order that depends on the seed and the step only.
 
-An anchor is a labeled head. Its positive shows another identity from the same direction; it is looked up or rendered
-in the loader's workers. Who that is depends on the seed, the step and the place in the batch only, so a resumed run and
-any number of workers or processes see the same pairs. Negatives are found in the batch.
+An anchor is a labeled head. Its positive is another identity seen from the same direction; the loader's workers look
+it up or render it. The identity depends on the seed, the step and the place in the batch only, so a resumed run sees
+the same pairs, with any number of workers or processes. Negatives are other heads of the batch.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.rotation import aligning_turn_deg
 
 _CHOICE = 1
-"""Stream of the seed that identities are chosen from."""
+"""Number of the random stream that chooses identities."""
 
 Pair = tuple[HeadBatch, HeadBatch]
 
 
 class _Pairs:
-    """Whole batches of anchors and positives."""
+    """Loads batches of anchors and positives."""
 
     def __init__(self, anchors: HeadStore, generator: HeadGenerator, seed: int):
         self.anchors, self.generator, self.seed = Heads(anchors), generator, seed
@@ -54,14 +54,14 @@ class _Pairs:
 
 
 def anchors_of(store: HeadStore, generator: HeadGenerator) -> HeadStore:
-    """The heads of a labeled store that the generator has a positive for."""
+    """Return the heads of a labeled store for which the generator has a positive."""
     return store.view(np.flatnonzero(generator.covers(store.truth, identity_names(store))))
 
 
 def pair_batches(
     anchors: HeadStore, generator: HeadGenerator, stream: ShuffledStream, seed: int, num_workers: int
 ) -> Iterator[Pair]:
-    """Endless batches of anchors and their positives, row by row, in the stream's order.
+    """Yield endless batches of anchors and their positives, matched by row, in the stream's order.
 
     Raises:
         StoreError: a head can't be read.
@@ -72,7 +72,8 @@ def pair_batches(
 def triplet_views(
     anchors: HeadBatch, positives: HeadBatch, crop_rules: tuple[CropRule, CropRule], size: int, random: BatchRandom
 ) -> tuple[LabeledView, LabeledView]:
-    """Views of anchors and positives: the positives turned until the rolls agree, then both moved alike in plane."""
+    """Return views of anchors and positives: the positives are turned until the rolls agree, then both are moved
+    alike in plane."""
     motion = random_in_plane(len(anchors), random)
     alignment = aligning_turn_deg(positives.truth, anchors.truth)
     anchor = turned_view(anchors, crop_rules[0], size, motion, random)

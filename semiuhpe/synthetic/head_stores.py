@@ -16,7 +16,7 @@ from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
 
-RENDERED = "semiuhpe synth"
+HEADS_SOURCE = "semiuhpe synth"
 """The source in the metadata of rendered stores."""
 
 
@@ -56,7 +56,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         crop_rule=HEAD_BOX,
         loose=not heads.test,
         full_range=heads.range == "full",
-        source=RENDERED,
+        source=HEADS_SOURCE,
         settings=asdict(heads),
     )
     jobs = [(heads, number, rotations[number], euler[number]) for number in range(heads.count)]

@@ -14,7 +14,7 @@ from semiuhpe.synthetic.masks import draw_mask
 from semiuhpe.synthetic.render_scene import render_scene
 from semiuhpe.synthetic.rotations import random_rotations
 
-RENDERED = "semiuhpe scenes"
+SCENES_SOURCE = "semiuhpe scenes"
 MASK_VISIBLE = 0.7
 """Smallest visible share of a head that gets a mask; below it, the mask would lie on what covers the head."""
 
@@ -60,7 +60,7 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         split="rendered",
         size=scenes.size,
         full_range=scenes.range == "full",
-        source=RENDERED,
+        source=SCENES_SOURCE,
         settings=asdict(scenes),
     )
     jobs = [(scenes, number, rotations[number]) for number in range(scenes.count)]

@@ -1,4 +1,4 @@
-"""Features and entropies of unlabeled heads, for looking at what a teacher has learnt (``--save_feat``)."""
+"""Features and entropies of unlabeled heads, to visualize what a teacher has learned (``--save_feat``)."""
 
 import math
 from pathlib import Path
@@ -18,8 +18,8 @@ from semiuhpe.models.output import PoseDecoder, eval_mode
 from semiuhpe.models.pose_head import find_pose_head
 
 FEATURES = "features.npz"
-MOST_HEADS = 10_000
-"""More than t-SNE can show."""
+MAX_HEADS = 10_000
+"""More heads than a t-SNE plot can show."""
 
 
 @torch.no_grad()
@@ -32,7 +32,7 @@ def save_features(
     batch_size: int,
     num_workers: int = 0,
 ) -> None:
-    """Writes what a network makes of the heads of a store, of at most :data:`MOST_HEADS` spread over it.
+    """Write features and predictions of a network for at most :data:`MAX_HEADS` heads, evenly spread over a store.
 
     The file holds ``feature`` (M, D) float32, the pose head's input; ``rotation`` (M, 3, 3), the predicted modes;
     ``entropy`` (M,); and ``name`` (M,).
@@ -40,7 +40,7 @@ def save_features(
     Raises:
         TrainingError: the pose head was not called once for each batch.
     """
-    view = store.view(evenly_spaced(len(store), MOST_HEADS))
+    view = store.view(evenly_spaced(len(store), MAX_HEADS))
     features: list[Tensor] = []
     hook = find_pose_head(network).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float().cpu()))
     rotations, entropies = [], []
@@ -50,7 +50,7 @@ def save_features(
         with eval_mode(network):
             for batch in bar:
                 image = evaluation_view(batch.to(device), store, decoder.image_size)
-                # Not a call of the network: one that was compiled before doesn't know of the hook.
+                # Not network(image): a compiled network would bypass the hook.
                 predicted = decoder(network.forward(image))
                 rotations.append(predicted.mode().cpu())
                 entropies.append(predicted.entropy().cpu())
@@ -62,6 +62,6 @@ def save_features(
         "entropy": torch.cat(entropies),
     }
     if not len(view) == len(arrays["feature"]) == len(arrays["rotation"]):
-        raise TrainingError(f"{path}: {len(arrays['feature'])} features were seen of {len(view)} heads; not written")
+        raise TrainingError(f"{path}: {len(arrays['feature'])} features recorded for {len(view)} heads; not written")
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, name=view.names, **{key: value.numpy() for key, value in arrays.items()})  # type: ignore[arg-type]  # none is named allow_pickle

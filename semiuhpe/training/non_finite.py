@@ -1,8 +1,8 @@
-"""Steps whose loss or gradient is not finite are skipped, counted, and never seen by the weights or by batch norm's
-statistics.
+"""Skipping of training steps whose loss or gradient is not finite.
 
-A gradient can be infinite where the loss is not, such as that of a square root at 0. To look at the gradients of
-ResNet-18 takes 2 ms on one CPU core, where a step with 16 heads of 224 px takes 2.5 s.
+Skipped steps are counted and change neither the weights nor batch norm's statistics. A gradient can be infinite where
+the loss is finite, such as that of a square root at 0. Checking the gradients of ResNet-18 takes 2 ms on one CPU core,
+where a step with 16 heads of 224 px takes 2.5 s.
 """
 
 import torch
@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from semiuhpe.distributed import Process
 
 LIMIT = 10
-"""So many skipped steps in a row end the run."""
+"""Number of consecutive skipped steps that ends the run."""
 
 
 class NonFiniteGuard:
-    """Watches loss and gradient without waiting for the device.
+    """Checks loss and gradient without waiting for the device.
 
-    The optimizer must be a fused one: it leaves weights and moments alone where its ``found_inf`` is set, as torch's
-    gradient scaler does it.
+    The optimizer must be fused: it then leaves weights and moments unchanged if its ``found_inf`` is set, which is also
+    how torch's gradient scaler skips steps.
 
     Args:
-        network: the student; its gradients are looked at, and its buffers restored when a step is skipped.
-        optimizer: of the student.
-        process: a step is skipped by all processes or by none.
+        network: the student; its gradients are checked, and its buffers restored if a step is skipped.
+        optimizer: the optimizer of the student.
+        process: this process; a step is skipped by all processes or by none.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, process: Process):
@@ -34,13 +34,13 @@ class NonFiniteGuard:
         self._skipped = torch.zeros((), device=process.device)
 
     def before_step(self) -> None:
-        """Remembers the buffers; to be called before the forward pass."""
+        """Save the buffers. Call it before the forward pass."""
         self._before = [buffer.clone() for buffer in self._buffers]
 
     @torch.no_grad()
     def after_backward(self, loss: Tensor) -> None:
-        """Decides about this step; to be called between the backward pass and the optimizer's step."""
-        # Norms: one number of each gradient. Where squares overflow, those that Adam keeps would do so too, for good.
+        """Decide whether this step is skipped. Call it between the backward pass and the optimizer's step."""
+        # One norm per gradient. Where its squares overflow, Adam's second moments would too, and never recover.
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         watched = torch.stack([loss, *torch._foreach_norm(gradients)])
         bad = self.process.maximum((~torch.isfinite(watched)).any().float())
@@ -51,11 +51,11 @@ class NonFiniteGuard:
         self._skipped += bad
 
     def in_a_row(self) -> int:
-        """How many steps were skipped in a row, the last one included. Waits for the device."""
+        """Return the number of consecutive skipped steps up to the last one. Waits for the device."""
         return int(self._in_a_row.item())
 
     def take_skipped(self) -> int:
-        """How many steps were skipped since the last call. Waits for the device."""
+        """Return the number of steps skipped since the last call. Waits for the device."""
         skipped = int(self._skipped.item())
         self._skipped.zero_()
         return skipped

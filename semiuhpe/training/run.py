@@ -1,4 +1,4 @@
-"""A training run from its options: :func:`train`, for the command line and for notebooks."""
+"""Training from the options of a run: :func:`train`, for the command line and for notebooks."""
 
 import logging
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a run is, and whether it went to its end or was stopped by a signal."""
+    """The folder of a run, and whether it has finished or was stopped by a signal."""
 
     folder: Path
     finished: bool
@@ -49,14 +49,14 @@ def train(
         train(network="resnet18", train_labeled="data/mine.lmdb", test_set="AFLW2000", max_iteration=20000)
 
     Args:
-        experiment: all options of the run; instead of ``config`` and ``options``.
-        checkpoint: where to continue, of a run with these options; ``cont_ckpt`` of ``options`` continues a run with
-            its own settings.
+        experiment: all options of the run, instead of ``config`` and ``options``.
+        checkpoint: checkpoint to continue from, of a run with these options. To continue a run with its own settings,
+            pass ``cont_ckpt`` as an option.
         config: a settings file, such as ``settings/300WLP_AFLW2000.yml``.
-        options: values of options, which go before those of ``config``.
+        options: values of options, which override those of ``config``.
 
     Raises:
-        SemiUHPEError: of any kind, before anything is written if an option or a store is at fault.
+        SemiUHPEError: any of its subclasses; if an option or a store is at fault, before anything is written.
     """
     if experiment is None:
         experiment, checkpoint = _experiment(config, options)
@@ -69,7 +69,7 @@ def train(
         student = build_student(method, resumed=checkpoint is not None)
         student = student.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if process.rank:
-            torch.manual_seed(experiment.run.seed + process.rank)  # the same weights, but dropout of its own
+            torch.manual_seed(experiment.run.seed + process.rank)  # same weights, different dropout
         learner_student, described = process.wrap(student), description(experiment)
         phases = method.phases(Setup(learner_student, data, described, process))
         folder = checkpoint.parent if checkpoint else _shared_folder(method, process)
@@ -91,7 +91,7 @@ def train(
 
 
 def _experiment(config: str | Path | None, options: dict[str, Any]) -> tuple[Experiment, Path | None]:
-    """The experiment that keyword arguments describe, and the checkpoint that it continues from, if any."""
+    """Return the experiment that keyword arguments describe, and the checkpoint that it continues from, if any."""
     known = {option.name for group in option_groups() for option in group.options()}
     for name in options.keys() - known:
         raise ConfigError(f"train: there is no option {name}{did_you_mean(name, known)}")
@@ -105,11 +105,11 @@ def _experiment(config: str | Path | None, options: dict[str, Any]) -> tuple[Exp
 
 
 def run_settings_file(checkpoint: Path, named: str) -> Path:
-    """The settings file of the run that a checkpoint lies in; ConfigError if it is missing.
+    """Return the settings file of the run to which a checkpoint belongs; raise ConfigError if it is missing.
 
     Args:
         checkpoint: the file.
-        named: what ``--cont_ckpt`` says.
+        named: the value of ``--cont_ckpt``, for the message.
     """
     settings = checkpoint.parent / RUN_SETTINGS
     require(settings.is_file(), f"--cont_ckpt {named}: {settings} is missing, so it can't be continued")
@@ -117,7 +117,7 @@ def run_settings_file(checkpoint: Path, named: str) -> Path:
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Raise ConfigError if options contradict each other or the registries."""
+    """Raise ConfigError if options contradict each other, or name something that isn't registered."""
     training, network = experiment.training, experiment.network
     network_spec(network.network).check_image_size(network.image_size)
     require(training.lr > 0, f"--lr {training.lr}: must be positive")
@@ -135,10 +135,10 @@ def check_experiment(experiment: Experiment) -> None:
 
 
 def refuse_unused(given: Experiment) -> None:
-    """Raise ConfigError if an option that only other methods have has another value than its default.
+    """Raise ConfigError if an option that only other methods have differs from its default.
 
     Args:
-        given: what a user has set, and defaults. The settings of an earlier run are not a user's.
+        given: options set by the user, and defaults; not the settings of an earlier run.
     """
     name = given.training.method
     method, values = METHODS[name], given.values()
@@ -154,18 +154,18 @@ def refuse_unused(given: Experiment) -> None:
 
 
 def drop_ignored(experiment: Experiment) -> Experiment:
-    """The same without the options of the paper's code that do nothing; a line of the log names each."""
+    """Return a copy without the paper's options that have no effect; log a line for each of them that was given."""
     return experiment.with_group(experiment.group(OriginalOptions).without_ignored())
 
 
 def compile_networks(networks: Iterable[nn.Module]) -> None:
-    """Have networks compiled by torch when they are first called; their weights keep their names."""
+    """Let torch compile networks when they are first called. The keys of their state dicts don't change."""
     for network in set(networks):
         network.compile()
 
 
 def build_student(method: Method[Any, Any], resumed: bool = False) -> nn.Module:
-    """The network to be trained: random, from ImageNet weights, or from another run's weights.
+    """Return the network to train, with random weights, ImageNet weights, or those of another run.
 
     A resumed run is built with random weights; its checkpoint overwrites them.
     """
@@ -184,7 +184,7 @@ def build_student(method: Method[Any, Any], resumed: bool = False) -> nn.Module:
 
 
 def description(experiment: Experiment) -> Description:
-    """What a checkpoint of the run says of itself."""
+    """Return the description that the run's checkpoints carry."""
     network, data = experiment.network, experiment.data
     return Description(
         network=network.network,

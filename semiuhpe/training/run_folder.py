@@ -1,4 +1,4 @@
-"""Run folders: ``exps/<exp_name>/<exp_detail>/<date>/``, named as by the paper's code."""
+"""Run folders, ``exps/<exp_name>/<exp_detail>/<date>/`` as in the paper's code, and the logs in them."""
 
 import json
 import logging
@@ -33,11 +33,11 @@ def new_run_folder(run: RunOptions, detail: str) -> Path:
     """Create the folder of a new run.
 
     Args:
-        run: says where runs are kept.
-        detail: the name of the variant, below that of the experiment.
+        run: the options that say where runs are stored.
+        detail: name of the variant, a folder below that of the experiment.
 
     Raises:
-        ConfigError: it can't be created.
+        ConfigError: the folder can't be created.
     """
     root = Path(run.exps_dir) / run.exp_name
     try:
@@ -54,15 +54,15 @@ def new_run_folder(run: RunOptions, detail: str) -> Path:
             except FileExistsError:  # another run was started in the same second
                 time.sleep(0.1)
     except OSError as error:
-        raise ConfigError(f"--exps_dir {run.exps_dir}: no run folder can be made there ({error})") from error
+        raise ConfigError(f"--exps_dir {run.exps_dir}: no run folder can be created there ({error})") from error
 
 
 def versions() -> dict[str, str]:
-    """What a run was made with: this package and its commit where it is a checkout, torch, the machine."""
+    """Return versions of this package and of torch, the package's commit if it is a checkout, and the machine."""
     root = Path(__file__).resolve().parents[2]
     git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = ""
-    if (root / ".git").exists():  # an installed package may lie in a checkout of something else
+    if (root / ".git").exists():  # an installed package may lie inside another project's checkout
         with suppress(OSError, subprocess.TimeoutExpired):
             commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip()
     return {
@@ -78,18 +78,18 @@ def versions() -> dict[str, str]:
 
 
 def fingerprints(stores: Mapping[str, Path]) -> dict[str, str]:
-    """Fingerprints of the stores that a run uses, by the options that name them; of those that are there."""
+    """Return the fingerprints of those of a run's stores that exist, by the options that name them."""
     return {name: fingerprint(path) for name, path in sorted(stores.items()) if (path / "data.mdb").is_file()}
 
 
 class RunLog:
-    """Scalars to TensorBoard and to a JSON Lines file, messages to ``log.txt``. Only the main process writes.
+    """Writes scalars to TensorBoard and to a JSON Lines file, and messages to ``log.txt``, in the main process only.
 
     Args:
-        folder: of the run.
-        values: of all options, by name.
-        stores: that the run uses, by the options that name them.
-        first_step: of this part of the run; what was recorded of it before is dropped.
+        folder: folder of the run.
+        values: values of all options, by name.
+        stores: paths of the run's stores, by the options that name them.
+        first_step: first iteration of this part of the run; earlier records from it on are dropped.
     """
 
     def __init__(self, folder: Path, values: Mapping[str, Any], stores: Mapping[str, Path], first_step: int):
@@ -112,14 +112,14 @@ class RunLog:
             self._opened = opened.pop_all()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Records scalars of one step."""
+        """Record the scalars of one step."""
         self._scalars.write(json.dumps({"step": step, **values}) + "\n")
         self._scalars.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Puts a (H, W, 3) uint8 RGB picture onto the TensorBoard."""
+        """Write a (H, W, 3) uint8 RGB picture to TensorBoard."""
         self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -127,14 +127,18 @@ class RunLog:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that says when it can't be written; logging itself would print a traceback and go on without."""
+    """A log file that raises if it can't be written; logging itself would print a traceback and continue."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         raise
 
 
 def _lock_folder(folder: Path) -> IO:
-    """The run's lock, on its log file, which is never replaced; ConfigError if another process trains in the folder."""
+    """Lock the run folder by its log file, which is never replaced, and return the open file.
+
+    Raises:
+        ConfigError: another process trains in the folder.
+    """
     file = open(folder / LOG, "a")  # noqa: SIM115  (held until the log is closed)
     try:
         take_lock(file)
@@ -145,19 +149,19 @@ def _lock_folder(folder: Path) -> IO:
 
 
 def read_scalars(folder: Path) -> list[dict[str, Any]]:
-    """The recorded scalars of a run, a dictionary with ``step`` for each time of recording."""
+    """Return the recorded scalars of a run, one dictionary per record, each with its ``step``."""
     return [json.loads(line) for line in (folder / SCALARS).read_text().splitlines()]
 
 
 def _drop_scalars_from(path: Path, first_step: int) -> None:
-    """A resumed run repeats the steps after its last checkpoint: their first record goes."""
+    """Delete records from ``first_step`` on, as a resumed run repeats the steps after its last checkpoint."""
     if not path.exists():
         return
     kept = []
     for line in path.read_text().splitlines():
         try:
             step = json.loads(line)["step"]
-        except (ValueError, KeyError):  # a line cut off when the process was killed
+        except (ValueError, KeyError):  # an incomplete line of a process that was killed
             continue
         if step <= first_step:
             kept.append(line + "\n")

@@ -1,4 +1,4 @@
-"""Stopping a run in good order."""
+"""Handling of SIGTERM and Ctrl-C, so that a run can save its state before it ends."""
 
 import signal
 from collections.abc import Callable
@@ -8,13 +8,13 @@ Result = TypeVar("Result")
 
 
 class _WaitEnded(BaseException):
-    """A signal came during a wait. No Exception: those that wait handle such, and would go on."""
+    """A signal arrived during a wait. A BaseException, as code that waits may catch an Exception and continue."""
 
 
 class stop_on_signals:
-    """Within this context SIGTERM and Ctrl-C call a function instead of ending the process at once.
+    """Context in which SIGTERM and Ctrl-C call ``callback`` instead of ending the process at once.
 
-    What they would have to wait for, such as a worker that doesn't answer, is called through :meth:`wait`.
+    Call functions that may block, such as waiting for a worker, through :meth:`wait`, so that a signal interrupts them.
     """
 
     def __init__(self, callback: Callable[[], None]):
@@ -33,7 +33,7 @@ class stop_on_signals:
             signal.signal(number, handler)
 
     def wait(self, call: Callable[[], Result]) -> Result | None:
-        """What a function returns; None if a signal has come, before or while it is called: it is then left at once."""
+        """Return the result of ``call``; None if a signal arrived before or during the call, which it interrupts."""
         try:
             self._waiting = True
             try:

@@ -16,8 +16,9 @@ from semiuhpe.distributed import Process
 from semiuhpe.errors import CheckpointError, TrainingError, WorkerError, first_line, machine_fault
 from semiuhpe.methods.base import Batches, Method, Phase, TrainingData
 from semiuhpe.models.checkpoint import Description, describe, load_weights, read_checkpoint, save_checkpoint
-from semiuhpe.training.monitor import PREVIEW_HEADS, Meter, preview_sheet
+from semiuhpe.training.metrics_meter import Meter
 from semiuhpe.training.non_finite import LIMIT, NonFiniteGuard
+from semiuhpe.training.preview import PREVIEW_HEADS, preview_sheet
 from semiuhpe.training.run_folder import RunLog
 from semiuhpe.training.signals import stop_on_signals
 
@@ -25,19 +26,19 @@ logger = logging.getLogger(__name__)
 
 BAD_BATCH = "bad_batch.pth"
 STOP_FREQUENCY = 10
-"""Several processes agree so often, in steps, on whether a signal has stopped one of them."""
+"""Number of steps after which several processes check whether a signal has stopped one of them."""
 
 
 class Trainer:
-    """Runs the phases of one experiment from the beginning, or from where a checkpoint left it.
+    """Trains the phases of one run from the beginning, or continues from a checkpoint.
 
     Args:
-        method: of the run, with its options.
+        method: the method with the options of the run.
         folder: the run folder.
-        student: the network that is trained.
-        phases: what to do with it; their learners hold the same student, perhaps wrapped for several processes.
-        data: the stores; see :mod:`semiuhpe.methods.base`.
-        description: what the model is, for its checkpoints.
+        student: the network to train.
+        phases: the phases of the run; their learners have the same student, possibly wrapped for several processes.
+        data: the stores of the run.
+        description: the description of the model for checkpoints.
         process: this process among all.
     """
 
@@ -69,7 +70,11 @@ class Trainer:
         self._meter = Meter(process)
 
     def resume(self, path: Path) -> None:
-        """Continues exactly where a checkpoint was written."""
+        """Continue exactly where a checkpoint was written.
+
+        Raises:
+            CheckpointError: the checkpoint is incomplete, or not one of such a run.
+        """
         checkpoint = read_checkpoint(path)
         load_weights(self.student, checkpoint["model_state_dict"], path, self.description.network)
         try:
@@ -78,8 +83,8 @@ class Trainer:
             if machine_fault(error):
                 raise
             raise CheckpointError(
-                f"{path}: a run can't go on from it, it is not a whole checkpoint of this project's training "
-                f"({type(error).__name__}: {first_line(error)}); pass another of the run's, such as its best"
+                f"{path}: a run can't continue from it, it is not a complete checkpoint of this project's training "
+                f"({type(error).__name__}: {first_line(error)}); pass another checkpoint of the run, such as best"
             ) from error
 
     def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
@@ -94,16 +99,16 @@ class Trainer:
         self._restore_random_states(checkpoint["random"])
 
     def run(self) -> bool:
-        """Trains to the end; False if a signal has stopped it before (its state is then saved in ``last.pth``)."""
+        """Train to the end. Return False if a signal has stopped the run before; its state is then in ``last.pth``."""
         end = self.phases[-1].end
         if self.iteration >= end:
             if self.process.is_main:
-                message = "The run is complete (iteration %d of %d); raise --max_iteration to go on."
+                message = "The run is complete (iteration %d of %d); raise --max_iteration to continue."
                 logger.info(message, self.iteration, end)
             return True
         if self.process.is_main:
             self.log = RunLog(self.folder, self.method.experiment.values(), self.method.stores(), self.iteration)
-            for line in (f"Run folder: {self.folder}", *self.data.log_lines, f"The best has the lowest {self.metric}."):
+            for line in (f"Run folder: {self.folder}", *self.data.log_lines, f"`best` has the lowest {self.metric}."):
                 logger.info(line)
         try:
             with self._signals:
@@ -129,7 +134,7 @@ class Trainer:
         if self._begun_phase != phase.name:
             self._begin(phase)
         elif self.process.is_main:
-            logger.info("%s goes on at iteration %d of %d", phase.name, self.iteration, phase.end)
+            logger.info("%s continues at iteration %d of %d", phase.name, self.iteration, phase.end)
         stream = phase.learner.batches(self.iteration, self.iteration - start)
         progress = tqdm(
             total=phase.end, initial=self.iteration, desc=phase.name, disable=None if self.process.is_main else True
@@ -159,28 +164,28 @@ class Trainer:
         return True
 
     def _next(self, stream: Iterator[Batches]) -> Batches | None:
-        """The next batches; None if a signal came while they were waited for.
+        """Return the next batches; None if a signal arrived in the meantime.
 
-        Several processes have to agree before they stop, see :meth:`_stopped`, so there the wait goes on.
+        A signal doesn't interrupt several processes here, as they have to agree before they stop, see :meth:`_stopped`.
         """
         if self.process.world_size > 1:
             return next(stream)
         return self._signals.wait(lambda: next(stream))
 
     def _leave(self, phase: Phase) -> bool:
-        """Saves the state of a run that a signal has stopped between two steps."""
+        """Save the state of a run that a signal has stopped between two steps."""
         self._save("last", phase)
         logger.info("Stopped at iteration %d; continue with --cont_ckpt %s", self.iteration, self._name)
         return False
 
     def _stopped(self) -> bool:
-        """Whether a signal has stopped any of the processes; asked rarely where asking means waiting."""
+        """Return whether a signal has stopped any process. Several processes check it rarely, as they have to wait."""
         if self.process.world_size == 1:
             return self._stop_requested
         return self._due(STOP_FREQUENCY) and self.process.any(self._stop_requested)
 
     def _begin(self, phase: Phase) -> None:
-        """Starts a phase from the best checkpoint of the phase before, or from its end where it has no best."""
+        """Start a phase from the best checkpoint of the phase before, or from its last weights if it has no best."""
         if self._begun_phase is not None and self.best < math.inf:
             best = read_checkpoint(self.folder / "best.pth")
             self.student.load_state_dict(best["model_state_dict"])
@@ -189,7 +194,7 @@ class Trainer:
         if not phase.comparable:
             self.best = math.inf
         self._begun_phase = phase.name
-        self._save("last", phase)  # best.pth will be replaced when this phase does better
+        self._save("last", phase)  # as this phase may replace best.pth
         logger.info("%s begins at iteration %d of %d, lr %g", phase.name, self.iteration, phase.end, phase.lr_at(0))
 
     def _step(self, phase: Phase, start: int, batches: Batches) -> None:
@@ -207,7 +212,11 @@ class Trainer:
         self.iteration += 1
 
     def _stop_if_broken(self, batches: Batches) -> None:
-        """Ends the run if no step has been finite for long; the last batch is saved for inspection."""
+        """End the run after :data:`LIMIT` consecutive skipped steps, and save the last batch for inspection.
+
+        Raises:
+            TrainingError: so many steps were skipped.
+        """
         if self.guard.in_a_row() < LIMIT:
             return
         path = self.folder / BAD_BATCH
@@ -215,7 +224,7 @@ class Trainer:
             save_checkpoint(path, {name: vars(batch.to(torch.device("cpu"))) for name, batch in batches.items()})
         raise TrainingError(
             f"iteration {self.iteration}: the loss or its gradient was not finite for {LIMIT} steps in a row; lower "
-            f"--lr. The last batch is in {path}; the run can go on from {self._name}"
+            f"--lr. The last batch is in {path}; the run can be continued from {self._name}"
         )
 
     def _due(self, frequency: int) -> bool:
@@ -235,7 +244,7 @@ class Trainer:
             self.log.scalars(self.iteration, values)
 
     def _validate(self, phase: Phase) -> None:
-        """Evaluates student and teacher on the selection set, and keeps the best checkpoint."""
+        """Evaluate student and teacher on the selection set, and save the best checkpoint."""
         networks = {"student": self.student}
         if phase.learner.teacher is not self.student:
             networks["teacher"] = phase.learner.teacher
@@ -251,19 +260,19 @@ class Trainer:
             logger.info("iteration %d, %s: %s", self.iteration, self.metric, message)
         self.metrics = metrics
         chosen = [values[self.best_of]] if self.best_of in values else values.values()
-        # One-stage poses have no error, but NaN, while no head is found.
+        # A one-stage network that finds no head has no pose error; it is NaN.
         lowest = min((value for value in chosen if not math.isnan(value)), default=math.inf)
         if lowest < self.best:
             self.best = lowest
             self._save("best", phase)
         if self.iteration == phase.end and self.best == math.inf:
             message = (
-                "%s has no best: %s was never a number; the weights are in last.pth, choose by another --best_metric"
+                "%s has no best: %s was never a number; the weights are in last.pth, select by another --best_metric"
             )
             logger.warning(message, phase.name, self.metric)
 
     def _show(self, phase: Phase, batches: Batches) -> None:
-        """Puts pictures of what the networks see, and say, onto the TensorBoard."""
+        """Write pictures of the networks' inputs and predictions to TensorBoard."""
         if self.log is None:
             return
         few = {name: batch.first(PREVIEW_HEADS) for name, batch in batches.items()}
@@ -304,7 +313,7 @@ class Trainer:
         device = self.process.device
         if len(states) != self.process.world_size or ("cuda" in states[0]) != (device.type == "cuda"):
             self.random.generator.manual_seed(hash((self.seed, self.iteration)))
-            logger.warning("The run began on other devices or processes: it goes on, but with other random numbers.")
+            logger.warning("The run began on other devices or processes; it continues with other random numbers.")
             return
         mine = states[self.process.rank]
         self.random.generator.set_state(mine["augmentation"])

@@ -1,1 +1,1 @@
-"""Videos: where frames come from, the pipeline that poses them, who is who, smoothing, and writing."""
+"""Head poses on videos: sources of frames, the pipeline, tracking, smoothing, and writing."""

@@ -1,7 +1,7 @@
-"""Pictures of video files and network streams, by FFmpeg (PyAV): upright, of square pixels, in RGB.
+"""Decoding of video files and network streams with FFmpeg (PyAV) to upright RGB pictures with square pixels.
 
-Frames that are broken are left out and counted. They keep their numbers, so that the numbers of the others are those
-that a player or a file of boxes gives them.
+Broken frames are left out and counted. They keep their numbers, so that the numbers of the other frames agree with
+those of a player or a file of boxes.
 """
 
 import logging
@@ -24,13 +24,13 @@ from semiuhpe.errors import ConfigError, DataError, first_line
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
-"""How long a server may take to answer, and for more of what it sends."""
+"""Timeout in seconds for the answer of a server and for each read from it."""
 HD_HEIGHT = 720
-"""Files that don't say which color space they have are taken for ITU-R BT.709 from this height on, else for BT.601."""
-WIDEST_PIXEL = 16
-"""Pixels that are said to be wider or higher than this many times the other side are taken for square ones."""
+"""Videos without a color space are assumed to be in ITU-R BT.709 if at least this high, otherwise in BT.601."""
+MAX_PIXEL_ASPECT = 16
+"""Pixels with a larger aspect ratio in either direction are assumed to be square."""
 _SAME_COLORS = {6: Colorspace.ITU601.value, 10: Colorspace.BT2020.value}
-"""Color spaces of FFmpeg that PyAV has no name for: SMPTE 170M, and BT.2020 with constant luminance."""
+"""Color spaces of FFmpeg that PyAV doesn't name: SMPTE 170M, and BT.2020 with constant luminance."""
 _URL = re.compile(r"(https?|rtsps?)://", re.IGNORECASE)
 _LIVE_URL = re.compile(r"rtsps?://", re.IGNORECASE)
 
@@ -40,8 +40,8 @@ class Picture(NamedTuple):
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright, with square pixels.
-        number: from 0, counting those that were left out.
-        pts: when it is shown, in units of the time base; larger than that of the picture before.
+        number: number of the frame, counted from 0 and including frames that were left out.
+        pts: presentation time in units of the time base; it increases from picture to picture.
     """
 
     image: np.ndarray
@@ -53,11 +53,11 @@ class Media(NamedTuple):
     """An opened video.
 
     Attributes:
-        pictures: can be gone through once.
-        rate: frames per second, on average.
+        pictures: the pictures; can be iterated over once.
+        rate: average number of frames per second.
         time_base: seconds per unit of ``pts``.
-        length: number of frames, as far as it is known.
-        has_sound: whether there is a track of sound too.
+        length: number of frames, None if unknown.
+        has_sound: whether there is a sound track.
     """
 
     pictures: Iterator[Picture]
@@ -68,43 +68,43 @@ class Media(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """How frames get upright: rows and columns swapped, then mirrored."""
+    """The transform that makes frames upright: rows and columns are swapped, then mirrored."""
 
     transpose: bool = False
     mirror_x: bool = False
     mirror_y: bool = False
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """The (H, W, 3) image upright."""
+        """Return the (H, W, 3) image upright."""
         image = image.transpose(1, 0, 2) if self.transpose else image
         return np.ascontiguousarray(image[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
 
 
 def is_url(source: str | Path) -> bool:
-    """Whether it is an address of HTTP or RTSP."""
+    """Return whether the source is an HTTP or RTSP address."""
     return isinstance(source, str) and bool(_URL.match(source))
 
 
 def is_live(source: str | Path) -> bool:
-    """Whether it is an address of a stream that doesn't wait for its reader."""
+    """Return whether the source is the address of a live stream, which doesn't wait for its reader."""
     return isinstance(source, str) and bool(_LIVE_URL.match(source))
 
 
 def shown_url(url: str) -> str:
-    """The address without user, password and query, which are often secret: for messages and to look boxes up."""
+    """Return the address without user, password and query, which may be secret, for messages and to look boxes up."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def url_name(url: str) -> str:
-    """A name for files made from an address: that of the file it ends in, else the host's."""
+    """Return a name for output files of an address: the name of the file in it, or else of the host."""
     parts = urlsplit(url)
     name = PurePosixPath(unquote(parts.path)).stem or parts.hostname or ""
     return re.sub(r"[^\w.-]+", "_", name).strip(".") or "stream"
 
 
 def media_address(source: str | Path) -> str:
-    """What FFmpeg calls a file or an address: of a bare name with a colon it takes what is before it for a protocol."""
+    """Return the name of a file or address for FFmpeg, which would read ``a:b.mp4`` as an address of protocol ``a``."""
     if not is_url(source):
         return f"file:{source}"
     scheme, _, rest = str(source).partition(":")
@@ -112,16 +112,16 @@ def media_address(source: str | Path) -> str:
 
 
 def open_media(source: str | Path, kind: str | None = None) -> av.container.InputContainer:
-    """Opens a file or an address.
+    """Open a file or an address.
 
     Args:
-        source: a path, or an address as :func:`is_url` knows them.
-        kind: FFmpeg's name of the format; found out if None.
+        source: a path, or an address (:func:`is_url`).
+        kind: FFmpeg's name of the format; detected if None.
 
     Raises:
         DataError: it can't be read, or the server doesn't answer in time.
     """
-    # Frames of UDP get lost on the way, so cameras are asked for TCP first.
+    # UDP loses packets, so TCP is tried first.
     options = {"rtsp_flags": "prefer_tcp"} if is_live(source) else {}
     timeout = TIMEOUT_S if is_url(source) else None
     start = time.monotonic()
@@ -129,7 +129,7 @@ def open_media(source: str | Path, kind: str | None = None) -> av.container.Inpu
         return av.open(media_address(source), "r", kind, options, metadata_errors="replace", timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
         if is_url(source):
-            # FFmpeg tells some interruptions as if what came was damaged
+            # FFmpeg reports some timeouts as damaged data
             late = time.monotonic() - start >= TIMEOUT_S
             reason = _reason(error) if not late else f"no answer within {TIMEOUT_S:g} seconds"
             message = f"--input {shown_url(str(source))}: can't be read ({reason}); check address and server"
@@ -139,14 +139,14 @@ def open_media(source: str | Path, kind: str | None = None) -> av.container.Inpu
 
 
 def read_media(source: str | Path, kind: str | None = None) -> Media:
-    """Opens the pictures of a file or an address, and decodes the first.
+    """Open the video in a file or at an address, and decode its first picture.
 
     Args:
         source, kind: as for :func:`open_media`.
 
     Raises:
         ConfigError: it is a single picture.
-        DataError: it can't be read or has no pictures in it.
+        DataError: it can't be read or contains no pictures.
     """
     name = shown_url(str(source)) if is_url(source) else str(source)
     container = open_media(source, kind)
@@ -157,7 +157,7 @@ def read_media(source: str | Path, kind: str | None = None) -> Media:
     if not isinstance(stream, av.VideoStream) or stream.time_base is None:
         container.close()
         raise DataError(f"{name}: has no pictures in it")
-    stream.thread_type = "SLICE"  # decoding whole frames in threads loses those around a broken one, without a word
+    stream.thread_type = "SLICE"  # with frame threads, FFmpeg silently drops frames around a broken one
     rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
     count = stream.frames
     if not count and container.duration:
@@ -168,23 +168,23 @@ def read_media(source: str | Path, kind: str | None = None) -> Media:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without the address, which may have a password in it."""
+    """Return the reason of an error, without the address, which may contain a password."""
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
         return f"no answer within {TIMEOUT_S:g} seconds"
     return getattr(error, "strerror", None) or first_line(error)
 
 
 class _Tally:
-    """Numbers frames, and counts those that are broken, and those that may be wrong because they build on such."""
+    """Numbers frames, and counts broken ones and those that may be wrong because they depend on a broken one."""
 
     def __init__(self) -> None:
         self.broken = self.doubtful = 0
         self._shown = 0
-        self._lost: list[int] = []  # times of what FFmpeg gave up, which it does before it gives earlier frames out
+        self._lost: list[int] = []  # times of undecodable frames, which FFmpeg reports before it returns earlier frames
         self._in_doubt = False
 
     def lose(self, packet: av.Packet) -> None:
-        """Counts a frame that can't be decoded at all."""
+        """Count a frame that can't be decoded at all."""
         self.broken += 1
         self._in_doubt |= not packet.is_disposable
         if packet.pts is None:
@@ -193,7 +193,7 @@ class _Tally:
             self._lost.append(packet.pts)
 
     def number(self, frame: av.VideoFrame) -> int | None:
-        """The frame's number; None if it is broken."""
+        """Return the number of the frame; None if it is broken."""
         waiting = [pts for pts in self._lost if frame.pts is not None and pts > frame.pts]
         number = self._shown + len(self._lost) - len(waiting)
         self._shown, self._lost = number + 1, waiting
@@ -208,14 +208,14 @@ class _Tally:
     def report(self, name: str) -> None:
         if not self.broken:
             return
-        doubt = f"; of those kept, {self.doubtful} may be wrong, as they build on a broken one" if self.doubtful else ""
+        doubt = f"; {self.doubtful} of those kept may be wrong, as they depend on a broken one" if self.doubtful else ""
         logger.warning("%s: %d broken frames were left out%s", name, self.broken, doubt)
 
 
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream, name: str
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """All sound frames with their numbers; the others are counted, and reported at the end."""
+    """Yield intact frames with their numbers; count the broken ones, and report them at the end."""
     tally = _Tally()
     with container:
         packets = container.demux(stream)
@@ -242,10 +242,10 @@ def _decoded(
 def _pictures(
     decoded: Iterator[tuple[int, av.VideoFrame]], name: str, aspect: Fraction, frames_per_unit: Fraction
 ) -> Iterator[Picture]:
-    """Upright pictures with square pixels.
+    """Return an iterator over upright pictures with square pixels; the first is decoded at once.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no picture.
     """
     first = next(decoded, None)
     if first is None:
@@ -263,9 +263,9 @@ def _pictures(
 
 
 def frame_turn(frame: av.VideoFrame) -> Turn:
-    """How a frame gets upright by its display matrix: as FFmpeg's autorotate has it, by quarter turns and mirroring.
+    """Return the quarter turns and mirroring of a frame's display matrix, like FFmpeg's autorotate.
 
-    The matrix takes a pixel (x, y) to (a x + c y, b x + d y). One that takes all pixels to a line says nothing.
+    The matrix maps a pixel (x, y) to (a x + c y, b x + d y). A singular matrix is ignored.
     """
     matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
@@ -279,19 +279,19 @@ def frame_turn(frame: av.VideoFrame) -> Turn:
 
 
 def _aspect(stream: av.VideoStream, name: str) -> Fraction:
-    """Width of a pixel over its height."""
+    """Return the width of a pixel divided by its height."""
     aspect = Fraction(stream.sample_aspect_ratio or 1)
-    if not Fraction(1, WIDEST_PIXEL) <= aspect <= WIDEST_PIXEL:
-        logger.warning("%s: says that its pixels are %s times as wide as high; taken for square", name, aspect)
+    if not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+        logger.warning("%s: its pixels are declared %s times as wide as high; assumed to be square", name, aspect)
         return Fraction(1)
     return aspect
 
 
 def _squared_rgb(frame: av.VideoFrame, aspect: Fraction) -> np.ndarray:
-    """(H, W, 3) uint8, with more columns or rows where pixels are not square: nothing is lost."""
+    """Return (H, W, 3) uint8; if pixels are not square, the picture is stretched in one direction, never shrunk."""
     try:
         space = Colorspace(_SAME_COLORS.get(frame.colorspace, frame.colorspace))
-    except ValueError:  # the file doesn't say it, or it is RGB
+    except ValueError:  # the file doesn't name it, or is RGB
         space = Colorspace.ITU709 if min(frame.height, frame.width) >= HD_HEIGHT else Colorspace.ITU601
     width = round(frame.width * max(aspect, Fraction(1)))
     height = round(frame.height / min(aspect, Fraction(1)))

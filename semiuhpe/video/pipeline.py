@@ -1,8 +1,8 @@
-"""Poses of the heads of a video, frame by frame, drawn over it.
+"""Head poses on the frames of a video: detection, poses, tracking, smoothing and drawing.
 
-Reading, detection, pose and drawing run at the same time, each in a thread of its own: decoders, OpenCV, PyTorch and
-sim3dr let go of Python's lock while they compute. Frames go through in groups, so that all heads of several frames
-share a forward pass. Only a few groups are on their way at any time: a video may be longer than memory.
+Reading, detection, pose estimation and drawing run concurrently, each in its own thread: decoders, OpenCV, PyTorch and
+sim3dr release Python's lock while they compute. Frames are processed in groups, so that all heads of several frames
+share a forward pass. Only a few groups are in memory at any time, so the length of a video is not limited.
 """
 
 import threading
@@ -27,10 +27,10 @@ from semiuhpe.video.source import Frame, VideoSource
 from semiuhpe.video.tracking import HeadTracker
 
 GROUP_FRAMES = 8
-"""Frames whose heads share a forward pass, at most."""
+"""Maximum number of frames whose heads share a forward pass."""
 GROUP_BYTES = 64 * 2**20
-"""Pixels of a group at most, so that large frames need no more memory than small ones."""
-_LIVE_FRAMES = 2  # that wait at most where frames are lost anyhow: newer ones are worth more
+"""Maximum size of a group's images, so that large frames need no more memory than small ones."""
+_LIVE_FRAMES = 2  # queue length for live sources, which drop older frames in favor of newer ones
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class PosedFrame:
     """The heads of one frame.
 
     Attributes:
-        frame: with its picture.
-        time: when it is shown, in seconds.
+        frame: the frame with its picture.
+        time: presentation time in seconds.
         boxes: (N, 4) x, y, w, h in pixels.
-        scores: (N,) of the detector.
+        scores: (N,) scores of the detector.
         rotations: (N, 3, 3) head to camera.
-        entropy: (N,) of the predicted distributions.
-        confidence: (N,) in [0, 1]; both are NaN if the model has no uncertainty.
-        persons: who the heads are, from 1, None for one that was never seen before; None where nobody is tracked.
-        drawn: the picture with the heads drawn over it, once that is done.
+        entropy: (N,) entropies of the predicted distributions; NaN if the model has no uncertainty.
+        confidence: (N,) in [0, 1]; NaN if the model has no uncertainty.
+        persons: the person of each head, numbered from 1, None for a head not yet tracked; None without tracking.
+        drawn: the picture with the heads drawn on it; None before that.
     """
 
     frame: Frame
@@ -64,7 +64,7 @@ class PosedFrame:
 
     @property
     def picture(self) -> np.ndarray:
-        """What there is to see: ``drawn``, or the frame as it is where nothing is drawn."""
+        """The picture to show: ``drawn``, or the frame's own picture if nothing is drawn."""
         return self.frame.image if self.drawn is None else self.drawn
 
 
@@ -77,20 +77,20 @@ def pose_video(
     stop: threading.Event | None = None,
     mesh: sim3dr.Mesh | None = None,
 ) -> Generator[PosedFrame, None, None]:
-    """The heads of each frame, in the order of the frames.
+    """Yield the heads of each frame, in the order of the frames.
 
     Args:
-        video: gone through once.
+        video: the source, which is iterated over once.
         pipeline: finds and poses the heads.
-        how: of :data:`semiuhpe.drawing.overlay.DRAWINGS`; nothing is drawn if None.
+        how: one of :data:`semiuhpe.drawing.overlay.DRAWINGS`; nothing is drawn if None.
         track: number the persons.
         smooth: smooth each person's rotations (:mod:`semiuhpe.video.smoothing`); needs ``track``.
-        stop: when it is set, frames whose poses are known are finished and no others.
-        mesh: to draw, in head axes; the one that comes with the package if None.
+        stop: ends the video when set, after frames whose poses are already known.
+        mesh: mesh to draw, in head axes; the package's own if None.
 
     Raises:
         ConfigError: the tracker's package is not installed.
-        DataError: what detector and estimator raise, after the frames before.
+        DataError: an error of the detector or the estimator, raised after the frames before it.
     """
     stop = threading.Event() if stop is None else stop
     closed = threading.Event()
@@ -109,7 +109,7 @@ def pose_video(
 
 
 def _groups(frames: Prefetcher[Frame], live: bool) -> Iterator[list[Frame]]:
-    """As many frames together as there may be; of a live source no more than have come."""
+    """Yield groups of frames, as large as allowed; of a live source only frames that have arrived."""
     for frame in frames:
         group = [frame]
         limit = max(1, min(GROUP_FRAMES, GROUP_BYTES // frame.image.nbytes))
@@ -128,7 +128,7 @@ def _found(groups: Iterator[list[Frame]], pipeline: HeadPipeline) -> Iterator[tu
 
 
 def _on_picture(heads: Detections, image: np.ndarray) -> Detections:
-    """Without the heads that have left the picture but for less than :data:`MIN_HEAD_PX`: there is nothing to crop."""
+    """Return the heads without those of which less than :data:`MIN_HEAD_PX` is inside the picture."""
     corners = heads.boxes[:, :2], heads.boxes[:, :2] + heads.boxes[:, 2:]
     low, high = (np.clip(corner, 0, image.shape[1::-1]) for corner in corners)
     return heads.select((high - low >= MIN_HEAD_PX).all(axis=1))
@@ -163,10 +163,10 @@ def _followed(
 def drawn(
     posed: PosedFrame, how: str, boxes: np.ndarray, antialias: bool = False, mesh: sim3dr.Mesh | None = None
 ) -> PosedFrame:
-    """The same with its picture drawn: in colors by person, and with their numbers, where they are known.
+    """Return a copy with its heads drawn, in colors by person and with the person's number if it is tracked.
 
-    ``boxes`` are tight around the heads (:meth:`HeadPipeline.head_boxes`).
-    Without antialiasing meshes are drawn four times as fast, which hardly shows in a compressed moving picture.
+    ``boxes`` must be tight around the heads (:meth:`HeadPipeline.head_boxes`).
+    Meshes are drawn four times as fast without antialiasing, which hardly makes a difference in a compressed video.
     """
     colors = labels = None
     if posed.persons is not None:
@@ -177,7 +177,7 @@ def drawn(
 
 
 def frame_record(posed: PosedFrame) -> dict[str, Any]:
-    """A line of JSON Lines: a frame and its heads, as in :func:`semiuhpe.inference.records.head_record`."""
+    """Return the record of a frame and its heads (:func:`semiuhpe.inference.records.head_record`), for JSON Lines."""
     rotations = torch.as_tensor(posed.rotations, dtype=torch.float64).reshape(-1, 3, 3)
     front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
     columns = (posed.boxes, posed.scores, posed.rotations, front, full, posed.entropy, posed.confidence)

@@ -1,4 +1,4 @@
-"""Stages of a pipeline that work at the same time: an iterator run by a thread, a bounded number of items ahead."""
+"""Concurrent stages of a pipeline: an iterator that a thread runs ahead of its reader, by a limited number of items."""
 
 import queue
 import threading
@@ -10,17 +10,17 @@ _POLL_S = 0.1
 
 
 class Prefetcher(Generic[Item]):
-    """The items of an iterable, in their order, made by a thread while those before them are being used.
+    """Iterates over an iterable in a thread, ahead of the reader, and returns its items in order.
 
-    What the iterable raises is raised here, after the items before it. Close it when it is not used to its end (it is
-    a context manager): the thread then stops at its next item. Stages that are built on one another share an event for
-    that, so that closing one ends all.
+    Errors of the iterable are raised here, after the items before them. Close the prefetcher if it isn't read to its
+    end (it is a context manager): the thread then stops at its next item. Stages that read from one another share the
+    event ``closed``, so that closing one closes all.
 
     Args:
-        items: gone through by the thread.
-        depth: how many items wait at most, one more being made.
-        closed: shared with other stages; one of its own if None.
-        lossy: when there is no room, give up the oldest item that waits instead of waiting.
+        items: the iterable that the thread reads.
+        depth: maximum number of items in the queue; one more may be in progress.
+        closed: event shared with other stages; a new one if None.
+        lossy: if the queue is full, drop its oldest item instead of waiting.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Prefetcher(Generic[Item]):
         raise StopIteration
 
     def has_waiting(self) -> bool:
-        """Whether the next item, or the end, can be had without waiting."""
+        """Return whether the next item, or the end, is available without waiting."""
         return not self._queue.empty()
 
     def close(self) -> None:
-        """Stops the thread, and those of the stages that share its event, and waits until it has stopped."""
+        """Stop the thread and those of the stages that share its event, and wait until this thread has stopped."""
         self._closed.set()
         self._thread.join()
 
@@ -79,7 +79,7 @@ class Prefetcher(Generic[Item]):
                 self._items.close()
 
     def _put(self, kind: str, value: Any) -> bool:
-        """Whether there was room before the pipeline was closed."""
+        """Put an item into the queue, and return whether that succeeded before the pipeline was closed."""
         while not self._closed.is_set():
             try:
                 self._queue.put((kind, value), timeout=0 if self._lossy else _POLL_S)

@@ -1,15 +1,15 @@
-"""The one-euro filter on SO(3): steady rotations of heads that keep still, without lagging behind those that move.
+"""The one-euro filter on SO(3): smooth rotations of heads at rest, with little lag for heads that move.
 
 Casiez, Roussel and Vogel, "1€ Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive Systems", CHI
-2012, with differences of rotations taken by the logarithm and steps made along geodesics. Per frame, dt seconds after
-the one before, with R observed and S the smoothed rotation before it:
+2012, with differences of rotations taken by the logarithm, and steps along geodesics. For each frame, dt seconds after
+the previous one, with R the observed rotation and S the previous smoothed rotation:
 
     v  = log(S^T R) / dt                              angular velocity, degrees per second, in head axes
     w <- w + a(SPEED_CUTOFF) (v - w)
     S <- S exp(a(MIN_CUTOFF + GAIN |w|) log(S^T R)),  a(f) = 1 / (1 + 1 / (2 pi f dt))
 
-S moves along the shortest path towards R and never beyond it, so it can't overshoot a head that stops. Behind a head
-that turns at a constant speed it stays less than :data:`LARGEST_LAG_DEG`, however fast that is.
+S moves along the shortest path toward R and never beyond it, so it doesn't overshoot when a head stops. At any constant
+speed of a head, its lag is less than :data:`MAX_LAG_DEG`.
 """
 
 import math
@@ -19,15 +19,15 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 MIN_CUTOFF = 1.0
-"""Hz, for a head at rest: lower is steadier."""
+"""Cutoff frequency in Hz for a head at rest: lower is smoother."""
 GAIN = 0.05
-"""Hz per degree per second: higher follows faster."""
+"""Increase of the cutoff in Hz per degree per second: higher has less lag."""
 SPEED_CUTOFF = 1.0
-"""Hz, for the angular velocity; the authors' value."""
-LARGEST_LAG_DEG = 1 / (2 * math.pi * GAIN)
-"""Degrees. A low-pass of cutoff f lags by speed / (2 pi f), and f is at least GAIN times the speed."""
+"""Cutoff frequency in Hz for the angular velocity; the authors' value."""
+MAX_LAG_DEG = 1 / (2 * math.pi * GAIN)
+"""Upper limit of the lag in degrees. A low-pass of cutoff f lags by speed / (2 pi f), with f >= GAIN * speed."""
 FORGET_AFTER_S = 1.0
-"""A head that wasn't seen for longer starts anew."""
+"""Time in seconds after which the state of a head that isn't seen is dropped."""
 
 
 @dataclass
@@ -38,18 +38,18 @@ class _State:
 
 
 class RotationSmoother:
-    """Smooths the rotations of any number of heads, each by its own filter."""
+    """Smooths the rotations of any number of heads, each with its own filter."""
 
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
 
     def __call__(self, rotations: np.ndarray, identities: list[int | None], time: float) -> np.ndarray:
-        """The smoothed rotations of one frame's heads.
+        """Return the smoothed rotations of the heads of one frame.
 
         Args:
-            rotations: (N, 3, 3) observed.
-            identities: N numbers of the heads, which tell them from frame to frame; a head without is left as it is.
-            time: of the frame in seconds; later than the frame before.
+            rotations: (N, 3, 3) observed rotations.
+            identities: number of each head, the same in all frames; None for a head that isn't smoothed.
+            time: time of the frame in seconds, which has to increase from frame to frame.
 
         Returns:
             (N, 3, 3) float64.
@@ -76,5 +76,5 @@ class RotationSmoother:
 
 
 def _share(cutoff: float, dt: float) -> float:
-    """Of the way to the observation that a low-pass of a cutoff in Hz goes in dt seconds."""
+    """Return the step size (alpha) of a low-pass for a cutoff in Hz and a time step in seconds."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * dt))

@@ -1,8 +1,7 @@
-"""Frames to come: of video files, streams, webcams, animations and folders of pictures, one at a time and upright.
+"""Video sources: upright frames of video files, streams, webcams, animations and folders of pictures, one at a time.
 
-A frame is shown at ``pts * time_base`` seconds, whatever the time from one frame to the next; nothing here assumes that
-frames come at equal intervals. Files and streams are read by PyAV (:mod:`semiuhpe.video.media`), webcams by OpenCV,
-animations that FFmpeg doesn't know by Pillow.
+A frame is shown at ``pts * time_base`` seconds; intervals between frames may vary. Files and streams are read by PyAV
+(:mod:`semiuhpe.video.media`), webcams by OpenCV, and animations that FFmpeg doesn't support by Pillow.
 """
 
 import logging
@@ -29,9 +28,9 @@ logger = logging.getLogger(__name__)
 WEBCAM_RATE = 30
 _LIVE_CLOCK = Fraction(1, 90000)  # the usual clock of video streams
 _BY_FFMPEG = {"GIF": "gif", "PNG": "apng"}
-"""Animations that FFmpeg reads: their formats as Pillow and as FFmpeg call them."""
-_VIDEO_FORMATS = {"MPEG", "FLI"}  # for which Pillow says that they are pictures
-_FASTEST_MS, _SLOW_MS = 10, 100  # frames that last no longer than the one last the other, as in browsers
+"""Animations that FFmpeg reads: Pillow's and FFmpeg's names of their formats."""
+_VIDEO_FORMATS = {"MPEG", "FLI"}  # videos that Pillow opens as pictures
+_FASTEST_MS, _SLOW_MS = 10, 100  # shorter frames are shown for the second time, as in browsers
 
 
 class Frame(NamedTuple):
@@ -39,9 +38,9 @@ class Frame(NamedTuple):
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright, with square pixels.
-        number: from 0; those that were left out have one too.
-        pts: when it is shown, in units of the video's time base; larger than that of the frame before.
-        source: where it comes from, for detectors that look boxes up.
+        number: number of the frame, counted from 0 and including frames that were left out.
+        pts: presentation time in units of the video's time base; it increases from frame to frame.
+        source: where the frame comes from, for detectors that look boxes up.
     """
 
     image: np.ndarray
@@ -52,17 +51,17 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoSource:
-    """What is known of a video before its frames are read, and its frames.
+    """The frames of a video, and what is known before they are read.
 
     Attributes:
-        name: for messages and for the names of outputs, without ending.
-        frames: can be gone through once.
-        rate: frames per second, on average.
+        name: name for messages and for output files, without suffix.
+        frames: the frames; can be iterated over once.
+        rate: average number of frames per second.
         time_base: seconds per unit of ``pts``.
-        count: number of frames, as far as it is known.
-        sound: a file or an address whose sound belongs to the frames.
-        live: frames come when they want to, and those that nobody takes are lost.
-        files: that the frames are read from, and that nobody should write while they are.
+        count: number of frames, None if unknown.
+        sound: file or address with the sound of the frames; None if there is none.
+        live: frames arrive in real time; frames not read in time are dropped.
+        files: the files that frames are read from, which must not be overwritten meanwhile.
     """
 
     name: str
@@ -76,15 +75,15 @@ class VideoSource:
 
 
 def open_source(source: str, rate: Fraction = Fraction(25)) -> VideoSource:
-    """Opens a video file, an address, an animation, a folder of pictures, or a webcam.
+    """Open a video file, an address, an animation, a folder of pictures, or a webcam.
 
     Args:
-        source: a path, an address of HTTP or RTSP, or the number of a webcam, from 0.
-        rate: frames per second of a folder.
+        source: a path, an HTTP or RTSP address, or the number of a webcam, counted from 0.
+        rate: frames per second for a folder of pictures.
 
     Raises:
         ConfigError: it is a single picture.
-        DataError: there is nothing there that can be read.
+        DataError: the source is missing or can't be read.
     """
     if is_url(source):
         return _address(source)
@@ -95,8 +94,8 @@ def open_source(source: str, rate: Fraction = Fraction(25)) -> VideoSource:
         return _folder(path, rate)
     if not path.is_file():
         raise DataError(
-            f"--input {source}: there is no such file or folder, and it is no number of a webcam and no address that "
-            "begins with http://, https:// or rtsp://"
+            f"--input {source}: there is no such file or folder, and it is neither a webcam's number nor an address "
+            "that begins with http://, https:// or rtsp://"
         )
     kind, animated = picture_format(path)
     kind = "" if kind in _VIDEO_FORMATS else kind
@@ -120,14 +119,14 @@ def _address(url: str) -> VideoSource:
     media, shown = read_media(url), shown_url(url)
     frames = (Frame(image, number, pts, Source(shown, number)) for image, number, pts in media.pictures)
     if is_live(url):
-        # Their clocks start anywhere and may jump
+        # Clocks of live streams start at any time and may jump.
         return VideoSource(url_name(url), _timed(frames, shown), media.rate, _LIVE_CLOCK, live=True)
     sound = url if media.has_sound else None
     return VideoSource(url_name(url), frames, media.rate, media.time_base, media.length, sound)
 
 
 def _timed(frames: Iterator[Frame], name: str) -> Iterator[Frame]:
-    """Live frames at the times they come at, from the first one's on."""
+    """Yield live frames with their times of arrival, counted from the first frame."""
     clock = _Clock()
     for frame in frames:
         yield frame._replace(pts=clock.now())
@@ -135,7 +134,7 @@ def _timed(frames: Iterator[Frame], name: str) -> Iterator[Frame]:
 
 
 class _Clock:
-    """Times of frames that come now, in units of the clock of live video, from that of the first call on."""
+    """Clock for live frames, in units of their time base, which starts at the first call."""
 
     def __init__(self) -> None:
         self._start: float | None = None
@@ -149,7 +148,7 @@ class _Clock:
 
 
 def _animation(path: Path) -> VideoSource:
-    """The frames of an animation that FFmpeg can't read, such as WebP, at their times."""
+    """Return the source for an animation that FFmpeg can't read, such as WebP."""
     ends_ms = [start_ms + length_ms for start_ms, length_ms, _ in _animated(path)]
     if not ends_ms:
         raise DataError(f"{path}: none of its frames can be decoded")
@@ -162,14 +161,14 @@ def _animation(path: Path) -> VideoSource:
 
 
 def _animated(path: Path, quiet: bool = True) -> Iterator[tuple[int, int, np.ndarray]]:
-    """When each frame is shown and for how long, in milliseconds, and its image."""
+    """Yield the time and the duration of each frame in milliseconds, and its image."""
     start_ms = 0
     with Image.open(path) as picture:
         for number in range(getattr(picture, "n_frames", 1)):
             try:
                 picture.seek(number)
                 image = to_rgb(picture)
-            except Exception as error:  # Pillow's readers fail on broken files in ways without a common base
+            except Exception as error:  # Pillow's readers have no common error class for broken files
                 if not quiet:
                     logger.warning("%s: can't be read to its end (%s)", path, first_line(error))
                 return
@@ -189,7 +188,7 @@ def _folder(path: Path, rate: Fraction) -> VideoSource:
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """Sorts 2.jpg before 10.jpg."""
+    """Return the key for natural order, which sorts 2.jpg before 10.jpg."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 

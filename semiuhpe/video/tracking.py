@@ -1,7 +1,7 @@
-"""Who is who from frame to frame: SORT of the package ``trackers``, on head boxes.
+"""Tracking of persons from frame to frame: SORT of the package ``trackers``, on head boxes.
 
 SORT (Bewley et al., "Simple Online and Realtime Tracking", ICIP 2016) predicts each box by a Kalman filter and assigns
-found boxes to predicted ones by overlap. Which boxes are heads is the detector's matter, so every box takes part.
+detected boxes to predicted ones by overlap. The detector has already filtered boxes by score, so all of them are used.
 """
 
 import numpy as np
@@ -9,16 +9,16 @@ import numpy as np
 from semiuhpe.errors import ConfigError
 
 LOST_S = 1.0
-"""A head that wasn't found for longer comes back as another person."""
+"""Time in seconds without detection after which a head gets a new number."""
 OVERLAP = 0.1
-"""Least intersection over union: heads are small, so they move by a good part of their size between frames."""
+"""Minimum intersection over union. It is low because heads move by a good part of their size between frames."""
 
 
 class HeadTracker:
-    """Gives the heads of successive frames the numbers of persons, from 1.
+    """Assigns numbers of persons, counted from 1, to the heads of successive frames.
 
     Args:
-        rate: frames per second, on average.
+        rate: average number of frames per second.
 
     Raises:
         ConfigError: the package ``trackers`` is not installed.
@@ -26,7 +26,7 @@ class HeadTracker:
 
     def __init__(self, rate: float) -> None:
         try:
-            import supervision  # both are slow to import, and few runs need them
+            import supervision  # both are slow to import and seldom needed
             import trackers
         except ImportError as error:
             raise ConfigError(
@@ -34,7 +34,7 @@ class HeadTracker:
             ) from error
         self._detections = supervision.Detections
         self._tracker = trackers.SORTTracker(
-            lost_track_buffer=round(30 * LOST_S),  # in frames of a video of 30 per second, whatever the rate
+            lost_track_buffer=round(30 * LOST_S),  # in frames at 30 per second, whatever the rate is
             frame_rate=rate,
             track_activation_threshold=0.0,
             minimum_consecutive_frames=1,
@@ -42,11 +42,11 @@ class HeadTracker:
         )
 
     def __call__(self, boxes: np.ndarray, time: float) -> list[int | None]:
-        """The person of each head of the next frame; None for one that was never seen before.
+        """Return the person of each head of the next frame; None for a head seen for the first time.
 
         Args:
             boxes: (N, 4) x, y, w, h in pixels.
-            time: of the frame in seconds; later than the frame before.
+            time: time of the frame in seconds, which has to increase from frame to frame.
         """
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

@@ -1,6 +1,6 @@
-"""Video files from frames that come one at a time: H.264 in MP4, MOV or Matroska with the source's sound, GIF, WebP.
+"""Writing of videos frame by frame: H.264 in MP4, MOV or Matroska with the source's sound, GIF, or WebP.
 
-A file is written under a temporary name and gets its own when it is complete.
+A file is written under a temporary name and renamed when it is complete.
 """
 
 import logging
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 GIF, WEBP = "gif", "webp"
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".gif": GIF, ".webp": WEBP}
-"""Endings of file names, and FFmpeg's names of their formats."""
+"""Suffixes of file names, and FFmpeg's names of their formats."""
 H264 = {"crf": "22", "preset": "superfast"}
-"""Quality (0 is lossless, 51 worst; 22 looks like the source), and effort: about twice as fast as FFmpeg's usual."""
+"""Quality from 0 (lossless) to 51, where 22 looks like the source, and a preset about twice as fast as the default."""
 _MPEG_BT709 = {"colorspace": 1, "color_range": 1, "color_primaries": 1, "color_trc": 1}  # numbers of ITU-T H.273
 _OPTIONS = {
     "mp4": {"movflags": "+faststart"},
@@ -36,15 +36,15 @@ _OPTIONS = {
 
 
 def check_video_name(path: Path) -> None:
-    """Raise ConfigError unless a video can be written there."""
+    """Raise ConfigError if a video can't be written to the path."""
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"--output {path}: has to end in one of {', '.join(FORMATS)}")
     if not is_writable(path):
-        raise ConfigError(f"--output {path}: can't be written; name another")
+        raise ConfigError(f"--output {path}: can't be written; name another file")
 
 
 class _Track(NamedTuple):
-    """What is known once the first frame has come: the encoder, height and width of the frames, and a GIF's filters."""
+    """What the first frame determines: the encoder, height and width of the frames, and the filters of a GIF."""
 
     stream: av.VideoStream
     size: tuple[int, int]
@@ -52,14 +52,14 @@ class _Track(NamedTuple):
 
 
 class VideoWriter:
-    """Writes one video; a context manager, which leaves no file if there was an error within it.
+    """Writes one video. As a context manager, it leaves no file after an error.
 
     Args:
-        path: whose ending says the format, one of :data:`FORMATS`.
-        video: where the frames come from: time base, rate and sound are taken from it.
+        path: the file to write; its suffix, one of :data:`FORMATS`, determines the format.
+        video: the source of the frames, from which time base, rate and sound are taken.
 
     Raises:
-        ConfigError: the ending is unknown, or nothing can be written there.
+        ConfigError: the suffix is unknown, or the file can't be written.
     """
 
     def __init__(self, path: Path, video: VideoSource) -> None:
@@ -76,7 +76,7 @@ class VideoWriter:
             options = _OPTIONS.get(self.format, {})
             self._container = av.open(media_address(self._partial), "w", format=self.format, options=options)
         except (av.FFmpegError, OSError) as error:
-            raise ConfigError(f"--output {path}: can't be written ({first_line(error)}); name another") from error
+            raise ConfigError(f"--output {path}: can't be written ({first_line(error)}); name another file") from error
 
     def __enter__(self) -> Self:
         return self
@@ -88,11 +88,11 @@ class VideoWriter:
             self._discard()
 
     def write(self, image: np.ndarray, pts: int) -> None:
-        """Appends a frame.
+        """Append a frame.
 
         Args:
-            image: (H, W, 3) uint8 RGB; resized if it is not of the first frame's size.
-            pts: when it is shown, in the video's time base; larger than that of the frame before.
+            image: (H, W, 3) uint8 RGB; resized if its size differs from the first frame's.
+            pts: presentation time in the video's time base, which has to increase from frame to frame.
 
         Raises:
             DataError: it can't be encoded or written.
@@ -110,10 +110,10 @@ class VideoWriter:
             raise DataError(f"{self.path}: can't be written ({first_line(error)})") from error
 
     def close(self, whole_sound: bool = True) -> None:
-        """Ends the file and gives it its name; once is enough. A file without a frame is not written.
+        """Finish and rename the file. Further calls have no effect. Without frames, no file is written.
 
         Args:
-            whole_sound: copy the rest of the sound, not only up to the last frame.
+            whole_sound: copy the sound to its end, instead of up to the last frame only.
 
         Raises:
             DataError: it can't be written.
@@ -164,7 +164,7 @@ class VideoWriter:
             stream.pix_fmt = "yuv420p"
             for name, value in _MPEG_BT709.items():
                 setattr(stream.codec_context, name, value)
-            width, height = width + width % 2, height + height % 2  # yuv420p halves both
+            width, height = width + width % 2, height + height % 2  # even, as yuv420p halves both
         stream.width, stream.height = width, height
         stream.codec_context.time_base = self.video.time_base
         if self.video.sound and self.format not in (GIF, WEBP):
@@ -173,7 +173,7 @@ class VideoWriter:
 
     def _resized(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if not self._has_resized:
-            logger.warning("%s: frames change their size and are resized to that of the first", self.path)
+            logger.warning("%s: frames differ in size and are resized to that of the first", self.path)
             self._has_resized = True
         return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
 
@@ -197,7 +197,7 @@ class VideoWriter:
             self._container.mux(track.stream.encode(frame))
 
     def _mux_filtered(self, palette: av.filter.Graph, stream: av.VideoStream) -> None:
-        """Encodes what the palette filters have ready."""
+        """Encode the frames that the palette filters have finished."""
         while True:
             try:
                 frame = palette.vpull()
@@ -207,7 +207,7 @@ class VideoWriter:
 
 
 def _palette_graph(width: int, height: int, time_base: Fraction) -> av.filter.Graph:
-    """RGB frames to 256 colors, chosen for each frame by itself: a palette for all would need all frames at once."""
+    """Return filters from RGB to 256 colors per frame, as a common palette would need all frames at once."""
     graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=time_base)
     split = graph.add("split")
@@ -224,7 +224,7 @@ def _palette_graph(width: int, height: int, time_base: Fraction) -> av.filter.Gr
 
 
 class _Sound:
-    """The first sound track of a file on its way into another, as it is, without decoding it."""
+    """Copies the first sound track of a file into another without decoding it."""
 
     def __init__(self, source: av.container.InputContainer, stream: av.AudioStream) -> None:
         self._source = source
@@ -234,21 +234,21 @@ class _Sound:
 
     @classmethod
     def opened(cls, source: Path | str, target: av.container.OutputContainer, name: Path) -> Self | None:
-        """None, and a warning, if the target's format can't hold such sound."""
+        """Open the sound track; return None, with a warning, if the target's format doesn't support its codec."""
         container = open_media(source)
         track = container.streams.audio[0]
         codec = track.codec_context.name
         if codec not in target.supported_codecs:
             container.close()
-            hint = "" if name.suffix.lower() == ".mkv" else "; .mkv can hold more kinds"
+            hint = "" if name.suffix.lower() == ".mkv" else "; .mkv supports more codecs"
             logger.warning(
-                "%s: left without sound, because %s can't hold sound in %s%s", name, name.suffix, codec, hint
+                "%s: written without sound, because %s doesn't support sound in %s%s", name, name.suffix, codec, hint
             )
             return None
         return cls(container, target.add_stream_from_template(track))
 
     def copy(self, target: av.container.OutputContainer, until: float | None) -> None:
-        """Copies all up to a time in seconds, or to the end."""
+        """Copy the sound up to a time in seconds, or to the end if None."""
         while True:
             packet = self._next() if self._waiting is None else self._waiting
             self._waiting = None
@@ -262,7 +262,7 @@ class _Sound:
 
     def _next(self) -> av.Packet | None:
         try:
-            # The last packet of a stream is empty and means its end
+            # The last packet of a stream is empty and marks its end.
             return next((packet for packet in self._packets if packet.dts is not None), None)
         except av.FFmpegError as error:
             logger.warning("the sound can't be read to its end (%s)", first_line(error))

@@ -200,8 +200,8 @@ def test_pictures_are_turned_upright(image_py, photos):
         ({"detector": "boxes:nowhere.csv"}, "nowhere.csv: is missing"),
         ({"detector": "bpjdet:weights/ch_head_l_1536_e150_best_mMR.pt"}, "ch_head_l_1536"),
         ({"output": "photos/a.jpg"}, "--output photos/a.jpg: can't be used"),
-        ({"output": "photos/a.jpg/out"}, "a.jpg is no folder; name another"),
-        ({"output": "/proc/out"}, "--output /proc/out: can't be made"),
+        ({"output": "photos/a.jpg/out"}, "a.jpg is not a folder"),
+        ({"output": "/proc/out"}, "--output /proc/out"),
     ],
 )
 def test_bad_input_ends_with_one_line(arguments, message, image_py, capsys):

@@ -119,7 +119,7 @@ def test_a_checkpoint_that_lacks_a_part_is_named(settings, capsys, missing):
     save_checkpoint(folder / "last.pth", checkpoint)
     assert run(train_cli.main, ["--exps_dir", settings[1], "--cont_ckpt", str(folder / "last.pth")]) == 2
     message = one_error(capsys)
-    assert "last.pth: a run can't go on from it" in message and missing in message and "best" in message
+    assert "last.pth: a run can't continue from it" in message and missing in message and "best" in message
 
 
 # Processes that end, or get in each other's way
@@ -180,7 +180,7 @@ def test_where_there_are_no_locks_a_warning_says_so(code, stores, tmp_path, monk
 
 
 def test_one_run_at_a_time_writes_results(tmp_path):
-    with ResultFile(tmp_path / "heads.jsonl"), pytest.raises(ConfigError, match=r"another run writes heads\.jsonl"):
+    with ResultFile(tmp_path / "heads.jsonl"), pytest.raises(ConfigError, match=r"another run is writing heads\.jsonl"):
         ResultFile(tmp_path / "heads.jsonl")
     with ResultFile(tmp_path / "heads.jsonl"):
         pass

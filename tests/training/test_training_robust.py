@@ -235,7 +235,7 @@ def test_features_that_were_not_all_seen_are_not_written(stores, tmp_path, monke
     network = create_model("plainnet")
     monkeypatch.setattr(features_module, "find_pose_head", lambda _: torch.nn.Identity())
     decoder = PoseDecoder(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", ""))
-    with pytest.raises(TrainingError, match="0 features were seen of 40 heads"):
+    with pytest.raises(TrainingError, match="0 features"):
         save_features(tmp_path / "none.npz", network, decoder, HeadStore(stores["unlabeled"]), ONE.device, 16)
     assert not list(tmp_path.iterdir())
 

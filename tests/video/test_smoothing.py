@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from semiuhpe.video.smoothing import FORGET_AFTER_S, LARGEST_LAG_DEG, RotationSmoother
+from semiuhpe.video.smoothing import FORGET_AFTER_S, MAX_LAG_DEG, RotationSmoother
 
 
 def smoothed(rotations: Rotation, rate: float = 25.0) -> Rotation:
@@ -27,9 +27,9 @@ def turning(speed_deg: float, seconds: float, rate: float, axis: np.ndarray) -> 
 def test_the_lag_behind_a_turning_head_is_bounded_at_any_speed(speed_deg, rate):
     observed = turning(speed_deg, 4.0, rate, np.array([0.3, 1.0, -0.2]))  # 900 degrees per second turns around twice
     lag = distance_deg(smoothed(observed, rate), observed)
-    assert pytest.approx(3.183, abs=1e-3) == LARGEST_LAG_DEG
-    assert lag[round(2 * rate) :].max() < LARGEST_LAG_DEG
-    assert lag.max() < 4 * LARGEST_LAG_DEG  # while it starts to turn, and the speed isn't known yet
+    assert pytest.approx(3.183, abs=1e-3) == MAX_LAG_DEG
+    assert lag[round(2 * rate) :].max() < MAX_LAG_DEG
+    assert lag.max() < 4 * MAX_LAG_DEG  # while it starts to turn, and the speed isn't known yet
     assert lag.max() > 0.05  # it does filter
 
 

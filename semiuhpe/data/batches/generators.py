@@ -1,8 +1,8 @@
-"""Pose-controlled generators of heads: (identity, rotation) to an image.
+"""Pose-controlled generators of heads, which return a picture of an identity at a rotation.
 
-An image shows the identity seen from where the rotation says, up to a turn in plane and a tolerance: what it shows
-exactly comes with it. :class:`StoreHeads` finds such images among the labeled heads of a store, which a 3D-aware GAN
-may have made (``semiuhpe prepare EG3D``); :mod:`semiuhpe.synthetic.generator` renders them.
+A picture shows the identity from the viewing direction of the rotation, up to a turn in plane and a tolerance; its
+exact rotation is returned with it. :class:`StoreHeads` finds such pictures among the labeled heads of a store, which
+may come from a 3D-aware GAN (``semiuhpe prepare EG3D``); :mod:`semiuhpe.synthetic.generator` renders them.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ _NEIGHBORS = 8
 
 
 class GeneratedHead(NamedTuple):
-    """A picture and what it shows.
+    """A generated picture and its labels.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        box: (4,) x, y, w, h of the head in it.
-        bounds: (4,) x, y, w, h of the source's picture in it.
+        box: (4,) x, y, w, h of the head in the picture.
+        bounds: (4,) x, y, w, h of the source's picture in this picture.
         rotation: (3, 3) head to camera.
     """
 
@@ -35,32 +35,32 @@ class GeneratedHead(NamedTuple):
 
 
 class HeadGenerator(Protocol):
-    """Where the positives of CLERF come from.
+    """Interface of the generators of CLERF's positives.
 
     Attributes:
-        size: the largest side of its pictures in pixels.
-        crop_rule: how they are to be cropped.
+        size: largest side of its pictures in pixels.
+        crop_rule: crop rule for its pictures.
     """
 
     size: int
     crop_rule: CropRule
 
     def identities(self, rotation: np.ndarray, other_than: str) -> Sequence[int] | np.ndarray:
-        """Return the identities available at the viewing direction of a (3, 3) rotation, but for one by its name."""
+        """Return the identities available at the viewing direction of a (3, 3) rotation, except the one named."""
 
     def covers(self, rotation: np.ndarray, names: np.ndarray) -> np.ndarray:
-        """Return whether another identity than (N,) names is available for each (N, 3, 3) rotation, (N,) bool."""
+        """Return (N,) bool: whether an identity other than ``names`` (N,) is available for each (N, 3, 3) rotation."""
 
     def __call__(self, identity: int, rotation: np.ndarray) -> GeneratedHead:
         """Return a picture of an identity at a (3, 3) rotation."""
 
 
 class StoreHeads:
-    """The heads of a labeled store by the direction that they are seen from.
+    """Finds heads of a labeled store by their viewing direction.
 
     Args:
-        store: labeled.
-        tolerance_deg: the largest angle between the direction that is asked for and the one that is shown. After
+        store: a labeled store.
+        tolerance_deg: largest angle between the requested and the actual viewing direction. After
             :func:`semiuhpe.rotation.aligning_turn_deg` it is the geodesic distance between the rotations.
     """
 
@@ -82,7 +82,7 @@ class StoreHeads:
         within = np.isfinite(distance)
         others = self.names[self.person[np.where(within, near, 0)]] != names[:, None]
         covered = (within & others).any(axis=1)
-        for row in np.flatnonzero(~covered & within.all(axis=1)):  # many heads near, but these are the same person
+        for row in np.flatnonzero(~covered & within.all(axis=1)):  # all near heads are of the same person
             covered[row] = len(self.identities(rotation[row], names[row])) > 0
         return covered
 

@@ -1,8 +1,8 @@
-"""Work in forked processes that can't end in waiting: whatever becomes of a worker, its parent gets an error.
+"""Worker processes whose failure always reaches the parent as an error, so that it never waits forever.
 
-PyTorch's loader sends what a worker has made from a thread of its own. An error there, such as no shared memory left
-for the pictures of a batch, is printed and forgotten, and the parent waits for that batch forever. Here such an error
-goes to the parent in place of the batch, as do those of the work itself. Of workers that are killed PyTorch tells.
+PyTorch's loader sends results of a worker from a separate thread. An error there, such as a lack of shared memory for
+the pictures of a batch, is only printed, and the parent waits for that batch forever. Here such an error is sent to the
+parent in place of the batch, like errors of the work itself. PyTorch itself reports workers that are killed.
 """
 
 import os
@@ -30,19 +30,19 @@ Result = TypeVar("Result")
 
 
 def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: bool = False) -> Iterator[Result]:
-    """Return the results of a function for jobs, in order, from so many forked processes; from this one with 0.
+    """Return an iterator over the results of a function for jobs, in order, computed by forked worker processes.
 
     Args:
-        make: called in the workers.
-        jobs: is read in this process, a little ahead, and may be endless; jobs are sent to the workers.
-        workers: how many, forked at once.
-        pin: tensors of the results lie in pinned memory, where there is a GPU.
+        make: the function, called in the workers.
+        jobs: the jobs, read in this process a little ahead, and sent to the workers; may be endless.
+        workers: number of workers, forked at once; with 0, this process does the work.
+        pin: return tensors in pinned memory if there is a GPU.
 
     Raises:
         WorkerError: a worker can't be started, has failed or was lost.
-        RuntimeError: a worker was lost, while another wait than that for a result was going on; see
+        RuntimeError: a worker was lost while this process wasn't waiting for a result; see
             :func:`semiuhpe.errors.machine_fault`.
-        SemiUHPEError: what ``make`` raises of this kind.
+        SemiUHPEError: an error of ``make``.
     """
     try:
         with forking_workers():
@@ -55,7 +55,7 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
                 pin_memory=pin and torch.cuda.is_available(),
                 worker_init_fn=own_process_group,
                 multiprocessing_context=_Context() if workers else None,
-                generator=torch.Generator(),  # it draws a seed for workers: not from the training's random state
+                generator=torch.Generator(),  # draws the workers' seed, so that training's generator isn't used
             )
             results = iter(loader)  # the workers are forked here
     except (OSError, RuntimeError) as error:
@@ -69,21 +69,21 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
 
 
 def _end_half_started(error: Exception) -> None:
-    """End the workers that were started before an error. PyTorch does that too, but prints a traceback meanwhile."""
+    """End the workers that were started before an error. PyTorch would do so too, but prints a traceback."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
-        traceback.clear_frames(error.__traceback__)  # they hold the loader's half-made iterator, whose end this is
+        traceback.clear_frames(error.__traceback__)  # they refer to the loader's incomplete iterator, which ends now
     finally:
         sys.unraisablehook = before
 
 
 def map_in_workers(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """Return results as :func:`load`, for jobs that workers get by the fork and not one by one."""
+    """Return results as :func:`load` does, for jobs that workers inherit by the fork instead of receiving them."""
     return load(lambda index: function(jobs[index]), range(len(jobs)), workers)
 
 
 class _Failure:
-    """An error in place of a result. Raised in a worker it would come wrapped into its traceback, or not at all."""
+    """An error in place of a result. Raised in a worker, it would arrive wrapped into its traceback, or not at all."""
 
     def __init__(self, error: Exception):
         self.error = error if isinstance(error, SemiUHPEError) else WorkerError(_told(error))
@@ -96,12 +96,12 @@ def _told(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"a worker process failed: {type(error).__name__}: {first_line(error)} ({Path(frame.filename).name}, line "
-        f"{frame.lineno}); if that doesn't say why, --num_workers 0 (or the least --workers) shows more"
+        f"{frame.lineno}); --num_workers 0 (or the smallest --workers) shows more"
     )
 
 
 class _Made(Dataset):
-    """What is made of each job. In a worker, errors that may come from the machine are results; others are bugs."""
+    """The results of the jobs. In a worker, errors that the machine may have caused are results; others are bugs."""
 
     def __init__(self, make: Callable):
         self.make = make
@@ -118,13 +118,13 @@ class _Made(Dataset):
 
 
 class _Queue(Queue):
-    """Sends an error in place of what can't be sent."""
+    """Sends an error in place of a result that can't be sent."""
 
     def _on_queue_feeder_error(self, error: Exception, item: Any) -> None:
-        """Called in the sending thread; an item is the number of a job and its result, or bytes while it is sent."""
+        """Handle an error in the sending thread. An item is a job's number and its result, or bytes once encoded."""
         sent = isinstance(item, tuple) and not isinstance(item[1], _Failure)
         if not sent:
-            os._exit(1)  # of a process that ends, the parent is told
+            os._exit(1)  # the parent notices the end of a process
         self.put((item[0], _Failure(error)))
 
 
@@ -160,32 +160,32 @@ def _raising(results: Iterator, workers: int) -> Iterator:
 def ignore_lost_workers() -> None:
     """Ignore lost workers from now on, in a process that ends because of one.
 
-    PyTorch's handler raises an error for each lost worker, wherever the program is, so also while it clears up.
+    PyTorch's handler raises an error for each lost worker, wherever the program is, even during cleanup.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def own_process_group(worker: int) -> None:
-    """Take a worker out of its parent's group, whose signals, such as Ctrl-C, must not end it before the parent.
+    """Take a worker out of its parent's process group, so that signals such as Ctrl-C don't end it before the parent.
 
-    Signals that came between the fork and this call are waiting (:func:`forking_workers`), and are discarded.
-    What the parent does on Ctrl-C is not for its workers.
+    Signals that arrived between the fork and this call are pending (:func:`forking_workers`) and are discarded. The
+    parent's signal handlers are not run in its workers.
     """
     os.setpgrp()
     while signal.sigtimedwait(_STOP_SIGNALS, 0):
         pass
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    # Called for errors of the thread that hands over memory, which prints them and lets the parent wait.
+    # For errors of the thread that passes on shared memory, which would print them and let the parent wait.
     sys.excepthook = lambda *_: os._exit(1)
 
 
 @contextmanager
 def forking_workers() -> Iterator[None]:
-    """Let workers that are forked in this context use OpenCV, and signals wait for :func:`own_process_group`.
+    """Let workers that are forked in this context use OpenCV, and block signals until :func:`own_process_group`.
 
-    OpenCV's threads don't survive a fork, but its pool in the child believes that they do, and waits for them forever.
+    OpenCV's threads don't survive a fork, but its thread pool in the child would wait for them forever.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)
@@ -194,4 +194,4 @@ def forking_workers() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a signal that waited may raise here
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # a pending signal may raise here

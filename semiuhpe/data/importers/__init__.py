@@ -1,4 +1,4 @@
-"""One module for each raw dataset; each holds only what is particular to it."""
+"""Importers of raw datasets: one module for each dataset, with only what is specific to it."""
 
 import re
 from typing import TypeVar
@@ -32,13 +32,13 @@ for _importer in (
 
 
 def register_importer(kind: I) -> I:
-    """Decorator: make a dataset known to ``semiuhpe prepare``, and its name to ``--train_labeled`` and the like.
+    """Register a dataset for ``semiuhpe prepare`` and for options such as ``--train_labeled``. A decorator.
 
     Args:
         kind: a subclass of :class:`Importer`, which takes no arguments.
 
     Raises:
-        ConfigError: it lacks what an importer has to have, or its name is taken or can't be part of an option's name.
+        ConfigError: a required attribute is missing, or its name is taken or can't be part of an option's name.
     """
     missing = [] if isinstance(getattr(kind, "name", None), str) else ["name"]
     missing += sorted(kind.__abstractmethods__)

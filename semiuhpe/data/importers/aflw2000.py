@@ -1,6 +1,6 @@
 """AFLW2000-3D (Zhu et al., CVPR 2016): ``imageNNNNN.jpg`` with ``imageNNNNN.mat`` beside it.
 
-Heads with any angle beyond +-90 degrees are dropped, as in all papers: 1,964 of 2,000 are kept.
+Heads with any angle beyond +-90 degrees are dropped, as in all papers; 1,964 of 2,000 are kept.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
-"""AFLW (Köstinger et al., ICCVW 2011) as faces without labels: all but those in AFLW2000, which is a test set.
+"""AFLW (Köstinger et al., ICCVW 2011) as faces without labels, except those in AFLW2000, which is a test set.
 
 ``AFLWinfo_release.mat`` has a row per face: ``nameList`` (N cells such as ``0/image00002.jpg``) and ``data`` (N, 38),
-19 landmarks, all x before all y, not positive where they are missing. The pictures lie in ``images`` without the folder
-of their names. ``AFLW2000.txt`` lists the names of the pictures to leave out.
+19 landmarks, all x before all y; missing ones are not positive. The pictures are in ``images``, without the folders in
+their names. ``AFLW2000.txt`` lists the names of the pictures to leave out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,9 @@ class Faces(NamedTuple):
     """The faces of one picture.
 
     Attributes:
-        rows: their places in the label file.
+        rows: their rows in the label file.
         landmarks: (F, 19, 2) pixels.
-        left_out: the picture is in AFLW2000.
+        left_out: whether the picture is in AFLW2000.
     """
 
     rows: list[int]
@@ -72,7 +72,7 @@ class AflwFace(Importer):
 
 
 def _read_labels(path: Path) -> tuple[list[str], np.ndarray]:
-    """N file names without folders, and (N, 19, 2) landmarks."""
+    """Return N file names without folders, and (N, 19, 2) landmarks."""
     mat = read_mat(path)
     data = mat_array(mat, "data", path)
     try:

@@ -1,4 +1,4 @@
-"""What an importer gives: the pictures of a raw dataset, and the heads on each with their labels."""
+"""The interface of importers, which list the pictures of a raw dataset and the labeled heads on each."""
 
 import io
 from abc import ABC, abstractmethod
@@ -16,19 +16,19 @@ from semiuhpe.errors import DataError
 from semiuhpe.files import parse_json
 
 MAX_ANGLE_DEG = 89.99
-"""The paper's code limits the Euler angles of 300W-LP and BIWI to this."""
+"""Limit of the Euler angles of 300W-LP and BIWI in the paper's code, in degrees."""
 LIMITED = f"an angle was limited to +-{MAX_ANGLE_DEG} degrees"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a raw dataset, as it is listed: labels are read later, in a worker.
+    """A listed picture of a raw dataset. Its labels are read later, in a worker.
 
     Attributes:
-        name: unique in the dataset, with the folders that matter for its splits.
-        image: file of the picture; or, where the dataset packs its pictures, (H, W, 3) uint8 RGB or what reads it.
-        labels: whatever the importer needs to find the heads.
-        upright: turn the picture as its EXIF orientation says. Published datasets give boxes in the unturned picture.
+        name: name that is unique in the dataset, including the folders that its splits depend on.
+        image: file of the picture. If the dataset packs its pictures, (H, W, 3) uint8 RGB, or a function that reads it.
+        labels: data from which the importer finds the heads.
+        upright: turn the picture by its EXIF orientation. Boxes of published datasets refer to the unturned picture.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Picture:
 
     @property
     def file(self) -> Path:
-        """Its file, in a dataset of one file a picture; DataError if it is packed with others."""
+        """The file of the picture; raises DataError if the dataset packs its pictures."""
         if not isinstance(self.image, Path):
-            raise DataError(f"{self.name}: has no file of its own")
+            raise DataError(f"{self.name}: is not a separate file")
         return self.image
 
 
@@ -49,13 +49,13 @@ class RawHead:
     """One head in a raw dataset.
 
     Attributes:
-        name: unique in the dataset.
-        landmarks: (K, 2) pixels, for datasets of the landmark protocol.
-        box: (4,) x, y, w, h pixels, for those of a box protocol. With neither, the whole picture is the head crop.
-        rotation: (3, 3) head to camera, where the dataset gives it, or
-        euler_deg: (3,) pitch, yaw, roll, where it gives those.
-        attributes: what else the dataset says, as text; the same keys for all its heads.
-        notes: what the protocol changed about the labels; counted and printed.
+        name: name that is unique in the dataset.
+        landmarks: (K, 2) pixels, if the crop rule is that of landmarks.
+        box: (4,) x, y, w, h in pixels, if the crop rule is one of boxes. With neither, the whole picture is the crop.
+        rotation: (3, 3) head to camera, if the dataset has rotations.
+        euler_deg: (3,) pitch, yaw, roll in degrees, if the dataset has Euler angles instead.
+        attributes: other labels of the dataset as text, with the same keys for all of its heads.
+        notes: changes that the dataset's protocol makes to the labels; they are counted and printed.
     """
 
     name: str
@@ -69,7 +69,7 @@ class RawHead:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A head that the dataset's protocol leaves out, or that can't be read (``broken``), and why."""
+    """A head that the dataset's protocol leaves out, or that can't be read (``broken``), and the reason."""
 
     name: str
     reason: str
@@ -77,15 +77,15 @@ class Dropped:
 
 
 class Importer(ABC):
-    """A raw dataset: lists its pictures, and finds the heads on one.
+    """Base class of importers: lists the pictures of a raw dataset, and finds the heads on a picture.
 
     Attributes:
-        name: as options and settings name it.
-        crop_rule: how its heads are cropped.
-        splits: the first is the default. ``train`` keeps loose crops, others those of the crop rule.
-        full_range: whether its heads go beyond front to profile.
-        min_size: heads whose box has a shorter side are left out, in pixels.
-        counts: heads of a complete copy, by split, where they are known.
+        name: name of the dataset in options and settings.
+        crop_rule: crop rule of its heads.
+        splits: its splits, the default first. Crops of ``train`` are loose, those of other splits tight.
+        full_range: whether rotations are full range, beyond front to profile.
+        min_size: minimum of the shorter side of a head's box in pixels; smaller heads are left out.
+        counts: number of heads in a complete copy by split, if known.
     """
 
     name: str
@@ -97,25 +97,25 @@ class Importer(ABC):
 
     @abstractmethod
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        """List all pictures in a fixed order. Raises DataError if the source is not that dataset."""
+        """List all pictures in a fixed order. Raise DataError if the source is not that dataset."""
 
     @abstractmethod
     def heads(self, picture: Picture) -> Iterable[RawHead | Dropped]:
-        """Find the heads on a picture. Raises DataError if its labels can't be read. Runs in worker processes."""
+        """Find the heads on a picture. Raise DataError if its labels can't be read. Runs in worker processes."""
 
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def read_mat(path: Path) -> dict:
-    """Contents of a MATLAB file; DataError if it is missing or broken."""
+    """Return the contents of a MATLAB file; raise DataError if it is missing or broken."""
     if not path.is_file():
         raise DataError(f"{path}: is missing")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error})") from error
-    if _HDF5 in (data[:8], data[512:520]):  # MATLAB puts 512 bytes of its own before it
+    if _HDF5 in (data[:8], data[512:520]):  # MATLAB writes a header of 512 bytes before it
         raise DataError(f"{path}: is a .mat file of version 7.3 (HDF5); save it again in MATLAB with `save ... -v7`")
     try:
         check_elements(data)
@@ -125,7 +125,7 @@ def read_mat(path: Path) -> dict:
 
 
 def mat_array(mat: dict, name: str, path: Path) -> np.ndarray:
-    """A float64 array of a MATLAB file's contents; DataError if it isn't there or not numbers."""
+    """Return an array of a MATLAB file as float64; raise DataError if it is missing or not numeric."""
     try:
         return np.asarray(mat[name], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
@@ -133,7 +133,7 @@ def mat_array(mat: dict, name: str, path: Path) -> np.ndarray:
 
 
 def read_json(path: Path) -> Any:
-    """Contents of a JSON file; DataError if it is missing or broken."""
+    """Return the contents of a JSON file; raise DataError if it is missing or broken."""
     if not path.is_file():
         raise DataError(f"{path}: is missing")
     try:
@@ -143,7 +143,7 @@ def read_json(path: Path) -> Any:
 
 
 def pose_para_euler(mat: dict, path: Path) -> np.ndarray:
-    """(3,) pitch, yaw, roll in degrees of the ``Pose_Para`` of 300W-LP and AFLW2000 (radians), wrapped to +-180."""
+    """Return (3,) pitch, yaw, roll in degrees, wrapped to +-180, of ``Pose_Para`` in 300W-LP and AFLW2000 (radians)."""
     euler = np.degrees(mat_array(mat, "Pose_Para", path).reshape(-1)[:3])
     if euler.shape != (3,) or not np.isfinite(euler).all():
         raise DataError(f"{path}: its Pose_Para are not three finite angles")
@@ -151,11 +151,11 @@ def pose_para_euler(mat: dict, path: Path) -> np.ndarray:
 
 
 def wrap(angle_deg: np.ndarray) -> np.ndarray:
-    """Angles in [-180, 180)."""
+    """Return angles in degrees wrapped into [-180, 180)."""
     return (angle_deg + 180.0) % 360.0 - 180.0
 
 
 def limit_front(euler_deg: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Angles limited to the front range as in the paper's code, and the note to make if that changed any."""
+    """Return angles limited to the front range as in the paper's code, and a note if that changed any."""
     limited = np.clip(euler_deg, -MAX_ANGLE_DEG, MAX_ANGLE_DEG)
     return limited, (LIMITED,) if (limited != euler_deg).any() else ()

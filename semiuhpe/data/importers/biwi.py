@@ -1,16 +1,16 @@
 """BIWI Kinect Head Pose Database (Fanelli et al., IJCV 2013), the original: ``hpdb/NN/frame_XXXXX_rgb.png``.
 
 ``frame_XXXXX_pose.txt`` holds a 3x3 rotation and the head's center in mm, both in the frame of the depth camera, and
-``NN/rgb.cal`` the calibration of the camera that took the pictures. What that means here:
+``NN/rgb.cal`` the calibration of the camera that took the pictures. They are used as follows:
 
-- **Rotation.** See :func:`semiuhpe.conventions.from_biwi`. It is used as it is annotated, as Hopenet and FSA-Net do,
-  although the two cameras are turned against each other by about a degree. ``euler_deg`` is R's, which is those papers'
-  reading of the file.
-- **Head box.** BIWI has none, so this is our choice: the head's center c is brought to the color camera, ``R c + t``
-  with the rotation and translation of ``rgb.cal``, projected without lens distortion, and made the middle of a square
-  of 240 mm. An adult's head is up to 240 mm from chin to crown. The box is square and does not depend on the rotation,
-  so that it doesn't tell the label. (t is about -24 mm in x: a Kinect's color camera lies to the right of its depth
-  camera, as these cameras look.)
+- **Rotation.** See :func:`semiuhpe.conventions.from_biwi`. The annotation is used unchanged, as in Hopenet and FSA-Net,
+  although the two cameras are turned against each other by about a degree. ``euler_deg`` are the Euler angles of R, as
+  in those papers.
+- **Head box.** BIWI has none, so this is our choice: the head's center c is transformed to the color camera,
+  ``R c + t`` with the rotation and translation of ``rgb.cal``, and projected without lens distortion. It is the center
+  of a square of 240 mm, as an adult's head measures up to 240 mm from chin to crown. The box is square and does not
+  depend on the rotation, so that it doesn't reveal the label. (t is about -24 mm in x: a Kinect's color camera is to
+  the right of its depth camera, seen from behind.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,9 +34,9 @@ class Calibration(NamedTuple):
     """The color camera of a sequence.
 
     Attributes:
-        intrinsics: (3, 3), to pixels.
-        rotation: (3, 3), from the depth camera.
-        translation: (3,) mm, from the depth camera.
+        intrinsics: (3, 3) matrix from camera coordinates to pixels.
+        rotation: (3, 3) rotation from the depth camera to the color camera.
+        translation: (3,) translation from the depth camera to the color camera in mm.
     """
 
     intrinsics: np.ndarray
@@ -60,7 +60,7 @@ class Biwi(Importer):
         if not listed:
             raise DataError(
                 f"--source {source}: has no NN/frame_XXXXX{IMAGE} in folders 01 to 24; it should be the folder "
-                f"{FOLDER}, or the one that holds it"
+                f"{FOLDER}, or the one that contains it"
             )
         return listed
 
@@ -79,7 +79,7 @@ class Biwi(Importer):
 
 
 def _frames(sequence: Path) -> list[str]:
-    """Frames with a picture or a label: one that lacks the other is reported when it is read."""
+    """Return the frames with a picture or a label; frames that lack one of them are reported when they are read."""
     return sorted(
         {path.name.removesuffix(end) for end in (IMAGE, POSE) for path in sequence.glob(f"frame_[0-9]*{end}")}
     )
@@ -93,7 +93,7 @@ def _calibration(path: Path) -> Calibration:
 
 
 def _rows(path: Path) -> list[list[float]]:
-    """The numbers of a text file, line by line, without blank lines; DataError if it is missing or broken."""
+    """Return the numbers of a text file by line, without blank lines; raise DataError if it is missing or broken."""
     try:
         text = path.read_text(encoding="ascii")
         return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]
@@ -104,7 +104,7 @@ def _rows(path: Path) -> list[list[float]]:
 
 
 def _head_box(center: np.ndarray, camera: Calibration, path: Path) -> np.ndarray:
-    """(4,) x, y, w, h in pixels of the square about a head's center, (3,) mm in the depth camera's frame."""
+    """Return the (4,) x, y, w, h in pixels of the square about a head's center, (3,) mm in the depth camera's frame."""
     x, y, depth = camera.rotation @ center + camera.translation
     if not depth > 0:
         raise DataError(f"{path}: its head center is not in front of the camera")

@@ -1,6 +1,6 @@
 """BIWI as FSA-Net (Yang et al., CVPR 2019) packs it: ``BIWI_train.npz`` and ``BIWI_test.npz``.
 
-``image`` (N, 64, 64, 3) uint8 BGR holds face crops, which are kept whole; ``pose`` (N, 3) holds yaw, pitch, roll in
+``image`` (N, 64, 64, 3) uint8 BGR are face crops, which are kept whole; ``pose`` (N, 3) are yaw, pitch, roll in
 degrees, in this order. Angles are limited to +-89.99 as in the paper's code. :mod:`semiuhpe.data.importers.biwi` reads
 the original pictures.
 """
@@ -15,11 +15,11 @@ from semiuhpe.errors import DataError
 
 
 class BiwiNpz(Importer):
-    """One of the two files, which are datasets of their own.
+    """Importer of one of the two files, which are separate datasets.
 
     Args:
-        name: of the dataset.
-        split: the one split that it is.
+        name: name of the dataset.
+        split: the only split of the dataset.
     """
 
     def __init__(self, name: str, split: str):
@@ -53,7 +53,7 @@ def _find(folder: Path, split: str) -> Path:
 
 
 def _read(source: Path, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W, 3) uint8 BGR and (N, 3) float64 yaw, pitch, roll in degrees."""
+    """Return (N, H, W, 3) uint8 BGR pictures and (N, 3) float64 yaw, pitch, roll in degrees."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             images, poses = arrays["image"], np.asarray(arrays["pose"], dtype=np.float64)

@@ -1,6 +1,6 @@
-"""What the importers of boxes share: label files, and from their boxes to heads.
+"""Shared parts of the importers of boxes: reading label files, and making heads of their boxes.
 
-Heads are named after their picture and their place among its labels, from 0: ``val2017/000000000139_2``.
+Heads are named after their picture and their position among its labels, from 0: ``val2017/000000000139_2``.
 """
 
 import logging
@@ -21,16 +21,16 @@ FRACTIONS = (
     "all its boxes lie between 0 and 1, but boxes are in pixels; multiply x and w by the width of the picture, y and h "
     "by its height"
 )
-"""What is wrong with a file of a user's boxes that none of exceeds 1."""
+"""Error for a user's file in which no box exceeds 1."""
 
 
 class BoxLabel(NamedTuple):
-    """What a label file says of one head: its box, or why it is left out. ``Picture.labels`` is a tuple of them.
+    """The label of one head: its box, or the reason to leave it out. ``Picture.labels`` is a tuple of them.
 
     Attributes:
-        box: x, y, w, h, in pixels if the importer says nothing else; empty if the head is left out.
-        reason: why it is left out.
-        broken: because its label can't be read.
+        box: x, y, w, h, in pixels unless the importer says otherwise; empty if the head is left out.
+        reason: the reason to leave it out.
+        broken: whether the reason is that its label can't be read.
     """
 
     box: tuple[float, ...] = ()
@@ -42,12 +42,12 @@ Place = Callable[[np.ndarray, int, int], np.ndarray | str]
 
 
 def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dropped]:
-    """The heads of a picture from its labels.
+    """Return the heads of a picture from its labels.
 
     Args:
-        picture: with :class:`BoxLabel` as labels.
-        place: given a head's box and the picture's width and height, the box to keep in pixels, or why to leave the
-            head out. Only pictures with a head are opened for their size; heads on one that can't be opened are broken.
+        picture: the picture, with a tuple of :class:`BoxLabel` as labels.
+        place: returns the box in pixels, or a reason to leave the head out, given a head's box and the picture's width
+            and height. Pictures without heads are not opened. Heads are broken if their picture can't be opened.
     """
     size, fault = None, ""
     if place is not None and any(label.box for label in picture.labels):
@@ -69,7 +69,7 @@ def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dr
 
 
 def numbers(values: Any, count: int) -> tuple[float, ...] | None:
-    """The values of a label as floats, or None if they are not a list of ``count`` finite numbers or texts of such."""
+    """Return the values of a label as floats; None if they are not ``count`` finite numbers, or texts of such."""
     if not isinstance(values, (list, tuple)) or len(values) != count or any(isinstance(v, bool) for v in values):
         return None
     try:
@@ -80,7 +80,7 @@ def numbers(values: Any, count: int) -> tuple[float, ...] | None:
 
 
 def require_folder(source: Path, folder: str, should_be: str) -> Path:
-    """A folder inside a raw dataset; DataError, with what the source should be, if it isn't there."""
+    """Return a folder inside a raw dataset; raise DataError, which says what the source should be, if it is missing."""
     path = source / folder
     if not path.is_dir():
         raise DataError(f"--source {source}: has no folder {folder}; it should be {should_be}")
@@ -88,13 +88,17 @@ def require_folder(source: Path, folder: str, should_be: str) -> Path:
 
 
 def without_suffix(name: str) -> str:
-    """A picture's name in a label file, which may have folders, without ``.jpg``."""
+    """Return a picture's name in a label file, including folders, without ``.jpg``."""
     path = PurePosixPath(name)
     return str(path.parent / path.stem)
 
 
 def label_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers, from 1, and stripped lines of a label file, but for empty ones; DataError if it can't be read."""
+    """Yield numbers, from 1, and stripped text of a label file's lines, except empty ones.
+
+    Raises:
+        DataError: the file is missing or not UTF-8 text.
+    """
     try:
         with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
@@ -107,17 +111,18 @@ def label_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def coco_pictures(path: Path, images: Path, part: str, label: Callable[[dict], BoxLabel]) -> list[Picture]:
-    """The pictures with heads of a COCO-style label file, in its order.
+    """Return the pictures with heads of a COCO-style label file, in its order.
 
     Args:
-        path: JSON with ``images`` (``id``, ``file_name``) and ``annotations`` (``image_id`` and what ``label`` reads).
+        path: JSON with ``images`` (``id``, ``file_name``) and ``annotations`` (``image_id`` and the keys for
+            ``label``).
         images: folder of the pictures.
-        part: begins the pictures' names.
-        label: one annotation's label.
+        part: first part of the pictures' names.
+        label: returns the label of an annotation.
 
     Raises:
-        DataError: the file is missing, not JSON, or not of that structure. An annotation of a picture that is not
-            among ``images`` is one broken head.
+        DataError: the file is missing, not JSON, or has another structure. An annotation whose picture is not among
+            ``images`` becomes a broken head.
     """
     logger.info("reading %s", path)
     contents = read_json(path)

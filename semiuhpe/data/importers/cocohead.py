@@ -1,8 +1,8 @@
-"""COCOHead: heads of COCO 2017 by the Human Parts labels of Hier R-CNN (Yang et al., TIP 2020).
+"""COCOHead: heads of COCO 2017 with the Human Parts labels of Hier R-CNN (Yang et al., TIP 2020).
 
 ``images/{val,train}2017`` are COCO's pictures; ``annotations_HumanParts/person_humanparts_{val,train}2017.json`` has
 ``hier`` for each person: six parts of x1, y1, x2, y2, visible, of which the first is the head. As in the paper's code
-both parts make one set, val first: 3,013 and 71,115 heads of at least 30 pixels.
+both parts form one dataset, val first: 3,013 and 71,115 heads of at least 30 pixels.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,13 @@
-"""CrowdHuman (Shao et al., 2018), with either of two label files; ``BFJDet`` is used if both are there.
+"""CrowdHuman (Shao et al., 2018), with one of two kinds of label files; ``BFJDet`` is used if both exist.
 
 - ``BFJDet/instances_{val,train}_full_bhf_new.json`` (Wan et al., ICCV 2021), COCO style: ``h_bbox`` x, y, w, h and
   ``ignore`` for each person; pictures in ``yolov5_format/images/{val,train}``. The paper's code uses these. Its
-  loader notes 164,870 heads (37,995 of val, 126,875 of train), its list of WildHead 163,291, which is expected here.
-- ``annotation_{val,train}.odgt``, the original: one JSON a line with ``ID`` and ``gtboxes``, each with ``tag``,
-  ``hbox`` x, y, w, h, and ``ignore`` in ``head_attr`` and ``extra``; pictures are ``Images/<ID>.jpg``.
+  loader notes 164,870 heads (37,995 of val, 126,875 of train), and its list of WildHead 163,291, the number expected
+  here.
+- ``annotation_{val,train}.odgt``, the original labels: one JSON object per line with ``ID`` and ``gtboxes``, each with
+  ``tag``, ``hbox`` x, y, w, h, and ``ignore`` in ``head_attr`` and ``extra``; pictures are ``Images/<ID>.jpg``.
 
-As in the paper's code both parts make one set, val first, and heads wholly outside the picture are left out.
+As in the paper's code both parts form one dataset, val first, and heads completely outside the picture are left out.
 """
 
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ class CrowdHuman(Importer):
 
 def _inside(box: np.ndarray, width: int, height: int) -> np.ndarray | str:
     x, y, w, h = box
-    if min(w, h) < CrowdHuman.min_size:  # is counted as such, wherever it lies
+    if min(w, h) < CrowdHuman.min_size:  # is counted as too small, even outside
         return box
     outside = x + w <= 0 or y + h <= 0 or x >= width or y >= height
     return OUTSIDE if outside else box

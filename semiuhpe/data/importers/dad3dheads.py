@@ -1,8 +1,8 @@
 """DAD-3DHeads (Martyniuk et al., CVPR 2022): ``DAD-3DHeadsDataset/{train,val,test}``, full range.
 
-Each split holds ``SPLIT.json``, a list of ``item_id``, ``bbox`` [x, y, w, h] and ``attributes``, the pictures
-``images/ITEM.png``, and, but for the test split, whose labels are not published, ``annotations/ITEM.json`` with the
-``model_view_matrix``. That matrix turns and moves the head's mesh and doesn't scale it; see
+Each split has ``SPLIT.json``, a list of ``item_id``, ``bbox`` [x, y, w, h] and ``attributes``, and the pictures
+``images/ITEM.png``. Splits other than test, whose labels are not published, also have ``annotations/ITEM.json`` with
+the ``model_view_matrix``, which rotates and translates the head's mesh without scaling; see
 :func:`semiuhpe.conventions.from_dad3dheads`.
 """
 
@@ -35,7 +35,7 @@ class Dad3DHeads(Importer):
         folder = (source / FOLDER if (source / FOLDER).is_dir() else source) / split
         if not folder.is_dir():
             raise DataError(
-                f"--source {source}: has no folder {split}; it should be the folder {FOLDER}, or the one that holds it"
+                f"--source {source}: has no folder {split}; it should be the folder {FOLDER}, or the one with it"
             )
         path = folder / f"{split}.json"
         items = read_json(path)
@@ -67,7 +67,7 @@ def _rotation(path: Path) -> np.ndarray:
 
 
 def _numbers(labels: Any, key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    """A float64 array from the JSON of a file; DataError if it is not there, not numbers or of another shape."""
+    """Return an array of a JSON file as float64; raise DataError if it is missing, not numeric or of another shape."""
     try:
         numbers = np.array(labels[key], dtype=np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -78,7 +78,7 @@ def _numbers(labels: Any, key: str, shape: tuple[int, ...], path: Path) -> np.nd
 
 
 def _attributes(item: dict) -> dict[str, str]:
-    """All attributes as text (``false`` as in JSON), those not there empty: all heads of a store have the same ones."""
+    """Return all attributes as text (``false`` as in JSON); missing ones are empty, as all heads need the same keys."""
     given = item.get("attributes")
     given = given if isinstance(given, dict) else {}
     return {name.replace(" ", "_"): _text(given.get(name, "")) for name in ATTRIBUTES}

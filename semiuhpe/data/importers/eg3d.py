@@ -1,16 +1,16 @@
-"""Heads as EG3D (Chan et al., CVPR 2022) and PanoHead (An et al., CVPR 2023) write them: pictures, ``dataset.json``.
+"""Heads in the layout of EG3D (Chan et al., CVPR 2022) and PanoHead (An et al., CVPR 2023), with ``dataset.json``.
 
-``dataset.json`` holds ``labels``, a list of ``[FILE, [25 numbers]]``: 16 of the camera-to-world matrix row by row, then
-9 of the intrinsic matrix in units of the picture's side. Camera axes are OpenCV's: x right, y down, z into the scene.
-The world's are the head's: x to the subject's left, y up, z out of the face. So the rotation from head to camera is the
-transpose of the matrix's first three rows and columns, and a frontal camera gives ``diag(1, -1, -1)``.
+``dataset.json`` has ``labels``, a list of ``[FILE, [25 numbers]]``: 16 numbers of the camera-to-world matrix by row,
+then 9 of the intrinsic matrix in units of the picture's side. Camera axes are OpenCV's: x right, y down, z into the
+scene. World axes are the head's: x to the subject's left, y up, z out of the face. So the rotation from head to camera
+is the transpose of the matrix's first three rows and columns, and ``diag(1, -1, -1)`` for a frontal camera.
 
-The pictures are head crops already and are used whole. The rotation is that of the camera; a head that lies off the
-optical axis is seen from a slightly other direction, as in every crop.
+The pictures are head crops and are used whole. The rotation is that of the camera; a head off the optical axis is seen
+from a slightly different direction, as in every crop.
 
-Who is on a picture follows from its name, for the attribute ``identity``: ``seed0007_03.png`` and ``seed0007-04.png``
-show one head, and so do ``seed0007/03.png`` and ``seed0007/04.png``. EG3D's own ``00000/img00000012.png`` is a head of
-its own, with its mirrored twin ``img00000012_mirror.png``.
+The attribute ``identity`` follows from a picture's name: ``seed0007_03.png`` and ``seed0007-04.png`` have the same
+identity, and so do ``seed0007/03.png`` and ``seed0007/04.png``. In EG3D's own dataset, each picture such as
+``00000/img00000012.png`` is an identity, together with its mirrored twin ``img00000012_mirror.png``.
 """
 
 import re
@@ -66,7 +66,7 @@ class Eg3d(Importer):
 
 
 def identity(name: str) -> str:
-    """Who is on a picture, by its name; see the top of this module."""
+    """Return the identity on a picture from its name; see the docstring of this module."""
     path = PurePosixPath(name)
     stem = path.stem.removesuffix(_MIRRORED)
     view = _VIEW.fullmatch(stem)

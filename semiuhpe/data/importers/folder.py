@@ -1,16 +1,15 @@
 """The user's own heads: a folder of pictures, or a table of pictures and their heads.
 
-- A folder: every picture in it and in the folders below is one head crop, used whole, without labels. A table that
-  lies there isn't read; a warning says so.
+- A folder: every picture in it and in the folders below is one head crop, used whole, without labels. Tables in the
+  folder are not read; a warning says so.
 - A table, ``.csv`` with a header or JSON Lines (``.jsonl``, ``.ndjson``): a row is one head. ``image`` is its picture,
   relative to the table; several rows may name the same. ``x, y, w, h`` are the head's box in pixels; without them the
   whole picture is the crop. Labels, if any, are ``pitch, yaw, roll`` in degrees or ``r00`` to ``r22``, the rotation
   from head to camera row by row. All rows have the same columns; others than these are ignored with a warning.
 
-In a CSV, commas, semicolons or tabs separate. Pictures are turned as their EXIF orientation says, as viewers show them;
-boxes are in the turned picture. Heads are named after their picture, those of a table with the line as well:
-``photo.jpg_2``. ``--split`` says what the store is for: ``train`` keeps loose crops, ``val`` and ``test`` those of the
-protocol.
+Fields of a CSV are separated by commas, semicolons or tabs. Pictures are turned by their EXIF orientation, as viewers
+show them; boxes refer to the turned picture. Heads are named after their picture, in a table also after the line:
+``photo.jpg_2``. ``--split`` says what the store is for: ``train`` keeps loose crops, ``val`` and ``test`` tight ones.
 """
 
 import logging
@@ -36,19 +35,19 @@ GROUPS = (BOX, EULER, ROTATION)
 KNOWN = {"image", *BOX, *EULER, *ROTATION}
 
 Row = dict[str, Any] | str
-"""A row of a table by its columns, or why it can't be read."""
+"""A row of a table by its columns, or the reason why it can't be read."""
 Reader = Callable[[Path], tuple[list[str], Iterator[tuple[int, Row]]]]
-"""From a table to its columns and its numbered rows."""
+"""Returns the columns and the numbered rows of a table."""
 
 
 class Line(NamedTuple):
     """One row of a table.
 
     Attributes:
-        number: its line.
-        groups: the columns that the table has, all or none of each of :data:`GROUPS`.
-        values: of these columns in this order.
-        fault: why the row can't be used; empty if it can.
+        number: number of its line.
+        groups: the columns of the table, all or none of each of :data:`GROUPS`.
+        values: values of these columns in this order.
+        fault: the reason why the row can't be used; empty if it can.
     """
 
     number: int
@@ -106,7 +105,11 @@ class Folder(Importer):
 
 
 def _pictures_below(folder: Path) -> list[Picture]:
-    """Every picture in a folder and below it; DataError if there is none. Warns of tables, which are not read."""
+    """Return all pictures in a folder and below it; warn of tables, which are not read.
+
+    Raises:
+        DataError: there are no pictures.
+    """
     files = sorted(files_below(folder))
     tables = [path for path in files if path.suffix.lower() in _readers()]
     images, unread = pictures_among(files)
@@ -128,7 +131,11 @@ def _readers() -> dict[str, Reader]:
 
 
 def _groups(columns: Sequence[str], source: Path) -> tuple[tuple[str, ...], ...]:
-    """Those of :data:`GROUPS` that a table has; DataError if it has a part of one, or two kinds of labels."""
+    """Return the groups of :data:`GROUPS` that a table has.
+
+    Raises:
+        DataError: a group is incomplete, or there are two kinds of labels.
+    """
     if not columns:
         raise DataError(f"--source {source}: is empty")
     if "image" not in columns:
@@ -151,7 +158,7 @@ def _groups(columns: Sequence[str], source: Path) -> tuple[tuple[str, ...], ...]
 
 
 def _line(number: int, row: Row, groups: tuple[tuple[str, ...], ...]) -> tuple[str, Line]:
-    """The picture that a row names, empty if it names none, and the row checked."""
+    """Return the picture that a row names, empty if it names none, and the checked row."""
     if isinstance(row, str):
         return "", Line(number, groups, fault=row)
     image = row.get("image")
@@ -178,7 +185,7 @@ def _line(number: int, row: Row, groups: tuple[tuple[str, ...], ...]) -> tuple[s
 
 
 def _csv_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
-    """Columns and numbered rows of a CSV file with a header."""
+    """Return columns and numbered rows of a CSV file with a header."""
     rows = _csv_rows(source)
     _, header = next(rows, (1, []))
     columns = header
@@ -201,7 +208,7 @@ def _csv_rows(source: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _json_table(source: Path) -> tuple[list[str], Iterator[tuple[int, Row]]]:
-    """Columns and numbered rows of JSON Lines; the columns are those of the first row."""
+    """Return columns and numbered rows of JSON Lines; the columns are those of the first row."""
     rows = ((number, _json_row(line)) for number, line in label_lines(source))
     number, first = next(rows, (1, {}))
     if isinstance(first, str):

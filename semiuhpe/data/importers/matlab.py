@@ -1,8 +1,8 @@
-"""MATLAB files of version 5, looked over before SciPy reads them: its compiled reader crashes on some damaged ones.
+"""Validation of MATLAB files of version 5 before SciPy reads them, as its reader crashes on some damaged files.
 
-A file is a header of 128 bytes and elements: a tag with type and length, and as many bytes, filled up to eight. The
-element of a variable holds further ones: flags, dimensions, name, and then its numbers, or the elements of its cells
-or fields (MathWorks, "MAT-File Format", version 5).
+A file consists of a header of 128 bytes and elements. An element is a tag with type and length, and its content, padded
+to a multiple of eight bytes. The element of a variable contains further elements: flags, dimensions, name, and then its
+numbers, or the elements of its cells or fields (MathWorks, "MAT-File Format", version 5).
 """
 
 import struct
@@ -15,19 +15,19 @@ _NUMBERS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
 _CELL, _STRUCT, _SPARSE = 1, 2, 5
 _ARRAYS = {4, *range(6, 16)}  # text and numbers
 _COMPLEX = 0x08
-_DEEPEST = 32
-_MOST_BYTES = 1 << 30
+_MAX_DEPTH = 32
+_MAX_BYTES = 1 << 30
 
 
 def check_elements(data: bytes) -> None:
-    """Raises ValueError if a file of version 5 has elements that end beyond it, or are not those of its arrays."""
+    """Raise ValueError if elements of a file of version 5 extend beyond it, or don't fit its arrays."""
     if data[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
         return
     order = "<" if data[126:128] == b"IM" else ">"
     for kind, content in _elements(data[_HEADER:], order):
         if kind == _COMPRESSED:
             try:
-                content = zlib.decompressobj().decompress(content, _MOST_BYTES)
+                content = zlib.decompressobj().decompress(content, _MAX_BYTES)
             except zlib.error as error:
                 raise ValueError(f"its data can't be unpacked ({error})") from error
             for inner, array in _elements(content, order):
@@ -37,23 +37,23 @@ def check_elements(data: bytes) -> None:
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Types and contents."""
+    """Yield types and contents of elements."""
     place = 0
     while place + 8 <= len(data):
         kind, length = struct.unpack_from(f"{order}2I", data, place)
-        if kind >> 16:  # a small element: type, length and up to four bytes in the place of a tag
+        if kind >> 16:  # a small element: type, length and up to four bytes instead of a tag
             kind, length, start, end = kind & 0xFFFF, kind >> 16, place + 4, place + 8
         else:
             start = place + 8
             end = start + length if kind == _COMPRESSED else start + -(-length // 8) * 8
         if start + length > min(end, len(data)):
-            raise ValueError("an element is longer than its place")
+            raise ValueError("an element is longer than the data")
         yield kind, data[start : start + length]
         place = end
 
 
 def _check_array(kind: int, data: bytes, order: str, depth: int = 0) -> None:
-    if kind != _MATRIX or depth > _DEEPEST:
+    if kind != _MATRIX or depth > _MAX_DEPTH:
         raise ValueError(f"it has an element of the type {kind}" if kind != _MATRIX else "it is nested too deep")
     if not data and depth:
         return  # an empty cell

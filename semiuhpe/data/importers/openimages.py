@@ -1,8 +1,8 @@
 """Open Images V6 (Kuznetsova et al., IJCV 2020), as FiftyOne downloads it.
 
 Each of the folders ``validation``, ``test`` and ``train`` has ``data/<ImageID>.jpg`` and ``labels/detections.csv``. The
-label files name all pictures of the dataset, of which few people have all: what is not in ``data`` is not looked for.
-All parts that are there make one set, in the paper's order. Boxes are those of the unturned pictures, limited to the
+label files name all pictures of the dataset; pictures that are not in ``data`` are skipped, as most copies are partial.
+All existing parts form one dataset, in the paper's order. Boxes refer to the unturned pictures and are clipped to the
 picture as in the paper's code.
 """
 
@@ -67,7 +67,7 @@ def _in_pixels(corners: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _part_pictures(folder: Path) -> list[Picture]:
-    """The pictures of one part that are there and have a labeled head, in the order of the label file."""
+    """Return the existing pictures of one part that have a labeled head, in the order of the label file."""
     path, data = folder / "labels" / "detections.csv", folder / "data"
     images = set(os.listdir(data))
     labels: dict[str, list[BoxLabel]] = defaultdict(list)
@@ -83,14 +83,14 @@ def _part_pictures(folder: Path) -> list[Picture]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, BoxLabel]]:
-    """Picture and label of each human head in a label file; the label's box is x1, y1, x2, y2 in 0 to 1."""
+    """Yield picture and label of each human head in a label file; the label's box is x1, y1, x2, y2 in [0, 1]."""
     lines = label_lines(path)
     header = next(csv.reader([next(lines, (1, ""))[1]]), [])
     if missing := [column for column in COLUMNS if column not in header]:
         raise DataError(f"{path}: has no column {', '.join(missing)}; it should be detections.csv of Open Images")
     part = path.parent.parent.name
     for number, line in tqdm(lines, desc=f"reading {part} labels", unit="row", disable=None):
-        if HUMAN_HEAD not in line:  # nearly all of the millions of rows
+        if HUMAN_HEAD not in line:  # skips nearly all of the millions of rows quickly
             continue
         try:
             row = dict(zip(header, next(csv.reader([line])), strict=False))

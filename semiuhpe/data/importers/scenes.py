@@ -1,8 +1,8 @@
-"""The heads of a scene store, cut out by their true boxes: what a crop model sees of the scenes.
+"""The heads of a scene store as head crops by their true boxes.
 
-So a one-stage model and a model of head crops learn from the same pictures, and are tested on the same heads. Left out
-are the heads that a one-stage model need not find either (:func:`semiuhpe.data.scene_labels.clip_and_filter`). A head
-is named after its scene and its place among the heads of it; attributes are whether it is ``masked`` and ``turned``.
+This way a one-stage model and a model for head crops learn from the same pictures and are tested on the same heads.
+Heads that a one-stage model need not find are left out (:func:`semiuhpe.data.scene_labels.clip_and_filter`). A head is
+named after its scene and its number in the scene; its attributes say whether it is ``masked`` and ``turned``.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """300W-LP (Zhu et al., CVPR 2016): folders ``AFW``, ``HELEN``, ``IBUG``, ``LFPW`` and their mirrored ``*_Flip``.
 
-Landmarks are read from ``landmarks/AFW/name_pts.mat`` (``pts_2d``; mirrored for the twins). Many copies lack that
-folder: then ``pt2d`` of the ``.mat`` is used, with one warning. Angles are limited to +-89.99 as in the paper's code.
+Landmarks are read from ``landmarks/AFW/name_pts.mat`` (``pts_2d``; mirrored for ``*_Flip``). Many copies lack that
+folder; then ``pt2d`` of the ``.mat`` is used, with one warning. Angles are limited to +-89.99 as in the paper's code.
 """
 
 import logging

@@ -1,9 +1,10 @@
-"""WIDER FACE (Yang et al., CVPR 2016): faces, for heads seen from the front to profile.
+"""WIDER FACE (Yang et al., CVPR 2016): boxes of faces, used as unlabeled heads in the front range.
 
-``wider_face_split/wider_face_{val,train}_bbx_gt.txt``: the picture's name, the number of its faces, and for each x, y,
-w, h, blur, expression, illumination, invalid, occlusion, pose. A picture without faces has one row of zeros. Pictures
-are in ``images_original/{val,train}`` or ``WIDER_{val,train}/images``. As in the paper's code both parts make one set,
-val first (12,737 and 49,363 faces of at least 25 pixels), and faces marked as blurred or invalid are kept.
+``wider_face_split/wider_face_{val,train}_bbx_gt.txt`` has, for each picture, its name, the number of its faces, and a
+row per face: x, y, w, h, blur, expression, illumination, invalid, occlusion, pose. A picture without faces has one row
+of zeros. Pictures are in ``images_original/{val,train}`` or ``WIDER_{val,train}/images``. As in the paper's code both
+parts form one dataset, val first (12,737 and 49,363 faces of at least 25 pixels), and faces marked as blurred or
+invalid are kept.
 """
 
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ def _images(source: Path, part: str) -> Path:
 
 
 def _faces(path: Path) -> list[tuple[str, tuple[BoxLabel, ...]]]:
-    """Name and labels of each picture in a label file."""
+    """Return name and labels of each picture in a label file."""
     lines = list(label_lines(path))
     found, position = [], 0
     while position < len(lines):

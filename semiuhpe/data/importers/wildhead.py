@@ -1,7 +1,8 @@
-"""WildHead: the paper's own set, heads already cut out of COCO, CrowdHuman and Open Images with some margin.
+"""WildHead: the paper's own dataset, heads cut out of COCO, CrowdHuman and Open Images with some margin.
 
-Folders ``head_images_wild_30_{hp,ch,oi}``, or one folder, of ``<prefix>_<id>_<x>,<y>,<w>,<h>.jpg``, where the box is
-that of the head in this picture. The pictures of all folders are sorted by name together, as in the paper's code.
+Folders ``head_images_wild_30_{hp,ch,oi}``, or a single folder, contain ``<prefix>_<id>_<x>,<y>,<w>,<h>.jpg``, where the
+box is that of the head in this picture. The pictures of all folders are sorted together by name, as in the paper's
+code.
 """
 
 import logging

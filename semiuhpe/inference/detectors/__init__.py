@@ -1,6 +1,6 @@
-"""Head detectors: ``load_detector("kind:file")`` gives one, ``detector(image)`` boxes and scores.
+"""Head detectors: ``load_detector("kind:file")`` returns one, ``detector(image)`` returns boxes and scores.
 
-Further kinds register themselves with :func:`register_detector`; see ``docs/detectors.md``.
+Further kinds are registered with :func:`register_detector`; see ``docs/detectors.md``.
 """
 
 import torch
@@ -27,16 +27,16 @@ DEFAULT_DETECTOR = f"bpjdet:{DEFAULT_FILE}"
 def load_detector(
     spec: str = DEFAULT_DETECTOR, device: str | torch.device = "cpu", min_score: float | None = None
 ) -> Detector:
-    """A head detector.
+    """Load a head detector.
 
     Args:
         spec: ``kind:file``, one of :func:`list_detectors`: ``bpjdet:FILE.pt``, ``onnx:FILE.onnx``,
             ``yunet:FILE.onnx``, ``onestage:CKPT``, ``boxes:FILE.json|csv`` or ``whole``.
-        device: where its network runs; those without one, and yunet, don't use it.
+        device: device of its network; yunet and detectors without a network ignore it.
         min_score: heads with a lower score, in [0, 1], are left out; None for the kind's own threshold.
 
     Raises:
-        ConfigError: unknown kind or option, or a package or the device is missing.
+        ConfigError: the kind or option is unknown, or a package or the device is missing.
         CheckpointError: the network's file is missing, broken or of another kind.
         DataError: the file of boxes is missing or broken.
     """
@@ -46,13 +46,13 @@ def load_detector(
 
 
 def check_detector(spec: str) -> None:
-    """Raises what :func:`load_detector` would for an unknown kind or a missing file, without loading anything."""
+    """Raise the errors of :func:`load_detector` for an unknown kind or a missing file, without loading anything."""
     name, _, argument = spec.partition(":")
     detector_kind(name).check(argument)
 
 
 def check_min_score(min_score: float | None) -> None:
-    """Raises ConfigError unless it is None or in [0, 1]."""
+    """Raise ConfigError unless ``min_score`` is None or in [0, 1]."""
     if min_score is not None and not 0.0 <= min_score <= 1.0:
         raise ConfigError(f"the detector's min_score is {min_score}; it must lie in [0, 1]")
 

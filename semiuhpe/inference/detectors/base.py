@@ -1,4 +1,4 @@
-"""What all head detectors have in common: the call, its result, and the registry of kinds."""
+"""The interface of head detectors, their result, and the registry of kinds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ class Source(NamedTuple):
     """Where an image comes from, for detectors that look boxes up.
 
     Attributes:
-        path: of the picture or the video.
-        frame: number of the frame in the video, from 0; None for a picture.
+        path: path of the picture or the video.
+        frame: number of the frame in the video, counted from 0; None for a picture.
     """
 
     path: str | Path
@@ -28,16 +28,17 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Detections:
-    """The heads on one image, best first unless the user's own; ``boxes, scores = detections`` takes it apart.
+    """The heads on one image, highest scores first except for the user's own boxes.
+
+    ``boxes, scores = detections`` unpacks it.
 
     Attributes:
         boxes: (N, 4) float32 x, y, w, h in pixels of the image.
         scores: (N,) float32 in [0, 1].
-        bodies: (N, 4) float32 box of the body that each head belongs to, NaN where none was found; None if the
-            detector doesn't look for bodies.
-        rotations: (N, 3, 3) float32 head to camera, of detectors that see poses too; None of others.
-        entropy, confidence: (N,) float32 of the rotations, where there are rotations; NaN where the network has no
-            uncertainty (:mod:`semiuhpe.models.output`).
+        bodies: (N, 4) float32 box of each head's body, NaN if none was found; None if the detector doesn't find bodies.
+        rotations: (N, 3, 3) float32 head to camera; None if the detector doesn't predict poses.
+        entropy, confidence: (N,) float32 of the rotations, NaN if the network has no uncertainty
+            (:mod:`semiuhpe.models.output`); None if there are no rotations.
     """
 
     boxes: np.ndarray
@@ -54,45 +55,45 @@ class Detections:
         return len(self.boxes)
 
     def select(self, keep: np.ndarray) -> "Detections":
-        """Some of the heads, by (N,) bool or by their numbers, with all that is known of them."""
+        """Return the heads selected by (N,) bool or by indices, with all their attributes."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: column[keep] for name, column in columns.items() if column is not None})
 
 
 class Detector(ABC):
-    """Finds heads on images: RGB uint8 (H, W, 3).
+    """Base class of detectors, which find heads on RGB uint8 images (H, W, 3).
 
     Attributes:
-        crop_rule: how the boxes are cropped (:mod:`semiuhpe.data.crop`): as heads or as faces; None if the whole
-            picture is the crop.
-        in_file_pixels: whether boxes are in pixels of the picture in its file, even if the image was made smaller.
+        crop_rule: crop rule for the boxes (:mod:`semiuhpe.data.crop`), of heads or of faces; None if the whole picture
+            is the crop.
+        in_file_pixels: whether boxes are in pixels of the picture file, even if the decoded image was shrunk.
     """
 
     crop_rule: AnyCropRule = HEAD_BOX
     in_file_pixels: bool = False
 
     def remarks(self) -> list[str]:
-        """What the user should know after a video has been gone through to its end; a line each."""
+        """Return warnings for the user after a whole video, one line each."""
         return []
 
     @property
     def takes_crops(self) -> bool:
-        """Whether its pictures are head crops already."""
+        """Whether pictures are taken to be head crops."""
         return self.crop_rule in (None, squeezed_picture)
 
     def __call__(self, image: np.ndarray, source: Source | None = None) -> Detections:
-        """The heads on one image.
+        """Return the heads on one image.
 
         Raises:
-            DataError: it is not an RGB uint8 image, or its boxes are not among the user's.
+            DataError: it is not an RGB uint8 image, or the user's file of boxes has no entry for it.
         """
         return self.batch([image], None if source is None else [source])[0]
 
     def batch(self, images: Sequence[np.ndarray], sources: Sequence[Source] | None = None) -> list[Detections]:
-        """The heads on several images of any sizes; those of one size share forward passes.
+        """Return the heads on several images of any sizes; images of the same size share forward passes.
 
         Raises:
-            DataError: as :meth:`__call__`, or there are not as many sources as images.
+            DataError: as for :meth:`__call__`, or the numbers of sources and images differ.
         """
         images = [checked_image(image) for image in images]
         if sources is not None and len(sources) != len(images):
@@ -101,11 +102,11 @@ class Detector(ABC):
 
     @abstractmethod
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
-        """The heads on each of the checked images."""
+        """Return the heads on each image; the images have been checked."""
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
-    """The image, contiguous for OpenCV; DataError if it is none."""
+    """Return the image, contiguous as OpenCV needs it; raise DataError if it isn't an RGB uint8 image."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(
@@ -118,11 +119,11 @@ def checked_image(image: np.ndarray) -> np.ndarray:
 
 
 class Options(NamedTuple):
-    """What :func:`load_detector` passes on to a kind.
+    """The options that :func:`load_detector` passes to a detector kind.
 
     Attributes:
-        argument: what follows the kind's name and a colon, empty if nothing does.
-        device: for networks that run in torch or onnxruntime.
+        argument: the text after the kind's name and a colon; may be empty.
+        device: device for networks that run in torch or onnxruntime.
         min_score: heads with a lower score are left out; None for the kind's own threshold.
     """
 
@@ -136,7 +137,14 @@ Build = Callable[[Options], Detector]
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """A registered kind: its name, how it is written in full, what loads it, and what checks its argument before."""
+    """A registered detector kind.
+
+    Attributes:
+        name: name of the kind, before the colon.
+        usage: how the kind is written with its argument, for messages.
+        build: loads the detector.
+        check: checks the argument without loading anything.
+    """
 
     name: str
     usage: str
@@ -150,12 +158,12 @@ DETECTORS: Registry[DetectorKind] = Registry("kind of detector", "--detector")
 def register_detector(
     name: str, usage: str, check: Callable[[str], object] = lambda argument: None
 ) -> Callable[[Build], Build]:
-    """Decorator: registers ``build(options) -> Detector`` under a kind, as in ``kind:FILE``.
+    """Return a decorator that registers ``build(options) -> Detector`` for a kind, as in ``kind:FILE``.
 
     Args:
-        name: the kind.
-        usage: how it is written, for messages: ``onnx:FILE.onnx[:CLASS]``.
-        check: raises what ``build`` would for an argument such as a missing file, without loading anything.
+        name: name of the kind.
+        usage: how the kind is written, for messages, such as ``onnx:FILE.onnx[:CLASS]``.
+        check: raises the errors of ``build`` for an argument, such as a missing file, without loading anything.
     """
 
     def register(build: Build) -> Build:
@@ -166,12 +174,12 @@ def register_detector(
 
 
 def list_detectors() -> list[DetectorKind]:
-    """All registered kinds, in the order of their names."""
+    """Return all registered kinds, sorted by name."""
     return [DETECTORS[name] for name in sorted(DETECTORS)]
 
 
 def detector_kind(name: str) -> DetectorKind:
-    """The registered kind of a name.
+    """Return the registered kind with the given name.
 
     Raises:
         ConfigError: there is no such kind.
@@ -180,7 +188,7 @@ def detector_kind(name: str) -> DetectorKind:
 
 
 def file_and_option(argument: str) -> tuple[Path, str]:
-    """Splits ``FILE[:OPTION]``; a file whose name has a colon is taken as it is if it exists."""
+    """Split ``FILE[:OPTION]`` into path and option; a path with a colon is not split if that file exists."""
     if Path(argument).exists() or ":" not in argument:
         return Path(argument), ""
     file, _, option = argument.rpartition(":")
@@ -188,7 +196,7 @@ def file_and_option(argument: str) -> tuple[Path, str]:
 
 
 def require_file(path: Path, kind: str) -> Path:
-    """The path, if it is a file.
+    """Return the path if it is a file.
 
     Raises:
         ConfigError: no path was given.

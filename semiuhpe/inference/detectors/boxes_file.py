@@ -1,16 +1,16 @@
-"""Boxes that need no network: the user's own, and pictures that are head crops.
+"""Detectors without a network: boxes from the user's file, and whole pictures that are head crops.
 
 ``boxes:FILE.csv`` has a header and a row per head: ``image``, the picture or video; ``x,y,w,h`` in pixels; optionally
-``score``, and ``frame``, from 0, for videos. A row without box (all four fields empty) says that a picture has no head.
-Commas, semicolons or tabs separate.
+``score``, and ``frame``, counted from 0, for videos. A row without a box (all four fields empty) says that a picture
+has no head. Fields are separated by commas, semicolons or tabs.
 
-``boxes:FILE.json`` is an object from pictures to lists of boxes ``[x, y, w, h]`` or ``[x, y, w, h, score]``; for a
-video, an object from frames to such lists.
+``boxes:FILE.json`` is an object that maps pictures to lists of boxes ``[x, y, w, h]`` or ``[x, y, w, h, score]``, and
+videos to objects that map frames to such lists.
 
-Pictures and videos are found by the end of their path: ``party/1.jpg`` in the file is ``photos/party/1.jpg``, and
-``1.jpg`` is any picture of that name; the kind of slash and the form of Unicode don't matter. One that isn't in the
-file is an error; a video's frame that isn't has no head. Boxes smaller than 2 pixels are left out with a warning, and a
-file of boxes between 0 and 1 is an error, because those are shares of the picture.
+Pictures and videos are matched by the end of their path: ``party/1.jpg`` in the file matches ``photos/party/1.jpg``,
+and ``1.jpg`` matches any picture of that name. The kind of slash and the form of Unicode don't matter. A picture or
+video that isn't in the file is an error; a frame that isn't in the file has no heads. Boxes smaller than 2 pixels are
+left out with a warning. A file in which all boxes are between 0 and 1 is an error, as these are shares of the picture.
 """
 
 import logging
@@ -41,17 +41,17 @@ BOX = ("x", "y", "w", "h")
 NO_HEAD = "a row with its name and empty x,y,w,h, or an empty list in JSON, says that it has no head"
 COLUMNS = ("image", *BOX, "score", "frame")
 WHOLE = "whole"
-"""Kind of the detector for pictures that are head crops already."""
+"""Kind of the detector for pictures that are head crops."""
 
 Row = tuple[str, int | None, tuple[float, ...]]
-"""An image, the frame of a video, and x, y, w, h, score; without numbers for an image without head."""
+"""Image, frame of a video or None, and (x, y, w, h, score), which is empty if the image has no head."""
 
 
 class GivenBoxes(Detector):
-    """The user's boxes by image and frame.
+    """Detector that returns the user's boxes by image and frame.
 
     Args:
-        path: of the file, for messages.
+        path: path of the file, for messages.
         rows: all boxes.
         min_score: boxes with a lower score are left out.
     """
@@ -77,7 +77,7 @@ class GivenBoxes(Detector):
         if 0 < largest <= 1:
             raise DataError(f"{path}: {FRACTIONS}")
         if small:
-            message = "%s: %d of its boxes are smaller than %d pixels and left out; boxes are x, y, w, h in pixels"
+            message = "%s: %d boxes are smaller than %d pixels and left out; boxes are x, y, w, h in pixels"
             logger.warning(message, path, small, MIN_HEAD_PX)
         self._outside = 0
         self._last_frame: dict[tuple[str, ...], int] = {}
@@ -111,7 +111,7 @@ class GivenBoxes(Detector):
         return [line for line, count in message.items() if count]
 
     def _find(self, source: Source | None) -> np.ndarray:
-        """(N, 5) boxes and scores of an image."""
+        """Return (N, 5) boxes and scores of an image."""
         if source is None:
             raise DataError(f"{self.path}: boxes are looked up by file name; pass source=Source(path, frame)")
         parts = Path(source.path).parts
@@ -130,7 +130,7 @@ class GivenBoxes(Detector):
         return frames.get(source.frame, np.zeros((0, 5), np.float32))
 
     def _image(self, parts: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The longest name in the file that a path ends with; None if there is none."""
+        """Return the longest name in the file with which a path ends; None if there is none."""
         for ending in (parts[i:] for i in range(len(parts))):
             if ending in self._heads:
                 return ending
@@ -140,7 +140,7 @@ class GivenBoxes(Detector):
 
 
 def _outside(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """(N,) bool: boxes (N, 5) without a pixel in the image."""
+    """Return (N,) bool: which boxes (N, 5) lie completely outside the image."""
     end = boxes[:, :2] + boxes[:, 2:4]
     return ((end <= 0) | (boxes[:, :2] >= image.shape[1::-1])).any(axis=1)
 
@@ -150,7 +150,7 @@ def _plain(parts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class WholePicture(Detector):
-    """One head on every picture, which is all of it."""
+    """Detector that takes every whole picture as one head."""
 
     crop_rule = None
 
@@ -160,7 +160,11 @@ class WholePicture(Detector):
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    """Rows of a table with a header; DataError if a column is missing or unknown, or a field can't be read."""
+    """Yield the rows of a table with a header.
+
+    Raises:
+        DataError: a column is missing or unknown, or a field can't be read.
+    """
     try:
         rows = read_csv(path)
         _, columns = next(rows, (1, []))
@@ -191,7 +195,7 @@ def _csv_row(row: dict[str, str], where: str) -> Row:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    """Rows of a JSON object of images."""
+    """Yield the rows of a JSON object of images."""
     contents = read_json(path)
     if not isinstance(contents, dict):
         raise DataError(f"{path}: should be an object from images to lists of boxes")
@@ -219,7 +223,7 @@ def _frame(text: str, where: str) -> int:
 
 
 def _box(values: Any, where: str) -> tuple[float, ...]:
-    """x, y, w, h, score of four or five numbers; without score, 1."""
+    """Return x, y, w, h, score of a list of four or five numbers; the score is 1 if not given."""
     box = numbers(values, 4) or numbers(values, 5)
     if box is None:
         raise DataError(f"{where}: {values!r} is not a box: x, y, w, h and optionally a score, all finite numbers")

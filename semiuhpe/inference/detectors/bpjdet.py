@@ -1,7 +1,7 @@
-"""Heads, with the bodies they belong to, by the released body-head detectors of BPJDet (Zhou et al., 2212.07652).
+"""Detection of heads and their bodies by the released detectors of BPJDet (Zhou et al., arXiv 2212.07652).
 
-``bpjdet:FILE.pt``, or ``bpjdet:FILE.pt:paired`` for heads with a body only: fewer false heads, and a few true ones are
-lost. The thresholds are those of the authors' commands for pictures.
+``bpjdet:FILE.pt`` finds all heads. ``bpjdet:FILE.pt:paired`` keeps only heads with a body: fewer false positives, but a
+few true heads are lost. The thresholds are those of the authors' commands for pictures.
 """
 
 from collections.abc import Sequence
@@ -32,19 +32,19 @@ IMAGE_SIZE = 1536
 MIN_SCORE = 0.45
 MAX_IOU = 0.75
 MIN_INSIDE = 0.6
-"""Share of a head's area that lies inside its body."""
+"""Minimum share of a head's area that lies inside its body."""
 BATCH = 4
-"""Images in a forward pass; each takes about 0.4 GB with the large network at 1536x1536 px."""
+"""Images per forward pass; each takes about 0.4 GB with the large network at 1536x1536 px."""
 
 
 class BodyHeadDetector(Detector):
-    """Heads and their bodies by a body-head YOLOv5.
+    """Finds heads and their bodies with a body-head YOLOv5.
 
     Args:
-        network: on its device, in eval mode.
-        head, body: the classes' numbers.
-        min_score: of heads and of bodies.
-        paired: leave heads without a body out.
+        network: the network on its device, in eval mode.
+        head, body: numbers of the classes.
+        min_score: minimum score of heads and of bodies.
+        paired: leave out heads without a body.
     """
 
     def __init__(self, network: YOLOv5, head: int, body: int, min_score: float, paired: bool) -> None:
@@ -64,7 +64,7 @@ class BodyHeadDetector(Detector):
         return [found[index] for index in range(len(images))]
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
-        """The heads of an image from the network's (N, 9) output."""
+        """Return the heads of an image from the network's (N, 9) output."""
         corners, scores = torchvision.ops.box_convert(output[:, :4], "cxcywh", "xyxy"), output[:, 4:5] * output[:, 5:7]
         heads = nms(corners, scores[:, self.head], self.min_score, MAX_IOU)
         bodies = nms(corners, scores[:, self.body], self.min_score, MAX_IOU)
@@ -72,7 +72,7 @@ class BodyHeadDetector(Detector):
         placed, placed_bodies = box.to_image(corners[heads]), box.to_image(corners[bodies])
         owned = torch.full_like(placed, float("nan"))
         owned[owner >= 0] = placed_bodies[owner[owner >= 0]]
-        kept = (placed[:, 2:] > 0).all(dim=1)  # in the image, not in the gray beside it
+        kept = (placed[:, 2:] > 0).all(dim=1)  # not completely in the padding
         if self.paired:
             kept &= owner >= 0
         results = (placed[kept], scores[heads, self.head][kept], owned[kept])
@@ -80,15 +80,15 @@ class BodyHeadDetector(Detector):
 
 
 def _owners(heads: Tensor, points: Tensor, bodies: Tensor) -> Tensor:
-    """Which body each head belongs to, -1 if none.
+    """Return the index of each head's body, -1 if it has none.
 
-    The offset point of a head is where the center of its body should be. A body is a candidate if it holds enough of
-    the head; pairs are made from the closest on, each body having one head.
+    The offset point of a head predicts the center of its body. A body is a candidate if it contains enough of the
+    head. The closest pairs are matched first, and each body has at most one head.
 
     Args:
-        heads: (H, 4) corners.
+        heads: (H, 4) corners of the heads.
         points: (H, 2) offset points.
-        bodies: (B, 4) corners.
+        bodies: (B, 4) corners of the bodies.
     """
     low = torch.maximum(heads[:, None, :2], bodies[None, :, :2])
     high = torch.minimum(heads[:, None, 2:], bodies[None, :, 2:])
@@ -106,17 +106,17 @@ def _owners(heads: Tensor, points: Tensor, bodies: Tensor) -> Tensor:
 
 
 def build_network(file: DetectorFile, path: Path) -> YOLOv5:
-    """The network of a file, with its weights, in eval mode.
+    """Return the network of a file with its weights, in eval mode.
 
     Raises:
-        CheckpointError: its architecture is not known here, or its weights are of another one.
+        CheckpointError: its architecture is unknown, or its weights don't fit it.
     """
     try:
-        with torch.device("meta"):  # nothing is allocated for what the description claims
+        with torch.device("meta"):  # a wrong description can't allocate memory
             network = YOLOv5(file.architecture, len(file.names), file.offsets)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its network can't be built ({type(error).__name__}: {error})") from error
-    # Older files keep the anchors a second time, in pixels.
+    # Older files also have the anchors in pixels.
     weights = {key: value for key, value in file.weights.items() if not key.endswith("anchor_grid")}
     try:
         network.load_state_dict(weights, assign=True)

@@ -1,8 +1,8 @@
-"""Reads the released body-head detectors without running anything that their file holds.
+"""Reading of the released body-head detectors without running code from their files.
 
 Such a file is a zip archive of ``torch.save``: a pickle of a whole module tree, and the bytes of its tensors. Reading
-it with torch would import and call whatever it names. Here the unpickler knows the names of this one layout only, makes
-an inert record of each, and refuses every other name; tensors are read from the archive afterwards.
+it with torch would import and call whatever it names. The unpickler here knows only the names of this layout, makes an
+inert record of each object, and refuses every other name. Tensors are read from the archive afterwards.
 """
 
 import io
@@ -21,7 +21,7 @@ from torch import Tensor
 from semiuhpe.errors import CheckpointError
 
 BATCH_NORM_EPS = 1e-3
-"""Of every batch norm in YOLOv5."""
+"""Epsilon of every batch norm in YOLOv5."""
 
 _CONTAINERS = {
     ("builtins", "set"): set,
@@ -39,7 +39,7 @@ _MODULES = {
     "torch.nn.modules.upsampling": ("Upsample",),
 }
 _TENSORS = {"torch._utils": ("_rebuild_tensor_v2", "_rebuild_parameter")}
-# The best fitness of the training is a NumPy number: recorded like the rest, never used.
+# The best fitness in training is a NumPy number. It is recorded like the rest, but not used.
 _NUMBERS = {
     "numpy": ("dtype", "ndarray"),
     "numpy.core.multiarray": ("scalar", "_reconstruct"),
@@ -59,13 +59,13 @@ _BUILDS_PARAMETER = "torch._utils._rebuild_parameter"
 
 @dataclass(frozen=True)
 class DetectorFile:
-    """What a body-head detector is made of.
+    """The contents of a body-head detector's file.
 
     Attributes:
         architecture: YOLOv5's description of the layers, its attribute ``yaml``.
-        weights: the state dict of the module tree, float32 where it is floating point.
-        names: of the classes.
-        offsets: numbers per box that follow the class scores.
+        weights: the state dict of the module tree; floating point tensors are float32.
+        names: names of the classes.
+        offsets: number of values per box after the class scores.
     """
 
     architecture: dict[str, Any]
@@ -75,7 +75,7 @@ class DetectorFile:
 
 
 class _Record:
-    """An object of the pickle: its class's name, what it was made from, and its state. Nothing is ever called."""
+    """An object of the pickle: the name of its class, its arguments and its state. Nothing is ever called."""
 
     name = ""
 
@@ -97,7 +97,7 @@ for _group in (_MODULES, _TENSORS, _NUMBERS, {"torch": tuple(_DTYPES)}):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes records of the known names; ``persistent_load`` gives the tuple that describes a storage as it stands."""
+    """Unpickles known names as records; ``persistent_load`` returns the tuple that describes a storage."""
 
     def __init__(self, pickled: bytes, path: Path) -> None:
         super().__init__(io.BytesIO(pickled))
@@ -107,7 +107,7 @@ class _Unpickler(pickle.Unpickler):
         known = _KNOWN.get((module, name))
         if known is None:
             raise CheckpointError(
-                f"{self.path}: refers to {module}.{name}, which is no part of a body-head detector; the file was not "
+                f"{self.path}: refers to {module}.{name}, which is not part of a body-head detector; the file was not "
                 "loaded and nothing in it was run"
             )
         return known
@@ -117,10 +117,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_detector_file(path: Path) -> DetectorFile:
-    """The architecture and weights of a body-head detector of the BPJDet project.
+    """Read the architecture and weights of a body-head detector of the BPJDet project.
 
     Raises:
-        CheckpointError: the file is truncated, not such a detector, or names anything else than its layers.
+        CheckpointError: the file is truncated, is not such a detector, or names anything other than its layers.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -129,13 +129,13 @@ def read_detector_file(path: Path) -> DetectorFile:
         raise
     except (zipfile.BadZipFile, OSError) as error:
         raise CheckpointError(f"{path}: is truncated, or not a zip archive of torch.save ({error})") from error
-    except Exception as error:  # a pickle that was tampered with raises anything
+    except Exception as error:  # a manipulated pickle can raise any error
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{path}: is broken or not laid out as a body-head detector ({reason})") from error
 
 
 class _Archive:
-    """The entries of a file of ``torch.save``, which all lie in one folder."""
+    """The entries of a ``torch.save`` file, which are all in one folder."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -147,7 +147,7 @@ class _Archive:
 
     def read(self, name: str) -> bytes:
         entry = self._archive.getinfo(self._folder + name)
-        if entry.compress_type != zipfile.ZIP_STORED:  # an archive that unpacks to more than its size
+        if entry.compress_type != zipfile.ZIP_STORED:  # so a small file can't unpack to a huge one
             raise zipfile.BadZipFile(f"{name} is compressed, which torch.save never does")
         return self._archive.read(entry)
 
@@ -173,7 +173,7 @@ def _read(archive: _Archive, path: Path) -> DetectorFile:
 def _weights(
     module: _Record, prefix: str, archive: _Archive, storages: dict[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers of a module tree by their keys in a state dict."""
+    """Yield the parameters and buffers of a module tree by their keys in a state dict."""
     state = module.state
     if module.name.endswith("BatchNorm2d") and not math.isclose(state["eps"], BATCH_NORM_EPS):
         raise ValueError(f"{prefix}eps is {state['eps']}, not {BATCH_NORM_EPS}")
@@ -186,7 +186,7 @@ def _weights(
 
 
 def _tensor(record: _Record, archive: _Archive, storages: dict[str, Tensor]) -> Tensor:
-    """The tensor that a record of its rebuilding describes."""
+    """Return the tensor that a record describes."""
     if record.name == _BUILDS_PARAMETER:
         record = record.args[0]
     if record.name != _BUILDS_TENSOR:

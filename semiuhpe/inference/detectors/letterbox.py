@@ -1,7 +1,7 @@
-"""From images to the square-ish input of a YOLO and back.
+"""Scaling and padding of images to the input of a YOLO, and non-maximum suppression (NMS).
 
-An image is scaled, keeping its aspect ratio, and padded on both sides, with YOLO's gray if not said otherwise. Boxes of
-the network are (x center, y center, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
+An image is scaled, keeping its aspect ratio, and padded on both sides, by default with YOLO's gray. Boxes of the
+network are (x center, y center, w, h) in pixels of its input; ours are (x, y, w, h) in pixels of the image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ from torch import Tensor
 
 GRAY = 114
 MAX_CANDIDATES = 30_000
-"""Boxes that enter NMS, whose time grows with their square."""
+"""Maximum number of boxes that enter NMS, whose time grows with the square of that number."""
 MAX_FOUND = 1000
-"""Boxes that leave it."""
+"""Maximum number of boxes after NMS."""
 
 
 class Letterbox(NamedTuple):
-    """How an image lies in the network's input.
+    """The position of a scaled image in the network's input.
 
     Attributes:
-        height, width: of the input.
-        inner_height, inner_width: of the scaled image in it.
-        top, left: of the scaled image in it.
-        image_height, image_width: of the image.
+        height, width: size of the input.
+        inner_height, inner_width: size of the scaled image in the input.
+        top, left: position of the scaled image in the input.
+        image_height, image_width: size of the image.
     """
 
     height: int
@@ -40,7 +40,7 @@ class Letterbox(NamedTuple):
     image_width: int
 
     def place(self, image: np.ndarray, padding: int = GRAY) -> np.ndarray:
-        """The (height, width, 3) input, uint8, of an image, and the value of all channels beside it."""
+        """Return the (height, width, 3) uint8 input: the scaled image, padded with ``padding`` in all channels."""
         size = (self.inner_width, self.inner_height)
         if image.shape[1::-1] != size:
             shrinks = self.inner_width < self.image_width or self.inner_height < self.image_height
@@ -50,7 +50,7 @@ class Letterbox(NamedTuple):
         return canvas
 
     def to_image(self, corners: Tensor) -> Tensor:
-        """(N, 4) corners x1, y1, x2, y2 in the input -> x, y, w, h in the image, limited to it."""
+        """Convert (N, 4) corners x1, y1, x2, y2 in the input to x, y, w, h in the image, clipped to the image."""
         scale = corners.new_tensor([self.image_width / self.inner_width, self.image_height / self.inner_height])
         offset = corners.new_tensor([self.left, self.top])
         limit = corners.new_tensor([self.image_width, self.image_height])
@@ -60,22 +60,22 @@ class Letterbox(NamedTuple):
 
 
 def fit_size(image_height: int, image_width: int, size: int, stride: int) -> Letterbox:
-    """The image scaled so that its longer side is ``size``, in the smallest input of whole strides that holds it."""
+    """Scale an image's longer side to ``size``, in the smallest input that has multiples of ``stride`` as sides."""
     scale = size / max(image_height, image_width)
     inner_height, inner_width = max(round(image_height * scale), 1), max(round(image_width * scale), 1)
     height, width = -(-inner_height // stride) * stride, -(-inner_width // stride) * stride
-    return _centerd(height, width, inner_height, inner_width, image_height, image_width)
+    return _centered(height, width, inner_height, inner_width, image_height, image_width)
 
 
 def fit_shape(image_height: int, image_width: int, height: int, width: int) -> Letterbox:
-    """The image scaled so that it just fits into an input of a fixed shape."""
+    """Scale an image so that it just fits into an input of a fixed shape."""
     scale = min(height / image_height, width / image_width)
     inner_height = min(max(round(image_height * scale), 1), height)
     inner_width = min(max(round(image_width * scale), 1), width)
-    return _centerd(height, width, inner_height, inner_width, image_height, image_width)
+    return _centered(height, width, inner_height, inner_width, image_height, image_width)
 
 
-def _centerd(
+def _centered(
     height: int, width: int, inner_height: int, inner_width: int, image_height: int, image_width: int
 ) -> Letterbox:
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
@@ -83,7 +83,7 @@ def _centerd(
 
 
 def same_shape(boxes: Sequence[Letterbox], most: int) -> Iterator[list[int]]:
-    """Indices of letterboxes whose inputs have one shape, at most ``most`` at a time."""
+    """Yield indices of letterboxes with inputs of the same shape, at most ``most`` at a time."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, box in enumerate(boxes):
         groups.setdefault((box.height, box.width), []).append(index)
@@ -93,13 +93,13 @@ def same_shape(boxes: Sequence[Letterbox], most: int) -> Iterator[list[int]]:
 
 
 def nms(corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Tensor:
-    """Indices of at most :data:`MAX_FOUND` boxes that the threshold and non-maximum suppression leave, best first.
+    """Return indices of the boxes left by threshold and NMS, highest scores first, at most :data:`MAX_FOUND`.
 
     Args:
         corners: (N, 4) x1, y1, x2, y2. Empty and non-finite boxes are left out.
         scores: (N,).
         min_score: boxes with a lower score are left out.
-        max_iou: of two boxes that overlap more, the one with the lower score is left out.
+        max_iou: of two boxes whose IoU is higher, the one with the lower score is left out.
     """
     sound = corners.isfinite().all(dim=1) & (corners[:, 2:] > corners[:, :2]).all(dim=1)
     candidates = (sound & (scores >= min_score)).nonzero().squeeze(1)

@@ -1,7 +1,7 @@
-"""Heads and their rotations from one pass of a one-stage network: ``onestage:CKPT[:SIZE]``.
+"""Detection of heads with their rotations by a one-stage network: ``onestage:CKPT[:SIZE]``.
 
-``CKPT`` is a checkpoint's file or a run's name. Pictures are scaled so that their longer side is ``SIZE`` px, that of
-the training if not given, and padded with black to whole strides.
+``CKPT`` is a checkpoint's file or a run's name. Pictures are scaled so that their longer side is ``SIZE`` px (the size
+of training if not given), and padded with black to whole strides.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ AT_ONCE = 8
 
 
 class OneStageDetector(Detector):
-    """Heads with rotations and their uncertainty; see :class:`Detections`.
+    """Finds heads with their rotations and uncertainty; see :class:`Detections`.
 
     Args:
-        network: a one-stage network in eval mode on the device; pictures are given to it in its own dtype.
-        distribution: name of that of its nine numbers.
+        network: a one-stage network in eval mode on its device; inputs are converted to its dtype.
+        distribution: name of the distribution that its nine outputs describe.
         size: longer side of its input in pixels.
         min_score: heads with a lower score are left out.
     """
@@ -57,13 +57,13 @@ class OneStageDetector(Detector):
         return [results[i] for i in range(len(images))]
 
     def _finite_heads(self, outputs: Outputs, anchors: Tensor) -> FoundHeads:
-        """The heads of a batch of pictures; CheckpointError if what they come from is not finite."""
+        """Return the heads of a batch of pictures; raise CheckpointError if the network's outputs are not finite."""
         message = f"--detector {FAMILY}: {not_finite(self.dtype)}"
         try:
             found = find_heads(outputs, anchors, self.distribution, self.min_score)
         except NonFiniteParameterError as error:
             raise CheckpointError(message) from error
-        # On a GPU the distributions don't look; and where a score is not a number, no head would be found.
+        # On a GPU, distributions don't check their parameters; and with NaN scores, no head would be found.
         looked_at = (outputs.logit, found.box, found.landmarks, found.parameter, found.rotation)
         if not all(torch.isfinite(values).all() for values in looked_at):
             raise CheckpointError(message)
@@ -71,7 +71,7 @@ class OneStageDetector(Detector):
 
 
 def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, letterbox: Letterbox) -> Detections:
-    """The heads of one picture of a batch, on that picture; none that lies wholly in the padding."""
+    """Return the heads of one picture of a batch, without heads that lie completely in the padding."""
     chosen = found.picture == row
     boxes = letterbox.to_image(found.box[chosen]).cpu()
     inside = (boxes[:, 2:] > 0).all(dim=1)
@@ -81,10 +81,10 @@ def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, le
 
 
 def split_spec(text: str) -> tuple[Path, int | None]:
-    """Checkpoint and input size of ``CKPT[:SIZE]``, None where it names no size.
+    """Return checkpoint and input size of ``CKPT[:SIZE]``; the size is None if not given.
 
     Raises:
-        ConfigError: it names no checkpoint, or what follows the colon is no size.
+        ConfigError: it names no checkpoint, or the text after the colon is not a size.
     """
     path, option = file_and_option(text)
     if not text:
@@ -99,6 +99,6 @@ def _build(options: Options) -> Detector:
     path, size = split_spec(options.argument)
     loaded = load_checkpoint(path)
     if not network_spec(loaded.network).detects:
-        raise CheckpointError(f"{path}: is a model of head crops ({loaded.network}), which finds no heads")
+        raise CheckpointError(f"{path}: is a model for head crops ({loaded.network}), which finds no heads")
     network = loaded.model.to(options.device)
     return OneStageDetector(network, loaded.distribution, size or loaded.image_size, options.min_score)

@@ -1,12 +1,12 @@
-"""Heads by any YOLOv5 to v11 that was exported to ONNX, run by onnxruntime: ``onnx:FILE.onnx[:CLASS]``.
+"""Detection of heads by any YOLOv5 to v11 exported to ONNX, with onnxruntime: ``onnx:FILE.onnx[:CLASS]``.
 
-Three layouts of the one output, A boxes of C classes, are told apart by shape and metadata:
+Three layouts of the output, for A boxes and C classes, are distinguished by shape and metadata:
 
 - (B, A, 5 + C), YOLOv5 to v7: center, size, objectness, class scores; several boxes per cell.
 - (B, 4 + C, A), v8, v9, v11: center, size, class scores; one box per cell.
-- (B, A, 6), v10 and exports with NMS: corners, score, class number; best boxes only.
+- (B, A, 6), v10 and exports with NMS: corners, score, class number; boxes after NMS.
 
-Coordinates are pixels of the network's input. Metadata are those that Ultralytics' exporters write, all optional:
+Coordinates are in pixels of the network's input. Metadata are those of Ultralytics' exporters, all optional:
 ``names``, ``imgsz``, ``stride``, ``task``, ``end2end``, ``args``.
 """
 
@@ -45,12 +45,12 @@ from semiuhpe.inference.detectors.letterbox import (
 logger = logging.getLogger(__name__)
 
 IMAGE_SIZE, STRIDE = 640, 32
-"""Of networks that don't say."""
+"""Input size and stride of networks without this metadata."""
 MIN_SCORE, MAX_IOU = 0.25, 0.45
-"""Of YOLOv5's own detection script."""
+"""Defaults of YOLOv5's own detection script."""
 BATCH = 8
 SCALES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
-"""Strides of the outputs that YOLOs come with."""
+"""Strides of the output scales of existing YOLOs."""
 
 
 class Layout(Enum):
@@ -61,13 +61,13 @@ class Layout(Enum):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a network says of itself.
+    """The metadata of a network.
 
     Attributes:
-        names: of the classes by number; empty if it doesn't say.
+        names: names of the classes by number; empty if unknown.
         image_size: longer side of the input in pixels.
         stride: the input's sides are multiples of it.
-        end_to_end: NMS is part of the network; None if it doesn't say.
+        end_to_end: whether NMS is part of the network; None if unknown.
     """
 
     names: dict[int, str]
@@ -77,18 +77,18 @@ class Metadata:
 
 
 class OnnxDetector(Detector):
-    """Heads by a YOLO in ONNX.
+    """Finds heads with a YOLO in ONNX.
 
     Args:
-        session: onnxruntime's, with one input (B, 3, H, W).
-        metadata: what the network says of itself.
-        wanted: the class by name or number; empty for ``head``, or the only one.
+        session: onnxruntime session with one input (B, 3, H, W).
+        metadata: the metadata of the network.
+        wanted: name or number of the class to detect; empty for ``head``, or the only class.
         min_score: boxes with a lower score are left out.
-        path: of the file, for messages.
+        path: path of the file, for messages.
 
     Raises:
-        CheckpointError: the network can't be run, or its output has none of the layouts.
-        ConfigError: it has no such class.
+        CheckpointError: the network can't be run, or its output has an unknown layout.
+        ConfigError: the network has no such class.
     """
 
     def __init__(self, session: Any, metadata: Metadata, wanted: str, min_score: float, path: Path) -> None:
@@ -118,26 +118,26 @@ class OnnxDetector(Detector):
         return fit_size(height, width, self.metadata.image_size, self.metadata.stride)
 
     def _run(self, inputs: np.ndarray) -> Tensor:
-        """The network's (B, ..., ...) output for (B, H, W, 3) uint8."""
+        """Return the network's (B, ..., ...) output for (B, H, W, 3) uint8 inputs."""
         normalized = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / 255
         try:
             output = self.session.run(None, {self.input.name: normalized})[0]
-        except Exception as error:  # onnxruntime has no common base of its errors
+        except Exception as error:  # onnxruntime has no common error class
             raise CheckpointError(f"{self.path}: fails on input {normalized.shape} ({first_line(error)})") from error
         return torch.from_numpy(np.asarray(output, np.float32))
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
-        """The heads of an image from its part of the output."""
+        """Return the heads of an image from its part of the output."""
         if self.layout is Layout.END_TO_END:
             corners, scores = output[:, :4], output[:, 4]
             scores = torch.where(output[:, 5].round() == self.chosen, scores, -1.0)
         elif self.layout is Layout.OBJECTNESS:
-            # With one class, YOLOv5 to v7 train the objectness alone.
+            # With one class, YOLOv5 to v7 train the objectness only.
             of_class = output[:, 5 + self.chosen] if output.shape[1] > 6 else 1.0
             corners, scores = box_convert(output[:, :4], "cxcywh", "xyxy"), output[:, 4] * of_class
         else:
             corners, scores = box_convert(output[:4].T, "cxcywh", "xyxy"), output[4 + self.chosen]
-        max_iou = 1.0 if self.layout is Layout.END_TO_END else MAX_IOU  # 1: nothing is suppressed a second time
+        max_iou = 1.0 if self.layout is Layout.END_TO_END else MAX_IOU  # 1 disables suppression
         kept = nms(corners, scores, self.min_score, max_iou)
         placed, scores = box.to_image(corners[kept]), scores[kept].clamp(0, 1)
         inside = (placed[:, 2:] > 0).all(dim=1)
@@ -145,12 +145,13 @@ class OnnxDetector(Detector):
 
 
 def recognise(shape: tuple[int, ...], sides: tuple[int, int], metadata: Metadata, path: Path) -> tuple[Layout, int]:
-    """Layout and number of classes of an output, 0 if that isn't known.
+    """Return the layout of an output and its number of classes, 0 if unknown.
 
-    A width of 6 is both an end-to-end output and YOLOv5's of one class: the latter has a box for every anchor.
+    Both an end-to-end output and that of a YOLOv5 with one class have a width of 6. The latter has a box for every
+    anchor.
 
     Raises:
-        CheckpointError: the output is none of a YOLO detector's.
+        CheckpointError: the output is not that of a YOLO detector.
     """
     if len(shape) == 3:
         rows, columns = shape[1:]
@@ -172,15 +173,16 @@ def recognise(shape: tuple[int, ...], sides: tuple[int, int], metadata: Metadata
 
 
 def choose_class(wanted: str, count: int, names: dict[int, str], path: Path) -> int:
-    """The number of the class that is detected.
+    """Return the number of the class to detect.
 
     Args:
-        wanted: name or number; empty for the class ``head``, or the only one.
-        count: of the classes, 0 if it isn't known.
-        names: of the classes; empty if they aren't known.
+        wanted: name or number; empty for the class ``head``, or the only class.
+        count: number of classes, 0 if unknown.
+        names: names of the classes by number; empty if unknown.
+        path: path of the file, for messages.
 
     Raises:
-        ConfigError: there is no such class, or none can be chosen without being told.
+        ConfigError: there is no such class, or ``wanted`` is empty and the class is ambiguous.
     """
     numbers = {name.lower(): number for number, name in names.items()}
     if not wanted:
@@ -198,10 +200,10 @@ def choose_class(wanted: str, count: int, names: dict[int, str], path: Path) -> 
 
 
 def read_metadata(entries: dict[str, str], path: Path) -> Metadata:
-    """What a network's custom metadata say.
+    """Read a network's custom metadata.
 
     Raises:
-        CheckpointError: it is made for another task than detection, or its metadata can't be read.
+        CheckpointError: the network's task is not detection, or its metadata can't be read.
     """
     task = entries.get("task", "detect")
     if task != "detect":
@@ -239,7 +241,7 @@ def _the_input(session: Any, path: Path) -> Any:
 
 
 def _open(path: Path, device: torch.device) -> Any:
-    """onnxruntime's session for a file."""
+    """Return an onnxruntime session for a file."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -258,7 +260,7 @@ def _open(path: Path, device: torch.device) -> Any:
     settings.intra_op_num_threads = torch.get_num_threads()
     try:
         return onnxruntime.InferenceSession(str(path), settings, providers=providers)
-    except Exception as error:  # onnxruntime has no common base of its errors
+    except Exception as error:  # onnxruntime has no common error class
         raise CheckpointError(f"{path}: is broken or not an ONNX network ({first_line(error)})") from error
 
 

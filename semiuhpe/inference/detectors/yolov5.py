@@ -1,4 +1,4 @@
-"""The network of YOLOv5 (v4.0 to v6), as far as the body-head detectors use it, built from its own description.
+"""The network of YOLOv5 (v4.0 to v6), limited to the layers of the body-head detectors, built from its description.
 
 A description (``yaml``) lists the layers as ``[from, repeats, kind, arguments]``; widths and repeats are scaled by
 ``width_multiple`` and ``depth_multiple``. Modules are named as in YOLOv5, so that weights are loaded by key.
@@ -31,7 +31,7 @@ class Conv(nn.Module):
 
 
 class Focus(nn.Module):
-    """Every second pixel of both axes becomes a channel of its own: half the size, four times the channels."""
+    """Space to depth, then a convolution: each 2x2 block of pixels becomes one pixel with four times the channels."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Bottleneck(nn.Module):
 
 
 class C3(nn.Module):
-    """Cross stage partial block: half of the channels go through bottlenecks, half pass by."""
+    """Cross stage partial block: half of the channels pass through bottlenecks, the other half bypasses them."""
 
     def __init__(self, inputs: int, outputs: int, repeats: int, shortcut: bool = True) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class C3(nn.Module):
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: maxima over windows of several sizes beside each other."""
+    """Spatial pyramid pooling: concatenated maxima over windows of several sizes."""
 
     def __init__(self, inputs: int, outputs: int, kernels: Sequence[int] = (5, 9, 13)) -> None:
         super().__init__()
@@ -107,10 +107,10 @@ class Concat(nn.Module):
 
 
 class Detect(nn.Module):
-    """Decodes the features of each scale to boxes in pixels of the input, three (or so) per cell.
+    """Decodes the features of each scale to boxes in pixels of the input, usually three per cell.
 
-    Per box: x, y of its center, w, h, objectness, class scores, offset points. An offset is relative to the cell's
-    corner and scaled by the box's anchor: it reaches two anchors far.
+    The values of a box are x, y of its center, w, h, objectness, class scores and offset points. An offset is relative
+    to the cell's corner and scaled by the box's anchor, up to two anchors.
     """
 
     anchors: Tensor
@@ -139,14 +139,15 @@ class Detect(nn.Module):
 
 
 class YOLOv5(nn.Module):
-    """(B, 3, H, W) RGB in [0, 1], H and W multiples of :attr:`stride` -> (B, N, 5 + classes + offsets).
+    """YOLOv5: (B, 3, H, W) RGB in [0, 1], H and W multiples of :attr:`stride` -> (B, N, 5 + classes + offsets).
 
     Args:
-        architecture: YOLOv5's description.
-        classes, offsets: of the detection layer.
+        architecture: YOLOv5's description of the layers.
+        classes: number of classes.
+        offsets: number of values per box after the class scores.
 
     Raises:
-        ValueError, TypeError, KeyError, IndexError: the description is not one of a network that is known here.
+        ValueError, TypeError, KeyError, IndexError: the description is not that of a supported network.
     """
 
     def __init__(self, architecture: dict[str, Any], classes: int, offsets: int) -> None:
@@ -174,7 +175,7 @@ class YOLOv5(nn.Module):
 
 
 class _Builder:
-    """Builds layer after layer, with the channels and the stride of each output; -1 is the network's input."""
+    """Builds the layers in order, and records the channels and the stride of each output; -1 is the network's input."""
 
     def __init__(self, architecture: dict[str, Any], classes: int, offsets: int) -> None:
         self.width, self.depth = float(architecture["width_multiple"]), float(architecture["depth_multiple"])
@@ -199,7 +200,7 @@ class _Builder:
         return module
 
     def _build(self, kind: str, inputs: list[int], repeats: int, arguments: list[Any]) -> tuple[nn.Module, int, float]:
-        """The layer, the channels of its output, and the factor by which it changes the stride."""
+        """Return the layer, the channels of its output, and the factor by which it changes the stride."""
         channels = self.channels[inputs[0]]
         if kind in ("Conv", "Focus", "C3", "SPP", "SPPF"):
             outputs, *rest = arguments

@@ -1,6 +1,7 @@
-"""Faces by YuNet (Wu et al., 2023) through OpenCV: ``yunet:FILE.onnx``.
+"""Detection of faces by YuNet (Wu et al., 2023) with OpenCV: ``yunet:FILE.onnx``.
 
-Its boxes are faces, without the hair and the back of the head, and are cropped as such. It sees no head from behind.
+Boxes contain the face without the hair and the back of the head, and are cropped by the rule for faces. Heads from
+behind are not found.
 """
 
 import subprocess
@@ -16,7 +17,7 @@ from semiuhpe.errors import CheckpointError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, register_detector, require_file
 
 MAX_SIDE = 1280
-"""Larger images are shrunk: YuNet was trained on faces of about 10 to 300 px."""
+"""Longer side to which larger images are shrunk, as YuNet was trained on faces of about 10 to 300 px."""
 MIN_SCORE, MAX_IOU, CANDIDATES = 0.9, 0.3, 5000
 """OpenCV's own defaults."""
 
@@ -28,7 +29,7 @@ cv2.FaceDetectorYN.create(sys.argv[1], "", (64, 64)).detect(numpy.zeros((64, 64,
 
 
 class FaceDetector(Detector):
-    """Faces by OpenCV's ``FaceDetectorYN``. One image after the other: it has no batches."""
+    """Finds faces with OpenCV's ``FaceDetectorYN``, one image at a time, as it has no batches."""
 
     crop_rule = FACE_BOX
 
@@ -56,10 +57,10 @@ class FaceDetector(Detector):
 
 
 def _check_in_subprocess(path: Path) -> None:
-    """Raises CheckpointError if OpenCV crashes on a file, which can't be caught; so another process tries it first."""
+    """Raise CheckpointError if OpenCV crashes on a file. A crash can't be caught, so a subprocess tries the file."""
     command = [sys.executable, "-c", _TRIAL, str(path)]
     if subprocess.run(command, capture_output=True).returncode < 0:
-        raise CheckpointError(f"{path}: OpenCV {cv2.__version__} crashes on it, so it is damaged; get it again")
+        raise CheckpointError(f"{path}: OpenCV {cv2.__version__} crashes on it, so it is damaged; download it again")
 
 
 def _file(argument: str) -> Path:
@@ -73,7 +74,7 @@ def _build(options: Options) -> Detector:
     min_score = MIN_SCORE if options.min_score is None else options.min_score
     try:
         detector = FaceDetector(cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, MAX_IOU, CANDIDATES))
-        detector(np.zeros((64, 64, 3), np.uint8))  # a network of another kind fails here
+        detector(np.zeros((64, 64, 3), np.uint8))  # fails with a network of another kind
     except cv2.error as error:
         raise CheckpointError(
             f"{path}: is broken or not a YuNet face detector for OpenCV {cv2.__version__} ({error.err or error}); use "
