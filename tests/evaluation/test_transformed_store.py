@@ -14,9 +14,8 @@ from semiuhpe.cli import embedding as embedding_cli
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import export as export_cli
 from semiuhpe.cli import tables as tables_cli
-from semiuhpe.cli.config import bind
 from semiuhpe.cli.entry import run
-from semiuhpe.cli.options import experiment_of, experiment_parser, parse_with
+from semiuhpe.cli.options import parse_experiment
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import ordered_batches
 from semiuhpe.errors import StoreError
@@ -165,9 +164,8 @@ def test_tables_clerf(tmp_path):
         "--image_size", "32", "--batch_size", "4", "--pretrain_iteration", "2", "--max_iteration", "4",
         "--positive_deg", "40", "--negative_deg", "45", "--val_frequency", "2",
     ]  # fmt: skip
-    parser = experiment_parser("", "", tables_clerf.ClerfTableOptions)
-    parsed = parse_with(parser, arguments, tables_clerf.DEFAULT_SETTINGS)
-    experiment, options = experiment_of(parsed), bind(parsed, tables_clerf.ClerfTableOptions)
+    kind, settings = tables_clerf.ClerfTableOptions, tables_clerf.DEFAULT_SETTINGS
+    experiment, options = parse_experiment("", "", kind, settings, arguments)
     first, second = (tables_clerf.tables(experiment, options) for _ in range(2))
     assert [row.cells for table in first for row in table.rows] == [r.cells for table in second for r in table.rows]
     errors, embeddings = first
