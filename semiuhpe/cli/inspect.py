@@ -56,9 +56,9 @@ def main(argv: Sequence[str]) -> int:
     if options.verify:
         return _verify(store, options.workers)
     angles = poses(store)
-    lines = [*_provenance(store), ""]
-    lines += quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()})
-    lines += ["", *histograms(angles)] if angles else []
+    quantities = sizes(store) | {f"{name}, degrees": values for name, values in angles.items()}
+    lines = [*_provenance(store), "", quantiles(quantities)]
+    lines += ["", histograms(angles)] if angles else []
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")
     if isinstance(store, SceneStore):
