@@ -56,8 +56,8 @@ def main(argv: Sequence[str]) -> int:
     if options.verify:
         return _verify(store, options.workers)
     angles = poses(store)
-    quantities = sizes(store) | {f"{name}, degrees": values for name, values in angles.items()}
-    lines = [*_provenance(store), "", quantiles(quantities)]
+    lines = [*_provenance(store), ""]
+    lines.append(quantiles(sizes(store) | {f"{name}, degrees": values for name, values in angles.items()}))
     lines += ["", histograms(angles)] if angles else []
     whole = store.path.resolve()
     sheet = options.sheet or whole.with_name(f"{whole.stem}_sheet.png")

@@ -13,7 +13,6 @@ from semiuhpe.cli import export as export_cli
 from semiuhpe.cli import tables as tables_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
-from semiuhpe.cli.options import parse_experiment
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import ordered_batches
 from semiuhpe.errors import StoreError
@@ -154,9 +153,8 @@ def test_tables_clerf(tmp_path):
         "--image_size", "32", "--batch_size", "4", "--pretrain_iteration", "2", "--max_iteration", "4",
         "--positive_deg", "40", "--negative_deg", "45", "--val_frequency", "2",
     ]  # fmt: skip
-    settings = tables_clerf.DEFAULT_SETTINGS
-    experiment, options = parse_experiment("", "", tables_clerf.ClerfTableOptions, settings, arguments)
-    first, second = (tables_clerf.tables(experiment, options) for _ in range(2))
+    options = tables_clerf.parse_options(arguments)
+    first, second = tables_clerf.tables(options), tables_clerf.tables(options)
     assert [row.cells for table in first for row in table.rows] == [r.cells for table in second for r in table.rows]
     errors, embeddings = first
     assert isinstance(errors, Table) and [row.labels[0] for row in errors.rows] == list(tables_clerf.MODELS)
