@@ -158,7 +158,7 @@ def test_a_table_without_uncertainty():
     [
         (["nowhere.pth"], "nowhere.pth: there is no such checkpoint"),
         (["--port", "70000"], "--port 70000: has to be from 0 to 65535"),
-        (["--port", "http"], "argument --port: invalid int value"),
+        (["--port", "http"], "argument --port: 'http' is not a whole number"),
         (["--host", "nowhere.invalid"], "--host nowhere.invalid: is not an address"),
         (["--port", "0", "--detector", "onnx:nowhere.onnx"], "nowhere.onnx: there is no such file"),
         (["--port", "0", "--mesh", "nowhere.obj"], "--mesh: no mesh file nowhere.obj"),

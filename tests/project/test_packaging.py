@@ -15,6 +15,7 @@ from semiuhpe.cli.config import make_parser, parse
 from semiuhpe.cli.entry import run
 from semiuhpe.cli.main import COMMANDS, _dispatch
 from semiuhpe.errors import ConfigError
+from semiuhpe.methods.options import RunOptions
 from semiuhpe.models import find_checkpoint, load_checkpoint
 from semiuhpe.settings import settings_file
 
@@ -26,7 +27,7 @@ def empty(tmp_path, monkeypatch) -> Path:
 
 
 def parser():
-    return make_parser("test", "A test.", [lambda group: group.add_argument("--exp_name")])
+    return make_parser("test", "A test.", [RunOptions])
 
 
 def test_settings_are_found_from_any_folder_and_it_is_said(empty, caplog):
