@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.checkpoints import SHIPPED
+from support.errors import refused, says
 from support.paths import ROOT
 
 from semiuhpe import HeadPoseEstimator, pictures
 from semiuhpe.cli import demo as demo_cli
-from semiuhpe.cli.entry import run
 from semiuhpe.inference.demo import Demo, heads_table, render_examples
 from semiuhpe.inference.detectors import load_detector
 
@@ -115,7 +115,7 @@ def test_a_picture_is_shown_with_its_heads_and_their_record(page, examples, tmp_
     page.get_by_role("option", name="another, named below").click()
     page.locator("#typed textarea, #typed input").first.fill("onnx:nowhere.onnx")
     show(page, examples[0])
-    page.get_by_text("nowhere.onnx: there is no such file").wait_for()
+    page.get_by_text("nowhere.onnx").wait_for()
 
 
 @pytest.fixture
@@ -137,12 +137,12 @@ def test_huge_pictures_are_refused_or_shown_smaller(demo, tmp_path, monkeypatch)
 
 
 def test_what_is_wrong_is_told_on_the_page(demo, examples, tmp_path):
-    assert "no picture yet" in demo(None, "whole", "mesh").message
-    assert "--detector whale: unknown kind" in demo(str(examples[0]), "whale:x", "mesh").message
-    assert "names no file" in demo(str(examples[0]), "onnx:", "mesh").message
+    assert "picture" in demo(None, "whole", "mesh").message
+    assert "--detector whale" in demo(str(examples[0]), "whale:x", "mesh").message
+    assert "onnx:" in demo(str(examples[0]), "onnx:", "mesh").message
     (tmp_path / "boxes.csv").write_text("image,x,y,w,h\nother.png,1,1,9,9\n")
     shown = demo(str(examples[0]), f"boxes:{tmp_path}/boxes.csv", "mesh")
-    assert f"{examples[0].name}: is not among the images" in shown.message and not shown.heads
+    assert examples[0].name in shown.message and not shown.heads
     (tmp_path / "boxes.csv").write_text(f"image,x,y,w,h\n{examples[0].name},,,,\n")
     assert demo(str(examples[0]), f"boxes:{tmp_path}/./boxes.csv", "mesh").message.startswith("No head was found")
 
@@ -154,35 +154,32 @@ def test_a_table_without_uncertainty():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
-        (["nowhere.pth"], "nowhere.pth: there is no such checkpoint"),
-        (["--port", "70000"], "--port 70000: has to be from 0 to 65535"),
-        (["--port", "http"], "argument --port: 'http' is not a whole number"),
-        (["--host", "nowhere.invalid"], "--host nowhere.invalid: is not an address"),
-        (["--port", "0", "--detector", "onnx:nowhere.onnx"], "nowhere.onnx: there is no such file"),
-        (["--port", "0", "--mesh", "nowhere.obj"], "--mesh: no mesh file nowhere.obj"),
+        (["nowhere.pth"], "nowhere.pth"),
+        (["--port", "70000"], "--port 70000"),
+        (["--port", "http"], "--port http"),
+        (["--host", "nowhere.invalid"], "--host nowhere.invalid"),
+        (["--port", "0", "--detector", "onnx:nowhere.onnx"], "nowhere.onnx"),
+        (["--port", "0", "--mesh", "nowhere.obj"], "--mesh nowhere.obj"),
     ],
 )
-def test_bad_options_end_with_one_line(arguments, message, capsys, monkeypatch):
+def test_bad_options_end_with_one_line(arguments, words, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(demo_cli, "_import_page", lambda: None)
-    assert run(demo_cli.main, arguments) == 2
-    errors = capsys.readouterr().err
-    assert message in errors and "Traceback" not in errors
+    assert says(refused(capsys, demo_cli.main, arguments), words)
 
 
 def test_a_port_that_is_taken(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert run(demo_cli.main, ["--port", port]) == 2
-    assert f"--port {port}: can't be listened at (Address already in use)" in capsys.readouterr().err
+        error = refused(capsys, demo_cli.main, ["--port", port])
+    assert f"--port {port}" in error and "Address already in use" in error
 
 
 def test_without_gradio_it_says_what_to_install(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "semiuhpe.inference.demo_page", raising=False)
-    assert run(demo_cli.main, ["--port", "0"]) == 2
-    assert "pip install 'semiuhpe[demo]'" in capsys.readouterr().err
+    assert "pip install 'semiuhpe[demo]'" in refused(capsys, demo_cli.main, ["--port", "0"])

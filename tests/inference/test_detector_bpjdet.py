@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.detector_files import ARCHITECTURE, random_network, save_released
+from support.errors import says
 from torch import nn
 
 from semiuhpe.errors import CheckpointError, ConfigError
@@ -172,7 +173,7 @@ def test_foreign_code_is_refused_by_name_and_not_run(tmp_path, monkeypatch, plac
     trace = tmp_path / "ran"
     path = tmp_path / "detector.pt"
     save_released(path, random_network(), monkeypatch, **{place: Calls(os.system, f"touch {trace}")})
-    with pytest.raises(CheckpointError, match=rf"refers to {os.system.__module__}\.system, .*nothing in it was run"):
+    with pytest.raises(CheckpointError, match=rf"detector\.pt.*{os.system.__module__}\.system"):
         load_detector(f"bpjdet:{path}")
     assert not trace.exists()
     torch.load(path, weights_only=False)  # what it would have done
@@ -190,7 +191,7 @@ def test_foreign_code_is_refused_by_name_and_not_run(tmp_path, monkeypatch, plac
 )
 def test_unknown_names_are_refused(released, old, new, name):
     rewritten(released, lambda data: data.replace(old, new))
-    with pytest.raises(CheckpointError, match=f"refers to {name}"):
+    with pytest.raises(CheckpointError, match=name):
         load_detector(f"bpjdet:{released}")
 
 
@@ -198,7 +199,7 @@ def test_names_within_known_names_are_refused(released):
     # protocol 4 can name an attribute of a known class
     payload = b"\x80\x04\x8c\x0bmodels.yolo\x8c\x1aModel.__init__.__globals__\x93."
     rewritten(released, lambda data: payload)
-    with pytest.raises(CheckpointError, match=r"refers to models\.yolo\.Model\.__init__"):
+    with pytest.raises(CheckpointError, match=r"models\.yolo\.Model\.__init__"):
         load_detector(f"bpjdet:{released}")
 
 
@@ -236,17 +237,17 @@ def test_damaged_weights_are_refused(released):
 def test_other_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "other.pt"
     path.write_text("no network")
-    with pytest.raises(CheckpointError, match="not a zip archive"):
+    with pytest.raises(CheckpointError, match=r"other\.pt.*zip"):
         load_detector(f"bpjdet:{path}")
     torch.save({"model_state_dict": {"a": torch.zeros(3)}}, path)
-    with pytest.raises(CheckpointError, match="no YOLOv5 model"):
+    with pytest.raises(CheckpointError, match=r"other\.pt.*YOLOv5"):
         load_detector(f"bpjdet:{path}")
     torch.save(nn.Linear(2, 2), path)
-    with pytest.raises(CheckpointError, match=r"refers to torch\.nn\.modules\.linear\.Linear"):
+    with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.linear\.Linear"):
         load_detector(f"bpjdet:{path}")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "nothing")
-    with pytest.raises(CheckpointError, match=r"no data\.pkl"):
+    with pytest.raises(CheckpointError, match=r"data\.pkl"):
         load_detector(f"bpjdet:{path}")
 
 
@@ -265,14 +266,14 @@ def test_unknown_architectures_are_refused(released, old, new):
         return data.replace(short(old), short(new))
 
     rewritten(released, change)
-    with pytest.raises(CheckpointError, match="can't be built"):
+    with pytest.raises(CheckpointError, match="built"):
         load_detector(f"bpjdet:{released}")
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "detector.pt"
     save_released(path, random_network(architecture=ARCHITECTURE | {"width_multiple": 0.5}), monkeypatch)
-    with pytest.raises(CheckpointError, match="don't fit its own architecture"):
+    with pytest.raises(CheckpointError, match=r"detector\.pt.*architecture"):
         load_detector(f"bpjdet:{path}")
 
 
@@ -288,17 +289,15 @@ def test_the_absent_default_says_where_it_comes_from(tmp_path, monkeypatch):
         load_detector()
     message = str(error.value)
     assert DEFAULT_DETECTOR == "bpjdet:weights/ch_head_l_1536_e150_best_mMR.pt"
-    assert "weights/ch_head_l_1536_e150_best_mMR.pt: there is no such file" in message
-    for words in ("github.com/hnuzhy/BPJDet", "CrowdHuman", "onnx:", "yunet:", "boxes:", "whole"):
-        assert words in message
-    with pytest.raises(CheckpointError, match="no such file"):
+    assert says(message, "weights/ch_head_l_1536_e150_best_mMR.pt github.com/hnuzhy/BPJDet onnx: yunet: boxes: whole")
+    with pytest.raises(CheckpointError, match=r"other\.pt"):
         load_detector("bpjdet:other.pt")
 
 
 def test_options(released):
     assert load_detector(f"bpjdet:{released}:paired").paired
     assert not load_detector(f"bpjdet:{released}").paired
-    with pytest.raises(ConfigError, match="it takes only paired"):
+    with pytest.raises(ConfigError, match=r"pairs.*paired"):
         load_detector(f"bpjdet:{released}:pairs")
 
 

@@ -101,11 +101,11 @@ def test_onnx_finds_the_class_that_is_asked_for(tmp_path):
     face, person = (load_detector(f"onnx:{path}:{wanted}", min_score=0.9) for wanted in ("face", "0"))
     assert (len(face(image)), len(person(image))) == (1, 0)
     assert face.crop_rule is FACE_BOX
-    with pytest.raises(ConfigError, match=r"no class named head.*person, face"):
+    with pytest.raises(ConfigError, match=r"net\.onnx.*person, face"):
         load_detector(f"onnx:{path}")
-    with pytest.raises(ConfigError, match="no class 'hat'"):
+    with pytest.raises(ConfigError, match="'hat'"):
         load_detector(f"onnx:{path}:hat")
-    with pytest.raises(ConfigError, match="no class '2'"):
+    with pytest.raises(ConfigError, match="'2'"):
         load_detector(f"onnx:{path}:2")
 
 
@@ -145,8 +145,8 @@ def test_onnx_of_any_size_takes_batches_of_different_images(tmp_path):
     [
         ({"task": "pose"}, "task pose"),
         ({"names": "{0: 'head', 1: 'body', 2: 'hat'}"}, "3 classes"),
-        ({"names": "__import__('os')"}, "metadata can't be read"),
-        ({"stride": "0"}, "stride of 0"),
+        ({"names": "__import__('os')"}, "metadata"),
+        ({"stride": "0"}, "stride"),
     ],
 )
 def test_onnx_networks_of_another_kind_are_refused(tmp_path, metadata, words):
@@ -159,7 +159,7 @@ def test_metadata_that_are_no_text(tmp_path):
     path = tmp_path / "net.onnx"
     save_yolo(path, "classes", ["person", "head"])
     path.write_bytes(path.read_bytes().replace(b"person", b"p\xfdrson"))
-    with pytest.raises(CheckpointError, match=r"net\.onnx: is damaged: a name in it is no text"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx.*damaged"):
         load_detector(f"onnx:{path}")
 
 
@@ -169,19 +169,19 @@ def test_broken_onnx_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="batches of 2"):
         load_detector(f"onnx:{path}")
     path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(CheckpointError, match="broken or not an ONNX network"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx.*ONNX"):
         load_detector(f"onnx:{path}")
     save_yunet(path)
-    with pytest.raises(CheckpointError, match="not that of a YOLO"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx.*YOLO"):
         load_detector(f"onnx:{path}")
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match=r"absent\.onnx"):
         load_detector(f"onnx:{tmp_path / 'absent.onnx'}")
 
 
 def test_missing_onnxruntime_is_named(tmp_path, monkeypatch):
     save_yolo(tmp_path / "net.onnx", "classes", ["head"])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match="pip install onnxruntime"):
+    with pytest.raises(ConfigError, match="onnxruntime"):
         load_detector(f"onnx:{tmp_path / 'net.onnx'}")
 
 
@@ -218,10 +218,10 @@ def test_yunet_sees_rgb_and_maps_back(tmp_path):
 def test_yunet_refuses_other_files(tmp_path):
     path = tmp_path / "net.onnx"
     save_yolo(path, "classes", ["head"])
-    with pytest.raises(CheckpointError, match="not a YuNet"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx.*YuNet"):
         load_detector(f"yunet:{path}")
     path.write_bytes(b"no network")
-    with pytest.raises(CheckpointError, match="not a YuNet"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx.*YuNet"):
         load_detector(f"yunet:{path}")
     with pytest.raises(ConfigError, match=r"yunet:FILE\.onnx"):
         load_detector("yunet")
@@ -235,7 +235,7 @@ def test_whole_picture():
     boxes, scores = detector(black(30, 40))
     assert boxes.tolist() == [[0, 0, 40, 30]] and scores.tolist() == [1.0]
     assert detector.crop_rule is None
-    with pytest.raises(ConfigError, match="nothing after it"):
+    with pytest.raises(ConfigError, match="whole"):
         load_detector("whole:x")
 
 
@@ -260,14 +260,14 @@ def test_others_can_add_kinds(monkeypatch):
 def test_bad_requests_name_the_remedy():
     with pytest.raises(ConfigError, match=r"did you mean yunet"):
         load_detector("yunett:x")
-    with pytest.raises(ConfigError, match=r"choose from boxes:FILE\.json\|csv, bpjdet"):
+    with pytest.raises(ConfigError, match=r"people\.mp4.*boxes:FILE\.json\|csv, bpjdet"):
         load_detector("people.mp4")
     with pytest.raises(ConfigError, match="min_score"):
         load_detector("whole", min_score=1.5)
     with pytest.raises(ConfigError, match="device"):
         load_detector("whole", device="toaster")
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="choose cpu"):
+        with pytest.raises(ConfigError, match=r"device.*cpu"):
             load_detector("whole", device="cuda")
 
 
@@ -322,9 +322,9 @@ def test_boxes_that_are_looked_up_in_vain(tmp_path):
     path.write_text('{"a.jpg": [[1, 2, 3, 4]], "c.mp4": {"3": [[1, 1, 2, 2]]}}')
     detector = load_detector(f"boxes:{path}")
     for source, words in [
-        (Source("x/b.jpg"), r"x/b\.jpg: is not among"),
-        (Source("a.jpg", 0), "which is a video"),
-        (Source("c.mp4"), "which is a picture"),
+        (Source("x/b.jpg"), r"x/b\.jpg"),
+        (Source("a.jpg", 0), r"a\.jpg.*video"),
+        (Source("c.mp4"), r"c\.mp4.*picture"),
         (None, "source="),
     ]:
         with pytest.raises(DataError, match=words):
@@ -337,23 +337,23 @@ def test_boxes_that_are_looked_up_in_vain(tmp_path):
     "name, text, words",
     [
         ("a.csv", "image,x,y,w\n", "no column h"),
-        ("a.csv", "image,x,y,w,h,width\n", "unknown columns: width"),
+        ("a.csv", "image,x,y,w,h,width\n", "width"),
         ("a.csv", "image,x,y,w,h\n", "has no boxes"),
         ("a.csv", "", "no column image"),
-        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3\n", "line 2 has 4 fields, but the header 5"),
-        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3,4,5\n", "line 2 has 6 fields, but the header 5"),
-        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3,0\n", "line 2: w and h are 3 and 0"),
-        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3,nan\n", "line 2.*not a box"),
-        ("a.csv", "image,x,y,w,h\na.jpg,1,2,,4\n", "line 2.*not a box"),
+        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3\n", "line 2 .*4.*5"),
+        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3,4,5\n", "line 2 .*6.*5"),
+        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3,0\n", "line 2.*3 and 0"),
+        ("a.csv", "image,x,y,w,h\na.jpg,1,2,3,nan\n", "line 2"),
+        ("a.csv", "image,x,y,w,h\na.jpg,1,2,,4\n", "line 2"),
         ("a.csv", "image,x,y,w,h\n,1,2,3,4\n", "names no image"),
         ("a.csv", "image,x,y,w,h,frame\na.mp4,1,2,3,4,-1\n", "frame is '-1'"),
         ("a.csv", "image,x,y,w,h,score\na.jpg,1,2,3,4,2\n", "score is 2"),
-        ("a.json", "[]", "object from images"),
-        ("a.json", "{", "not readable JSON"),
+        ("a.json", "[]", "object"),
+        ("a.json", "{", "JSON"),
         ("a.json", "{}", "has no boxes"),
         ("a.json", '{"a.jpg": [1, 2, 3, 4]}', "not a box"),
         ("a.json", '{"a.jpg": [[1, 2, 3]]}', "not a box"),
-        ("a.json", '{"a.jpg": 5}', "list of boxes"),
+        ("a.json", '{"a.jpg": 5}', "list"),
         ("a.json", '{"a.mp4": {"first": []}}', "frame is 'first'"),
         ("a.json", '{"a.mp4": {}}', "no frames"),
         ("a.json", '{"": []}', "names no image"),
@@ -361,17 +361,16 @@ def test_boxes_that_are_looked_up_in_vain(tmp_path):
 )
 def test_bad_files_of_boxes_are_refused(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=f"{name}.*{words}"):
         load_detector(f"boxes:{tmp_path / name}")
 
 
 def test_files_that_hold_no_boxes(tmp_path):
-    with pytest.raises(DataError, match="is missing"):
-        load_detector(f"boxes:{tmp_path / 'a.csv'}")
-    with pytest.raises(DataError, match="is missing"):
-        load_detector(f"boxes:{tmp_path / 'a.json'}")
+    for name in ("a.csv", "a.json"):
+        with pytest.raises(DataError, match=f"{name}.*missing"):
+            load_detector(f"boxes:{tmp_path / name}")
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00image")
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(DataError, match=r"a\.csv.*UTF-8"):
         load_detector(f"boxes:{tmp_path / 'a.csv'}")
     with pytest.raises(ConfigError, match=r"boxes:FILE\.json\|csv"):
         load_detector("boxes:heads.txt")

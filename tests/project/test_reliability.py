@@ -4,6 +4,7 @@ import errno
 import fcntl
 import io
 import os
+import re
 import shutil
 import signal
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support.training import experiment_of
+from support.errors import refused
+from support.training import experiment_of, same_weights
 from support.training import train_run as train
 
 from semiuhpe.cli import train as train_cli
@@ -31,11 +33,6 @@ from semiuhpe.models.checkpoint import read_checkpoint, save_checkpoint
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 from semiuhpe.training.run_folder import LOG, RunLog
-
-
-def one_error(capsys):
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    return line
 
 
 def fail_in_step(monkeypatch, number, error):
@@ -61,7 +58,7 @@ def test_a_changed_bit_in_weights_is_found(tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert (torch.load(path, weights_only=True)["model_state_dict"]["weight"] != torch.arange(10_000.0)).sum() == 1
-    with pytest.raises(CheckpointError, match=r"checksum of .* is wrong"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(str(path))}.*checksum"):
         read_checkpoint(path)
 
 
@@ -85,7 +82,7 @@ def test_a_changed_picture_that_still_decodes_is_found(stores, tmp_path):
     store = HeadStore(changed(stores["labeled"], tmp_path / "a.lmdb", {picture: quality}))
     assert np.array_equal(store.image(2), before.image(2))
     for whole_or_view, index in ((store, 3), (store.view([5, 3]), 1)):
-        with pytest.raises(StoreError, match="picture 3 was damaged after it was written"):
+        with pytest.raises(StoreError, match=r"a\.lmdb.*picture 3 .*damaged"):
             whole_or_view.image(index)
     edits = {picture: quality, b"__labels__": without_checksums}
     old = HeadStore(changed(stores["labeled"], tmp_path / "b.lmdb", edits))  # as stores were before
@@ -105,21 +102,20 @@ def test_a_changed_scene_is_found(tmp_path):
     write_scenes(SceneSet(2, 1, "clean", "full", 1, 64), whole := tmp_path / "scenes.lmdb")
     store = SceneStore(changed(whole, tmp_path / "a.lmdb", {b"%09d" % 1: quality}))
     assert store.image(0).shape == (64, 64, 3)
-    with pytest.raises(StoreError, match="damaged after it was written"):
+    with pytest.raises(StoreError, match=r"a\.lmdb.*\b1 .*damaged"):
         store.view([1]).image(0)
     old = SceneStore(changed(whole, tmp_path / "b.lmdb", {b"__labels__": without_checksums}))
     assert old.image(1).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("missing", ["optimizer_state_dict", "clock", "learner", "random"])
-def test_a_checkpoint_that_lacks_a_part_is_named(settings, capsys, missing):
-    folder = train(settings).folder
-    checkpoint = read_checkpoint(folder / "last.pth")
+def test_a_checkpoint_that_lacks_a_part_is_named(settings, own_run, capsys, missing):
+    path = own_run / "last.pth"
+    checkpoint = read_checkpoint(path)
     del checkpoint[missing]
-    save_checkpoint(folder / "last.pth", checkpoint)
-    assert run(train_cli.main, ["--exps_dir", settings[1], "--cont_ckpt", str(folder / "last.pth")]) == 2
-    message = one_error(capsys)
-    assert "last.pth: a run can't continue from it" in message and missing in message and "best" in message
+    save_checkpoint(path, checkpoint)
+    message = refused(capsys, train_cli.main, ["--exps_dir", settings[1], "--cont_ckpt", path])
+    assert str(path) in message and missing in message
 
 
 # Processes that end, or get in each other's way
@@ -145,7 +141,7 @@ def test_a_killed_worker_ends_the_work():
     assert list(map_in_workers(abs, [-3, 2, -1], 2)) == [3, 2, 1]
     with pytest.raises(RuntimeError, match="DataLoader worker") as lost:
         list(map_in_workers(end_itself, list(range(9)), 2))
-    assert "a worker process was lost" in machine_fault(lost.value)
+    assert "lost" in machine_fault(lost.value)
 
 
 def test_one_process_at_a_time_in_a_run_folder(settings, capsys):
@@ -153,8 +149,8 @@ def test_one_process_at_a_time_in_a_run_folder(settings, capsys):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with open(folder / LOG, "a") as other:
         take_lock(other)
-        assert run(train_cli.main, [*settings, "--debug"]) == 2
-        assert f"{folder}: another process trains in this run folder" in one_error(capsys)
+        error = refused(capsys, train_cli.main, [*settings, "--debug"])
+        assert str(folder) in error and "another process" in error
         release_lock(other)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert train(settings, "--debug").finished
@@ -180,7 +176,7 @@ def test_where_there_are_no_locks_a_warning_says_so(code, stores, tmp_path, monk
 
 
 def test_one_run_at_a_time_writes_results(tmp_path):
-    with ResultFile(tmp_path / "heads.jsonl"), pytest.raises(ConfigError, match=r"another run is writing heads\.jsonl"):
+    with ResultFile(tmp_path / "heads.jsonl"), pytest.raises(ConfigError, match=r"another .*heads\.jsonl"):
         ResultFile(tmp_path / "heads.jsonl")
     with ResultFile(tmp_path / "heads.jsonl"):
         pass
@@ -248,23 +244,22 @@ def test_a_folder_is_free_again_after_its_log_could_not_be_made(settings, tmp_pa
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "the GPU has no memory left"),
-        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "a worker process was lost"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9"), "there is no memory left"),
-        (OSError(errno.ENOSPC, "No space left on device", "scalars.jsonl"), "is the disk full?"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "GPU"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "lost"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9"), "--num_workers"),
+        (OSError(errno.ENOSPC, "No space left on device", "scalars.jsonl"), "scalars.jsonl"),
     ],
 )
-def test_faults_of_the_machine_are_one_line_and_the_run_goes_on(settings, monkeypatch, capsys, error, words):
-    whole = train(settings, "--exp_detail", "whole")
+def test_faults_of_the_machine_are_one_line_and_the_run_goes_on(
+    settings, finished_run, monkeypatch, capsys, error, words
+):
     fail_in_step(monkeypatch, 2, error)
-    assert run(train_cli.main, [*settings, "--exp_detail", "ended"]) == 2
-    message = one_error(capsys)
+    message = refused(capsys, train_cli.main, [*settings, "--exp_detail", "ended"])
     assert words in message and "--cont_ckpt ended/" in message
     monkeypatch.undo()
     name = message.split("--cont_ckpt ")[1]
     resumed = train(["--exps_dir", settings[1], "--cont_ckpt", name])
-    state, expected = (read_checkpoint(f / "last.pth")["model_state_dict"] for f in (resumed.folder, whole.folder))
-    torch.testing.assert_close(state, expected, rtol=0, atol=0)
+    assert same_weights(resumed.folder, finished_run)
 
 
 def test_other_errors_are_not_hidden():
@@ -282,9 +277,9 @@ def test_other_errors_are_not_hidden():
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
 def test_json_nested_too_deeply_is_an_error_of_ours(text, tmp_path):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match="nested too deeply"):
+    with pytest.raises(ValueError, match="nested"):
         parse_json(text)
-    with pytest.raises(DataError, match=r"a\.json: is not readable JSON"):
+    with pytest.raises(DataError, match=r"a\.json.*JSON"):
         read_json(tmp_path / "a.json")
 
 
@@ -295,7 +290,7 @@ def test_yaml_that_its_parser_fails_on(text, tmp_path):
     with pytest.raises(ValueError):
         parse_yaml(text)
     (tmp_path / "a.yml").write_text(text)
-    with pytest.raises(ConfigError, match="is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"a\.yml.*YAML"):
         train_cli.parse_options(["--config", str(tmp_path / "a.yml")])
 
 
@@ -303,5 +298,5 @@ def test_lists_that_name_each_other_are_refused_at_once(tmp_path):
     """As text, of which options are made, this would have 10^30 letters."""
     lists = "\n".join(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10) if i else 1}]" for i in range(30))
     (tmp_path / "a.yml").write_text("train_labeled:\n" + lists)
-    with pytest.raises(ConfigError, match="train_labeled has to be a value, or a list of values"):
+    with pytest.raises(ConfigError, match=r"a\.yml.*train_labeled"):
         train_cli.parse_options(["--config", str(tmp_path / "a.yml")])

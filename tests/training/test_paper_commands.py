@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.errors import refused
 from support.paths import ROOT
 
 from semiuhpe.cli import evaluate as evaluate_cli
@@ -109,9 +110,7 @@ def test_a_missing_store_names_the_command_that_makes_it(settings, tmp_path, mon
     (tmp_path / "settings").mkdir()
     (tmp_path / relative).write_text(settings.read_text())
     monkeypatch.chdir(tmp_path)
-    assert run(train_cli.main, ["--config", str(relative)]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    error = refused(capsys, train_cli.main, ["--config", relative])
     labeled = yaml.safe_load(settings.read_text())["train_labeled"]
-    assert len(lines) == 1
-    assert f"semiuhpe prepare {labeled} --source RAW --out data/{labeled}.lmdb" in lines[0]
+    assert f"semiuhpe prepare {labeled} --source RAW --out data/{labeled}.lmdb" in error
     assert not (tmp_path / "exps").exists()

@@ -52,12 +52,12 @@ def test_keywords_continue_a_run_with_its_settings(keywords):
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"learning_rate": 1.0}, ConfigError, "no option learning_rate"),
+        ({"learning_rate": 1.0}, ConfigError, "learning_rate"),
         ({"batchsize": 4}, ConfigError, r"batchsize; did you mean batch_size\?"),
-        ({"batch_size": "many"}, ConfigError, "--batch_size: 'many' is not a whole number"),
-        ({"masked_share": 0.5}, ConfigError, "--masked_share 0.5: --method semiuhpe has no use"),
+        ({"batch_size": "many"}, ConfigError, "--batch_size.*'many'"),
+        ({"masked_share": 0.5}, ConfigError, "--masked_share 0.5: --method semiuhpe"),
         ({"lr": -1}, ConfigError, "--lr -1"),
-        ({"config": "settings/none.yml"}, ConfigError, "settings/none.yml: there is no such file"),
+        ({"config": "settings/none.yml"}, ConfigError, "settings/none.yml"),
         ({"cont_ckpt": "a/b/last"}, CheckpointError, "a/b/last"),
     ],
 )

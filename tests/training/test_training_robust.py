@@ -4,12 +4,14 @@ import copy
 import itertools
 import json
 import math
+import re
 import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.errors import refused
+from support.training import exps_dir, resume
 from support.training import train_run as train
 
 from semiuhpe.cli import features as features_cli
@@ -31,12 +33,6 @@ from semiuhpe.training.non_finite import LIMIT, NonFiniteGuard
 from semiuhpe.training.run_folder import read_scalars
 
 ONE = Process(0, 1, torch.device("cpu"))
-
-
-def one_error(capsys):
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def spoil(monkeypatch, spoilt):
@@ -103,7 +99,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(settings, monkeypatch,
     spoil(monkeypatch, lambda call: call == 1)
     folder = train(settings).folder
     assert sum(row.get("train/skipped_steps", 0) for row in read_scalars(folder)) == 1
-    assert "1 steps skipped" in caplog.text
+    assert "1 steps" in caplog.text
     state = read_checkpoint(folder / "last.pth")["model_state_dict"]
     assert all(torch.isfinite(value).all() for value in state.values())
 
@@ -111,38 +107,35 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(settings, monkeypatch,
 def test_ten_in_a_row_end_the_run_and_leave_the_batch(settings, monkeypatch, capsys):
     spoil(monkeypatch, lambda call: call >= 5)
     long = [*settings, "--stage1_iteration", "60", "--max_iteration", "60", "--val_frequency", "3"]
-    assert run(train_cli.main, [*long, "--exp_detail", "bad"]) == 2
-    message = one_error(capsys)
-    assert f"{LIMIT} steps in a row" in message and "--lr" in message and "bad_batch.pth" in message
-    (folder,) = (Path(settings[1]) / "tiny" / "bad").iterdir()
+    message = refused(capsys, train_cli.main, [*long, "--exp_detail", "bad"])
+    assert f"{LIMIT} steps" in message and "--lr" in message and "bad_batch.pth" in message
+    (folder,) = (exps_dir(settings) / "tiny" / "bad").iterdir()
     batch = torch.load(folder / "bad_batch.pth", weights_only=True)["labeled"]
     assert batch["image"].shape[0] == 4 and batch["rotation"].shape == (4, 3, 3)
     monkeypatch.undo()
-    resumed = train(["--exps_dir", settings[1], "--cont_ckpt", f"bad/{folder.name}/last"])
-    assert resumed.finished
+    assert resume(settings, folder).finished
 
 
-def test_disk_full_while_saving_leaves_the_last_checkpoint(settings, capsys):
-    first = train(settings, "--exp_detail", "full", "--stage1_iteration", "3")
-    path = first.folder / "last.pth"
+def test_disk_full_while_saving_leaves_the_last_checkpoint(settings, own_run, capsys):
+    path = own_run / "last.pth"
     before = path.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    longer = ["--exps_dir", settings[1], "--cont_ckpt", f"full/{first.folder.name}/last", "--max_iteration", "9"]
+    longer = ["--exps_dir", settings[1], "--cont_ckpt", str(path), "--max_iteration", "9"]
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
-        assert run(train_cli.main, longer) == 2
+        error = refused(capsys, train_cli.main, longer)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "the checkpoint before it is kept" in one_error(capsys)
+    assert str(own_run) in error and "kept" in error
     assert path.read_bytes() == before
-    assert not list(first.folder.glob("*.partial"))
+    assert not list(own_run.glob("*.partial"))
     assert train(longer).finished
 
 
 def test_val_split_holds_out_labeled_heads(settings, stores):
     result = train(settings, "--val_split", "0.25")
     log = (result.folder / "log.txt").read_text()
-    assert "18 labeled heads" in log and "selecting on 6 heads" in log and "held out" in log
+    assert "18 labeled" in log and "on 6 heads" in log and "held out" in log
     store = HeadStore(stores["labeled"])
     left, held = hold_out(store, 0.25, seed=0)
     assert not set(left.names) & set(held.names)
@@ -151,13 +144,11 @@ def test_val_split_holds_out_labeled_heads(settings, stores):
 
 @pytest.mark.parametrize("more", [("--val_split", "0"), ("--val_split", "1.5"), ("--val_split", "0.01")])
 def test_val_split_that_leaves_nothing(settings, capsys, more):
-    assert run(train_cli.main, [*settings, *more]) == 2
-    assert "--val_split" in one_error(capsys)
+    assert "--val_split" in refused(capsys, train_cli.main, [*settings, *more])
 
 
 def test_best_by_an_unknown_metric(settings, capsys):
-    assert run(train_cli.main, [*settings, "--best_metric", "luck"]) == 2
-    assert "--best_metric luck" in one_error(capsys)
+    assert "--best_metric luck" in refused(capsys, train_cli.main, [*settings, "--best_metric", "luck"])
 
 
 @pytest.mark.parametrize("metric", ["geodesic_median_deg", "euler_mae_deg"])
@@ -208,8 +199,7 @@ def test_features_for_tsne(settings, stores, tmp_path, capsys):
     assert list(arrays["name"]) == list(HeadStore(stores["unlabeled"]).names)
     assert run(features_cli.main, [str(folder)]) == 0
     assert (folder / "features.png").stat().st_size > 10_000
-    assert run(features_cli.main, [str(tmp_path)]) == 2
-    assert "--save_feat" in one_error(capsys)
+    assert "--save_feat" in refused(capsys, features_cli.main, [tmp_path])
 
 
 def test_features_of_a_network_that_was_compiled_and_called_before(stores, tmp_path):
@@ -235,15 +225,15 @@ def test_features_that_were_not_all_seen_are_not_written(stores, tmp_path, monke
     network = create_model("plainnet")
     monkeypatch.setattr(features_module, "find_pose_head", lambda _: torch.nn.Identity())
     decoder = PoseDecoder(Description("plainnet", "matrixFisher", HEAD_TO_CAMERA, False, 32, "", ""))
-    with pytest.raises(TrainingError, match="0 features"):
+    with pytest.raises(TrainingError, match=r"\b0 .*\b40 heads"):
         save_features(tmp_path / "none.npz", network, decoder, HeadStore(stores["unlabeled"]), ONE.device, 16)
     assert not list(tmp_path.iterdir())
 
 
-def test_tensorboard_has_scalars_and_pictures(settings):
+def test_tensorboard_has_scalars_and_pictures(finished_run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    board = EventAccumulator(str(train(settings).folder))
+    board = EventAccumulator(str(finished_run))
     board.Reload()
     tags = board.Tags()
     assert {"heads/labeled", "heads/weak", "heads/strong"} <= set(tags["images"])
@@ -251,14 +241,14 @@ def test_tensorboard_has_scalars_and_pictures(settings):
     assert wanted | {"speed/heads_per_second", "speed/memory_gib"} <= set(tags["scalars"])
 
 
-def test_versions_are_kept(settings):
-    text = (train(settings).folder / "versions.yml").read_text()
+def test_versions_are_kept(finished_run):
+    text = (finished_run / "versions.yml").read_text()
     assert f"torch: {torch.__version__}" in text and "commit:" in text and "semiuhpe:" in text
 
 
-def test_scalars_file_is_one_object_per_time_of_logging(settings):
+def test_scalars_file_is_one_object_per_time_of_logging(finished_run):
     """Nothing is written per head."""
-    lines = (train(settings).folder / "scalars.jsonl").read_text().splitlines()
+    lines = (finished_run / "scalars.jsonl").read_text().splitlines()
     assert len(lines) < 20 and all(isinstance(json.loads(line), dict) for line in lines)
 
 
@@ -271,7 +261,7 @@ def test_errors_of_validation_name_the_iteration_and_the_remedy(settings, monkey
         raise TrainingError("nothing is finite")
 
     monkeypatch.setattr(PoseValidation, "__call__", fail)
-    with pytest.raises(TrainingError, match="iteration 2: nothing is finite; lower --lr"):
+    with pytest.raises(TrainingError, match=r"iteration 2: nothing is finite.*--lr"):
         train(settings)
 
 
@@ -297,4 +287,4 @@ def test_a_run_without_a_best_says_so_and_its_phases_go_on(settings, monkeypatch
     result = train(settings)
     assert result.finished and not (result.folder / "best.pth").exists()
     for stage in ("stage1", "stage2"):
-        assert f"{stage} has no best: geodesic_mean_deg was never a number" in caplog.text
+        assert re.search(rf"{stage} .*geodesic_mean_deg.*--best_metric", caplog.text)
