@@ -132,7 +132,7 @@ def test_files_of_unusual_bits(kind, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (tiff(2, 32, [struct.pack("<2f", 1.0, float("nan"))], 1, 3), "no numbers"),
+        (tiff(2, 32, [struct.pack("<2f", 1.0, float("nan"))], 1, 3), "NaN"),
         (tiff(2, 32, [struct.pack("<2f", 1.0, float("inf"))], 1, 3), "infinite"),
         (tiff(2, 32, [struct.pack("<2f", -0.1, 1.0)], 1, 3), "-0.1 to 1"),
         (tiff(2, 32, [struct.pack("<2f", 0.0, 1.25)], 1, 3), "0 to 1.25"),
