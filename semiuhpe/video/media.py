@@ -209,7 +209,7 @@ class _Tally:
         if not self.broken:
             return
         doubt = (
-            f"; of the others, {self.doubtful} may be wrong, as they depend on a broken one" if self.doubtful else ""
+            f"; of the others, {self.doubtful} may be wrong, because they depend on one" if self.doubtful else ""
         )
         logger.warning("%s: %d broken frames were left out%s", name, self.broken, doubt)
 
