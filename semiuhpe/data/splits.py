@@ -50,8 +50,7 @@ def hold_out(store: HeadStore, share: float, seed: int) -> tuple[HeadStore, Head
     count = round(len(keys) * share)
     if not 0 < count < len(keys):
         raise ConfigError(
-            f"--val_split {share}: leaves nothing to train on or to validate on, of {len(keys)} people that the store "
-            "tells apart"
+            f"--val_split {share}: leaves nothing to train on or to validate on, of {len(keys)} identities in the store"
         )
     random.Random(seed).shuffle(keys)
     held, left = ([i for key in part for i in groups[key]] for part in (keys[:count], keys[count:]))

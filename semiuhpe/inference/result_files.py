@@ -1,6 +1,6 @@
 """Resumable result files of ``image.py``, one per process.
 
-An output folder holds
+An output folder contains
 
 - ``run.json``: the settings of all results in the folder;
 - ``heads-RANK-of-PROCESSES.jsonl``: JSON Lines, a line for each finished picture of one process;

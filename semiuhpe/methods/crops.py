@@ -82,7 +82,7 @@ class CropTask:
 
     Attributes:
         size: side of the network's input in pixels.
-        labeled_protocol, unlabeled_protocol: crop protocols of the two stores.
+        labeled_crop_rule, unlabeled_crop_rule: crop rules of the two stores.
         flip: mirror labeled heads with probability 1/2.
         distribution: class of the predicted distribution.
         streams: the batches of heads.

@@ -101,7 +101,7 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
         require(0.0 < options.left_ratio <= 1.0, f"--left_ratio {options.left_ratio}: must lie in (0, 1]")
         require(
             options.dynamic_thres or not options.running_thres,
-            "--running_thres: is a way to take the dynamic threshold; pass --dynamic_thres too",
+            "--running_thres: is a kind of dynamic threshold; pass --dynamic_thres too",
         )
         require(0.0 <= options.ema_decay <= 1.0, f"--ema_decay {options.ema_decay}: must lie in [0, 1]")
         require(

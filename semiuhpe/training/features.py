@@ -34,7 +34,7 @@ def save_features(
 ) -> None:
     """Write features and predictions of a network for at most :data:`MAX_HEADS` heads, evenly spread over a store.
 
-    The file holds ``feature`` (M, D) float32, the pose head's input; ``rotation`` (M, 3, 3), the predicted modes;
+    The file contains ``feature`` (M, D) float32, the pose head's input; ``rotation`` (M, 3, 3), the predicted modes;
     ``entropy`` (M,); and ``name`` (M,).
 
     Raises:

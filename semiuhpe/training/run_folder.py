@@ -89,7 +89,7 @@ class RunLog:
         folder: folder of the run.
         values: values of all options, by name.
         stores: paths of the run's stores, by the options that name them.
-        first_step: first iteration of this part of the run; earlier records from it on are dropped.
+        first_step: first iteration of this part of the run; records of an earlier part from it on are dropped.
     """
 
     def __init__(self, folder: Path, values: Mapping[str, Any], stores: Mapping[str, Path], first_step: int):

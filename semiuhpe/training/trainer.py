@@ -121,7 +121,7 @@ class Trainer:
                 message = f"another process was lost ({first_line(error)}); start all of them again"
             elif fault := machine_fault(error):
                 ignore_lost_workers()
-                message = f"{fault}. Then go on"
+                message = f"{fault}. Then continue"
             else:
                 raise
             raise TrainingError(f"iteration {self.iteration}: {message} with --cont_ckpt {self._name}") from error

@@ -208,7 +208,7 @@ class _Tally:
     def report(self, name: str) -> None:
         if not self.broken:
             return
-        doubt = f"; {self.doubtful} of those kept may be wrong, as they depend on a broken one" if self.doubtful else ""
+        doubt = f"; of the others, {self.doubtful} may be wrong, because they depend on one" if self.doubtful else ""
         logger.warning("%s: %d broken frames were left out%s", name, self.broken, doubt)
 
 

@@ -47,7 +47,7 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
     try:
         with forking_workers():
             loader = DataLoader(
-                _Made(make),
+                _JobResults(make),
                 batch_size=None,
                 sampler=jobs,
                 num_workers=workers,
@@ -86,10 +86,10 @@ class _Failure:
     """An error in place of a result. Raised in a worker, it would arrive wrapped into its traceback, or not at all."""
 
     def __init__(self, error: Exception):
-        self.error = error if isinstance(error, SemiUHPEError) else WorkerError(_told(error))
+        self.error = error if isinstance(error, SemiUHPEError) else WorkerError(_failure_line(error))
 
 
-def _told(error: Exception) -> str:
+def _failure_line(error: Exception) -> str:
     """Return one line on an error in a worker."""
     if message := machine_fault(error):
         return message
@@ -100,7 +100,7 @@ def _told(error: Exception) -> str:
     )
 
 
-class _Made(Dataset):
+class _JobResults(Dataset):
     """The results of the jobs. In a worker, errors that the machine may have caused are results; others are bugs."""
 
     def __init__(self, make: Callable):

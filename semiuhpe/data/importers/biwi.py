@@ -1,6 +1,6 @@
 """BIWI Kinect Head Pose Database (Fanelli et al., IJCV 2013), the original: ``hpdb/NN/frame_XXXXX_rgb.png``.
 
-``frame_XXXXX_pose.txt`` holds a 3x3 rotation and the head's center in mm, both in the frame of the depth camera, and
+``frame_XXXXX_pose.txt`` contains a 3x3 rotation and the head's center in mm, both in the frame of the depth camera, and
 ``NN/rgb.cal`` the calibration of the camera that took the pictures. They are used as follows:
 
 - **Rotation.** See :func:`semiuhpe.conventions.from_biwi`. The annotation is used unchanged, as in Hopenet and FSA-Net,

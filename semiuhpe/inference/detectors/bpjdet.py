@@ -32,7 +32,7 @@ IMAGE_SIZE = 1536
 MIN_SCORE = 0.45
 MAX_IOU = 0.75
 MIN_INSIDE = 0.6
-"""Minimum share of a head's area that lies inside its body."""
+"""Minimum share of a head's area inside its body."""
 BATCH = 4
 """Images per forward pass; each takes about 0.4 GB with the large network at 1536x1536 px."""
 
