@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from semiuhpe.errors import ConfigError, did_you_mean
 
 
@@ -122,7 +124,7 @@ class Option:
         Raises:
             ConfigError: the value is invalid for the option.
         """
-        if value is None:
+        if value is None or (value == "" and self.kind is Path and self.optional):
             if self.required:
                 raise ConfigError(f"{self.shown_name} is not given: {self.help}")
             if not self.optional:
@@ -135,6 +137,8 @@ class Option:
         return tuple(map(self._check_one, value))
 
     def _check_one(self, value: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.kind is not bool and is_number and not (self.kind is int and isinstance(value, float)):
             value = str(value)

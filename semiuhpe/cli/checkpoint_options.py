@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import configargparse
 
@@ -14,12 +15,14 @@ from semiuhpe.data.experiment import DataOptions
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.results import run_settings
 from semiuhpe.methods import option_groups
+from semiuhpe.methods.onestage import OneStageOptions
 from semiuhpe.methods.options import RunOptions, TrainingOptions
 from semiuhpe.methods.original import OriginalOptions
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.weights import in_weights
 from semiuhpe.options import OptionGroup, PositiveInt, option
+from semiuhpe.settings import RUN_SETTINGS
 
 STUDENT, TEACHER = "student", "teacher"
 OUTPUTS = Path("outputs", "eval")
@@ -27,8 +30,9 @@ OUTPUTS = Path("outputs", "eval")
 BESIDE = f"beside the checkpoint ({OUTPUTS}/NAME for models of weights/)"
 """Where results go, in help texts."""
 ROLES = (STUDENT, TEACHER)
-_OWN = ("exps_dir", "exp_name", "exp_detail", "gpu_ids", "debug", "seed", "method", "init_from", "original")
-"""Options of the run that say nothing about evaluating it."""
+_OF_RUN = (DataOptions, OneStageOptions)
+_OF_TRAINING = ("eval_batch_size", "num_workers", "bf16")
+"""What the settings of a run say about using its models: groups, and names of options of training."""
 _SHOWN = ("exps_dir", "gpu_ids", "network")
 """Options of training that matter wherever a checkpoint is used."""
 
@@ -139,12 +143,24 @@ def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) ->
 
 def parse_with_run(parser: configargparse.ArgumentParser, argv: Sequence[str], checkpoint: Path) -> argparse.Namespace:
     """Options as :func:`parse_for_run`, for a checkpoint that has been found."""
-    known = {action.dest for action in parser._actions} - {*DescribedOptions.defaults(), *_OWN}
-    settings = run_settings(checkpoint) or {}
-    parser.set_defaults(**{key: value for key, value in settings.items() if key in known})
+    parser.set_defaults(**_settings_to_use(checkpoint))
     parsed = parse(parser, argv, quiet=True)
     bind(parsed, OriginalOptions).without_ignored()  # says so
     return parsed
+
+
+def _settings_to_use(checkpoint: Path) -> dict[str, Any]:
+    """What the settings of a checkpoint's run say about using it; ConfigError if one can't be a value of its option."""
+    options = [option for group in _OF_RUN for option in group.options()]
+    options += [option for option in TrainingOptions.options() if option.name in _OF_TRAINING]
+    settings, found = run_settings(checkpoint) or {}, {}
+    for each in options:
+        if settings.get(each.name) is not None:
+            try:
+                found[each.name] = each.check(settings[each.name])
+            except ConfigError as error:
+                raise ConfigError(f"{checkpoint.parent / RUN_SETTINGS}: {error}; mend that line") from error
+    return found
 
 
 def load_models(options: TrainedOptions, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:

@@ -48,7 +48,7 @@ def parse_experiment(
         argv = ["--config", settings, *argv]
     parsed = parse(experiment_parser(prog, description, group), argv)
     experiment = experiment_of(parsed)
-    refuse_unused(experiment)
+    refuse_unused(experiment.training.method, experiment)
     return experiment, bind(parsed, group)
 
 

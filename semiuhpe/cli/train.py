@@ -33,7 +33,7 @@ def parse_options(argv: Sequence[str]) -> tuple[Experiment, Path | None]:
         given = experiment_of(parse(parser, own))
     experiment = drop_ignored(experiment)
     check_experiment(experiment)
-    refuse_unused(given)
+    refuse_unused(experiment.training.method, given)
     return experiment, checkpoint
 
 

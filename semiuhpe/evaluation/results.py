@@ -37,6 +37,7 @@ from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
 from semiuhpe.files import parse_json, parse_yaml, sha256
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.settings import RUN_SETTINGS
 
 FORMAT_VERSION = 1
 WORST_HEADS = 100
@@ -97,7 +98,7 @@ def run_settings(checkpoint: Path) -> dict[str, Any] | None:
     Raises:
         ConfigError: the file is broken.
     """
-    path = checkpoint.parent / "config.yml"
+    path = checkpoint.parent / RUN_SETTINGS
     if not path.is_file():
         return None
     try:
@@ -120,7 +121,10 @@ def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, check
     """
     if run is None:
         return None
-    data = DataOptions.from_values(run)
+    try:
+        data = DataOptions.from_values(run)
+    except ConfigError as error:
+        raise ConfigError(f"{checkpoint.parent / RUN_SETTINGS}: {error}; mend that line") from error
     role = data.selection_role
     chosen = getattr(data, role)
     if checkpoint.stem != "best" or not isinstance(chosen, str):

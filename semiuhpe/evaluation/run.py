@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from semiuhpe.data.experiment import DataOptions, store_path
 from semiuhpe.data.stores import HeadStore, SceneStore, open_store
-from semiuhpe.distributed import pick_device
-from semiuhpe.errors import ConfigError, StoreError
+from semiuhpe.distributed import named_device, pick_device
+from semiuhpe.errors import ConfigError, StoreError, require
 from semiuhpe.evaluation.predict import Evaluation, evaluate_all
 from semiuhpe.evaluation.results import InPlaneErrors, Results, collect
 from semiuhpe.evaluation.scene_results import evaluate_scenes
@@ -29,7 +30,7 @@ def evaluate_checkpoint(
     in_plane: bool = False,
     batch_size: int = 64,
     num_workers: int = 0,
-    device: torch.device | None = None,
+    device: str | torch.device | None = None,
     progress: bool = False,
 ) -> Results:
     """Evaluate a checkpoint, student and teacher, on a store of labeled heads; a one-stage model on scenes.
@@ -38,7 +39,7 @@ def evaluate_checkpoint(
 
     Args:
         checkpoint: a file, or a name that :func:`semiuhpe.models.find_checkpoint` knows.
-        store: or a view of one.
+        store: a path, the name of a dataset whose store is at its default place, an open store, or a view of one.
         transform: evaluate on heads moved in plane, see :mod:`semiuhpe.evaluation.transformed_store`.
         in_plane: also turn each head by a random angle.
         batch_size: heads, or scenes, at a time.
@@ -52,12 +53,16 @@ def evaluate_checkpoint(
         StoreError: the store can't be read, has no labels, or is not of the kind that the model needs.
         TrainingError: a prediction is not finite.
     """
+    require(batch_size >= 1, f"batch_size {batch_size}: is not positive")
+    device = pick_device(None) if device is None else named_device(device)
     path = find_checkpoint(checkpoint)
     models = {role: load_checkpoint(path, teacher) for role, teacher in ROLES.items()}
-    opened = store if isinstance(store, HeadStore | SceneStore) else open_store(Path(store))
-    device = device or pick_device(None)
+    if isinstance(store, HeadStore | SceneStore):
+        opened = store
+    else:
+        opened = open_store(store_path(DataOptions(), "test_set", str(store)))
     settings: dict[str, Any] = {"test_set": str(opened.path), **({"transform": transform} if transform else {})}
-    settings |= {"eval_batch_size": batch_size, "device": device.type}
+    settings |= {"eval_batch_size": int(batch_size), "device": device.type}
     loading: dict[str, Any] = {"num_workers": num_workers, "progress": progress}
     student = models["student"]
     if network_spec(student.network).detects:

@@ -14,6 +14,7 @@ from semiuhpe.distributed import Process, start_process, world_size
 from semiuhpe.errors import ConfigError, did_you_mean, require
 from semiuhpe.methods import METHODS, Experiment, Method, method_of, option_groups
 from semiuhpe.methods.base import Setup
+from semiuhpe.methods.options import RunOptions
 from semiuhpe.methods.original import OriginalOptions
 from semiuhpe.models import find_checkpoint, network_spec
 from semiuhpe.models.checkpoint import Description, load_weights, read_checkpoint, weights_of
@@ -60,6 +61,8 @@ def train(
     """
     if experiment is None:
         experiment, checkpoint = _experiment(config, options)
+    elif not isinstance(experiment, Experiment) or config is not None or options:
+        raise TypeError("train() takes an Experiment, or config and options as keyword arguments")
     check_experiment(experiment)
     method = method_of(experiment)
     data = method.open_data()
@@ -93,15 +96,17 @@ def train(
 def _experiment(config: str | Path | None, options: dict[str, Any]) -> tuple[Experiment, Path | None]:
     """Return the experiment that keyword arguments describe, and the checkpoint that it continues from, if any."""
     known = {option.name for group in option_groups() for option in group.options()}
-    for name in options.keys() - known:
+    for name in sorted(options.keys() - known):
         raise ConfigError(f"train: there is no option {name}{did_you_mean(name, known)}")
-    given = (read_settings(settings_file(config), known) if config else {}) | options
-    refuse_unused(Experiment.from_values(given))
+    given = values = (read_settings(settings_file(config), known) if config else {}) | options
     checkpoint = None
-    if given.get("cont_ckpt"):
-        checkpoint = find_checkpoint(given["cont_ckpt"], given.get("exps_dir", "exps"))
-        given = read_settings(run_settings_file(checkpoint, given["cont_ckpt"]), known, "cont_ckpt") | given
-    return drop_ignored(Experiment.from_values(given)), checkpoint
+    if named := given.get("cont_ckpt"):
+        checkpoint = find_checkpoint(named, given.get("exps_dir") or RunOptions().exps_dir)
+        given = options  # a settings file is for new runs, as on the command line
+        values = read_settings(run_settings_file(checkpoint, named), known, "cont_ckpt") | options
+    experiment = Experiment.from_values(values)
+    refuse_unused(experiment.training.method, Experiment.from_values(given))
+    return drop_ignored(experiment), checkpoint
 
 
 def run_settings_file(checkpoint: Path, named: str) -> Path:
@@ -134,13 +139,13 @@ def check_experiment(experiment: Experiment) -> None:
     method.check()
 
 
-def refuse_unused(given: Experiment) -> None:
+def refuse_unused(name: str, given: Experiment) -> None:
     """Raise ConfigError if an option that only other methods have differs from its default.
 
     Args:
+        name: method of the run.
         given: options set by the user, and defaults; not the settings of an earlier run.
     """
-    name = given.training.method
     method, values = METHODS[name], given.values()
     used = {*method.used_options, *(option for group in method.option_groups() for option in group.defaults())}
     for other, kind in METHODS.items():

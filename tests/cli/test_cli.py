@@ -33,6 +33,17 @@ def trained(own_run):
     return own_run / "last.pth"
 
 
+def test_only_what_evaluation_uses_of_a_runs_settings_has_to_be_right(trained, stores, capsys):
+    settings = trained.parent / "config.yml"
+    text = settings.read_text()
+    command = [str(trained), "--test_set", str(stores["test"]), "--output", ""]
+    settings.write_text(text + "teacher_mode: odd\nbatch_size: null\n")
+    assert run(evaluate_cli.main, command) == 0
+    assert (trained.parent / "eval_test.json").is_file()
+    settings.write_text(text + "num_workers: -1\n")
+    assert all(word in refused(capsys, evaluate_cli.main, command) for word in (str(settings), "--num_workers", "-1"))
+
+
 def test_prepare_the_real_samples_and_evaluate(reference, tmp_path, trained, capsys):
     out = tmp_path / "AFLW2000.lmdb"
     command = ["AFLW2000", "--source", str(reference / "aflw2000"), "--out", str(out)]

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 import yaml
 from support.paths import GOLDEN
@@ -163,6 +164,25 @@ def test_options_of_commands_say_what_they_are(group):
     for each in group.options():
         assert each.help is None or (len(each.help.split()) > 1 and not each.help.startswith(("of ", "with which ")))
         assert each.required or each.check(each.default) == each.default
+
+
+def test_numbers_of_numpy_are_numbers():
+    values = {"count": np.int64(4), "rate": np.float32(0.5), "on": np.bool_(True), "seeds": [np.int32(2)]}
+    found = Small.from_values(values)
+    assert (found.count, found.rate, found.on, found.seeds) == (4, 0.5, True, (2,)) and type(found.count) is int
+
+
+def test_an_empty_path_is_none():
+    @dataclass(frozen=True)
+    class Places(OptionGroup):
+        output: Path | None = option(None, "a file")
+
+    assert bind(parse(make_parser("test", "A test.", [Places]), ["--output", ""]), Places).output is None
+    assert Places.from_values({"output": ""}).output is None
+
+
+def test_methods_are_named_in_the_order_of_their_registration():
+    assert list(METHODS)[:3] == ["semiuhpe", "clerf", "onestage"]
 
 
 def test_groups_do_not_change():

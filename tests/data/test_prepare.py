@@ -181,6 +181,8 @@ def test_datasets_go_by_their_names_and_splits_by_their_order(tmp_path):
         ("AFLW", {}, "dataset AFLW"),
         ("AFLW2000", {"split": "train"}, "--split train"),
         ("AFLW2000", {"quality": 0}, "--quality 0"),
+        ("AFLW2000", {"size": 0}, "--size 0"),
+        ("AFLW2000", {"limit": -1}, "--limit -1"),
         ("AFLW2000", {"quality": 101}, "--quality 101"),
         (Toy(HEADS), {"split": "val"}, "--split val"),
     ],

@@ -49,6 +49,13 @@ def test_keywords_continue_a_run_with_its_settings(keywords):
     torch.testing.assert_close(state(run.folder), state(whole.folder), rtol=0, atol=0)
 
 
+def test_an_experiment_and_keywords_are_not_mixed(keywords):
+    experiment = Experiment.from_values(keywords)
+    for arguments, named in (((experiment,), {"lr": 1.0}), ((experiment,), {"config": "a.yml"}), ((keywords,), {})):
+        with pytest.raises(TypeError, match="Experiment"):
+            train(*arguments, **named)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

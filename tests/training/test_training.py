@@ -26,6 +26,7 @@ from semiuhpe.models.checkpoint import read_checkpoint, save_checkpoint
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.settings import save_settings
 from semiuhpe.training import trainer as trainer_module
+from semiuhpe.training.run import train as train_from_python
 from semiuhpe.training.run_folder import read_scalars
 
 
@@ -314,6 +315,27 @@ def test_options_of_other_methods_are_refused_where_a_user_sets_them(settings, t
     assert train_cli.parse_options(resumed)[0].values()["masked_share"] == 0.3
     with pytest.raises(ConfigError, match=r"--turned_share 0\.5"):
         train_cli.parse_options([*resumed, "--turned_share", "0.5"])
+
+
+def test_a_continued_run_takes_options_of_its_own_method(common_settings, tmp_path):
+    options = experiment_of(*common_settings, "--method", "clerf", "--pretrain_iteration", "3", "--generator", "g.lmdb")
+    folder = tmp_path / "exps" / "tiny" / "a" / "b"
+    folder.mkdir(parents=True)
+    (folder / "last.pth").touch()
+    save_settings(options.values(), folder / "config.yml")
+    resumed = ["--exps_dir", str(tmp_path / "exps"), "--cont_ckpt", "a/b/last"]
+    continued, checkpoint = train_cli.parse_options([*resumed, "--pretrain_iteration", "5"])
+    assert continued == options.replace(pretrain_iteration=5, cont_ckpt="a/b/last")
+    assert checkpoint == folder / "last.pth"
+    with pytest.raises(ConfigError, match=r"--conf_thres -3\.0: --method clerf"):
+        train_cli.parse_options([*resumed, "--conf_thres", "-3"])
+    from_python = {"exps_dir": tmp_path / "exps", "cont_ckpt": "a/b/last"}
+    with pytest.raises(ConfigError, match=r"--conf_thres -3\.0: --method clerf"):
+        train_from_python(**from_python, conf_thres=-3)
+    other = tmp_path / "other.yml"  # a settings file is for new runs: the one of the run is read
+    other.write_text("method: semiuhpe\nbatch_size: 5\n")
+    with pytest.raises(ConfigError, match=r"--pretrain_iteration 9 "):
+        train_from_python(config=other, **from_python, pretrain_iteration=9)
 
 
 def test_a_method_may_use_options_of_another(common_settings, registries):

@@ -71,7 +71,7 @@ class Summary:
 
 
 def chosen(dataset: str | Importer, split: str | None) -> tuple[Importer, str]:
-    """Return the importer of a dataset, which may be named, and the split, the first one if it is None.
+    """Return the importer of a dataset, which may be named, and the split, the first one if none is named.
 
     Raises:
         ConfigError: there is no such dataset or split.
@@ -79,16 +79,19 @@ def chosen(dataset: str | Importer, split: str | None) -> tuple[Importer, str]:
     if isinstance(dataset, str) and dataset not in IMPORTERS:
         raise ConfigError(f"dataset {dataset}: is unknown; there are {', '.join(IMPORTERS)}")
     importer = IMPORTERS[dataset] if isinstance(dataset, str) else dataset
-    if split is not None and split not in importer.splits:
+    if split and split not in importer.splits:
         raise ConfigError(f"--split {split}: {importer.name} has the splits {', '.join(importer.splits)}")
     return importer, split or importer.splits[0]
 
 
-def check_source(source: Path, quality: int) -> None:
-    """Raise DataError if the raw dataset is missing, ConfigError if the quality is none of a JPEG.
+def check_source(source: Path, quality: int, size: int | None, limit: int | None) -> None:
+    """Raise DataError if the raw dataset is missing, ConfigError if a number is out of its range.
 
     The importer says whether it is the right dataset.
     """
+    for name, value in (("size", size), ("limit", limit)):
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name} {value}: is not positive")
     if not 1 <= quality <= 100:
         raise ConfigError(f"--quality {quality}: must lie in 1 to 100")
     if not source.exists():

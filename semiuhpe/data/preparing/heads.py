@@ -81,7 +81,7 @@ def prepare(
     """
     importer, split = chosen(dataset, split)
     source = Path(source)
-    check_source(source, quality)
+    check_source(source, quality, size, limit)
     loose = split == "train"
     settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality)
     meta = head_meta(

@@ -94,7 +94,7 @@ def prepare_scenes(
         raise ConfigError(f"--scenes: {importer.name} has no rotations for whole pictures; there are {known}")
     if not 0.0 <= turned <= 1.0:
         raise ConfigError(f"--turned {turned}: must lie in [0, 1]")
-    check_source(source, quality)
+    check_source(source, quality, size, limit)
     settings = SceneSettings(size, quality, turned, change)
     meta = scene_meta(
         dataset=importer.name,
