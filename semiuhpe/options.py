@@ -73,6 +73,10 @@ def _parse_float(text: str) -> float:
         raise InvalidValue(f"{text!r} is not a number") from None
 
 
+def _parse_optional_path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
 PositiveInt = Annotated[int, Parser(parse_positive_int)]
 NaturalInt = Annotated[int, Parser(parse_natural)]
 
@@ -124,7 +128,7 @@ class Option:
         Raises:
             ConfigError: the value is invalid for the option.
         """
-        if value is None or (value == "" and self.kind is Path and self.optional):
+        if value is None:
             if self.required:
                 raise ConfigError(f"{self.shown_name} is not given: {self.help}")
             if not self.optional:
@@ -146,6 +150,8 @@ class Option:
             checked = self.parse(value) if isinstance(value, str) else value
         except InvalidValue as error:
             raise ConfigError(f"{self.shown_name}: {error}") from error
+        if checked is None and self.optional:
+            return None
         if isinstance(checked, Path) and self.kind is str:
             checked = str(checked)
         if not isinstance(checked, self.kind) or (isinstance(checked, bool) and self.kind is not bool):
@@ -286,6 +292,8 @@ def _option(declared: dataclasses.Field[Any], hint: Any) -> Option:
     if several:
         hint = get_args(hint)[0]
     parse, choices = None, None if about.choices is None else tuple(about.choices())
+    if hint is Path and optional:
+        parse = _parse_optional_path
     if get_origin(hint) is Annotated:
         hint, parser = get_args(hint)
         parse = parser.parse

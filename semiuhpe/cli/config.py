@@ -89,7 +89,7 @@ def _argument(option: Option) -> dict[str, Any]:
     argument: dict[str, Any] = {
         "default": option.default,
         "help": argparse.SUPPRESS if option.help is None else option.help,
-        "type": _type(_text if option.kind is Path and option.optional else option.parse),
+        "type": _type(option.parse),
     }
     if option.kind is bool:
         return argument | {"nargs": "?", "const": True}
@@ -102,11 +102,6 @@ def _argument(option: Option) -> dict[str, Any]:
     elif option.positional and not option.required:
         argument["nargs"] = "?"
     return argument
-
-
-def _text(text: str) -> str:
-    """An optional path is parsed when it is bound: the empty text stands for none."""
-    return text
 
 
 def _type(parse: Callable[[str], Any]) -> Callable[[str], Any]:

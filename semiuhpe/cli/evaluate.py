@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from semiuhpe.cli.checkpoint_options import (
     BESIDE,
     STUDENT,
@@ -24,7 +26,8 @@ from semiuhpe.data.experiment import open_labeled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import require
-from semiuhpe.evaluation.evaluation_page import MEANS, SELECTED, interval_text, number, write_report
+from semiuhpe.evaluation.evaluation_page import SELECTED, means_table, paper_table, write_report
+from semiuhpe.evaluation.report import Table
 from semiuhpe.evaluation.results import write_results
 from semiuhpe.evaluation.run import evaluate_heads
 from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
@@ -89,14 +92,8 @@ def _evaluate_heads(
     turned = turned_at_random(open_labeled(data, "test_set")) if options.in_plane else None
     output = output_path(options, trained, path)
     device = pick_device(trained.run.gpu_ids)
-    settings = {
-        "test_set": data.test_set,
-        **({"transform": options.transform} if options.transform else {}),
-        "protocol": options.protocol,
-        "eval_batch_size": training.eval_batch_size,
-        "device": device.type,
-        "trained_iterations": trained_iterations(path),
-    }
+    transform = {"transform": options.transform} if options.transform else {}
+    settings = _settings(trained, path, device, transform | {"protocol": options.protocol})
     workers = loader_workers(training.num_workers, device)
     results = evaluate_heads(
         models, store, path, settings, device, training.eval_batch_size,
@@ -104,9 +101,10 @@ def _evaluate_heads(
     )  # fmt: skip
     moved = f", {options.transform}" if options.transform else ""
     print(f"{path} on {store.path}{moved} ({len(store)} heads; degrees)\n")
-    print(means_table(results.summary))
+    print(_text(means_table(results.summary)))
     if options.protocol == PAPER:
-        print(f"\nthe paper's arithmetic, and the exact one\n\n{paper_table(results.summary)}")
+        paper = _text(paper_table(results.summary, (PAPER, EXACT)))
+        print(f"\nthe paper's arithmetic, and the exact one\n\n{paper}")
     if results.summary["checkpoint"]["selected_on_this_set"]:
         print(f"\nnote: {SELECTED}")
     report = output.with_suffix(".html") if options.output else output.parent / f"report{options.suffix}.html"
@@ -125,12 +123,7 @@ def _evaluate_scenes(
     output = output_path(options, trained, path)
     store = open_test_set(data, onestage)
     device = pick_device(trained.run.gpu_ids)
-    settings = {
-        "test_set": data.test_set,
-        "eval_batch_size": training.eval_batch_size,
-        "device": device.type,
-        "trained_iterations": trained_iterations(path),
-    }
+    settings = _settings(trained, path, device, {})
     workers = loader_workers(training.num_workers, device)
     results, detected, truth = evaluate_scenes(
         loaded, store, path, settings, device, training.eval_batch_size, num_workers=workers, progress=True
@@ -143,6 +136,19 @@ def _evaluate_scenes(
     print(scene_table(results.summary["results"]))
     print(f"\nwritten to {output}, {output.with_suffix('.npz').name} and {sheet.name} beside it")
     return 0
+
+
+def _settings(
+    trained: TrainedOptions, checkpoint: Path, device: torch.device, of_kind: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how a model is evaluated, for the results; ``of_kind`` holds what only models of its kind have."""
+    return {
+        "test_set": trained.data.test_set,
+        **of_kind,
+        "eval_batch_size": trained.training.eval_batch_size,
+        "device": device.type,
+        "trained_iterations": trained_iterations(checkpoint),
+    }
 
 
 def check_scene_options(options: EvaluationOptions, checkpoint: Path) -> None:
@@ -184,25 +190,9 @@ def trained_iterations(checkpoint: Path) -> int | None:
         return None
 
 
-def means_table(summary: Mapping[str, Any]) -> str:
-    """All means with their intervals, a row each, two columns for each model."""
-    results, intervals = summary["results"], summary["intervals"]
-    rows = [["", *(cell for name in results for cell in (name, "95% interval"))]]
-    for key, text in MEANS.items():
-        if key in next(iter(results.values())):
-            cells = ((number(key, row[key]), interval_text(key, intervals[name][key])) for name, row in results.items())
-            rows.append([text, *(cell for pair in cells for cell in pair)])
-    return aligned(rows)
-
-
-def paper_table(summary: Mapping[str, Any]) -> str:
-    """What the paper's code prints, beside the exact numbers, with its four decimals."""
-    paper, results = summary["paper"], summary["results"]
-    rows = [["", *(f"{name}, {kind}" for name in results for kind in (PAPER, EXACT))]]
-    for key in MEANS:
-        if key in next(iter(paper.values())):
-            rows.append([MEANS[key], *(f"{values[name][key]:.4f}" for name in results for values in (paper, results))])
-    return aligned(rows)
+def _text(found: Table) -> str:
+    columns, rows = found
+    return aligned([columns, *rows])
 
 
 def scene_table(results: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -27,6 +27,7 @@ from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import DataOptions, default_store
 from semiuhpe.data.importers.dad3dheads import FOLDER, Dad3DHeads
+from semiuhpe.data.stores import is_store
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import StoreError, require
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
@@ -120,7 +121,7 @@ def source_path(options: SubmissionOptions, data: DataOptions) -> Path:
     default = default_store(IMPORTER.name, options.split)
     store = Path(data.data_dir.get(f"{IMPORTER.name}_{options.split}") or default)
     raw = Path(data.data_dir[IMPORTER.name] or default_store(IMPORTER.name))
-    if (store / "data.mdb").is_file():
+    if is_store(store):
         return store
     if any((folder / options.split).is_dir() for folder in (raw, raw / FOLDER)):
         return raw

@@ -14,7 +14,7 @@ from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.preparing.common import DROPPED_FILE
 from semiuhpe.data.scene_labels import MIN_VISIBLE
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.data.stores import HeadStore, SceneStore, open_store
+from semiuhpe.data.stores import DATA_FILE, HeadStore, SceneStore, open_store
 from semiuhpe.data.stores.inspect import all_heads, poses, sizes, verify
 from semiuhpe.drawing import head_sheet, scene_sheet
 from semiuhpe.drawing.axes import save_picture
@@ -113,7 +113,7 @@ def _provenance(store: HeadStore | SceneStore) -> list[str]:
         crops = "loose, for training to draw its own from" if meta["loose"] else "as evaluation needs them"
         at_most = "at most " if meta["loose"] else ""
         own = [f"crops      {crops}; protocol {meta['protocol']}, {at_most}{meta['size']} px"]
-    data_bytes = (store.path / "data.mdb").stat().st_size
+    data_bytes = (store.path / DATA_FILE).stat().st_size
     lines = [
         f"{store.path}: {first}",
         f"dataset    {meta['dataset']}, split {meta['split']}{pose_range}",

@@ -23,10 +23,11 @@ def main(argv: Sequence[str]) -> int:
     """Dispatches ``tables NAME``; without a name it is ``paper``."""
     if argv and argv[0] in ("-h", "--help"):
         print("usage: semiuhpe tables [NAME] [options]; semiuhpe tables NAME --help tells more\n")
-        print("\n".join(f"  {name:10} {text}" for name, text in _TOLD.items()))
+        print("\n".join(f"  {name:10} {text}" for name, (_, text) in TABLES.items()))
         return 0
     if argv and argv[0] in TABLES:
-        return TABLES[argv[0]](argv[1:])
+        command, _ = TABLES[argv[0]]
+        return command(argv[1:])
     known = not argv or argv[0].startswith("-")
     require(known, f"semiuhpe tables {''.join(argv[:1])}: there are the tables {', '.join(TABLES)}")
     return paper(argv)
@@ -105,26 +106,28 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
     print(f"written to {folder}: {names}")
 
 
-TABLES: dict[str, Callable[[Sequence[str]], int]] = {
-    "paper": paper,
-    "synthetic": RenderedTables(
-        "synthetic", "Trains and compares models on rendered wild heads.",
-        synthetic.DEFAULT_SETTINGS, synthetic.SyntheticOptions, synthetic.check, synthetic.tables,
+TABLES: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "paper": (paper, "tables 2 and 4 of the paper, with the numbers of finished runs; this one if none is named"),
+    "synthetic": (
+        RenderedTables(
+            "synthetic", "Trains and compares models on rendered wild heads.",
+            synthetic.DEFAULT_SETTINGS, synthetic.SyntheticOptions, synthetic.check, synthetic.tables,
+        ),
+        "trains and compares supervised training, the baseline and SemiUHPE on rendered heads",
     ),
-    "clerf": RenderedTables(
-        "clerf", "Trains and compares models on turned rendered heads.",
-        clerf.DEFAULT_SETTINGS, clerf.ClerfTableOptions, clerf.check, clerf.tables,
+    "clerf": (
+        RenderedTables(
+            "clerf", "Trains and compares models on turned rendered heads.",
+            clerf.DEFAULT_SETTINGS, clerf.ClerfTableOptions, clerf.check, clerf.tables,
+        ),
+        "trains and compares CLERF and regression alone on turned rendered heads",
     ),
-    "onestage": RenderedTables(
-        "onestage", "Trains and compares models on rendered scenes.",
-        onestage.DEFAULT_SETTINGS, onestage.OneStageTableOptions, onestage.check, onestage.tables,
+    "onestage": (
+        RenderedTables(
+            "onestage", "Trains and compares models on rendered scenes.",
+            onestage.DEFAULT_SETTINGS, onestage.OneStageTableOptions, onestage.check, onestage.tables,
+        ),
+        "trains and compares one-stage models and head crops on rendered scenes",
     ),
 }  # fmt: skip
-"""What ``semiuhpe tables`` knows."""
-_TOLD = {
-    "paper": "tables 2 and 4 of the paper, with the numbers of finished runs; this one if none is named",
-    "synthetic": "trains and compares supervised training, the baseline and SemiUHPE on rendered heads",
-    "clerf": "trains and compares CLERF and regression alone on turned rendered heads",
-    "onestage": "trains and compares one-stage models and head crops on rendered scenes",
-}
-"""What their help says of them."""
+"""What ``semiuhpe tables`` knows: the command of each name, and what the list of them says of it."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
-from semiuhpe.data.stores import HeadStore, holds_scenes
+from semiuhpe.data.stores import HeadStore, holds_scenes, is_store
 from semiuhpe.errors import ConfigError, StoreError, did_you_mean, require
 from semiuhpe.options import OptionGroup, option, option_family
 
@@ -128,7 +128,7 @@ def store_path(data: DataOptions, role: str, name: str | None = None) -> Path:
     if split is None:
         return first
     given = data.data_dir.get(f"{name}_{split}")
-    if given is None and split == _TRAIN and (first / "data.mdb").is_file() and holds_scenes(first):
+    if given is None and split == _TRAIN and is_store(first) and holds_scenes(first):
         return first  # scene stores have no tight crops
     return Path(given or default_store(name, split))
 
@@ -151,7 +151,7 @@ def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadSto
         StoreError: the store is missing, a raw dataset, or broken; the message names the command that makes it.
     """
     path, name = store_path(data, role, name), name or getattr(data, role)
-    if (path / "data.mdb").is_file():
+    if is_store(path):
         opened = HeadStore(path)
         if role not in EVALUATION_ROLES and not opened.meta["loose"]:
             logger.warning(
@@ -203,7 +203,7 @@ def _check_apart(data: DataOptions, labeled: HeadStore) -> None:
         labeled.path.resolve() != test.resolve(),
         f"{named} {data.test_set}: both are the store {test}; name other heads to test on",
     )
-    if (test / "data.mdb").is_file():
+    if is_store(test):
         common = _common_heads(labeled, HeadStore(test))
         require(
             common == 0,

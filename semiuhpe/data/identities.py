@@ -8,7 +8,7 @@ from semiuhpe.data.stores.heads import HeadStore
 
 IDENTITY = "identity"
 """Attribute of a store with the identity of each head."""
-_SYNTHESISED_VIEW = re.compile(r"(.+?)(_Flip)?/(.+)_\d+")
+_SYNTHESIZED_VIEW = re.compile(r"(.+?)(_Flip)?/(.+)_\d+")
 """A name in 300W-LP: folder, mirrored or not, photograph, and number of the view that was synthesized from it."""
 
 
@@ -21,7 +21,7 @@ def identity_names(store: HeadStore) -> np.ndarray:
     if IDENTITY in store.attributes:
         return store.attributes[IDENTITY]
     if store.meta["dataset"] == "300WLP":
-        return np.array([_SYNTHESISED_VIEW.sub(r"\1/\3", str(name)) for name in store.names])
+        return np.array([_SYNTHESIZED_VIEW.sub(r"\1/\3", str(name)) for name in store.names])
     if store.meta["dataset"] == "BIWI":
         return np.array([str(name).rpartition("/")[0] or str(name) for name in store.names])
     return store.names

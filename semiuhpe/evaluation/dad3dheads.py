@@ -28,7 +28,7 @@ from semiuhpe.data.importers.base import Picture, RawHead
 from semiuhpe.data.importers.dad3dheads import Dad3DHeads
 from semiuhpe.data.preparing.common import DROPPED_FILE, read_image
 from semiuhpe.data.preparing.heads import TEST_SIZE
-from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.stores import HeadStore, is_store
 from semiuhpe.errors import DataError, StoreError
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
@@ -123,7 +123,7 @@ def open_items(source: Path, split: str) -> Items:
         DataError: the raw dataset is incomplete.
         StoreError: the store is of another dataset or split, or lacks items.
     """
-    if (source / "data.mdb").is_file():
+    if is_store(source):
         store = HeadStore(source)
         _check_store(store, split)
         items: Items = StoredItems(store)

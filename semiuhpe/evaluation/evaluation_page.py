@@ -58,7 +58,7 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
         evaluated=_facts(summary),
         euler_labels=summary["store"]["euler_labels"],
         means=means_table(summary),
-        paper=_paper(summary),
+        paper=paper_table(summary, ("paper's arithmetic", "ours")),
         **_error_plots(results, store),
         **_calibration(results),
         galleries=_galleries(results, store, shown),
@@ -112,14 +112,20 @@ def means_table(summary: Mapping[str, Any]) -> report.Table:
     return ["", *(column for name in results for column in (name, "95% interval"))], rows
 
 
-def _paper(summary: Mapping[str, Any]) -> report.Table:
+def paper_table(summary: Mapping[str, Any], kinds: tuple[str, str]) -> report.Table:
+    """Return the means in the paper's arithmetic beside the exact ones, with its four decimals.
+
+    Args:
+        summary: of an evaluation.
+        kinds: what the two are called in the names of columns.
+    """
     results, paper = summary["results"], summary["paper"]
     rows = [
         [MEANS[key], *(f"{values[name][key]:.4f}" for name in results for values in (paper, results))]
         for key in MEANS
         if key in next(iter(paper.values()))
     ]
-    return ["", *(f"{name}, {kind}" for name in results for kind in ("paper's arithmetic", "ours"))], rows
+    return ["", *(f"{name}, {kind}" for name in results for kind in kinds)], rows
 
 
 def _error_plots(results: Results, store: HeadStore) -> dict[str, Markup | None]:

@@ -21,6 +21,7 @@ from semiuhpe.errors import DataError
 from semiuhpe.evaluation.results import read_summary, run_settings
 from semiuhpe.evaluation.tables import Missing, Row, Table
 from semiuhpe.pictures import files_below
+from semiuhpe.settings import RUN_SETTINGS
 
 ROLES = {False: "teacher", True: "student"}
 """The roles whose numbers the tables show: of ordinary runs, and of runs with ``--original``."""
@@ -126,7 +127,7 @@ def find_runs(exps_dir: Path) -> tuple[list[Run], list[str]]:
             else:
                 evaluated.add(path.parent)
                 runs.append(Run(path.parent, place, summary, _is_original(summary["run"])))
-    for path in (path for path in below if path.name == "config.yml"):
+    for path in (path for path in below if path.name == RUN_SETTINGS):
         settings = run_settings(path)
         place = place_of(settings)
         if place is None or path.parent in evaluated | without_row or not (path.parent / "best.pth").is_file():

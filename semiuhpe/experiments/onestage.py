@@ -17,8 +17,7 @@ import torch
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.preparing.heads import prepare
-from semiuhpe.data.stores.heads import HeadStore
-from semiuhpe.data.stores.scenes import SceneStore
+from semiuhpe.data.stores import DATA_FILE, HeadStore, SceneStore
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import require
 from semiuhpe.evaluation.detection import DetectionResult, detect, evaluate_detection, true_heads
@@ -139,7 +138,7 @@ def heads_path(scenes: Path) -> Path:
 def crop_once(scenes: Path, heads: Path, split: str, options: OneStageTableOptions) -> None:
     """Crop the heads of a scene store, unless that has been done since it was rendered."""
     size = round(options.crop_size * SCENE_MARGIN) if split == "train" else options.crop_size
-    made, rendered = heads / "data.mdb", scenes / "data.mdb"
+    made, rendered = heads / DATA_FILE, scenes / DATA_FILE
     done = made.exists() and made.stat().st_mtime > rendered.stat().st_mtime and HeadStore(heads).size == size
     if not done:
         prepare(IMPORTERS["scenes"], scenes, heads, split=split, size=size, workers=options.workers, overwrite=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from semiuhpe.data.stores import DATA_FILE
 from semiuhpe.errors import Stopped
 from semiuhpe.methods import Experiment, method_of
 from semiuhpe.models.checkpoint import read_checkpoint
@@ -66,7 +67,7 @@ def _same_data(experiment: Experiment, checkpoint: Path) -> bool:
     now = fingerprints(stores)
     if any(now.get(name) != found for name, found in recorded.items()):
         return False
-    unrecorded = [stores[name] / "data.mdb" for name in now if name not in recorded]
+    unrecorded = [stores[name] / DATA_FILE for name in now if name not in recorded]
     return all(checkpoint.stat().st_mtime > data.stat().st_mtime for data in unrecorded)
 
 

@@ -18,7 +18,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from semiuhpe import __version__
-from semiuhpe.data.stores import fingerprint
+from semiuhpe.data.stores import fingerprint, is_store
 from semiuhpe.errors import ConfigError
 from semiuhpe.files import release_lock, take_lock
 from semiuhpe.methods.options import RunOptions
@@ -79,7 +79,7 @@ def versions() -> dict[str, str]:
 
 def fingerprints(stores: Mapping[str, Path]) -> dict[str, str]:
     """Return the fingerprints of those of a run's stores that exist, by the options that name them."""
-    return {name: fingerprint(path) for name, path in sorted(stores.items()) if (path / "data.mdb").is_file()}
+    return {name: fingerprint(path) for name, path in sorted(stores.items()) if is_store(path)}
 
 
 class RunLog:

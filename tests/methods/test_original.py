@@ -10,15 +10,14 @@ import pytest
 import roma
 import torch
 from support.errors import refused
+from support.training import parsed_experiment
 from torch import nn
 
 from semiuhpe.augment.occlusion import cutout
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, View, labeled_view, unlabeled_views
 from semiuhpe.cli import train as train_cli
-from semiuhpe.cli.config import parse
 from semiuhpe.cli.entry import run
-from semiuhpe.cli.options import experiment_of, experiment_parser
 from semiuhpe.data import HeadStore
 from semiuhpe.data.batches.heads import ShuffledStream, batches_per_epoch, ordered_batches
 from semiuhpe.data.crop import HEAD_BOX
@@ -45,10 +44,6 @@ OPTIONS = SemiUHPEOptions(
     is_ema=True, ema_decay=0.9, eman=False, cutout_aug=False, cutmix_aug=False, rotate_aug=True,
 )  # fmt: skip
 ORIGINAL = OriginalOptions(original=True).resolved()
-
-
-def options_of(*argv):
-    return experiment_of(parse(experiment_parser("train.py", ""), argv))
 
 
 def generator(seed=0):
@@ -208,7 +203,7 @@ def test_stage_2_of_laplace_is_as_of_the_matrix_fisher_distribution(student, fix
 
 def test_every_difference_is_an_option_that_goes_before_original():
     def value(name, *argv):
-        return getattr(options_of(*argv).group(OriginalOptions).resolved(), name)
+        return getattr(parsed_experiment(*argv).group(OriginalOptions).resolved(), name)
 
     assert len(DIFFERENCES) == 14
     for name, (ours, original) in DIFFERENCES.items():
@@ -274,7 +269,7 @@ def test_only_dad3dheads_is_without_the_weak_view(stores, dataset, argv, weak):
     store.meta["dataset"] = dataset
     data = ExperimentData(store, None, HeadStore(stores["test"]), "")
     description = Description("plainnet", "matrixFisher", "head_to_camera", True, 32, "", "")
-    (stage1, _) = method.SemiUHPE(options_of("--batch_size", "8", *argv)).phases(
+    (stage1, _) = method.SemiUHPE(parsed_experiment("--batch_size", "8", *argv)).phases(
         Setup(create_model("plainnet"), data, description, PROCESS)
     )
     assert stage1.learner.task.weak == weak
@@ -296,7 +291,7 @@ def test_incomplete_batches_are_dropped():
 
 def test_pose_heads_weights():
     for argv, small in ((["--original"], True), ([], False)):
-        options = options_of("--network", "plainnet", *argv)
+        options = parsed_experiment("--network", "plainnet", *argv)
         torch.manual_seed(0)
         head = find_pose_head(method.SemiUHPE(options).create_student(pretrained=False))
         layers = [layer for layer in head if isinstance(layer, nn.Linear)]
@@ -317,7 +312,7 @@ def test_pose_heads_weights():
 def test_what_backbones_start_from(monkeypatch, network, argv, start):
     asked = []
     monkeypatch.setattr(method, "create_model", lambda name, start: asked.append((name, start)) or create_model(name))
-    method.SemiUHPE(options_of("--network", network, *argv)).create_student(pretrained=True)
+    method.SemiUHPE(parsed_experiment("--network", network, *argv)).create_student(pretrained=True)
     assert asked == [(network, start)]
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from semiuhpe.cli import options as cli_options
+from semiuhpe.cli.config import parse
 from semiuhpe.cli.train import parse_options
 from semiuhpe.methods import Experiment
 from semiuhpe.models.checkpoint import read_checkpoint
@@ -28,6 +30,11 @@ def short_settings(stores: Mapping[str, Path], exps: Path) -> list[str]:
     """Return the command line of a SemiUHPE run that takes a second."""
     own = ("--stage1_iteration", "3", "--ulb_batch_ratio", "2")
     return [*crop_settings(stores, exps), *own, "--dynamic_thres", "--cutout_aug", "--cutmix_aug", "--rotate_aug"]
+
+
+def parsed_experiment(*argv: str) -> Experiment:
+    """The options of a command line of ``train.py``, not checked against each other."""
+    return cli_options.experiment_of(parse(cli_options.experiment_parser("train.py", ""), argv))
 
 
 def experiment_of(*argv: str) -> Experiment:

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.training import parsed_experiment
 
 from semiuhpe.cli import train as train_cli
-from semiuhpe.cli.config import parse
-from semiuhpe.cli.options import experiment_of, experiment_parser
 from semiuhpe.data import StoreWriter
 from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
 from semiuhpe.data.experiment import open_training_data, store_path
@@ -32,10 +31,6 @@ def write(path: Path, names: list[str], dataset: str = "BIWI", loose: bool = Tru
     return str(path)
 
 
-def options_of(*argv: str):
-    return experiment_of(parse(experiment_parser("train.py", ""), list(argv)))
-
-
 @pytest.mark.parametrize(
     "name, train, test",
     [
@@ -49,7 +44,7 @@ def options_of(*argv: str):
 )
 def test_a_name_means_the_split_that_its_role_needs(name, train, test):
     roles = {"train_labeled": train, "train_unlabeled": train, "generator": train, "test_set": test, "val_set": test}
-    options = options_of(*(part for role in roles for part in (f"--{role}", name)))
+    options = parsed_experiment(*(part for role in roles for part in (f"--{role}", name)))
     paths = {role: store_path(options.data, role, name if role == "generator" else None) for role in roles}
     assert {role: str(path) for role, path in paths.items()} == roles
 
@@ -58,13 +53,13 @@ def test_each_split_has_an_option_of_its_own():
     places = {"BIWI": "a", "BIWI_train": "b", "EG3D": "c", "EG3D_test": "d"}
     where = [part for name, path in places.items() for part in (f"--data_dir_{name}", path)]
     for name, expected in (("BIWI", ("b", "a")), ("EG3D", ("c", "d"))):
-        options = options_of("--train_labeled", name, "--test_set", name, *where)
+        options = parsed_experiment("--train_labeled", name, "--test_set", name, *where)
         assert tuple(str(store_path(options.data, role)) for role in ("train_labeled", "test_set")) == expected
 
 
 def test_a_missing_split_names_the_command_that_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = options_of("--train_labeled", "BIWI", "--test_set", "AFLW2000")
+    options = parsed_experiment("--train_labeled", "BIWI", "--test_set", "AFLW2000")
     with pytest.raises(StoreError, match=r"prepare BIWI --source RAW --out data/BIWI_train.lmdb --split train"):
         open_training_data(options.data, False, 0)
 
@@ -83,11 +78,13 @@ def test_training_on_frames_of_the_test_set_is_refused(tmp_path):
     train = write(tmp_path / "train.lmdb", frames)
     where = ["--data_dir_BIWI_train", train, "--train_labeled", "BIWI", "--test_set", "BIWI", "--data_dir_BIWI"]
     with pytest.raises(ConfigError, match=r"\b5 labeled"):
-        open_training_data(options_of(*where, write(tmp_path / "same.lmdb", frames[:5], loose=False)).data, False, 0)
+        open_training_data(
+            parsed_experiment(*where, write(tmp_path / "same.lmdb", frames[:5], loose=False)).data, False, 0
+        )
     others = write(tmp_path / "others.lmdb", [f"03/{name[3:]}" for name in frames], loose=False)
-    assert len(open_training_data(options_of(*where, others).data, False, 0).labeled) == 6
+    assert len(open_training_data(parsed_experiment(*where, others).data, False, 0).labeled) == 6
     turned = write(tmp_path / "turned.lmdb", frames, loose=False, turn_deg=7.0)  # the same names, other heads
-    assert len(open_training_data(options_of(*where, turned).data, False, 0).labeled) == 6
+    assert len(open_training_data(parsed_experiment(*where, turned).data, False, 0).labeled) == 6
 
 
 def test_tight_crops_to_train_on_are_warned_of(tmp_path, caplog):
@@ -95,7 +92,7 @@ def test_tight_crops_to_train_on_are_warned_of(tmp_path, caplog):
     for train, test, warned in ((loose, tight, False), (tight, loose, True)):
         caplog.clear()
         with caplog.at_level(logging.WARNING, "semiuhpe"):
-            options = options_of("--train_labeled", train, "--test_set", test, "--val_set", test)
+            options = parsed_experiment("--train_labeled", train, "--test_set", test, "--val_set", test)
             open_training_data(options.data, False, 0)
         assert ("tight" in caplog.text) is warned
 

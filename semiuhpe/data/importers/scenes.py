@@ -15,7 +15,7 @@ from torchvision.ops import box_convert
 
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
 from semiuhpe.data.scene_labels import clip_and_filter
-from semiuhpe.data.stores.scenes import SceneStore
+from semiuhpe.data.stores import SceneStore, is_store
 from semiuhpe.errors import DataError, StoreError
 
 
@@ -27,7 +27,7 @@ class SceneHeads(Importer):
     full_range = True
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        if not (source / "data.mdb").is_file():
+        if not is_store(source):
             raise DataError(
                 f"--source {source}: is not a scene store; make one with `semiuhpe scenes --out STORE`, or of a raw "
                 "dataset with `semiuhpe prepare DATASET --scenes --source RAW --out STORE`"

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from semiuhpe.data.stores.base import Store, fingerprint, holds_scenes
+from semiuhpe.data.stores.base import DATA_FILE, Store, fingerprint, holds_scenes, is_store
 from semiuhpe.data.stores.heads import HeadStore, StoredHead, head_meta
 from semiuhpe.data.stores.scenes import SceneHeads, SceneStore, StoredScene, scene_meta
 from semiuhpe.data.stores.writer import StoreWriter
 
 __all__ = [
-    "HeadStore", "SceneHeads", "SceneStore", "Store", "StoreWriter", "StoredHead", "StoredScene", "fingerprint",
-    "head_meta", "holds_scenes", "open_store", "scene_meta",
+    "DATA_FILE", "HeadStore", "SceneHeads", "SceneStore", "Store", "StoreWriter", "StoredHead", "StoredScene",
+    "fingerprint", "head_meta", "holds_scenes", "is_store", "open_store", "scene_meta",
 ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ import numpy as np
 from semiuhpe.errors import StoreError
 from semiuhpe.files import parse_json
 
+DATA_FILE = "data.mdb"
+"""The file of a store's folder that holds everything."""
 META, LABELS = b"__meta__", b"__labels__"
 SCENES = "scenes"
 """The ``kind`` of a store of whole scenes; the meta of head stores names none."""
@@ -272,6 +274,11 @@ def _read_labels(path: Path, schema: Schema, meta: Mapping[str, Any]) -> dict[st
     return labels
 
 
+def is_store(path: Path) -> bool:
+    """Return whether a store, of whichever kind, is at a path."""
+    return (path / DATA_FILE).is_file()
+
+
 _environments: dict[Path, tuple[int, int, lmdb.Environment]] = {}
 
 
@@ -282,7 +289,7 @@ def _environment(path: Path) -> lmdb.Environment:
     replaced on disk is opened anew.
     """
     path = path.absolute()
-    data = path / "data.mdb"
+    data = path / DATA_FILE
     inode = data.stat().st_ino if data.is_file() else -1
     process, known_inode, environment = _environments.get(path, (-1, -1, None))
     if environment is not None and (process, known_inode) == (os.getpid(), inode):
@@ -295,7 +302,7 @@ def _environment(path: Path) -> lmdb.Environment:
 
 
 def _open(path: Path) -> lmdb.Environment:
-    data = path / "data.mdb"
+    data = path / DATA_FILE
     if not data.is_file():
         if path.is_dir():
             message = "is a folder, but not a head store; if it is a raw dataset, make a store of it"

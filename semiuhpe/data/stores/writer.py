@@ -16,7 +16,7 @@ from typing import Any, Self
 import lmdb
 import numpy as np
 
-from semiuhpe.data.stores.base import CHECKSUM, LABELS, META, StoredItem
+from semiuhpe.data.stores.base import CHECKSUM, LABELS, META, StoredItem, is_store
 from semiuhpe.data.stores.heads import HEAD_SCHEMA
 from semiuhpe.data.stores.scenes import SCENE_SCHEMA
 from semiuhpe.errors import StoreError
@@ -178,5 +178,5 @@ def check_target(path: Path, overwrite: bool) -> None:
     """Raise StoreError if a new store must not be written to the path."""
     if path.exists() and not overwrite:
         raise StoreError(f"{path}: exists already; pass --overwrite to replace it")
-    if path.exists() and not (path / "data.mdb").is_file():
+    if path.exists() and not is_store(path):
         raise StoreError(f"{path}: is not a head store and will not be overwritten; choose another --out")
