@@ -1,73 +1,188 @@
-"""The parametric head: a template mesh, data of its vertices, and linear modes of identity.
+"""The mesh that heads are drawn with: people's heads of :mod:`semiuhpe.synthetic.anatomy`, and what they lack.
 
-The template is made once per process from :mod:`semiuhpe.synthetic.surface`: the skin on a grid of directions that is
-fine over the face, eyeballs with a ring of vertices at every border of the iris, ears, a hair shell over the whole
-scalp, and a neck with shoulders. Identities are ``mean + modes @ coefficients``; every mode is a smooth deformation of
-space around the head, so eyes, ears, hair and accessories follow the face. Axes and units are those of
-:mod:`semiuhpe.synthetic.surface`.
+To the head's skin, mouth, neck and shoulders come eyeballs with a ring of vertices at every border of the iris, a
+garment, and a shell over the scalp for hair. Every vertex moves with identity: those of the added parts like the nearby
+vertices of the head. Axes and units are those of the anatomy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from semiuhpe.synthetic import regions, surface
-from semiuhpe.synthetic.modes import MODES
-from semiuhpe.synthetic.regions import Region, smoothstep
-from semiuhpe.synthetic.solids import grid_triangles
+import sim3dr
+from semiuhpe.synthetic import surface
+from semiuhpe.synthetic.anatomy import HeadBasis
+from semiuhpe.synthetic.regions import smoothstep
+from semiuhpe.synthetic.solids import bound_to_head, grid_triangles
 
-# Grid of the skin: samples, and ranges (from, to, in degrees) in which they are denser by a factor
-SKIN_COLUMNS, SKIN_ROWS = 92, 70
 SHELL_COLUMNS, SHELL_ROWS = 68, 34
-EAR_RINGS, EAR_SPOKES = 8, 22
-NECK_SPOKES = 22
-
-# (height, center z, half width, half depth) of the rings of neck and shoulders, top to bottom
-NECK_RINGS = (
-    (-0.35, -0.22, 0.42, 0.56),
-    (-0.75, -0.20, 0.45, 0.54),
-    (-1.05, -0.21, 0.47, 0.52),
-    (-1.30, -0.24, 0.49, 0.50),
-    (-1.40, -0.25, 0.51, 0.49),
-    (-1.43, -0.26, 0.54, 0.51),
-    (-1.50, -0.27, 0.56, 0.48),
-    (-1.62, -0.29, 0.74, 0.50),
-    (-1.74, -0.30, 1.10, 0.54),
-    (-1.86, -0.31, 1.45, 0.58),
-    (-2.05, -0.32, 1.72, 0.62),
-    (-2.35, -0.33, 1.86, 0.66),
-    (-2.80, -0.34, 1.92, 0.70),
+GARMENT_SPOKES = 22
+# (height, center z, half width, half depth) of the rings of the garment below the visible shoulders, top to bottom
+GARMENT_RINGS = (
+    (-1.66, -0.30, 0.50, 0.40),
+    (-1.72, -0.31, 0.90, 0.55),
+    (-1.82, -0.32, 1.30, 0.62),
+    (-1.95, -0.33, 1.56, 0.66),
+    (-2.15, -0.33, 1.72, 0.70),
+    (-2.40, -0.33, 1.80, 0.74),
+    (-2.80, -0.34, 1.86, 0.78),
     (-2.90, -0.34, 0.00, 0.00),
 )
-NECK_PIVOT = np.array([0.0, -0.75, -0.2], np.float32)
 
 # Rings of an eyeball as angle from the gaze (degrees): pupil, iris, the dark border of the iris, white
-EYE_RINGS = (0, 8, 12.5, 14, 21, 26.5, 28.5, 32, 42, 55, 70, 85, 100)
+EYE_RINGS = (0, 8, 11, 12.5, 20, 26, 28, 31, 42, 55, 70, 85, 100)
 EYE_SPOKES = 14
+EYES = ("left eye", "right eye")
+SKIN_CHARTS = 2  # of texture coordinates, the largest ones: the head, and throat with shoulders
+
+_OCCLUSION_VIEWS, _OCCLUSION_PX = 96, 160
+_OCCLUSION_BIAS = 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """The mesh of the mean head and data of its vertices. ``part[name]`` is a slice of the vertices."""
 
     vertices: np.ndarray  # (N, 3)
-    modes: np.ndarray  # (K, N * 3), scaled so that coefficients of a typical identity are standard normal
-    triangles: dict[str, np.ndarray]  # per part, indices into the whole mesh
-    part: dict[str, slice]
-    region: dict[str, Region]
+    modes: np.ndarray  # (K, N * 3), of the coefficients of identity
+    triangles: Mapping[str, np.ndarray]  # per part, indices into the whole mesh; the body's as "skin" and "mouth"
+    part: Mapping[str, slice]
+    of_basis: np.ndarray  # (vertices of the body,) their numbers in the basis
+    number: np.ndarray  # (vertices of the basis,) their numbers here, -1 for those that are not used
+    texture: "SkinTriangles"
     occlusion: np.ndarray  # (N,) ambient light that arrives
     eye_angle: np.ndarray  # (vertices of one eye,) degrees from the gaze
+    eye_center: Mapping[str, np.ndarray]  # (3,) of the mean head, by the name of the part
     shell_direction: np.ndarray  # (vertices of the shell, 3) outward
-    outwards: np.ndarray  # (vertices of the skin, 3) unit direction from the origin
-    lid: Region  # the skin over and around the eyes; its weight is 0 in the middle of the opening, 1 at the lids
+    landmarks: np.ndarray  # (68,) vertices
 
     def shape(self, coefficients: np.ndarray) -> np.ndarray:
         """Return the vertices (N, 3) of the identity with the given ``coefficients`` (K,)."""
         return self.vertices + (coefficients.astype(np.float32) @ self.modes).reshape(-1, 3)
 
+    def region(self, *names: str) -> np.ndarray:
+        """Return the vertices of regions of the basis."""
+        found = np.concatenate([self.number[HeadBasis.load().regions[name]] for name in names])
+        return found[found >= 0]
 
-def _dense_samples(low: float, high: float, n: int, ranges: tuple) -> np.ndarray:
+
+@dataclass(frozen=True, eq=False)
+class SkinTriangles:
+    """The triangles of the skin with texture coordinates. A vertex on a seam appears several times.
+
+    Attributes:
+        vertex: (S,) vertex of the template of each textured vertex.
+        uv: (S, 2) its place in MakeHuman's texture, from 0 to 1, origin at the lower left.
+        chart: (S,) which chart the vertex belongs to; 0 is the head.
+        triangles: (M, 3) indices of textured vertices, in the order of the template's triangles of the skin.
+    """
+
+    vertex: np.ndarray
+    uv: np.ndarray
+    chart: np.ndarray
+    triangles: np.ndarray
+
+
+@cache
+def template() -> Template:
+    """Return the template head, made on first use in about a second."""
+    basis = HeadBasis.load()
+    of_basis = np.setdiff1d(np.arange(len(basis.mean)), np.concatenate([basis.regions[name] for name in EYES]))
+    number = np.full(len(basis.mean), -1, np.int32)
+    number[of_basis] = np.arange(len(of_basis))
+    skin, mouth, texture = _split_body(basis, number)
+    ball, eye_triangles, eye_angle = _eye()
+    shell, shell_triangles, shell_direction = _shell()
+    garment, garment_triangles = _garment()
+    parts = {
+        "body": (basis.mean[of_basis], np.zeros((0, 3), np.int32)),
+        **{name: (ball * _eye_radius(basis, name) + _eye_center(basis, name), eye_triangles) for name in EYES},
+        "garment": (garment, garment_triangles),
+        "shell": (shell, shell_triangles),
+    }
+    slices, triangles, start = {}, {"skin": skin, "mouth": mouth}, 0
+    for name, (v, t) in parts.items():
+        slices[name] = slice(start, start + len(v))
+        triangles[name] = np.ascontiguousarray(t + np.int32(start))
+        start += len(v)
+    del triangles["body"]
+    vertices = np.concatenate([v for v, _ in parts.values()]).astype(np.float32)
+    visible = np.concatenate([t for name, t in triangles.items() if name != "shell"])
+    return Template(
+        vertices=vertices,
+        modes=_modes(basis, of_basis, vertices, slices),
+        triangles=triangles,
+        part=slices,
+        of_basis=of_basis,
+        number=number,
+        texture=texture,
+        occlusion=_occlusion(vertices, visible),
+        eye_angle=eye_angle,
+        eye_center={name: _eye_center(basis, name) for name in EYES},
+        shell_direction=shell_direction,
+        landmarks=number[basis.landmarks],
+    )
+
+
+def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, SkinTriangles]:
+    """Return the triangles of skin and of mouth and sockets, and the textured ones of the skin; without eyeballs."""
+    chart = _charts(basis)
+    eye = number[basis.triangles].min(1) < 0
+    is_skin = (chart[basis.uv_triangles[:, 0]] < SKIN_CHARTS) & ~eye
+    used, textured = np.unique(basis.uv_triangles[is_skin], return_inverse=True)
+    texture = SkinTriangles(
+        vertex=number[basis.uv_vertices[used]],
+        uv=basis.uv[used],
+        chart=chart[used],
+        triangles=textured.reshape(-1, 3).astype(np.int32),
+    )
+    return number[basis.triangles[is_skin]], number[basis.triangles[~is_skin & ~eye]], texture
+
+
+def _charts(basis: HeadBasis) -> np.ndarray:
+    """Return the number of the chart that each texture coordinate belongs to, the largest chart first."""
+    label = np.arange(len(basis.uv))
+    while True:  # each takes the smallest label among its neighbors, until all of a chart agree
+        lowest = label.copy()
+        for k in range(3):
+            np.minimum.at(lowest, basis.uv_triangles[:, k], label[basis.uv_triangles].min(1))
+        lowest = lowest[lowest]
+        if (lowest == label).all():
+            break
+        label = lowest
+    _, label, sizes = np.unique(label, return_inverse=True, return_counts=True)
+    rank = np.empty(len(sizes), np.int32)
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    return rank[label]
+
+
+def _eye_center(basis: HeadBasis, name: str) -> np.ndarray:
+    ball = basis.mean[basis.regions[name]]
+    return ((ball.min(0) + ball.max(0)) / 2).astype(np.float32)
+
+
+def _eye_radius(basis: HeadBasis, name: str) -> float:
+    ball = basis.mean[basis.regions[name]]
+    return float(np.median(np.linalg.norm(ball - _eye_center(basis, name), axis=1)))
+
+
+def _modes(basis: HeadBasis, of_basis: np.ndarray, vertices: np.ndarray, part: Mapping[str, slice]) -> np.ndarray:
+    modes = np.empty((len(basis.components), *vertices.shape), np.float32)
+    modes[:, part["body"]] = basis.components[:, of_basis]
+    for name in EYES:  # they keep their shape: moved and scaled as a whole
+        ball, moves = basis.mean[basis.regions[name]], basis.components[:, basis.regions[name]]
+        center = _eye_center(basis, name)
+        spokes, shift = ball - ball.mean(0), moves.mean(1, keepdims=True)
+        growth = ((moves - shift) * spokes).sum((1, 2)) / (spokes**2).sum()
+        modes[:, part[name]] = shift + growth[:, None, None] * (vertices[part[name]] - center)
+    for name in ("garment", "shell"):
+        modes[:, part[name]] = bound_to_head(vertices[part[name]]).reshape(len(modes), -1, 3)
+    return modes.reshape(len(modes), -1)
+
+
+def dense_samples(low: float, high: float, n: int, ranges: tuple) -> np.ndarray:
     """Return ``n`` increasing samples of [low, high], denser by a factor in ``(from, to, factor)`` ranges."""
     x = np.linspace(low, high, 4001)
     density = np.ones_like(x)
@@ -77,86 +192,29 @@ def _dense_samples(low: float, high: float, n: int, ranges: tuple) -> np.ndarray
     return np.interp(np.linspace(0, cumulative[-1], n), cumulative, x)
 
 
-def _directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+def directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
     """Return unit vectors (rows, columns, 3) of degrees; longitude 0 is the face, positive the subject's left."""
     lon, lat = np.meshgrid(np.radians(longitude), np.radians(latitude))
     return np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
 
 
-def mesh_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Return unit normals (N, 3); slow, only for the template (pictures use sim3dr)."""
-    corner = vertices[triangles]
-    face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], face)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-
-
-def _skin() -> tuple[np.ndarray, np.ndarray]:
-    half = _dense_samples(0, 180, SKIN_COLUMNS // 2 + 1, ((-20, 34, 4.5), (34, 60, 1.8)))
-    longitude = np.concatenate([-half[:0:-1], half[:-1]])
-    latitude = _dense_samples(-90, 90, SKIN_ROWS, ((-50, 14, 4.0), (-9, 5, 2.0)))
-    direction = _directions(longitude, latitude)
-    vertices = direction * surface.cast_rays(direction)[..., None]
-    return vertices.reshape(-1, 3), grid_triangles(SKIN_ROWS, SKIN_COLUMNS)
-
-
 def _eye() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return an eyeball that looks along +z, centered at the origin: vertices, triangles, angles from the gaze."""
+    """Return an eyeball of radius 1 that looks along +z: vertices, triangles, angles from the gaze."""
     angle = np.repeat(np.array(EYE_RINGS, np.float32), EYE_SPOKES)
     spoke = np.tile(np.linspace(0, 2 * np.pi, EYE_SPOKES, endpoint=False), len(EYE_RINGS))
-    bulge = surface.EYE_RADIUS * (1 + 0.05 * smoothstep(angle, 32, 16))  # the cornea
+    bulge = 1 + 0.05 * smoothstep(angle, 32, 16)  # the cornea
     a = np.radians(angle)
     ball = np.stack([np.sin(a) * np.cos(spoke), np.sin(a) * np.sin(spoke), np.cos(a)], 1) * bulge[:, None]
     triangles = grid_triangles(len(EYE_RINGS), EYE_SPOKES)[:, ::-1]
     return ball.astype(np.float32), np.ascontiguousarray(triangles), angle
 
 
-def _ear() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the left ear: a front sheet with helix, antihelix and concha, and a smooth back, joined at the rim.
-
-    The parts are vertices, triangles, and the ambient light that reaches the vertices.
-    """
-    s = np.linspace(0, 1, EAR_RINGS)[:, None]
-    theta = np.linspace(0, 2 * np.pi, EAR_SPOKES, endpoint=False)[None]  # 0 is forwards, 90 degrees is up
-    up, forward = np.sin(theta), np.cos(theta)
-    outline_up = np.where(up > 0, 0.27, 0.30)
-    outline_forward = np.where(forward > 0, 0.14, 0.19) * (1 - 0.30 * np.clip(-up, 0, 1) ** 2)
-    a = s * forward * outline_forward
-    b = s * up * outline_up
-    rim = smoothstep(-forward + 0.55 * up, -0.5, 0.3)  # the helix runs over the top and down the back
-    helix = rim * np.exp(-(((s - 0.9) / 0.13) ** 2))
-    fold = smoothstep(-forward, -0.2, 0.6) * np.exp(-(((s - 0.55) / 0.14) ** 2))
-    concha = np.exp(-(((a - 0.03) / 0.085) ** 2) - ((b + 0.03) / 0.12) ** 2)
-    lobe = np.exp(-((a / 0.12) ** 2) - ((b + 0.26) / 0.10) ** 2)
-    front = 0.012 + 0.075 * helix + 0.04 * fold - 0.055 * concha + 0.02 * lobe + 0 * a
-    back = -0.055 * np.sqrt(np.clip(1.02 - s**2, 0, 1)) + 0.03 * helix + 0 * a
-    sheets = [np.stack([h + 0 * a, b, a], -1).reshape(-1, 3) for h in (front, back)]
-    local = np.concatenate(sheets).astype(np.float32)
-    turn, lean = np.radians(24), np.radians(12)  # the back edge stands off the head; the top leans backwards
-    stand = np.array([[np.cos(turn), 0, -np.sin(turn)], [0, 1, 0], [np.sin(turn), 0, np.cos(turn)]], np.float32)
-    tilt = np.array([[1, 0, 0], [0, np.cos(lean), np.sin(lean)], [0, -np.sin(lean), np.cos(lean)]], np.float32)
-    vertices = local @ (tilt @ stand).T + np.array([0.755, -0.14, -0.10], np.float32)
-    sheet = grid_triangles(EAR_RINGS, EAR_SPOKES)
-    n = EAR_RINGS * EAR_SPOKES
-    ring = n - EAR_SPOKES
-    i = np.arange(EAR_SPOKES)
-    j = (i + 1) % EAR_SPOKES
-    seam = np.concatenate(
-        [np.stack([ring + i, ring + n + j, ring + j], 1), np.stack([ring + i, ring + n + i, ring + n + j], 1)]
-    )
-    triangles = np.concatenate([sheet, sheet[:, ::-1] + n, seam]).astype(np.int32)
-    light = np.clip(0.62 + 5.5 * (front - 0.012), 0.15, 1.0).ravel()  # less in the hollows
-    return vertices, triangles, np.concatenate([light, np.full(n, 0.6)]).astype(np.float32)
-
-
 def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return points of the scalp and of the rest of the head without the face, triangles, and outward directions."""
-    half = _dense_samples(0, 180, SHELL_COLUMNS // 2 + 1, ((0, 100, 1.5),))
+    half = dense_samples(0, 180, SHELL_COLUMNS // 2 + 1, ((0, 100, 1.5),))
     longitude = np.concatenate([-half[:0:-1], half[:-1]])
-    latitude = _dense_samples(-72, 90, SHELL_ROWS, ((15, 60, 1.4),))
-    direction = _directions(longitude, latitude)
+    latitude = dense_samples(-72, 90, SHELL_ROWS, ((15, 60, 1.4),))
+    direction = directions(longitude, latitude)
     vertices = (direction * surface.cast_rays(direction)[..., None]).reshape(-1, 3)
     triangles = grid_triangles(SHELL_ROWS, SHELL_COLUMNS)
     center = vertices[triangles].mean(1)
@@ -166,58 +224,41 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vertices[used], triangles.reshape(-1, 3).astype(np.int32), direction.reshape(-1, 3)[used]
 
 
-def _neck() -> tuple[np.ndarray, np.ndarray]:
-    y, z, width, depth = np.array(NECK_RINGS[::-1], np.float32).T[..., None]
-    theta = np.linspace(0, 2 * np.pi, NECK_SPOKES, endpoint=False, dtype=np.float32)[None]
+def _garment() -> tuple[np.ndarray, np.ndarray]:
+    y, z, width, depth = np.array(GARMENT_RINGS[::-1], np.float32).T[..., None]
+    theta = np.linspace(0, 2 * np.pi, GARMENT_SPOKES, endpoint=False, dtype=np.float32)[None]
     sin, cos = np.sin(theta), np.cos(theta)
-    chest = np.where(cos > 0, 0.10, 0.0) * (y < -1.6)
-    slope = np.where(width > 0.6, -0.16 * np.abs(sin) ** 2 * (width - 0.6), 0)  # the shoulders slope outward
-    ring = np.stack([width * sin + 0 * y, y + slope + 0 * sin, z + depth * cos + chest], -1)
-    return ring.reshape(-1, 3).astype(np.float32), grid_triangles(len(NECK_RINGS), NECK_SPOKES)
+    chest = np.where(cos > 0, 0.10, 0.0)
+    slope = -0.16 * np.abs(sin) ** 2 * np.maximum(width - 0.6, 0)  # the shoulders slope outward
+    ring = np.stack([width * sin + 0 * y, y + slope + 0 * sin, z + depth * cos + chest * (width > 0)], -1)
+    return ring.reshape(-1, 3).astype(np.float32), grid_triangles(len(GARMENT_RINGS), GARMENT_SPOKES)
 
 
-@cache
-def template() -> Template:
-    """Return the template head, made on first use in about half a second."""
-    skin, skin_triangles = _skin()
-    ball, eye_triangles, eye_angle = _eye()
-    ear, ear_triangles, ear_light = _ear()
-    shell, shell_triangles, shell_direction = _shell()
-    neck, neck_triangles = _neck()
-    mirror = np.array([-1, 1, 1], np.float32)
-    parts = {
-        "skin": (skin, skin_triangles),
-        "left eye": (ball + surface.EYE_CENTER, eye_triangles),
-        "right eye": (ball + surface.EYE_CENTER * mirror, eye_triangles),
-        "left ear": (ear, ear_triangles),
-        "right ear": (ear * mirror, ear_triangles[:, ::-1]),
-        "neck": (neck, neck_triangles),
-        "shell": (shell, shell_triangles),
-    }
-    slices, triangles, start = {}, {}, 0
-    for name, (v, t) in parts.items():
-        slices[name] = slice(start, start + len(v))
-        triangles[name] = np.ascontiguousarray(t + np.int32(start))
-        start += len(v)
-    vertices = np.concatenate([v for v, _ in parts.values()]).astype(np.float32)
-    occlusion = np.ones(len(vertices), np.float32)
-    for name in ("skin", "neck"):
-        occlusion[slices[name]] = surface.occlusion(parts[name][0], mesh_normals(*parts[name]))
-    occlusion[slices["left ear"]] = occlusion[slices["right ear"]] = ear_light
-    for name in ("left eye", "right eye"):  # the upper lid shades the upper half of the eye
-        height = (parts[name][0][:, 1] - surface.EYE_CENTER[1]) / surface.EYE_RADIUS
-        occlusion[slices[name]] = 0.92 - 0.55 * smoothstep(height, 0.0, 0.65)
-    outwards = skin / np.linalg.norm(skin, axis=1, keepdims=True)
-    modes = np.stack([(m.sigma * m.field(vertices)).ravel() for m in MODES]).astype(np.float32)
-    return Template(
-        vertices,
-        modes,
-        triangles,
-        slices,
-        regions.face_regions(skin),
-        occlusion,
-        eye_angle,
-        shell_direction,
-        outwards,
-        regions.lids(skin),
-    )
+def _occlusion(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Return the share (N,) of the sky over each vertex that is not hidden, weighted by the cosine to its normal.
+
+    The sky is seen from many directions, spread evenly as a Fibonacci lattice is; from each, the mesh is drawn into a
+    depth buffer, and a vertex is hidden that lies behind it.
+    """
+    normals = sim3dr.vertex_normals(vertices, triangles)
+    seen, all_of_it = np.zeros(len(vertices)), np.full(len(vertices), 1e-6)
+    half = _OCCLUSION_PX / 2
+    low, high = np.array([-1.3, -1.9, -1.3]), np.array([1.3, 1.3, 1.4])  # what lies outside hides nothing of a head
+    scale = half / (np.linalg.norm(high - low) / 2)
+    for k in range(_OCCLUSION_VIEWS):
+        height = 1 - (2 * k + 1) / _OCCLUSION_VIEWS
+        around = k * np.pi * (3 - np.sqrt(5))
+        flat = np.sqrt(1 - height**2)
+        toward = np.array([flat * np.sin(around), height, flat * np.cos(around)])
+        side = np.cross([0.0, 1.0, 0.0], toward) / flat
+        axes = np.stack([side, np.cross(toward, side), toward])
+        x, y, depth = axes @ (vertices - (low + high) / 2).T
+        placed = np.stack([half + scale * x, half - scale * y, depth], 1).astype(np.float32)
+        buffer = np.full((_OCCLUSION_PX, _OCCLUSION_PX), -np.inf, np.float32)
+        blank = np.zeros((len(placed), 1), np.float32)
+        sim3dr.rasterize(placed, triangles, blank, height=_OCCLUSION_PX, width=_OCCLUSION_PX, depth=buffer)
+        column, row = (np.clip(np.round(placed[:, i]).astype(int), 0, _OCCLUSION_PX - 1) for i in (0, 1))
+        cosine = np.maximum(normals @ toward, 0)
+        seen += cosine * (depth + _OCCLUSION_BIAS >= buffer[row, column])
+        all_of_it += cosine
+    return np.clip(seen / all_of_it, 0, 1).astype(np.float32)

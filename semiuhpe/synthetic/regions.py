@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semiuhpe.synthetic import surface
-
 
 @dataclass(frozen=True)
 class Region:

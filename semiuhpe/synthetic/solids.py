@@ -1,10 +1,15 @@
 """Simple meshes: ellipsoids, tubes, discs. Triangles run counter-clockwise seen from outside."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from scipy.spatial import KDTree
 
-from semiuhpe.synthetic.modes import MODES
+from semiuhpe.synthetic.anatomy import HeadBasis
+
+NEIGHBORS = 24  # vertices of the head that a bound vertex moves with
+BINDING_WIDTH = 0.12  # beyond the distance of the nearest of them, at which the weight of others has fallen to 1/e
 
 
 def grid_triangles(rows: int, columns: int, closed: bool = True) -> np.ndarray:
@@ -32,7 +37,7 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Wearable:
-    """A mesh on the mean head, with the modes of identity at its vertices, so it fits every head."""
+    """A mesh on the mean head that moves with identity, so it fits every head."""
 
     mesh: Mesh
     modes: np.ndarray  # (K, N * 3)
@@ -45,7 +50,29 @@ class Wearable:
 
 def wearable(mesh: Mesh) -> Wearable:
     """Make a mesh that is modeled on the mean head fit all heads."""
-    return Wearable(mesh, np.stack([(m.sigma * m.field(mesh.vertices)).ravel() for m in MODES]).astype(np.float32))
+    return Wearable(mesh, bound_to_head(mesh.vertices))
+
+
+def bound_to_head(vertices: np.ndarray) -> np.ndarray:
+    """Return modes (K, N * 3) of ``vertices`` (N, 3) around the mean head: they move like the head nearby."""
+    basis = HeadBasis.load()
+    outside, tree = _outside()
+    distance, near = tree.query(vertices, k=NEIGHBORS)
+    weight = np.exp(-((distance - distance[:, :1]) / BINDING_WIDTH))
+    weight = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    modes = np.zeros((len(basis.components), len(vertices), 3), np.float32)
+    for k in range(NEIGHBORS):
+        modes += weight[:, k, None] * basis.components[:, outside[near[:, k]]]
+    return modes.reshape(len(modes), -1)
+
+
+@cache
+def _outside() -> tuple[np.ndarray, KDTree]:
+    """Return the vertices of the head that can be seen from outside, and a tree of them."""
+    basis = HeadBasis.load()
+    names = ("skin", "lips", "lids", "scalp", "left ear", "right ear", "beard", "neck", "shoulders")
+    outside = np.unique(np.concatenate([basis.regions[name] for name in names]))
+    return outside, KDTree(basis.mean[outside])
 
 
 def solid(vertices: np.ndarray, triangles: np.ndarray, color=(0.5, 0.5, 0.5), gloss: float = 0.1) -> Mesh:
