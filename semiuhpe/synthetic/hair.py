@@ -10,7 +10,7 @@ import numpy as np
 
 from semiuhpe.synthetic import surface
 from semiuhpe.synthetic.head import template
-from semiuhpe.synthetic.regions import Region, smoothstep
+from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh, Wearable, ellipsoid, grid_triangles, solid, tube, wearable
 
 STRAND_PATTERNS = 8
@@ -40,7 +40,7 @@ LOW_LINE = (0.36, 0.34, 0.26, 0.10, -0.25, -0.55, -0.66, -0.70, -0.72, -0.74, -0
 OPEN_LINE = (0.74, 0.72, 0.60, 0.40, 0.05, -0.45, -0.66, -0.72, -0.74, -0.76, -0.80, -0.80)
 
 
-def random_style(rng: np.random.Generator) -> str:
+def random_style(rng: np.random.Generator, age=30.0, female=0.5) -> str:
     """Return the name of a random haircut, by frequency."""
     return list(STYLES)[rng.choice(len(STYLES), p=np.array(list(STYLES.values())))]
 
@@ -135,17 +135,14 @@ def shell_height(style: str, volume: float, pattern: int, parted_left: bool) -> 
     return BELOW_SKIN * (1 - edge) + (thickness + 0.012) * edge
 
 
-@cache
-def scalp_shade(style: str) -> Region:
-    """Return how much hair is painted on the skin itself: roots, and a soft hairline."""
-    t = template()
-    v = t.vertices[t.part["skin"]]
-    above = above_line(v, USUAL_LINE)
+def scalp_shade(points: np.ndarray, style: str) -> np.ndarray:
+    """x."""
+    if style == "bald":
+        return np.zeros(len(points))
+    above = above_line(points, USUAL_LINE)
     if style == "receding":
-        above = np.minimum(above, _horseshoe(v))
-    shade = 0.85 * smoothstep(above, -0.06, 0.06)
-    index = np.flatnonzero(shade)
-    return Region(index, shade[index].astype(np.float32))
+        above = np.minimum(above, _horseshoe(points))
+    return 0.85 * smoothstep(above, -0.06, 0.06)
 
 
 def _radius_at_height(angle: np.ndarray, y: np.ndarray, offset: np.ndarray) -> np.ndarray:

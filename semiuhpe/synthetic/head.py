@@ -18,6 +18,7 @@ from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import bound_to_head, grid_triangles
 
 SHELL_COLUMNS, SHELL_ROWS = 68, 34
+SHELL_END = -0.85  # height, on the nape
 GARMENT_SPOKES = 22
 # (height, center z, half width, half depth) of the rings of the garment below the visible shoulders, top to bottom
 GARMENT_RINGS = (
@@ -219,7 +220,7 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     triangles = grid_triangles(SHELL_ROWS, SHELL_COLUMNS)
     center = vertices[triangles].mean(1)
     face = (np.abs(center[:, 0]) < 0.52) & (center[:, 1] < 0.12) & (center[:, 2] > 0.35)
-    triangles = triangles[~face]
+    triangles = triangles[~face & (center[:, 1] > SHELL_END)]
     used, triangles = np.unique(triangles, return_inverse=True)
     return vertices[used], triangles.reshape(-1, 3).astype(np.int32), direction.reshape(-1, 3)[used]
 

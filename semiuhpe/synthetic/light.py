@@ -30,6 +30,11 @@ class Light:
     rim: np.ndarray
     exposure: float
 
+    @property
+    def highlights(self) -> np.ndarray:
+        """The color (3,) of highlights, 1 on average."""
+        return self.key / max(float(self.key.mean()), 1e-6)
+
 
 def _direction(azimuth: float, elevation: float) -> np.ndarray:
     """Return a direction from angles in degrees.
@@ -89,16 +94,13 @@ def wild_light(rng: np.random.Generator) -> Light:
     )
 
 
-def shade(
-    albedo: np.ndarray, normals: np.ndarray, occlusion: np.ndarray, gloss: np.ndarray, light: Light
-) -> np.ndarray:
-    """Return display colors (N, 3) in [0, 1] of vertices with linear ``albedo`` and ``normals`` in camera axes, (N, 3).
+def irradiance(normals: np.ndarray, occlusion: np.ndarray, light: Light, sun: np.ndarray) -> np.ndarray:
+    """Return the light (N, 3) that arrives at vertices with ``normals`` (N, 3) in camera axes.
 
-    Diffuse light reaches a little past the terminator, farther in red, as in skin. Highlights are broad, and sharp
-    where ``gloss`` (N,) is above 0.5.
+    Light reaches a little past the terminator, farther in red, as in skin.
     """
     facing, upwards, from_behind = normals @ light.key_direction, normals @ light.up, normals @ light.rim_direction
-    shadow = np.float32(0.4) + np.float32(0.6) * occlusion
+    shadow = (np.float32(0.4) + np.float32(0.6) * occlusion) * sun
     key = np.maximum((facing + np.float32(NARROW_WRAP)) / np.float32(1 + NARROW_WRAP), 0) * shadow
     bleed = np.maximum((facing + np.float32(WIDE_WRAP)) / np.float32(1 + WIDE_WRAP), 0) * shadow - key
     grazing = np.float32(1) - np.abs(normals[:, 2])
@@ -106,18 +108,21 @@ def shade(
     dome = (np.float32(0.5) + np.float32(0.5) * upwards) * occlusion
     parts = np.stack([key, bleed, rim, dome, occlusion], 1)
     colors = np.stack([light.key, light.key * BLEED_COLOR, light.rim, light.sky - light.ground, light.ground])
-    color = albedo * (parts @ colors)
-    color += _highlight(normals, facing, gloss, light)[:, None] * (occlusion[:, None] * light.key)
-    return np.sqrt(np.clip(color * np.float32(light.exposure), 0, 1))
+    return (parts @ colors) * np.float32(light.exposure)
 
 
-def expose(colors: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Brighten a picture whose visible vertices are too dark to recognize, as a camera would."""
-    level = float(colors[normals[:, 2] < -0.2][::8].mean())
-    return np.minimum(colors * np.float32(min(DARKEST / max(level, 1e-3), MOST_GAIN)), 1) if level < DARKEST else colors
+def exposure_gain(shade: np.ndarray, albedo: np.ndarray, normals: np.ndarray) -> np.float32:
+    """Return the factor for a picture whose visible vertices are too dark to recognize, as a camera would expose."""
+    visible = normals[:, 2] < -0.2
+    level = float(np.sqrt(shade[visible][::8] * albedo[visible][::8]).mean())
+    return np.float32(min(DARKEST / max(level, 1e-3), MOST_GAIN) ** 2) if level < DARKEST else np.float32(1)
 
 
-def _highlight(normals: np.ndarray, facing: np.ndarray, gloss: np.ndarray, light: Light) -> np.ndarray:
+def sunlit(vertices, triangles, direction):
+    return np.ones(len(vertices), np.float32)
+
+
+def highlight(normals: np.ndarray, gloss: np.ndarray, light: Light, sun: np.ndarray) -> np.ndarray:
     """Return the strength (N,) of the key light's reflection, after Blinn."""
     half = light.key_direction + VIEWER
     half = half / max(float(np.linalg.norm(half)), 1e-3)
@@ -126,4 +131,4 @@ def _highlight(normals: np.ndarray, facing: np.ndarray, gloss: np.ndarray, light
         broad *= broad
     sharp = np.flatnonzero(gloss > 0.5)
     broad[sharp] **= 8
-    return broad * gloss * (facing > 0)
+    return broad * gloss * sun * (normals @ light.key_direction > 0) * light.key.mean() * np.float32(light.exposure)

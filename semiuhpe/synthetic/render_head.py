@@ -8,20 +8,22 @@ There are two domains: ``clean`` is a studio (even light, soft backgrounds, no a
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 
-import sim3dr
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, occluders
+from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
-from semiuhpe.synthetic.light import Light, clean_light, expose, shade, wild_light
+from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.22, 0.08, 0.30, 0.15, 0.14, 0.22
+JAW = -0.95  # height plus 0.35 depth that separates head and neck
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ class SyntheticHead:
 class Domain:
     """Parameters of a domain besides light, backgrounds and degradation."""
 
-    spread: float  # of proportions
     distance: tuple[float, float]  # range of the camera's distance, in units of 10 cm
     margin: tuple[float, float]
     place_jitter: float  # of the box, as part of its side (standard deviation)
@@ -49,8 +50,8 @@ class Domain:
 
 
 _DOMAINS = {
-    "clean": Domain(1.0, (7.0, 20.0), (0.22, 0.33), 0.0, 0.0),
-    "wild": Domain(1.35, (5.0, 25.0), (0.20, 0.35), 0.03, 0.05),
+    "clean": Domain((7.0, 20.0), (0.22, 0.33), 0.0, 0.0),
+    "wild": Domain((5.0, 25.0), (0.20, 0.35), 0.03, 0.05),
 }
 DOMAINS = tuple(_DOMAINS)
 
@@ -74,12 +75,12 @@ def render_head(
     settings = _DOMAINS[domain]
     wild = domain == "wild"
     rotation = np.asarray(rotation, np.float32)
-    identity = random_identity(rng, settings.spread)
+    identity = random_identity(rng)
     light = wild_light(rng) if wild else clean_light(rng)
     distance = float(np.exp(rng.uniform(*np.log(settings.distance))))
     scene = _assemble(identity, rotation, light, distance, rng, wild)
     box, crop = _frame(scene.silhouette, settings, rng)
-    image = _draw(scene, crop, size, rng, wild)
+    image = _draw(scene, crop, light, size, rng, wild)
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
     if wild and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
@@ -89,39 +90,25 @@ def render_head(
 
 @dataclass(frozen=True)
 class _Scene:
-    vertices: np.ndarray  # (N, 3): x and y on the image plane at unit focal length, z larger nearer
-    triangles: np.ndarray
-    colors: np.ndarray
+    head: LitHead
+    placed: np.ndarray  # (N, 3): x and y on the image plane at unit focal length, z larger nearer
     silhouette: np.ndarray  # (2, n) on the image plane: the vertices that the head box encloses
 
 
 def _assemble(
     identity: Identity, rotation: np.ndarray, light: Light, distance: float, rng: np.random.Generator, wild: bool
 ) -> _Scene:
-    """Return the head and everything around it, projected and lit."""
-    head, gloss, extras, enclosed = dress(identity, seen_from_below(rotation), rng, wild)
+    """Return the head and everything around it, lit and projected."""
+    figure, worn, enclosed = dress(identity, seen_from_below(rotation), rng, wild)
     if wild and rng.random() < HAND:
         hand = occluders.random_hand(rng, identity.skin, distance)
         hand.vertices[:, 2] -= np.float32(distance)
-        extras.append(Mesh(hand.vertices @ rotation, hand.triangles, hand.albedo, hand.gloss))  # into head axes
-    vertices, triangles, colors = lit_mesh(head, gloss, extras, rotation, light)
-    camera = vertices @ rotation.T
+        worn.append(Mesh(hand.vertices @ rotation, hand.triangles, hand.albedo, hand.gloss))  # into head axes
+    head = light_up(figure, worn, rotation, light)
+    camera = head.vertices @ rotation.T
     nearness = 1 / np.maximum(camera[:, 2:] + np.float32(distance), 0.3)  # unlike depth, linear on the image plane
-    projected = np.concatenate([camera[:, :2] * nearness, nearness], 1)
-    return _Scene(projected, triangles, colors, np.ascontiguousarray(projected[enclosed, :2].T))
-
-
-def lit_mesh(
-    head: Mesh, gloss: np.ndarray, extras: list[Mesh], rotation: np.ndarray, light: Light
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mesh of a head with its accessories: vertices (N, 3) in head axes, triangles, lit colors (N, 3)."""
-    vertices, triangles, albedo, gloss = _concatenate(head, gloss, extras)
-    normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
-    _face_the_camera(normals, len(head.vertices))
-    occlusion = np.ones(len(vertices), np.float32)
-    occlusion[: len(head.vertices)] = template().occlusion
-    colors = expose(shade(albedo, normals, occlusion, gloss, light), normals)
-    return vertices, triangles, colors
+    placed = np.concatenate([camera[:, :2] * nearness, nearness], 1)
+    return _Scene(head, placed, np.ascontiguousarray(placed[enclosed, :2].T))
 
 
 def seen_from_below(rotation: np.ndarray) -> float:
@@ -132,8 +119,8 @@ def seen_from_below(rotation: np.ndarray) -> float:
 
 def dress(
     identity: Identity, from_below: float, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
-) -> tuple[Mesh, np.ndarray, list[Mesh], np.ndarray]:
-    """Return the head with its highlights, its accessories, and the indices of the vertices that its box encloses.
+) -> tuple[figure.Figure, list[Mesh], np.ndarray]:
+    """Return the figure, what it wears, and the indices of the vertices that its box encloses.
 
     ``face_mask`` is the share of wild heads with a face mask.
     """
@@ -142,54 +129,39 @@ def dress(
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
     hanging = hair.hanging_hair(identity.style, identity.hair, identity.coefficients)
     ears_pressed = identity.style in hair.COVERS_EARS
-    worn_things: list[Mesh] = []
+    worn: list[Mesh] = []
     if wild and rng.random() < HAT:
         hat, height, over_ears = accessories.random_hat(rng, identity.coefficients, height)
-        worn_things.append(hat)
+        worn.append(hat)
         ears_pressed |= over_ears
         hanging = None if over_ears or hanging is None else accessories.press_down(hanging)
     elif wild and rng.random() < HEADPHONES:
-        worn_things.append(accessories.random_headphones(rng, identity.coefficients))
+        worn.append(accessories.random_headphones(rng, identity.coefficients))
         ears_pressed = True
     if wild and rng.random() < GLASSES:
-        worn_things += accessories.random_glasses(rng, identity.coefficients)
-    head, gloss = figure.build(identity, height, from_below, ears_pressed)
-    if wild and rng.random() < face_mask:
-        worn_things.append(accessories.put_on_mask(head, rng, identity.coefficients))
+        worn += accessories.random_glasses(rng, identity.coefficients)
+    built = figure.build(identity, height, from_below, ears_pressed)
     enclosed = _silhouette(height)
     if hanging is not None:
-        worn_things.insert(0, hanging)
+        worn.insert(0, hanging)
         if identity.style in hair.HANGING_COUNTS:
-            enclosed = np.concatenate([enclosed, len(head.vertices) + np.arange(len(hanging.vertices))])
-    return head, gloss, worn_things, enclosed
-
-
-def _concatenate(head: Mesh, gloss: np.ndarray, extras: list[Mesh]) -> tuple[np.ndarray, ...]:
-    """Return vertices, triangles, albedo and highlight of the head, followed by those of the extras."""
-    vertices, triangles, albedo, glosses = [head.vertices], [head.triangles], [head.albedo], [gloss]
-    start = len(head.vertices)
-    for mesh in extras:
-        vertices.append(mesh.vertices)
-        triangles.append(mesh.triangles + np.int32(start))
-        albedo.append(mesh.albedo)
-        glosses.append(np.full(len(mesh.vertices), mesh.gloss, np.float32))
-        start += len(mesh.vertices)
-    return tuple(np.concatenate(parts) for parts in (vertices, triangles, albedo, glosses))
-
-
-def _face_the_camera(normals: np.ndarray, first: int) -> None:
-    """Turn the normals of sheets (long hair, brims, lenses), which are visible from both sides, to the camera."""
-    sheet = normals[first:]
-    sheet[sheet[:, 2] > 0] *= -1
+            enclosed = np.concatenate([enclosed, len(built.vertices) + np.arange(len(hanging.vertices))])
+    return built, worn, enclosed
 
 
 def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
-    """Return the indices of the head's vertices that its box has to enclose."""
+    """Return the indices of the vertices that the head's box has to enclose: skull, jaw and ears, and hair on them."""
     t = template()
-    parts = [np.arange(t.part[name].start, t.part[name].stop) for name in ("skin", "left ear", "right ear")]
-    if shell_height is not None:
-        parts.append(t.part["shell"].start + np.flatnonzero(shell_height > 0))
-    return np.concatenate(parts)
+    if shell_height is None:
+        return _head_vertices()
+    return np.concatenate([_head_vertices(), t.part["shell"].start + np.flatnonzero(shell_height > 0)])
+
+
+@cache
+def _head_vertices() -> np.ndarray:
+    t = template()
+    body = t.vertices[t.part["body"]]
+    return np.flatnonzero(body[:, 1] + 0.35 * body[:, 2] > JAW)
 
 
 def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -204,12 +176,13 @@ def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -
     return box, np.array([*(center - crop_side / 2), crop_side], np.float32)
 
 
-def _draw(scene: _Scene, crop: np.ndarray, size: int, rng: np.random.Generator, wild: bool) -> np.ndarray:
-    """Rasterize at a multiple of the size, over a background, and average down."""
+def _draw(scene: _Scene, crop: np.ndarray, light: Light, size: int, rng: np.random.Generator, wild: bool) -> np.ndarray:
+    """Draw at a multiple of the size, over a background, and average down."""
     fine = size * 2 if size <= 128 else int(size * 1.5)
     background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
     scale = np.float32(fine / crop[2])
-    vertices = scene.vertices.copy()
-    vertices[:, :2] = (vertices[:, :2] - crop[:2]) * scale - np.float32(0.5)
-    image = sim3dr.rasterize(vertices, scene.triangles, scene.colors, bg=background)
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    placed = scene.placed.copy()
+    placed[:, :2] = (placed[:, :2] - crop[:2]) * scale - np.float32(0.5)
+    canvas = Canvas(background)
+    canvas.draw(scene.head, placed)
+    return cv2.resize(canvas.picture(light.highlights), (size, size), interpolation=cv2.INTER_AREA)
