@@ -25,7 +25,8 @@ class SynthOptions(OptionGroup):
     out: Path = option(..., "store to write", metavar="STORE")
     count: PositiveInt = option(1000, "number of heads")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
-    range: str = option("full", "rotations of the heads: all, or front to profile", choices=lambda: RANGES)
+    range: str = option("full", "rotations of the heads: all, evenly from front to profile, or as in AFLW2000's photographs",
+                        choices=lambda: RANGES)  # fmt: skip
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(112, "side of the stored pictures in pixels")
     test: bool = option(False, "store tight lossless crops for evaluation, not loose ones for training")

@@ -14,7 +14,7 @@ from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
 from semiuhpe.data.stores.base import StoredItem
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.render_head import render_head
-from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.rotations import is_full_range, random_rotations
 
 HEADS_SOURCE = "semiuhpe synth"
 """The source in the metadata of rendered stores."""
@@ -27,7 +27,8 @@ class SyntheticSet:
     Attributes:
         count: number of heads.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
-        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile, ``aflw2000``
+            for photographs.
         seed: seed of all randomness.
         size: side of the stored pictures in pixels.
         test: store the evaluation crop, lossless, instead of the loose crop that training draws its crops from.
@@ -48,14 +49,14 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         StoreError: the target exists, or can't be written.
     """
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
-    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
+    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=is_full_range(heads.range)).numpy()
     meta = head_meta(
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
         crop_rule=HEAD_BOX,
         loose=not heads.test,
-        full_range=heads.range == "full",
+        full_range=is_full_range(heads.range),
         source=HEADS_SOURCE,
         settings=asdict(heads),
     )

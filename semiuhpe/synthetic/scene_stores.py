@@ -12,7 +12,7 @@ from semiuhpe.errors import ConfigError
 from semiuhpe.synthetic.head_stores import render_store
 from semiuhpe.synthetic.masks import draw_mask
 from semiuhpe.synthetic.render_scene import render_scene
-from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.rotations import is_full_range, random_rotations
 
 SCENES_SOURCE = "semiuhpe scenes"
 MASK_VISIBLE = 0.7
@@ -27,7 +27,8 @@ class SceneSet:
         count: number of scenes.
         most_heads: most heads on a scene.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
-        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile, ``aflw2000``
+            for photographs.
         seed: seed of all randomness.
         size: side of the pictures in pixels.
         masked: share of the heads that get a mask; it does not change the others.
@@ -59,7 +60,7 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         dataset=f"synthetic-{scenes.domain}",
         split="rendered",
         size=scenes.size,
-        full_range=scenes.range == "full",
+        full_range=is_full_range(scenes.range),
         source=SCENES_SOURCE,
         settings=asdict(scenes),
     )
