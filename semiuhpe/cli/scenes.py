@@ -26,8 +26,9 @@ class ScenesOptions(OptionGroup):
     count: PositiveInt = option(1000, "number of scenes")
     most_heads: PositiveInt = option(6, "largest number of heads on a scene")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
-    range: str = option("full", "rotations of the heads: all, evenly from front to profile, or as in AFLW2000's photographs",
-                        choices=lambda: RANGES)  # fmt: skip
+    range: str = option(
+        "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
+    )
     masked: float = option(0.0, "share of heads that wear a mask", metavar="SHARE")
     turned: float = option(0.0, "share of scenes that are turned by up to 45 degrees", metavar="SHARE")
     seed: NaturalInt = option(0, "seed of everything random")

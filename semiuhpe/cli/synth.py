@@ -25,8 +25,9 @@ class SynthOptions(OptionGroup):
     out: Path = option(..., "store to write", metavar="STORE")
     count: PositiveInt = option(1000, "number of heads")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
-    range: str = option("full", "rotations of the heads: all, evenly from front to profile, or as in AFLW2000's photographs",
-                        choices=lambda: RANGES)  # fmt: skip
+    range: str = option(
+        "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
+    )
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(112, "side of the stored pictures in pixels")
     test: bool = option(False, "store tight lossless crops for evaluation, not loose ones for training")
