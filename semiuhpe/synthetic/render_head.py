@@ -16,7 +16,7 @@ import sim3dr
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, occluders
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
-from semiuhpe.synthetic.light import Light, clean_light, expose, shade, wild_light
+from semiuhpe.synthetic.light import Light, clean_light, expose, shade, sunlit, wild_light
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 
@@ -120,7 +120,8 @@ def lit_mesh(
     _face_the_camera(normals, len(head.vertices))
     occlusion = np.ones(len(vertices), np.float32)
     occlusion[: len(head.vertices)] = template().occlusion
-    colors = expose(shade(albedo, normals, occlusion, gloss, light), normals)
+    sun_visible = sunlit(vertices @ rotation.T, triangles, light.key_direction)
+    colors = expose(shade(albedo, normals, occlusion, gloss, light, sun_visible), normals)
     return vertices, triangles, colors
 
 
