@@ -121,6 +121,16 @@ def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None,
     return jpeg(image, _quality(rng))
 
 
+def end_photograph(image: np.ndarray, rng: np.random.Generator) -> None:
+    """Fill a strip along one or two sides with one color, in place: what a crop has where its photograph ends."""
+    size = image.shape[0]
+    color = 0 if rng.random() < 0.75 else 255 if rng.random() < 0.5 else 128
+    for side in rng.permutation(4)[: 1 + (rng.random() < 0.3)]:
+        width = max(1, int(size * rng.uniform(0.02, 0.26)))
+        strip = (slice(0, width), slice(size - width, size))[side % 2]
+        image[strip if side < 2 else (slice(None), strip)] = color
+
+
 def _quality(rng: np.random.Generator) -> int:
     """Return a quality of JPEG: mostly as of cameras and web pages, rarely low."""
     return int(97 - 72 * rng.random() ** 2.5)
