@@ -12,6 +12,7 @@ from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
 from semiuhpe.inference.samples import BOXES
 from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
+from semiuhpe.synthetic.photographs import find_photographs
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
 
@@ -25,10 +26,17 @@ class SynthOptions(OptionGroup):
     out: Path = option(..., "store to write", metavar="STORE")
     count: PositiveInt = option(1000, "number of heads")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
-    range: str = option("full", "rotations of the heads: all, or front to profile", choices=lambda: RANGES)
+    range: str = option(
+        "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
+    )
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(112, "side of the stored pictures in pixels")
     test: bool = option(False, "store tight lossless crops for evaluation, not loose ones for training")
+    backgrounds: Path | None = option(
+        None,
+        "folder of photographs that are behind the heads, not drawn places; only of the wild domain",
+        metavar="DIR",
+    )
     workers: PositiveInt = option(1, "processes that render")
     overwrite: bool = option(False, "replace a store that is there")
     pictures: Path | None = option(
@@ -40,8 +48,12 @@ class SynthOptions(OptionGroup):
 
 def main(argv: Sequence[str]) -> int:
     options = parse_group("semiuhpe synth", "Renders heads of known rotation into a store.", SynthOptions, argv)
-    check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)])
-    heads = SyntheticSet(options.count, options.domain, options.range, options.seed, options.size, options.test)
+    check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)],
+                  [options.backgrounds])  # fmt: skip
+    photographs = find_photographs(options.backgrounds) if options.backgrounds else None
+    heads = SyntheticSet(
+        options.count, options.domain, options.range, options.seed, options.size, options.test, photographs
+    )
     write_store(heads, options.out, options.workers, options.overwrite)
     print(f"{options.count} heads written to {options.out}")
     store = HeadStore(options.out)

@@ -1,7 +1,7 @@
 """Pictures of lit heads: colors and light are drawn apart and multiplied.
 
-Light is computed at the vertices, colors of the skin are looked up in its texture. As both are display values, square
-roots of linear ones, their product is the display value of the light that a surface sends.
+Light is computed at the vertices, colors of the skin are looked up in its texture. Both are drawn as square roots of
+linear values, so bytes are enough; of their product a table makes display values.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,13 @@ import numpy as np
 import sim3dr
 from semiuhpe.synthetic.figure import Figure
 from semiuhpe.synthetic.head import template
-from semiuhpe.synthetic.light import Light, exposure_gain, highlight, irradiance, sunlit
+from semiuhpe.synthetic.light import Light, illuminate, sunlit, tone_curve
 from semiuhpe.synthetic.skin import atlas
 from semiuhpe.synthetic.solids import Mesh
 
-HEADROOM = 2.0  # the largest display value of light, before it falls on a surface
+HEADROOM = 2.5  # the square root of the strongest light
+_STEPS = 4096  # of products
+_TABLE = np.round(255 * tone_curve((np.arange(_STEPS) * HEADROOM / _STEPS) ** 2)).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +28,9 @@ class LitHead:
     Attributes:
         vertices: (N, 3) in head axes.
         triangles: (M, 3), first those of the skin.
-        texture: (H, W, 3) uint8, colors of the skin.
-        colors: (N, 3) display values of the other parts.
-        light: (N, 4) display values of the light as shares of the headroom, and of the highlight.
+        texture: (H, W, 3) uint8, colors of the skin as square roots.
+        colors: (N, 3) those of the other parts, from 0 to 1.
+        light: (N, 4) square roots of the light, as shares of the headroom, and display values of the highlights.
     """
 
     vertices: np.ndarray
@@ -41,15 +43,12 @@ class LitHead:
 def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Light) -> LitHead:
     """Light a figure and what it wears, seen with a rotation (3, 3), head to camera."""
     vertices, triangles, albedo, gloss, occlusion = _joined(figure, worn)
-    in_camera = vertices @ rotation.T
     normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
     _face_the_camera(normals, len(figure.vertices))
-    sun = sunlit(in_camera, triangles, light.key_direction)
-    shade = irradiance(normals, occlusion, light, sun)
-    gain = exposure_gain(shade, albedo, normals)
-    shine = highlight(normals, gloss, light, sun * occlusion)
-    values = np.concatenate([np.sqrt(gain * shade) / np.float32(HEADROOM), np.sqrt(gain * shine)[:, None]], 1)
-    return LitHead(vertices, triangles, figure.texture, np.sqrt(albedo), np.minimum(values, 1))
+    sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
+    arrives, shine = illuminate(albedo, normals, occlusion, gloss, light, sun)
+    values = np.concatenate([np.sqrt(arrives) / np.float32(HEADROOM), tone_curve(shine)[:, None]], 1)
+    return LitHead(vertices, triangles, figure.texture, np.sqrt(albedo), np.minimum(values, 1).astype(np.float32))
 
 
 def _joined(figure: Figure, worn: list[Mesh]) -> tuple[np.ndarray, ...]:
@@ -82,9 +81,9 @@ class Canvas:
     """
 
     def __init__(self, background: np.ndarray):
-        self._colors = background
+        self._background = background
+        self._colors = np.zeros_like(background)
         self._light = np.zeros((*background.shape[:2], 4), np.uint8)
-        self._light[..., :3] = round(255 / HEADROOM)
         self.depth = np.full(background.shape[:2], -np.inf, np.float32)
         self._depth_of_light = self.depth.copy()
 
@@ -99,8 +98,8 @@ class Canvas:
 
     def picture(self, highlights: np.ndarray) -> np.ndarray:
         """Return the picture, uint8 (S, S, 3), with highlights of a color (3,)."""
-        lit = cv2.multiply(self._colors, np.ascontiguousarray(self._light[..., :3]), scale=HEADROOM / 255)
+        product = cv2.multiply(self._colors, np.ascontiguousarray(self._light[..., :3]), dtype=cv2.CV_16U)
+        lit = _TABLE.take(np.right_shift(product, 4))  # 255 * 255 is a little less than 2 ** 16
         shine = self._light[..., 3]
-        if not shine.any():
-            return lit
-        return cv2.add(lit, cv2.merge([cv2.convertScaleAbs(shine, alpha=float(c)) for c in highlights]))
+        lit = cv2.add(lit, cv2.merge([cv2.convertScaleAbs(shine, alpha=float(c)) for c in highlights]))
+        return cv2.copyTo(lit, np.isfinite(self.depth).astype(np.uint8), self._background.copy())

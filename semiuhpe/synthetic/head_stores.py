@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from semiuhpe.data.batches.workers import Job, map_in_workers
 from semiuhpe.data.crop import HEAD_BOX, JPEG_QUALITY, StoredCrop, box_rectangle, encode, store_crop
 from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
 from semiuhpe.data.stores.base import StoredItem
+from semiuhpe.errors import ConfigError
 from semiuhpe.rotation import matrix_to_euler
+from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.render_head import render_head
-from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.rotations import is_full_range, random_rotations
 
 HEADS_SOURCE = "semiuhpe synth"
 """The source in the metadata of rendered stores."""
@@ -27,10 +30,12 @@ class SyntheticSet:
     Attributes:
         count: number of heads.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
-        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile, ``aflw2000``
+            for photographs.
         seed: seed of all randomness.
         size: side of the stored pictures in pixels.
         test: store the evaluation crop, lossless, instead of the loose crop that training draws its crops from.
+        backgrounds: what is behind the heads, only of the wild domain; drawn places if None.
     """
 
     count: int
@@ -39,28 +44,48 @@ class SyntheticSet:
     seed: int
     size: int
     test: bool
+    backgrounds: Photographs | None = None
 
 
 def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
     """Render a set of heads into a labeled head store.
 
     Raises:
+        ConfigError: there are photographs for the background of clean heads.
+        DataError: a photograph can't be read.
         StoreError: the target exists, or can't be written.
     """
+    check_backgrounds(heads.domain, heads.backgrounds)
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
-    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
+    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=is_full_range(heads.range)).numpy()
     meta = head_meta(
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
         crop_rule=HEAD_BOX,
         loose=not heads.test,
-        full_range=heads.range == "full",
+        full_range=is_full_range(heads.range),
         source=HEADS_SOURCE,
-        settings=asdict(heads),
+        settings=recorded(heads),
     )
     jobs = [(heads, number, rotations[number], euler[number]) for number in range(heads.count)]
     render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
+
+
+def check_backgrounds(domain: str, photographs: Photographs | None) -> None:
+    """Raise ConfigError if there are photographs for a domain that is defined by its own backgrounds."""
+    if photographs is not None and domain != "wild":
+        raise ConfigError(
+            f"--backgrounds {photographs.folder}: the {domain} domain has soft drawn backgrounds only; leave the option "
+            "out, or render --domain wild"
+        )
+
+
+def recorded(rendered: Any) -> dict[str, Any]:
+    """Return what a store's metadata say of the set that it was rendered from, a dataclass with ``backgrounds``."""
+    settings = asdict(rendered)
+    photographs = settings.pop("backgrounds")
+    return settings if photographs is None else {**settings, "backgrounds": rendered.backgrounds.recorded()}
 
 
 def render_store(writer: StoreWriter, render: Callable[[Job], StoredItem], jobs: Sequence[Job], workers: int) -> None:
@@ -79,10 +104,10 @@ def _render(job: tuple[SyntheticSet, int, np.ndarray, np.ndarray]) -> StoredHead
 def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> StoredCrop:
     rng = np.random.default_rng([heads.seed, 1, number])
     if not heads.test:
-        head = render_head(rotation, rng, heads.domain, heads.size)
+        head = render_head(rotation, rng, heads.domain, heads.size, heads.backgrounds)
         return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
     # The tight crop is cut from a larger picture, so enlarging does not blur test heads.
-    head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5))
+    head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5), heads.backgrounds)
     height, width = head.image.shape[:2]
     rectangle = box_rectangle(head.box, HEAD_BOX.margin, width, height)
     return store_crop(head.image, rectangle, head.box, heads.size, quality=None)

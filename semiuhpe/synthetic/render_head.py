@@ -18,12 +18,14 @@ from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
+from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.22, 0.08, 0.30, 0.15, 0.14, 0.22
 JAW = -0.95  # height plus 0.35 depth that separates head and neck
+PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photograph that the crop reaches beyond it
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ DOMAINS = tuple(_DOMAINS)
 
 
 def render_head(
-    rotation: np.ndarray, rng: np.random.Generator, domain: str = "clean", size: int = 112
-) -> SyntheticHead:
+    rotation: np.ndarray, rng: np.random.Generator, domain: str = "clean", size: int = 112,
+    photographs: Photographs | None = None,
+) -> SyntheticHead:  # fmt: skip
     """Render a random head with the given rotation; a pure function of its arguments.
 
     Args:
@@ -66,9 +69,11 @@ def render_head(
         rng: the only source of randomness: identity, hair, light, background and so on.
         domain: ``"clean"`` or ``"wild"``.
         size: side of the image in pixels.
+        photographs: backgrounds of wild heads; drawn ones if None.
 
     Raises:
         ValueError: the domain is unknown.
+        DataError: a photograph can't be read.
     """
     if domain not in _DOMAINS:
         raise ValueError(f"unknown domain {domain!r} of synthetic heads; it must be one of {', '.join(DOMAINS)}")
@@ -80,10 +85,12 @@ def render_head(
     distance = float(np.exp(rng.uniform(*np.log(settings.distance))))
     scene = _assemble(identity, rotation, light, distance, rng, wild)
     box, crop = _frame(scene.silhouette, settings, rng)
-    image = _draw(scene, crop, light, size, rng, wild)
+    image = _draw(scene, crop, light, size, rng, wild, photographs)
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
     if wild and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
+    if wild and rng.random() < PHOTOGRAPH_ENDS:
+        degrade.end_photograph(image, rng)
     image = degrade.wild(image, rng) if wild else degrade.clean(image, rng)
     return SyntheticHead(image, box)
 
@@ -176,10 +183,16 @@ def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -
     return box, np.array([*(center - crop_side / 2), crop_side], np.float32)
 
 
-def _draw(scene: _Scene, crop: np.ndarray, light: Light, size: int, rng: np.random.Generator, wild: bool) -> np.ndarray:
+def _draw(
+    scene: _Scene, crop: np.ndarray, light: Light, size: int, rng: np.random.Generator, wild: bool,
+    photographs: Photographs | None,
+) -> np.ndarray:  # fmt: skip
     """Draw at a multiple of the size, over a background, and average down."""
     fine = size * 2 if size <= 128 else int(size * 1.5)
-    background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
+    if wild:
+        background = backgrounds.wild_background(fine, rng, photographs)
+    else:
+        background = backgrounds.clean_background(fine, rng)
     scale = np.float32(fine / crop[2])
     placed = scene.placed.copy()
     placed[:, :2] = (placed[:, :2] - crop[:2]) * scale - np.float32(0.5)

@@ -18,6 +18,7 @@ from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.identity import random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.mask_shapes import five_landmarks
+from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.render_head import DOMAINS, dress, seen_from_below
 
 HEAD_UNITS = 2.3  # height of a head; 1 unit is about 10 cm
@@ -48,8 +49,9 @@ class _Placed:
 
 
 def render_scene(
-    rotations: np.ndarray, rng: np.random.Generator, domain: str = "wild", size: int = 320, turn_deg: float = 0.0
-) -> Scene:
+    rotations: np.ndarray, rng: np.random.Generator, domain: str = "wild", size: int = 320, turn_deg: float = 0.0,
+    photographs: Photographs | None = None,
+) -> Scene:  # fmt: skip
     """Render a random scene; a pure function of its arguments.
 
     Args:
@@ -58,9 +60,11 @@ def render_scene(
         domain: ``"clean"`` or ``"wild"``.
         size: side of the picture in pixels.
         turn_deg: angle by which the picture is turned clockwise, by turning the camera about its axis; all else stays.
+        photographs: backgrounds of wild scenes; drawn ones if None.
 
     Raises:
         ValueError: the domain is unknown.
+        DataError: a photograph can't be read.
     """
     if domain not in DOMAINS:
         raise ValueError(f"unknown domain {domain!r} of synthetic scenes; it must be one of {', '.join(DOMAINS)}")
@@ -72,7 +76,10 @@ def render_scene(
     turn = _about_z(turn_deg)
     placed = [_place(rotations[i], center, turn, focal, size, light, rng, domain) for i, center in enumerate(centers)]
     fine = size * 2 if size <= 256 else int(size * 1.5)
-    background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
+    if wild:
+        background = backgrounds.wild_background(fine, rng, photographs)
+    else:
+        background = backgrounds.clean_background(fine, rng)
     if turn_deg != 0.0:
         background = turn_picture(background, turn_deg, cv2.BORDER_REFLECT_101)
     image, visible = _draw(placed, background, fine / size, light)
@@ -136,9 +143,7 @@ def _place(
     return _Placed(head, placed, belongs[head.triangles].all(1), box, landmarks)
 
 
-def _draw(
-    heads: list[_Placed], background: np.ndarray, scale: float, light: Light
-) -> tuple[np.ndarray, list[float]]:
+def _draw(heads: list[_Placed], background: np.ndarray, scale: float, light: Light) -> tuple[np.ndarray, list[float]]:
     """Draw the picture; return it and the uncovered share of each head, 0 for heads wholly outside."""
     side = len(background)
     canvas = Canvas(background)
