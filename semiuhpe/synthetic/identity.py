@@ -85,7 +85,7 @@ class Identity:
     clothes: np.ndarray
     collar: tuple[float, float]  # height of the garment's edge, and its opening in front
     bare_shoulders: bool
-    pattern: int  # which of the patterns of blotches, freckles and grain
+    pattern: int | None  # which of the patterns of blotches, freckles and grain; None for skin of one tone
 
     @property
     def coefficients(self) -> np.ndarray:

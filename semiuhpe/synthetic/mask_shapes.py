@@ -82,3 +82,13 @@ def straps(away: float, end: float, radius: float) -> Mesh:
     upper = tube([(0.58, -0.34, 0.58), (0.72 + away, -0.10, 0.20), (0.80 + away, end, -0.10)], radius, 4)
     lower = tube([(0.56, -0.68, 0.45), (0.72 + away, -0.50, 0.10), (0.78 + away, -0.36, -0.08)], radius, 4)
     return join([upper, mirrored(upper), lower, mirrored(lower)])
+
+
+def five_landmarks(vertices):
+    from semiuhpe.synthetic.head import template
+
+    t = template()
+    lm = vertices[t.landmarks]
+    return np.stack(
+        [vertices[t.part["right eye"]].mean(0), vertices[t.part["left eye"]].mean(0), lm[30], lm[48], lm[54]]
+    )

@@ -14,7 +14,7 @@ import sim3dr
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.mask_shapes import PLEAT_DEPTH, SHAPES, THICKNESS, cloth_radius, edge_height, pleats, straps
 from semiuhpe.synthetic.regions import smoothstep
-from semiuhpe.synthetic.render_scene import landmark_vertices
+
 from semiuhpe.synthetic.solids import Mesh, join
 
 DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks give the size in the picture, not the distance

@@ -7,12 +7,14 @@ leaves room for tighter crops.
 There are two domains: ``clean`` is a studio (even light, soft backgrounds, no accessories), ``wild`` is the street.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 
+from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, occluders
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import template
@@ -21,6 +23,7 @@ from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
+from semiuhpe.synthetic.variety import reduced
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.22, 0.08, 0.30, 0.15, 0.14, 0.22
@@ -59,9 +62,15 @@ DOMAINS = tuple(_DOMAINS)
 
 
 def render_head(
-    rotation: np.ndarray, rng: np.random.Generator, domain: str = "clean", size: int = 112,
+    rotation: np.ndarray,
+    rng: np.random.Generator,
+    domain: str = "clean",
+    size: int = 112,
+    *,
     photographs: Photographs | None = None,
-) -> SyntheticHead:  # fmt: skip
+    crop_rule: CropRule = HEAD_BOX,
+    without: Collection[str] = (),
+) -> SyntheticHead:
     """Render a random head with the given rotation; a pure function of its arguments.
 
     Args:
@@ -70,6 +79,9 @@ def render_head(
         domain: ``"clean"`` or ``"wild"``.
         size: side of the image in pixels.
         photographs: backgrounds of wild heads; drawn ones if None.
+        crop_rule: the rule that the head is to be cropped by: the box is around the head, or for
+            :data:`semiuhpe.data.crop.LANDMARKS` around its 68 landmarks.
+        without: names in :data:`semiuhpe.synthetic.variety.VARIETY` of what does not vary.
 
     Raises:
         ValueError: the domain is unknown.
@@ -80,18 +92,20 @@ def render_head(
     settings = _DOMAINS[domain]
     wild = domain == "wild"
     rotation = np.asarray(rotation, np.float32)
-    identity = random_identity(rng)
-    light = wild_light(rng) if wild else clean_light(rng)
+    identity = reduced(random_identity(rng), without)
+    light = wild_light(rng) if wild and "light" not in without else clean_light(rng)
     distance = float(np.exp(rng.uniform(*np.log(settings.distance))))
-    scene = _assemble(identity, rotation, light, distance, rng, wild)
-    box, crop = _frame(scene.silhouette, settings, rng)
+    dressed = wild and "worn" not in without
+    scene = _assemble(identity, rotation, light, distance, rng, dressed)
+    around = scene.landmarks if crop_rule.by_extent else scene.silhouette
+    box, crop = _frame(around, crop_rule, settings, rng)
     image = _draw(scene, crop, light, size, rng, wild, photographs)
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
-    if wild and rng.random() < OBJECT:
+    if dressed and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
     if wild and rng.random() < PHOTOGRAPH_ENDS:
         degrade.end_photograph(image, rng)
-    image = degrade.wild(image, rng) if wild else degrade.clean(image, rng)
+    image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
     return SyntheticHead(image, box)
 
 
@@ -100,6 +114,7 @@ class _Scene:
     head: LitHead
     placed: np.ndarray  # (N, 3): x and y on the image plane at unit focal length, z larger nearer
     silhouette: np.ndarray  # (2, n) on the image plane: the vertices that the head box encloses
+    landmarks: np.ndarray  # (2, 68) on the image plane
 
 
 def _assemble(
@@ -115,7 +130,12 @@ def _assemble(
     camera = head.vertices @ rotation.T
     nearness = 1 / np.maximum(camera[:, 2:] + np.float32(distance), 0.3)  # unlike depth, linear on the image plane
     placed = np.concatenate([camera[:, :2] * nearness, nearness], 1)
-    return _Scene(head, placed, np.ascontiguousarray(placed[enclosed, :2].T))
+    return _Scene(
+        head=head,
+        placed=placed,
+        silhouette=np.ascontiguousarray(placed[enclosed, :2].T),
+        landmarks=placed[template().landmarks, :2].T,
+    )
 
 
 def seen_from_below(rotation: np.ndarray) -> float:
@@ -171,16 +191,26 @@ def _head_vertices() -> np.ndarray:
     return np.flatnonzero(body[:, 1] + 0.35 * body[:, 2] > JAW)
 
 
-def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the head box (x, y, w, h) and the square crop (x, y, side) around it, on the image plane."""
-    low, high = silhouette.min(1), silhouette.max(1)
+def _frame(
+    around: np.ndarray, crop_rule: CropRule, settings: Domain, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the box (x, y, w, h) around points (2, n) and the square crop (x, y, side) about it, on the image plane.
+
+    The crop is as loose as the loosest that training draws from it, and a little more.
+    """
+    low, high = around.min(1), around.max(1)
     extent = high - low
-    side = extent.mean()
-    center = (low + high) / 2 + np.clip(rng.normal(0, settings.place_jitter, 2), -0.08, 0.08) * side
+    center = (low + high) / 2 + np.clip(rng.normal(0, settings.place_jitter, 2), -0.08, 0.08) * extent.mean()
     extent = extent * np.exp(np.clip(rng.normal(0, settings.scale_jitter), -0.12, 0.12))
-    crop_side = extent.mean() * (1 + 2 * rng.uniform(*settings.margin))
     box = np.array([*(center - extent / 2), *extent], np.float32)
-    return box, np.array([*(center - crop_side / 2), crop_side], np.float32)
+    loose = rng.uniform(*settings.margin)
+    if crop_rule.by_extent:
+        reach = (crop_rule.margin_range[1] + loose - settings.margin[0]) * extent.max()
+        side = max(extent[0] + 2 * reach, extent[1] + (1 + crop_rule.above) * reach)
+        center = center - (0, (crop_rule.above - 1) * reach / 2)
+    else:
+        side = extent.mean() * (1 + 2 * loose)
+    return box, np.array([*(center - side / 2), side], np.float32)
 
 
 def _draw(

@@ -46,7 +46,7 @@ class Layer:
     def blend(self, texture: np.ndarray, color: np.ndarray, strength: float | np.ndarray = 1.0) -> None:
         """Blend a color (3,) over a texture, in place; ``strength`` may be an array (H, W, 1) of the whole texture."""
         part = texture[self.rows, self.columns]
-        if isinstance(strength, np.ndarray):
+        if isinstance(strength, np.ndarray) and strength.size > 1:
             strength = strength[self.rows, self.columns]
         part += (self.weight * strength) * (np.asarray(color, np.float32) - part)
 
@@ -159,33 +159,41 @@ def hairs(pattern: int) -> np.ndarray:
 def paint(identity: Identity) -> np.ndarray:
     """Return the texture of an identity's skin, uint8 (H, W, 3)."""
     tone = np.sqrt(identity.skin)
-    texture = _blotches(identity.pattern) * tone
-    grain = hairs(identity.pattern % 4)
+    if identity.pattern is None:
+        texture, grain = np.empty(atlas().points.shape, np.float32), np.ones((1, 1, 1), np.float32)
+        texture[:] = tone
+    else:
+        texture, grain = _blotches(identity.pattern) * tone, hairs(identity.pattern % 4)
+        _paint_complexion(texture, tone, identity)
+    _paint_hair(texture, tone, grain, identity)
+    layer(regions.lips).blend(texture, np.sqrt(identity.lips), 0.9)
+    layer(regions.mouth_line).blend(texture, np.sqrt(identity.lips) * 0.35, 0.7)
+    layer(regions.nostrils).blend(texture, tone * 0.25, 0.85)
+    if not identity.bare_shoulders:
+        layer(regions.below_collar, *identity.collar).blend(texture, np.sqrt(identity.clothes))
+    return np.clip(texture * 255, 0, 255).astype(np.uint8)
+
+
+def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity) -> None:
     redder = tone * np.array([1.02, 0.82, 0.80], np.float32)
     layer(regions.blush).blend(texture, redder, identity.blush)
     layer(regions.ears).blend(texture, redder, 0.45)
     layer(regions.eye_bags).blend(texture, tone * np.array([0.80, 0.72, 0.74], np.float32), identity.eye_bags)
     if identity.freckles:
-        _freckles(identity.pattern % 4).blend(
-            texture, tone * np.array([0.74, 0.60, 0.52], np.float32), identity.freckles
-        )
+        brown = tone * np.array([0.74, 0.60, 0.52], np.float32)
+        _freckles(identity.pattern % 4).blend(texture, brown, identity.freckles)
     if identity.wrinkles:
         layer(regions.wrinkles).blend(texture, tone * np.array([0.66, 0.56, 0.54], np.float32), identity.wrinkles)
     layer(regions.eye_shadow).blend(texture, identity.eye_shadow, identity.eye_shadow_strength)
-    hair_color = np.sqrt(identity.hair)
-    roots = 0.85 * hair_color + 0.15 * tone
-    layer(hair.scalp_shade, identity.style).blend(texture, roots, grain)
+    layer(regions.upper_lashes).blend(texture, identity.lash_color, identity.lashes)
+    layer(regions.lower_lashes).blend(texture, identity.lash_color, 0.5 * identity.lashes)
+
+
+def _paint_hair(texture: np.ndarray, tone: np.ndarray, grain: np.ndarray, identity: Identity) -> None:
+    roots = 0.85 * np.sqrt(identity.hair) + 0.15 * tone
+    layer(hair.scalp_shade, identity.style).blend(texture, roots, np.minimum(grain, 1))
     if identity.beard != "none":
         for mask, density in BEARDS[identity.beard]:
             layer(mask).blend(texture, np.sqrt(identity.beard_color), np.minimum(density * grain, 1))
-    layer(regions.lips).blend(texture, np.sqrt(identity.lips), 0.9)
-    layer(regions.mouth_line).blend(texture, np.sqrt(identity.lips) * 0.35, 0.7)
-    layer(regions.brow, identity.brow_thickness).blend(
-        texture, np.sqrt(identity.brow), np.minimum(identity.brow_strength * grain, 1)
-    )
-    layer(regions.upper_lashes).blend(texture, identity.lash_color, identity.lashes)
-    layer(regions.lower_lashes).blend(texture, identity.lash_color, 0.5 * identity.lashes)
-    layer(regions.nostrils).blend(texture, tone * 0.25, 0.85)
-    if not identity.bare_shoulders:
-        layer(regions.below_collar, *identity.collar).blend(texture, np.sqrt(identity.clothes))
-    return np.clip(texture * 255, 0, 255).astype(np.uint8)
+    brow = layer(regions.brow, identity.brow_thickness)
+    brow.blend(texture, np.sqrt(identity.brow), np.minimum(identity.brow_strength * grain, 1))
