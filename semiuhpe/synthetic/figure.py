@@ -18,6 +18,7 @@ SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
 NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
 BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
+NECK_END = np.array([0.0, -1.2, -0.25], np.float32)
 EAR_SIDE = 0.70  # how far from the middle pressed ears lie
 BEARD_LENGTH = {"moustache": 0.02, "goatee": 0.05, "full": 0.05, "long": 0.09}  # stubble has none
 
@@ -148,15 +149,19 @@ def _bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
 
 
 def _cut_off_shoulders(v: np.ndarray, amount: np.float32) -> None:
-    """Blend what lies below the neck by ``amount`` into its end: a slightly domed disc."""
-    below = np.flatnonzero(v[:, 1] + 0.25 * v[:, 2] < BUST_END)
-    depth = BUST_END - (v[below, 1] + 0.25 * v[below, 2])
+    """Blend what lies below the neck by ``amount`` into its end: a slightly domed disc. The garment shrinks into it."""
+    garment = v[template().part["garment"]]
+    garment += amount * (NECK_END - garment)
+    height = v[:, 1] + 0.25 * v[:, 2]
+    below = np.flatnonzero((height < BUST_END) & (v[:, 1] + 0.5 * v[:, 2] < -1.0))
+    depth = BUST_END - height[below]
     offset = v[below][:, ::2] - NECK_PIVOT[::2]
     radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-3)
-    kept = np.minimum(radius, BUST_RADIUS) * (1 - smoothstep(depth, 0.0, 0.5)) / radius
+    inward = 1 - smoothstep(depth, 0.0, 0.35)
+    kept = np.minimum(radius, BUST_RADIUS) * inward / radius
     end = np.empty((len(below), 3), np.float32)
     end[:, ::2] = NECK_PIVOT[::2] + offset * kept[:, None]
-    end[:, 1] = BUST_END - 0.25 * end[:, 2] - 0.07 * np.sqrt(np.minimum(depth, 0.5) / 0.5)
+    end[:, 1] = BUST_END - 0.25 * end[:, 2] - 0.10 * np.sqrt(1 - inward**2)
     v[below] += amount * (end - v[below])
 
 
@@ -181,7 +186,7 @@ def _paint(t: Template, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
         identity.hair * np.clip(1 + 0.42 * hair.texture(identity.style, identity.strand), 0.25, 2.2)[:, None]
     )
     gloss[shell] = HAIR_GLOSS
-    albedo[t.part["garment"]] = identity.clothes
+    albedo[t.part["garment"]] = identity.skin if identity.bare_shoulders else identity.clothes
     gloss[t.part["garment"]] = CLOTH_GLOSS
     if not identity.bare_shoulders:
         gloss[t.part["body"]] *= 1 - _clothed(*identity.collar)
