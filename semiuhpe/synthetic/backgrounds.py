@@ -15,12 +15,13 @@ from semiuhpe.synthetic.degrade import defocus
 from semiuhpe.synthetic.photographs import Photographs
 
 POOL_SIZE = 192
-PLAIN, CLEAN_PLAIN = 0.36, 0.5  # how often a background is the paper or cloth of a studio
+PLAIN, CLEAN_PLAIN = 0.32, 0.5  # how often a background is the paper or cloth of a studio
 SHARP, NEIGHBOR, BESIDE = 0.2, 0.08, 0.15  # how often a place is nearly so, or has a person or another place close by
+UNTOUCHED = 0.4  # how often a photograph is as sharp as it is
 _MOST_FINE_BLUR = 3.0  # pixels; larger blur is done on a smaller picture
 
 # Papers of studios and plain walls on photographs of the web: their frequency and range of gray levels
-_PAPERS = ((0.34, (228, 262)), (0.30, (-6, 28)), (0.36, (28, 228)))
+_PAPERS = ((0.30, (228, 262)), (0.36, (-6, 28)), (0.34, (28, 228)))
 
 
 @cache
@@ -55,16 +56,19 @@ def wild_background(size: int, rng: np.random.Generator, photographs: Photograph
     Raises:
         DataError: a photograph can't be read.
     """
-    if photographs is not None:
-        photograph = photographs.read(int(rng.integers(photographs.count)))
-        return _recolored(_crop(photograph, size, rng), rng, 0.5)
-    if rng.random() < PLAIN:
+    if photographs is None and rng.random() < PLAIN:
         _, (low, high) = _PAPERS[rng.choice(len(_PAPERS), p=[paper[0] for paper in _PAPERS])]
         return _paper(size, rng, rng.uniform(low, high))
-    least, most = (0.002, 0.005) if rng.random() < SHARP else (0.006, 0.06)
+    least, most = (0.002, 0.005) if rng.random() < SHARP else (0.005, 0.05)
     blur = float(np.exp(rng.uniform(np.log(least), np.log(most)))) * size
     divisor = 2 if blur < 2 * _MOST_FINE_BLUR else 4
     small = max(size // divisor, 16)
+    if photographs is not None:
+        if rng.random() < UNTOUCHED:
+            divisor, blur, small = 1, 0.0, size
+        photograph = photographs.read(int(rng.integers(photographs.count)))
+        image = defocus(_crop(photograph, small, rng), blur / divisor)
+        return cv2.resize(_recolored(image, rng, 0.5), (size, size), interpolation=cv2.INTER_LINEAR)
     image = _piece(_place(int(rng.integers(POOL_SIZE))), small, rng, (0.35, 1.0))
     if rng.random() < BESIDE:  # behind the edge of a door, a pillar, a window
         other = _piece(_place(int(rng.integers(POOL_SIZE))), small, rng, (0.35, 1.0))
@@ -118,6 +122,6 @@ def _crop(photograph: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
 def _recolored(image: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
     """Make a picture brighter or darker, warmer or colder."""
     level = np.arange(256, dtype=np.float32) / 255
-    gain = np.exp(rng.normal(0, 0.07 * amount, 2) @ scenery.HUES + rng.normal(-0.05, 0.2 * amount))
+    gain = np.exp(rng.normal(0, 0.07 * amount, 2) @ scenery.HUES + rng.normal(-0.15, 0.25 * amount))
     curve = (level[:, None] ** np.exp(rng.normal(0, 0.3 * amount))) * gain + rng.normal(0, 0.03 * amount)
     return cv2.LUT(image, np.clip(curve * 255, 0, 255).astype(np.uint8).reshape(1, 256, 3))

@@ -4,7 +4,7 @@ They are rough, because a camera that is focused on a head blurs what is behind 
 and a pure function of its generator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -123,9 +123,9 @@ def _facade(image: np.ndarray, x: float, y: float, w: float, h: float, rng: np.r
     """Draw a house with rows of windows."""
     wall = color_near(rng, [(150, 140, 130), (165, 110, 85), (200, 190, 170), (100, 105, 115)][rng.integers(4)], 15)
     _box(image, x, y, w, h, wall)
-    lit = rng.random() < 0.3
+    lit = rng.random() < 0.15
     step_x, step_y = rng.uniform(9, 22), rng.uniform(12, 26)
-    pane = color_near(rng, rng.uniform(30, 90), 12)
+    pane = tuple(int(c * rng.uniform(0.35, 0.8)) for c in wall)
     for top in np.arange(y + step_y / 3, y + h, step_y):
         for left in np.arange(x + step_x / 4, x + w - step_x / 2, step_x):
             color = (250, 220, 150) if lit and rng.random() < 0.3 else pane
@@ -135,13 +135,13 @@ def _facade(image: np.ndarray, x: float, y: float, w: float, h: float, rng: np.r
         _write(image, x + 4, y + 0.9 * h, int(rng.integers(6, 14)), _any_color(rng), rng)
 
 
-def _discs(image: np.ndarray, rng: np.random.Generator, n: int, radius: float, colors: list[Color]) -> np.ndarray:
+def _discs(image: np.ndarray, rng: np.random.Generator, n: int, radius: float, colors: Sequence[Color]) -> np.ndarray:
     """Return the picture with discs of light: points that are out of focus."""
     layer = np.zeros_like(image)
     for _ in range(n):
         center = tuple(rng.integers(0, SIDE, 2).tolist())
         r = max(1, int(radius * rng.uniform(0.6, 1.2)))
-        level, color = rng.uniform(0.2, 1), colors[rng.integers(len(colors))]
+        level, color = rng.uniform(0.2, 1), colors[int(rng.integers(len(colors)))]
         shade = tuple(int(level * c) for c in color)
         one = layer[max(center[1] - r - 2, 0) : center[1] + r + 3, max(center[0] - r - 2, 0) : center[0] + r + 3]
         disc = np.zeros_like(one)
@@ -342,7 +342,7 @@ def prints(rng: np.random.Generator) -> np.ndarray:
 
 
 PLACES: dict[Callable[[np.random.Generator], np.ndarray], float] = {
-    wall: 0.19, room: 0.20, leaves: 0.18, landscape: 0.11, street: 0.11, crowd: 0.06, night: 0.06, curtain: 0.04,
+    wall: 0.20, room: 0.22, leaves: 0.18, landscape: 0.12, street: 0.07, crowd: 0.06, night: 0.06, curtain: 0.04,
     prints: 0.05,
 }  # fmt: skip
 """Places, and their shares in backgrounds."""
