@@ -11,6 +11,7 @@ vectors toward the light.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 import sim3dr
@@ -27,6 +28,8 @@ MIDDLE_ALBEDO, ADAPTATION = 0.22, 0.3  # a camera brightens a face darker than t
 DARKEST, MOST_GAIN = 0.24, 2.5  # display level that exposure aims at when a head is darker, and its limit
 
 _NOTHING = 1e-4
+_BIAS, _FADE = 1.5, 2.5  # of shadows, in pixels of their map: height above a surface, until they are whole
+_ROW = 128
 
 
 @dataclass(frozen=True)
@@ -216,33 +219,24 @@ def sunlit(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarray, s
         vertices: (N, 3) in the axes of ``direction``.
         triangles: (M, 3) int32.
         direction: unit vector toward the light.
-        size: side of the shadow map in pixels; shadows are soft over one of them.
+        size: side of the shadow map in pixels; shadows are soft over one of them, and fade out where they begin.
     """
     aside = np.array([1.0, 0.0, 0.0] if abs(direction[0]) < 0.8 else [0.0, 1.0, 0.0])
     right = np.cross(aside, direction)
     right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(direction, right), direction], 1).astype(np.float32)
-    seen = vertices @ axes
-    low = seen[:, :2].min(0)
-    texel = max(float((seen[:, :2].max(0) - low).max()), _NOTHING) / (size - 3)
-    seen[:, :2] = (seen[:, :2] - low) * np.float32(1 / texel) + 1
-    depth = np.full((size, size), -np.inf, np.float32)
-    sim3dr.rasterize(seen, triangles, np.zeros((len(seen), 1), np.float32), height=size, width=size, depth=depth)
-    x, y, height = np.ascontiguousarray(seen.T)
-    height += np.float32(2.2 * texel)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    x -= column
-    y -= row
-    place = row * np.int32(size) + column
-    nearest = depth.ravel()
-    upper = _mix(nearest.take(place) <= height, nearest.take(place + 1) <= height, x)
-    place += np.int32(size)
-    lower = _mix(nearest.take(place) <= height, nearest.take(place + 1) <= height, x)
-    return upper + y * (lower - upper)
-
-
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return first + share * (second.astype(np.float32) - first)
+    axes = np.stack([right, np.cross(direction, right), direction]).astype(np.float32)
+    seen = axes @ vertices.T
+    low = seen.min(1)
+    texel = np.float32(max(float((seen[:2].max(1) - low[:2]).max()), _NOTHING) / (size - 3))
+    seen[:2] = (seen[:2] - low[:2, None]) / texel + 1
+    depth = np.full((size, size), low[2] - texel, np.float32)
+    none = np.zeros((len(vertices), 1), np.float32)
+    sim3dr.rasterize(np.ascontiguousarray(seen.T), triangles, none, height=size, width=size, depth=depth)
+    padded = np.zeros((2, -(-len(vertices) // _ROW), _ROW), np.float32)  # OpenCV's pictures are not so wide
+    padded.reshape(2, -1)[:, : len(vertices)] = seen[:2]
+    nearest = cv2.remap(depth, padded[0], padded[1], cv2.INTER_LINEAR).ravel()[: len(vertices)]
+    hidden = (nearest - seen[2]) * (1 / (_FADE * texel)) - np.float32(_BIAS / _FADE)
+    return 1 - np.clip(hidden, 0, 1)
 
 
 def shade(
