@@ -36,7 +36,7 @@ def _place(index: int) -> np.ndarray:
 def clean_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """Return a background (size, size, 3) uint8 of soft shapes and shadows, or of even paper."""
     if rng.random() < CLEAN_PLAIN:
-        return _paper(size, rng, rng.uniform(45, 205))
+        return _paper(size, rng, rng.uniform(45, 205), rng.uniform(0.25, 0.5), 7.0)
     kinds = list(scenery.PLACES)
     indoors = round(POOL_SIZE * sum(scenery.PLACES[kind] for kind in kinds[:2]))
     small = max(size // 4, 16)
@@ -58,7 +58,7 @@ def wild_background(size: int, rng: np.random.Generator, photographs: Photograph
     """
     if photographs is None and rng.random() < PLAIN:
         _, (low, high) = _PAPERS[rng.choice(len(_PAPERS), p=[paper[0] for paper in _PAPERS])]
-        return _paper(size, rng, rng.uniform(low, high))
+        return _paper(size, rng, rng.uniform(low, high), rng.uniform(0.05, 0.3), 8 * rng.random() ** 3)
     least, most = (0.002, 0.005) if rng.random() < SHARP else (0.005, 0.05)
     blur = float(np.exp(rng.uniform(np.log(least), np.log(most)))) * size
     divisor = 2 if blur < 2 * _MOST_FINE_BLUR else 4
@@ -82,18 +82,21 @@ def wild_background(size: int, rng: np.random.Generator, photographs: Photograph
     return cv2.resize(_recolored(image, rng, 1.0), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _paper(size: int, rng: np.random.Generator, level: float) -> np.ndarray:
-    """Return even paper or cloth (size, size, 3) of about a gray level, lit unevenly, mostly with little color."""
+def _paper(size: int, rng: np.random.Generator, level: float, light: float, grain: float) -> np.ndarray:
+    """Return paper or cloth (size, size, 3) of about a gray level, mostly with little color.
+
+    The light on it varies by the share ``light``, its surface by ``grain`` levels.
+    """
     side = 48
     base = np.array(scenery.color_near(rng, level, 4 if rng.random() < 0.6 else 22), np.float32)
-    light = 1 + rng.uniform(0.05, 0.25) * scenery.noise(rng, 2, side=side)
+    lit = 1 + np.float32(light) * scenery.noise(rng, 2, side=side)
     if rng.random() < 0.5:  # a lamp behind the head, or corners without light
         x0, y0 = rng.uniform(0, side, 2)
         across = np.arange(side, dtype=np.float32)
         distance = ((across - x0) ** 2 + (across[:, None] - y0) ** 2) / np.float32(side * rng.uniform(0.3, 1.0)) ** 2
-        light += np.float32(rng.uniform(-0.35, 0.7)) * np.exp(-distance)
-    image = base * light[..., None] + np.float32(rng.uniform(0, 10)) * (light[..., None] - 1)
-    return np.clip(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+        lit += np.float32(rng.uniform(-0.35, 0.7)) * np.exp(-distance)
+    image = base * lit[..., None] + np.float32(grain) * scenery.noise(rng, 8, side=side)[..., None]
+    return np.clip(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
 
 
 def _piece(picture: np.ndarray, size: int, rng: np.random.Generator, zoom: tuple[float, float]) -> np.ndarray:
