@@ -15,12 +15,13 @@ from semiuhpe.synthetic.degrade import defocus
 from semiuhpe.synthetic.photographs import Photographs
 
 POOL_SIZE = 192
-PLAIN, CLEAN_PLAIN = 0.36, 0.5  # how often a background is the paper or cloth of a studio
+PLAIN, CLEAN_PLAIN = 0.32, 0.5  # how often a background is the paper or cloth of a studio
 SHARP, NEIGHBOR, BESIDE = 0.2, 0.08, 0.15  # how often a place is nearly so, or has a person or another place close by
+UNTOUCHED = 0.4  # how often a photograph is as sharp as it is
 _MOST_FINE_BLUR = 3.0  # pixels; larger blur is done on a smaller picture
 
 # Papers of studios and plain walls on photographs of the web: their frequency and range of gray levels
-_PAPERS = ((0.34, (228, 262)), (0.30, (-6, 28)), (0.36, (28, 228)))
+_PAPERS = ((0.30, (228, 262)), (0.36, (-6, 28)), (0.34, (28, 228)))
 
 
 @cache
@@ -35,7 +36,7 @@ def _place(index: int) -> np.ndarray:
 def clean_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """Return a background (size, size, 3) uint8 of soft shapes and shadows, or of even paper."""
     if rng.random() < CLEAN_PLAIN:
-        return _paper(size, rng, rng.uniform(45, 205))
+        return _paper(size, rng, rng.uniform(45, 205), rng.uniform(0.25, 0.5), 7.0)
     kinds = list(scenery.PLACES)
     indoors = round(POOL_SIZE * sum(scenery.PLACES[kind] for kind in kinds[:2]))
     small = max(size // 4, 16)
@@ -55,16 +56,19 @@ def wild_background(size: int, rng: np.random.Generator, photographs: Photograph
     Raises:
         DataError: a photograph can't be read.
     """
-    if photographs is not None:
-        photograph = photographs.read(int(rng.integers(photographs.count)))
-        return _recolored(_crop(photograph, size, rng), rng, 0.5)
-    if rng.random() < PLAIN:
+    if photographs is None and rng.random() < PLAIN:
         _, (low, high) = _PAPERS[rng.choice(len(_PAPERS), p=[paper[0] for paper in _PAPERS])]
-        return _paper(size, rng, rng.uniform(low, high))
-    least, most = (0.002, 0.005) if rng.random() < SHARP else (0.006, 0.06)
+        return _paper(size, rng, rng.uniform(low, high), rng.uniform(0.05, 0.3), 8 * rng.random() ** 3)
+    least, most = (0.002, 0.005) if rng.random() < SHARP else (0.005, 0.05)
     blur = float(np.exp(rng.uniform(np.log(least), np.log(most)))) * size
     divisor = 2 if blur < 2 * _MOST_FINE_BLUR else 4
     small = max(size // divisor, 16)
+    if photographs is not None:
+        if rng.random() < UNTOUCHED:
+            divisor, blur, small = 1, 0.0, size
+        photograph = photographs.read(int(rng.integers(photographs.count)))
+        image = defocus(_crop(photograph, small, rng), blur / divisor)
+        return cv2.resize(_recolored(image, rng, 0.5), (size, size), interpolation=cv2.INTER_LINEAR)
     image = _piece(_place(int(rng.integers(POOL_SIZE))), small, rng, (0.35, 1.0))
     if rng.random() < BESIDE:  # behind the edge of a door, a pillar, a window
         other = _piece(_place(int(rng.integers(POOL_SIZE))), small, rng, (0.35, 1.0))
@@ -78,18 +82,21 @@ def wild_background(size: int, rng: np.random.Generator, photographs: Photograph
     return cv2.resize(_recolored(image, rng, 1.0), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _paper(size: int, rng: np.random.Generator, level: float) -> np.ndarray:
-    """Return even paper or cloth (size, size, 3) of about a gray level, lit unevenly, mostly with little color."""
+def _paper(size: int, rng: np.random.Generator, level: float, light: float, grain: float) -> np.ndarray:
+    """Return paper or cloth (size, size, 3) of about a gray level, mostly with little color.
+
+    The light on it varies by the share ``light``, its surface by ``grain`` levels.
+    """
     side = 48
     base = np.array(scenery.color_near(rng, level, 4 if rng.random() < 0.6 else 22), np.float32)
-    light = 1 + rng.uniform(0.05, 0.25) * scenery.noise(rng, 2, side=side)
+    lit = 1 + np.float32(light) * scenery.noise(rng, 2, side=side)
     if rng.random() < 0.5:  # a lamp behind the head, or corners without light
         x0, y0 = rng.uniform(0, side, 2)
         across = np.arange(side, dtype=np.float32)
         distance = ((across - x0) ** 2 + (across[:, None] - y0) ** 2) / np.float32(side * rng.uniform(0.3, 1.0)) ** 2
-        light += np.float32(rng.uniform(-0.35, 0.7)) * np.exp(-distance)
-    image = base * light[..., None] + np.float32(rng.uniform(0, 10)) * (light[..., None] - 1)
-    return np.clip(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+        lit += np.float32(rng.uniform(-0.35, 0.7)) * np.exp(-distance)
+    image = base * lit[..., None] + np.float32(grain) * scenery.noise(rng, 8, side=side)[..., None]
+    return np.clip(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
 
 
 def _piece(picture: np.ndarray, size: int, rng: np.random.Generator, zoom: tuple[float, float]) -> np.ndarray:
@@ -118,6 +125,6 @@ def _crop(photograph: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
 def _recolored(image: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
     """Make a picture brighter or darker, warmer or colder."""
     level = np.arange(256, dtype=np.float32) / 255
-    gain = np.exp(rng.normal(0, 0.07 * amount, 2) @ scenery.HUES + rng.normal(-0.05, 0.2 * amount))
+    gain = np.exp(rng.normal(0, 0.07 * amount, 2) @ scenery.HUES + rng.normal(-0.15, 0.25 * amount))
     curve = (level[:, None] ** np.exp(rng.normal(0, 0.3 * amount))) * gain + rng.normal(0, 0.03 * amount)
     return cv2.LUT(image, np.clip(curve * 255, 0, 255).astype(np.uint8).reshape(1, 256, 3))

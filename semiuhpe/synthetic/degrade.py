@@ -7,8 +7,8 @@ absent and rarely strong. The order is that of a camera and a web page: lens, se
 import cv2
 import numpy as np
 
-DEFOCUS, MOTION, SMALL, NOISE, SHARPENED, RECOLORED, GRAY, FADED, VIGNETTE, ENLARGED_FILE = (
-    0.16, 0.09, 0.22, 0.28, 0.14, 0.60, 0.15, 0.03, 0.08, 0.5,
+DEFOCUS, MOTION, SMALL, NOISE, SHARPENED, RECOLORED, GRAY, FADED, VIGNETTE, GLOW, ENLARGED_FILE = (
+    0.30, 0.09, 0.22, 0.25, 0.12, 0.60, 0.15, 0.03, 0.08, 0.08, 0.5,
 )  # fmt: skip
 """How often; ``ENLARGED_FILE`` is of the pictures of small heads."""
 _ENLARGING = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_NEAREST)
@@ -66,9 +66,9 @@ def add_noise(
     """
     level = np.arange(256, dtype=np.float32) / 255
     # Of display values: a tone curve is steep in the dark and flat in the light
-    spread = 255 * np.sqrt(constant**2 + by_light**2 * level) / (0.5 + level)
+    table = 255 * np.sqrt(constant**2 + by_light**2 * level) / (0.5 + level)
     gray = cv2.transform(image, _LUMA[None])
-    spread = cv2.LUT(gray, spread.astype(np.float32))
+    spread = cv2.LUT(gray, table.astype(np.float32))
     noise = rng.standard_normal(gray.shape, np.float32) * spread
     if colored == 0:
         return cv2.add(image, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
@@ -92,7 +92,9 @@ def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None,
     size = image.shape[0]
     unit = size / 112.0 if unit is None else unit
     if rng.random() < DEFOCUS:
-        image = defocus(image, float(0.5 + 2.3 * rng.random() ** 2.5) * unit)
+        image = defocus(image, float(0.7 + 2.2 * rng.random() ** 2.5) * unit)
+    if rng.random() < GLOW:
+        image = _glow(image, float(rng.uniform(2, 9)) * unit, float(rng.uniform(0.2, 0.9)))
     if rng.random() < MOTION:
         image = motion_blur(image, float(2.0 + 5.5 * rng.random() ** 2) * unit, float(rng.uniform(0, np.pi)))
     small = int(rng.uniform(smallest, 0.85) * size) if rng.random() < SMALL else size
@@ -134,6 +136,12 @@ def end_photograph(image: np.ndarray, rng: np.random.Generator) -> None:
 def _quality(rng: np.random.Generator) -> int:
     """Return a quality of JPEG: mostly as of cameras and web pages, rarely low."""
     return int(97 - 72 * rng.random() ** 2.5)
+
+
+def _glow(image: np.ndarray, radius: float, amount: float) -> np.ndarray:
+    """Let the brightest parts shine over their edges, as against bright light."""
+    bright = cv2.threshold(image, 190, 0, cv2.THRESH_TOZERO)[1]
+    return cv2.addWeighted(image, 1, cv2.GaussianBlur(bright, (0, 0), radius), 0.5 * amount, 0)
 
 
 def _sharpen(image: np.ndarray, radius: float, amount: float) -> np.ndarray:

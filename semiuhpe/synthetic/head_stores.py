@@ -92,7 +92,7 @@ def check_backgrounds(domain: str, photographs: Photographs | None) -> None:
     """Raise ConfigError if there are photographs for a domain that is defined by its own backgrounds."""
     if photographs is not None and domain != "wild":
         raise ConfigError(
-            f"--backgrounds {photographs.folder}: the {domain} domain has soft drawn backgrounds only; leave the option "
+            f"--backgrounds {photographs.folder}: the {domain} domain has soft drawn backgrounds only; leave it "
             "out, or render --domain wild"
         )
 

@@ -1,9 +1,9 @@
 """Light, shading of vertices and exposure: a key light with shadows, an environment, a rim light, highlights.
 
-The environment is a sky, a ground and a few soft lamps and windows; what reaches a surface of it is a spherical harmonic
-of degree 2 in the surface's normal (Ramamoorthi and Hanrahan, "An efficient representation for irradiance environment
-maps", SIGGRAPH 2001). Everything is computed in linear colors and then developed as a camera does: metered, balanced,
-and passed through a tone curve.
+The environment is a sky, a ground and a few soft lamps and windows; what reaches a surface of it is a sum of spherical
+harmonics up to degree 2 of the surface's normal (Ramamoorthi and Hanrahan, "An efficient representation for irradiance
+environment maps", SIGGRAPH 2001). Everything is computed in linear colors and then developed as a camera does: metered,
+balanced, and passed through a tone curve.
 
 Directions, vertices and normals are in camera axes: x right, y down, z into the scene. Directions of lights are unit
 vectors toward the light.
@@ -11,6 +11,7 @@ vectors toward the light.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 import sim3dr
@@ -23,10 +24,12 @@ BLEED_COLOR = np.array([1.0, 0.3, 0.0], np.float32)
 EDGE_BLEED = 0.25  # of the red part, at the edges of cast shadows
 SHEEN = 0.25  # of the environment, reflected where skin is seen at a grazing angle
 
-MIDDLE_ALBEDO, ADAPTATION = 0.22, 0.4  # a camera brightens a face darker than this, by this power of what is lacking
+MIDDLE_ALBEDO, ADAPTATION = 0.22, 0.3  # a camera brightens a face darker than this, by this power of what is lacking
 DARKEST, MOST_GAIN = 0.045, 6.0  # linear level that exposure aims at when a head is darker, and its limit
 
 _NOTHING = 1e-4
+_BIAS, _FADE = 1.5, 2.5  # of shadows, in pixels of their map: height above a surface, until they are whole
+_ROW = 128
 
 
 @dataclass(frozen=True)
@@ -146,14 +149,22 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind(0.27, (0, 90), (-10, 65), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.8, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3)),  # room
-    _Kind(0.15, (0, 120), (30, 90), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.5, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2)),  # overcast
-    _Kind(0.20, (0, 75), (-5, 55), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9)),  # studio
-    _Kind(0.12, (0, 110), (15, 75), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6)),  # sun
-    _Kind(0.11, (60, 120), (-10, 45), (0.9, 1.6), (0.5, 1.0), (0.04, 0.25), 0.6, 1, 0.2, (0.3, 0.0), 0.25, (0.0, 0.5)),  # side
-    _Kind(0.06, (135, 180), (5, 60), (0.8, 1.6), (0.8, 1.0), (0.25, 0.5), 0.7, 2, 0.4, (0.4, -0.2), 0.20, (0.5, 1.6)),  # back
-    _Kind(0.05, (0, 12), (-3, 20), (0.8, 1.2), (0.8, 1.0), (0.06, 0.25), 0.8, 2, 0.2, (0.0, 0.6), 0.20, (0.0, 0.3)),  # flash
-    _Kind(0.04, (0, 120), (-30, 70), (0.4, 1.1), (0.2, 1.0), (0.15, 0.4), 0.8, 3, 0.6, (0.0, 0.0), 1.20, (0.0, 1.0)),  # colored
+    # a room
+    _Kind(0.27, (0, 90), (-10, 65), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.8, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3)),
+    # under clouds, or in the shade
+    _Kind(0.15, (0, 120), (30, 90), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.5, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2)),
+    # a studio
+    _Kind(0.20, (0, 75), (-5, 55), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9)),
+    # the sun
+    _Kind(0.12, (0, 110), (15, 75), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6)),
+    # from one side
+    _Kind(0.11, (60, 120), (-10, 45), (0.9, 1.6), (0.5, 1.0), (0.04, 0.25), 0.6, 1, 0.2, (0.3, 0.0), 0.25, (0.0, 0.5)),
+    # from behind
+    _Kind(0.06, (135, 180), (5, 60), (0.8, 1.6), (0.8, 1.0), (0.25, 0.5), 0.7, 2, 0.4, (0.4, -0.2), 0.20, (0.5, 1.6)),
+    # the flash of the camera
+    _Kind(0.05, (0, 12), (-3, 20), (0.8, 1.2), (0.8, 1.0), (0.06, 0.25), 0.8, 2, 0.2, (0.0, 0.6), 0.20, (0.0, 0.3)),
+    # colored lamps
+    _Kind(0.04, (0, 120), (-30, 70), (0.4, 1.1), (0.2, 1.0), (0.15, 0.4), 0.8, 3, 0.6, (0.0, 0.0), 1.20, (0.0, 1.0)),
 )  # fmt: skip
 OVEREXPOSED, UNDEREXPOSED = 0.09, 0.09
 
@@ -213,33 +224,24 @@ def sunlit(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarray, s
         vertices: (N, 3) in the axes of ``direction``.
         triangles: (M, 3) int32.
         direction: unit vector toward the light.
-        size: side of the shadow map in pixels; shadows are soft over one of them.
+        size: side of the shadow map in pixels; shadows are soft over one of them, and fade out where they begin.
     """
     aside = np.array([1.0, 0.0, 0.0] if abs(direction[0]) < 0.8 else [0.0, 1.0, 0.0])
     right = np.cross(aside, direction)
     right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(direction, right), direction], 1).astype(np.float32)
-    seen = vertices @ axes
-    low = seen[:, :2].min(0)
-    texel = max(float((seen[:, :2].max(0) - low).max()), _NOTHING) / (size - 3)
-    seen[:, :2] = (seen[:, :2] - low) * np.float32(1 / texel) + 1
-    depth = np.full((size, size), -np.inf, np.float32)
-    sim3dr.rasterize(seen, triangles, np.zeros((len(seen), 1), np.float32), height=size, width=size, depth=depth)
-    x, y, height = np.ascontiguousarray(seen.T)
-    height += np.float32(2.2 * texel)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    x -= column
-    y -= row
-    place = row * np.int32(size) + column
-    depth = depth.ravel()
-    upper = _mix(depth.take(place) <= height, depth.take(place + 1) <= height, x)
-    place += np.int32(size)
-    lower = _mix(depth.take(place) <= height, depth.take(place + 1) <= height, x)
-    return upper + y * (lower - upper)
-
-
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return first + share * (second.astype(np.float32) - first)
+    axes = np.stack([right, np.cross(direction, right), direction]).astype(np.float32)
+    seen = axes @ vertices.T
+    low = seen.min(1)
+    texel = np.float32(max(float((seen[:2].max(1) - low[:2]).max()), _NOTHING) / (size - 3))
+    seen[:2] = (seen[:2] - low[:2, None]) / texel + 1
+    depth = np.full((size, size), low[2] - texel, np.float32)
+    none = np.zeros((len(vertices), 1), np.float32)
+    sim3dr.rasterize(np.ascontiguousarray(seen.T), triangles, none, height=size, width=size, depth=depth)
+    padded = np.zeros((2, -(-len(vertices) // _ROW), _ROW), np.float32)  # OpenCV's pictures are not so wide
+    padded.reshape(2, -1)[:, : len(vertices)] = seen[:2]
+    nearest = cv2.remap(depth, padded[0], padded[1], cv2.INTER_LINEAR).ravel()[: len(vertices)]
+    hidden = (nearest - seen[2]) * (1 / (_FADE * texel)) - np.float32(_BIAS / _FADE)
+    return 1 - np.clip(hidden, 0, 1)
 
 
 def illuminate(
@@ -259,7 +261,8 @@ def illuminate(
         light: the light.
         sun_visible: (N,) what :func:`sunlit` returns for the key light.
     """
-    x, y, z = normal = np.ascontiguousarray(normals.T)
+    normal = np.ascontiguousarray(normals.T)
+    x, y, z = normal
     facing = light.key_direction @ normal
     shadow = np.float32(0.4) + np.float32(0.6) * occlusion
     shadow *= np.float32(1) - np.float32(light.hardness) * (np.float32(1) - sun_visible)
@@ -276,8 +279,8 @@ def illuminate(
     terms = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x, y * y])
     color = albedo.T
     # Light that other parts of the face reflect: the series of all bounces between surfaces of one color
-    seen = occlusion / (np.float32(1) - color * (np.float32(1) - occlusion))
-    illumination = direct + np.maximum(light.ambient.T @ terms, 0) * seen
+    open_to = occlusion / (np.float32(1) - color * (np.float32(1) - occlusion))
+    illumination = direct + np.maximum(light.ambient.T @ terms, 0) * open_to
     reflected = (light.ambient[:4] @ LUMINANCE) @ np.stack(
         [terms[0], -2 * x * z, -2 * y * z, np.float32(1) - 2 * z * z]
     )

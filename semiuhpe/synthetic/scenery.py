@@ -4,7 +4,7 @@ They are rough, because a camera that is focused on a head blurs what is behind 
 and a pure function of its generator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -25,6 +25,10 @@ def color_near(rng: np.random.Generator, base: tuple[float, ...] | float, spread
 def _any_color(rng: np.random.Generator) -> Color:
     """Return a random color: mostly dull, like most things, sometimes bright, like clothes and signs."""
     return color_near(rng, rng.uniform(15, 235), 10 if rng.random() < 0.7 else 45)
+
+
+def _times(color: Color, factor: float) -> Color:
+    return tuple(min(int(factor * c), 255) for c in color)
 
 
 def noise(rng: np.random.Generator, cells: int, octaves: int = 1, side: int = SIDE) -> np.ndarray:
@@ -68,7 +72,7 @@ def draw_person(image: np.ndarray, x: float, y: float, height: float, rng: np.ra
     center, long = (int(x), int(y)), rng.random() < 0.4
     if long:
         cv2.ellipse(image, (int(x), int(y + 0.5 * r)), (int(1.0 * r), int(1.5 * r)), 0, 0, 360, hair, -1, cv2.LINE_AA)
-    _box(image, x - 0.35 * r, y + 0.5 * r, 0.7 * r, r, tuple(int(0.8 * c) for c in skin))
+    _box(image, x - 0.35 * r, y + 0.5 * r, 0.7 * r, r, _times(skin, 0.8))
     body = (int(2.1 * r), int(1.6 * r))
     cv2.ellipse(image, (int(x), int(y + 2.9 * r)), body, 0, 180, 360, _any_color(rng), -1, cv2.LINE_AA)
     _box(image, x - 2.1 * r, y + 2.9 * r, 4.2 * r, 4 * r, _any_color(rng))
@@ -96,7 +100,7 @@ def _write(image: np.ndarray, x: float, y: float, height: int, color: Color, rng
 def _shelf(image: np.ndarray, x: float, y: float, w: float, h: float, rng: np.random.Generator) -> None:
     """Draw a shelf with books and boxes."""
     wood = color_near(rng, (95, 70, 48), 25)
-    _box(image, x, y, w, h, tuple(int(0.5 * c) for c in wood))
+    _box(image, x, y, w, h, _times(wood, 0.5))
     rows = int(rng.integers(2, 6))
     for row in range(rows):
         bottom, left = y + h * (row + 1) / rows, x + 2
@@ -123,9 +127,9 @@ def _facade(image: np.ndarray, x: float, y: float, w: float, h: float, rng: np.r
     """Draw a house with rows of windows."""
     wall = color_near(rng, [(150, 140, 130), (165, 110, 85), (200, 190, 170), (100, 105, 115)][rng.integers(4)], 15)
     _box(image, x, y, w, h, wall)
-    lit = rng.random() < 0.3
+    lit = rng.random() < 0.15
     step_x, step_y = rng.uniform(9, 22), rng.uniform(12, 26)
-    pane = color_near(rng, rng.uniform(30, 90), 12)
+    pane = _times(wall, rng.uniform(0.35, 0.8))
     for top in np.arange(y + step_y / 3, y + h, step_y):
         for left in np.arange(x + step_x / 4, x + w - step_x / 2, step_x):
             color = (250, 220, 150) if lit and rng.random() < 0.3 else pane
@@ -135,14 +139,14 @@ def _facade(image: np.ndarray, x: float, y: float, w: float, h: float, rng: np.r
         _write(image, x + 4, y + 0.9 * h, int(rng.integers(6, 14)), _any_color(rng), rng)
 
 
-def _discs(image: np.ndarray, rng: np.random.Generator, n: int, radius: float, colors: list[Color]) -> np.ndarray:
+def _discs(image: np.ndarray, rng: np.random.Generator, n: int, radius: float, colors: Sequence[Color]) -> np.ndarray:
     """Return the picture with discs of light: points that are out of focus."""
     layer = np.zeros_like(image)
     for _ in range(n):
         center = tuple(rng.integers(0, SIDE, 2).tolist())
         r = max(1, int(radius * rng.uniform(0.6, 1.2)))
-        level, color = rng.uniform(0.2, 1), colors[rng.integers(len(colors))]
-        shade = tuple(int(level * c) for c in color)
+        level, color = rng.uniform(0.2, 1), colors[int(rng.integers(len(colors)))]
+        shade = _times(color, level)
         one = layer[max(center[1] - r - 2, 0) : center[1] + r + 3, max(center[0] - r - 2, 0) : center[0] + r + 3]
         disc = np.zeros_like(one)
         inside = (min(center[0], r + 2), min(center[1], r + 2))
@@ -160,8 +164,7 @@ def wall(rng: np.random.Generator) -> np.ndarray:
     image = _filled(base)
     kind = rng.integers(4)
     step = rng.uniform(8, 30)
-    joint = tuple(int(c * rng.uniform(0.55, 1.15)) for c in base)
-    joint = tuple(min(c, 255) for c in joint)
+    joint = _times(base, rng.uniform(0.55, 1.15))
     if kind == 1:
         high = step / 2
         for row, y in enumerate(np.arange(0, SIDE, high)):
@@ -206,7 +209,7 @@ def room(rng: np.random.Generator) -> np.ndarray:
         elif thing == 2:  # a cupboard, a sofa, a table
             color = color_near(rng, rng.uniform(20, 200), 25)
             _box(image, x, floor - h, w, h + 15, color)
-            _box(image, x, floor - h, w, 4, tuple(min(int(1.3 * c), 255) for c in color))
+            _box(image, x, floor - h, w, 4, _times(color, 1.3))
         elif thing == 3:  # a picture, a screen
             _box(image, x, y, w, 0.7 * w, _any_color(rng))
             _box(image, x, y, w, 0.7 * w, color_near(rng, 40.0, 30), 2)
@@ -342,7 +345,7 @@ def prints(rng: np.random.Generator) -> np.ndarray:
 
 
 PLACES: dict[Callable[[np.random.Generator], np.ndarray], float] = {
-    wall: 0.19, room: 0.20, leaves: 0.18, landscape: 0.11, street: 0.11, crowd: 0.06, night: 0.06, curtain: 0.04,
+    wall: 0.20, room: 0.22, leaves: 0.18, landscape: 0.12, street: 0.07, crowd: 0.06, night: 0.06, curtain: 0.04,
     prints: 0.05,
 }  # fmt: skip
 """Places, and their shares in backgrounds."""
