@@ -180,12 +180,13 @@ def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
     """Return the indices of the vertices that the head's box has to enclose: skull, jaw and ears, and hair on them."""
     t = template()
     if shell_height is None:
-        return _head_vertices()
-    return np.concatenate([_head_vertices(), t.part["shell"].start + np.flatnonzero(shell_height > 0)])
+        return head_vertices()
+    return np.concatenate([head_vertices(), t.part["shell"].start + np.flatnonzero(shell_height > 0)])
 
 
 @cache
-def _head_vertices() -> np.ndarray:
+def head_vertices() -> np.ndarray:
+    """Return the vertices of skull, face and ears, without the neck."""
     t = template()
     body = t.vertices[t.part["body"]]
     return np.flatnonzero(body[:, 1] + 0.35 * body[:, 2] > JAW)
