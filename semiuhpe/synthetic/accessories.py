@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 
 from semiuhpe.synthetic import mask_shapes
-from semiuhpe.synthetic.anatomy import HeadBasis
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.solids import Mesh, ellipsoid, fan, join, mirrored, tube
 
@@ -23,8 +22,11 @@ LENSES = {  # half width, half height, how square (2 is an ellipse)
 MIDDLE_Y = -0.055  # height of the lenses' middles; they hang a little below the eyes
 BEFORE_BRIDGE = 0.055  # how far the frame's middle lies before the bridge of the nose
 BOW = 0.30  # the frame is bent around the face: z falls by this times x squared
-EAR = (0.745, 0.035, 0.02)  # where a temple rests on the ear
-CLEAR_OF_FACE = 0.02
+EAR = (0.755, 0.075, 0.02)  # where a temple rests on the ear
+BEHIND_EAR = np.array([-0.005, -0.12, -0.12])  # from there to its end
+PAD = np.array([-0.005, -0.10, -0.05])  # from the bridge's end to the middle of a nose pad
+CLEAR_OF_FACE, FARTHEST = 0.02, 0.14  # of a frame from brows and cheeks, and how far it is moved for that
+TUCKED = 0.88  # how far out temples below hair or cloth are, as a share
 BRIDGE = 27  # iBUG's number, from 0
 NEAR_RIMS = (0.08, 0.62, -0.30, 0.30)  # x and y of the part of the face that a frame must not cut
 
@@ -57,19 +59,17 @@ def glasses(shape: str, thick: bool) -> Glasses:
     middle = _rest()
     ear = np.array(EAR) - (0, *middle[1:])
     bend = np.array([max(hinge[0] + 0.03, 0.66), hinge[1], hinge[2] - 0.06])
-    path = [hinge, bend, bend + 0.5 * (ear - bend), ear, ear + (-0.005, -0.12, -0.12)]
+    path = [hinge, bend, bend + 0.5 * (ear - bend), ear, ear + BEHIND_EAR]
     temple = tube(path, radius, 5)
     inner = rim[np.argmin(rim[:, 0])] + (0, 0.05, 0)
     bridge = tube([inner, (0, inner[1] + 0.02, inner[2] + 0.02), inner * (-1, 1, 1)], radius, 5)
-    pad = ellipsoid(inner + (-0.005, -0.10, -0.05), (0.012, 0.03, 0.025), 5, 6)
+    pad = ellipsoid(inner + PAD, (0.012, 0.03, 0.025), 5, 6)
     parts = [tube(rim, radius, 5, closed=True), pad, temple]
     share = [np.zeros(len(m.vertices)) for m in parts[:2]] + [np.repeat((0, 0.1, 0.55, 1, 1), 5)]
     frame = join([m for part in parts for m in (part, mirrored(part))] + [bridge])
     shares = np.concatenate([s for s in share for _ in range(2)] + [np.zeros(len(bridge.vertices))])
     lens = fan(rim)
-    return Glasses(
-        frame, join([lens, mirrored(lens)]), shares.astype(np.float32), np.sign(frame.vertices[:, 0])
-    )
+    return Glasses(frame, join([lens, mirrored(lens)]), shares.astype(np.float32), np.sign(frame.vertices[:, 0]))
 
 
 def _rest() -> np.ndarray:
@@ -78,22 +78,100 @@ def _rest() -> np.ndarray:
 
 
 @cache
-def _measured() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return vertices that glasses are fitted to, (n,), with their mean places (n, 3) and modes (K, n * 3).
-
-    They are the bridge of the nose, the eyeballs, the tops of the ears, and the face around the rims.
-    """
-    t, basis = template(), HeadBasis.load()
-    v = t.vertices
-    x, y = np.abs(v[:, 0]), v[:, 1]
-    left, right, low, high = NEAR_RIMS
-    around = (x > left) & (x < right) & (y > low) & (y < high) & (v[:, 2] > 0.45)
-    skin = np.setdiff1d(np.flatnonzero(around[: t.part["body"].stop]), t.region("lids"))
-    ears = [ear[np.argsort(np.linalg.norm(np.abs(v[ear]) - EAR, axis=1))[:4]] for ear in _ears()]
-    index = np.concatenate([[t.landmarks[BRIDGE]], _eyeball_centers(), *ears, skin[::3]]).astype(np.int64)
-    modes = t.modes.reshape(len(basis.components), -1, 3)[:, index]
-    return index, v[index], np.ascontiguousarray(modes.reshape(len(modes), -1))
+def _near_rims(shape: str) -> np.ndarray:
+    """Return the vertices of the skin around the eyes that a frame must not cut."""
+    t = template()
+    skin = np.setdiff1d(np.unique(t.triangles["skin"]), t.region("lids"))
+    x, y, z = (t.vertices[skin] - _rest()).T
+    rim = glasses(shape, False).lenses.vertices
+    x = np.abs(x)
+    inside = (x > np.abs(rim[:, 0]).min()) & (x < rim[:, 0].max()) & (y > rim[:, 1].min() - 0.02)
+    return skin[inside & (y < rim[:, 1].max() + 0.02) & (z > -0.5)]
 
 
+@cache
 def _ears() -> tuple[np.ndarray, np.ndarray]:
-    return template().region("left ear"), template().region("right ear")
+    """Return the vertices on which the right and the left temple rest."""
+    v = template().vertices
+    found = []
+    for name, sign in (("right ear", -1), ("left ear", 1)):
+        ear = template().region(name)
+        distance = np.linalg.norm(v[ear] - np.array(EAR) * (sign, 1, 1), axis=1)
+        found.append(ear[np.argsort(distance)[:4]])
+    return found[0], found[1]
+
+
+def put_on_glasses(
+    shape: str, thick: bool, vertices: np.ndarray, tucked: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vertices of frame and lenses on a head with ``vertices`` (N, 3) of the template's mesh.
+
+    They rest on the bridge of the nose, or farther out where brows or cheeks are in the way. ``tucked`` temples run
+    below hair or cloth that covers the ears.
+    """
+    t, worn = template(), glasses(shape, thick)
+    right, left = (vertices[t.part[name]].mean(0) for name in ("right eye", "left eye"))
+    bridge = vertices[t.landmarks[BRIDGE]]
+    scale = (left - right)[0] / (t.eye_center["left eye"] - t.eye_center["right eye"])[0]
+    rest = np.array([bridge[0], (left + right)[1] / 2 + scale * MIDDLE_Y, bridge[2] + scale * BEFORE_BRIDGE])
+    x, y, z = (vertices[_near_rims(shape)] - rest).T / scale
+    behind = (0.04 * y - BOW * x**2 - z).min()
+    rest[2] += scale * np.clip(CLEAR_OF_FACE + (0.02 if thick else 0) - behind, 0, FARTHEST)
+    front = (rest + scale * worn.frame.vertices).astype(np.float32)
+    shift = np.stack([(vertices[ear] - t.vertices[ear]).mean(0) for ear in _ears()])
+    rear = _rest() + worn.frame.vertices + shift[(worn.side > 0).astype(int)]
+    if tucked:
+        rear[:, 0] *= TUCKED
+    front += worn.temple_share[:, None] * (rear - front)
+    return front, (rest + scale * worn.lenses.vertices).astype(np.float32)
+
+
+def random_glasses(rng: np.random.Generator, vertices: np.ndarray, tucked: bool = False) -> list[Mesh]:
+    """Return random glasses, or sunglasses with dark lenses.
+
+    Args:
+        rng: the only source of randomness.
+        vertices: (N, 3) of the template's mesh, as drawn.
+        tucked: whether the temples run below hair or cloth that covers the ears.
+    """
+    shape, thick = list(LENSES)[rng.integers(len(LENSES))], bool(rng.random() < 0.5)
+    worn = glasses(shape, thick)
+    frame, lenses = put_on_glasses(shape, thick, vertices, tucked)
+    color = rng.uniform(0, 0.25, 3) ** 1.5 if rng.random() < 0.75 else rng.uniform(0.05, 0.7, 3)
+    parts = [_painted(worn.frame, frame, color, 0.2)]
+    if rng.random() < 0.35:
+        tint = rng.uniform(0.004, 0.05) * (1 + rng.uniform(0, 1, 3))
+        parts.append(_painted(worn.lenses, lenses, tint, 0.15))
+    return parts
+
+
+def _painted(mesh: Mesh, vertices: np.ndarray, color: np.ndarray, gloss: float) -> Mesh:
+    albedo = np.broadcast_to(np.asarray(color, np.float32), vertices.shape)
+    return Mesh(vertices, mesh.triangles, albedo, gloss)
+
+
+MASKS = {"surgical": 0.50, "cup": 0.18, "cloth": 0.18, "bandana": 0.04, "low": 0.10}  # how often each is worn
+PLEATED = 0.8  # share of surgical masks
+MASK_COLORS = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.06, 0.06, 0.07), (0.5, 0.75, 0.7), (0.85, 0.70, 0.75))
+
+
+def put_on_mask(vertices: np.ndarray, rng: np.random.Generator) -> list[Mesh]:
+    """Return a random face mask: its cloth, and straps if it has any.
+
+    Args:
+        vertices: (N, 3) of the template's mesh, as drawn: the mask follows identity and expression.
+        rng: the only source of randomness.
+    """
+    name = list(MASKS)[rng.choice(len(MASKS), p=list(MASKS.values()))]
+    pleated = name in ("surgical", "low") and rng.random() < PLEATED
+    usual = MASK_COLORS[rng.integers(len(MASK_COLORS))]
+    color = np.asarray(usual if rng.random() < 0.75 else rng.uniform(0.1, 0.9, 3), np.float32) ** 2
+    cloth = mask_shapes.cover(name, pleated)
+    meshes = [
+        Mesh(mask_shapes.worn(name, "cover", cloth, vertices), cloth.triangles, cloth.albedo * color, cloth.gloss)
+    ]
+    if name in mask_shapes.STRAPS:
+        straps = mask_shapes.straps(name)
+        white = np.full(3, 0.75, np.float32) if color.mean() > 0.1 else np.maximum(color, 0.02)
+        meshes.append(_painted(straps, mask_shapes.worn(name, "straps", straps, vertices), white, straps.gloss))
+    return meshes

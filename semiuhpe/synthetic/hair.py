@@ -51,6 +51,7 @@ MOSTLY_WITHOUT_BEARD = (
 CURLED = ("curly", "afro", "dreadlocks")
 COVERS_EARS = ("bob", "bob with fringe", "wavy", "long", "long with fringe", "dreadlocks")
 HANGING_COUNTS = ("bun",)  # for the head's box
+EAR_ROOT, PRESSED = 0.03, 0.12  # from the innermost vertex of an ear, and what is left of the width beyond
 BELOW_SKIN, SURELY_HIDDEN = -0.06, -0.04
 
 # Height y of the hairline against the angle from the face (degrees): forehead, temple, side burn, ear, nape
@@ -216,7 +217,9 @@ def shell_height(style: str, volume: float, pattern: int, parted_left: bool) -> 
     above, thickness = _cut(style)
     look = texture(style, pattern)
     thickness = thickness * np.float32(1 + (volume - 1) * (0.3 if style in COVERS_EARS else 1))
-    thickness = thickness * (1 + {"cornrows": 0.8, "curly": 0.22}.get(style, 0.08 if style in COVERS_EARS else 0.16) * look)
+    thickness = thickness * (
+        1 + {"cornrows": 0.8, "curly": 0.22}.get(style, 0.08 if style in COVERS_EARS else 0.16) * look
+    )
     above = above + 0.025 * look
     x = _shell()[:, 0] * (1 if parted_left else -1)
     if style == "side part":
@@ -245,6 +248,15 @@ def shell_albedo(style: str, color: np.ndarray, pattern: int) -> np.ndarray:
         band = np.exp(-(((height - SHEEN_HEIGHT - 0.05 * look) / SHEEN_WIDTH) ** 2))
         tone = tone * (1 + SHEEN * band)
     return color * np.clip(tone, 0.25, 2.2).astype(np.float32)[:, None]
+
+
+def press_ears(vertices: np.ndarray) -> None:
+    """Lay the ears of the template's drawn ``vertices`` (N, 3) against the head, in place, below hair or a hat."""
+    for name in ("left ear", "right ear"):
+        ear = template().region(name)
+        x = vertices[ear, 0]
+        root = np.abs(x).min() + EAR_ROOT
+        vertices[ear, 0] = np.sign(x) * np.minimum(np.abs(x), root + PRESSED * (np.abs(x) - root))
 
 
 def scalp_shade(style: str, points: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def _curtain(name: str) -> Piece:
     strand = 0.55 * rng.standard_normal(begin.shape) + 0.3 * np.sin(np.radians(17 * begin) + 2 * s)
     strand = strand + 2.5 * curtain.waves * np.sin(9 * s + phase * 0.3)
     tone = np.clip(1 + 0.42 * strand, 0.3, 2) * (0.8 + 0.35 * smoothstep(s, 0, 0.7))
-    mesh = solid(vertices, grid_triangles(_ROWS, _COLUMNS, closed=False), gloss=GLOSS)
+    mesh = solid(vertices, grid_triangles(_ROWS, _COLUMNS, closed=False)[:, ::-1], gloss=GLOSS)
     return wearable(mesh), tone.reshape(-1, 1).astype(np.float32)
 
 

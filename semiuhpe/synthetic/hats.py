@@ -99,10 +99,10 @@ class Cloth:
 
 
 _LEVEL = (0.44, 0.43, 0.42, 0.40, 0.36, 0.31, 0.26, 0.21, 0.17, 0.11, 0.08, 0.04, -0.02, -0.08)
-_LOW = (0.34, 0.34, 0.32, 0.28, 0.23, 0.16, 0.08, 0.00, -0.08, -0.14, -0.16, -0.18, -0.22, -0.26)
+_LOW = (0.35, 0.35, 0.33, 0.29, 0.24, 0.18, 0.13, 0.10, 0.08, 0.05, 0.00, -0.10, -0.20, -0.26)
 _HIGH = (0.52, 0.51, 0.49, 0.45, 0.40, 0.34, 0.28, 0.24, 0.20, 0.17, 0.15, 0.12, 0.08, 0.04)
 _EARS = (0.40, 0.40, 0.36, 0.28, 0.16, -0.06, -0.36, -0.48, -0.52, -0.54, -0.55, -0.56, -0.58, -0.60)
-_TURBAN = (0.46, 0.44, 0.39, 0.33, 0.27, 0.21, 0.15, 0.08, 0.02, -0.06, -0.10, -0.18, -0.28, -0.34)
+_TURBAN = (0.48, 0.46, 0.41, 0.35, 0.29, 0.23, 0.17, 0.12, 0.09, 0.04, -0.04, -0.16, -0.28, -0.34)
 _PEAK = Brim(0.50, 0.13, half=62, curl=0.10)
 CROWNS = {
     "cap": Crown(_LEVEL, 0.05, 0.10, _PEAK),
@@ -150,6 +150,7 @@ FREQUENCY = {
     "hood": 0.06,
     "full helmet": 0.02,
 }
+TIED_LOWER = {"bun": (0.0, -0.74, 0.25), "ponytail": (0.0, -0.56, 0.16), "pigtails": (0.0, -0.55, 0.0)}  # below a hat
 
 
 def _latitude(longitude: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -183,7 +184,7 @@ def crown(name: str) -> tuple[Wearable, np.ndarray]:
         fold = np.sin(30 * (share + 0.35 * np.abs(np.sin(lon / 2))))
         height, shade = height + shape.folds * fold, shade * (1 + 0.2 * fold)
     if shape.vents:
-        slot = smoothstep(np.abs(np.sin(6.0 * np.arctan2(direction[..., 0], direction[..., 1]))), 0.75, 0.35)
+        slot = smoothstep(np.abs(np.sin(4.7 * np.arctan2(direction[..., 0], direction[..., 1]))), 0.8, 0.1)
         slot = slot * smoothstep(share, 0.1, 0.2) * smoothstep(np.abs(direction[..., 2]), 0.9, 0.75)
         height, shade = height - 0.06 * slot, shade * (1 - shape.vents * slot)
     height[0], height[1] = -0.03, 0.6 * shape.side  # the inner edge, below the skin
@@ -290,10 +291,13 @@ def random_hat(
     return hat.on(coefficients, np.clip(albedo, 0, 1)), shell_height, name in CLOTHS or CROWNS[name].over_ears
 
 
-def press_down(hanging: Mesh) -> Mesh:
-    """Return long hair, drawn in below the edge of a hat."""
+def press_down(style: str, hanging: Mesh) -> Mesh:
+    """Return what hangs from a haircut as it is below a hat: drawn in below the hat's edge, or tied lower."""
     v = hanging.vertices.copy()
-    v[:, ::2] *= 1 - 0.16 * smoothstep(v[:, 1:2], -0.25, 0.15)
+    if style in TIED_LOWER:
+        v += np.array(TIED_LOWER[style], np.float32)
+    else:
+        v[:, ::2] *= 1 - 0.16 * smoothstep(v[:, 1:2], -0.25, 0.15)
     return Mesh(v, hanging.triangles, hanging.albedo, hanging.gloss)
 
 

@@ -20,10 +20,10 @@ THICKNESS = 0.03
 PLEAT_DEPTH = 0.022
 PLEATS = 3
 ROWS, COLUMNS = 17, 27
-STRAPS = ("surgical", "cup", "low")  # masks that hang at the ears
+STRAPS = ("surgical", "cup", "cloth", "low")  # masks that hang at the ears
 NOSE_TIP, MOUTH_CORNERS = 30, (48, 54)  # iBUG's numbers, from 0
 _NEIGHBORS = 12  # vertices of the head that a point of a mask moves with
-_TURN = (4.0, 42.0)  # longitudes between which an edge goes from its middle to its side
+_UPPER_TURN, _LOWER_TURN = (4.0, 42.0), (14.0, 66.0)  # longitudes where an edge goes from its middle to its side
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ SHAPES = {
     "cup": MaskShape((-9, -29), (-57, -42), 57, props=((0, -0.46, 1.32), (0, -0.78, 1.27), (0, -1.0, 1.08))),
     "cloth": MaskShape((-12, -23), (-58, -42), 66, stretch=0.6),
     "bandana": MaskShape(
-        (-9, -20), (-64, -60), 76, props=((0, -1.62, 0.66), (0.25, -1.42, 0.60), (-0.25, -1.42, 0.60))
+        (-9, -20), (-67, -36), 72, props=((0, -1.62, 0.66), (0.20, -1.40, 0.60), (-0.20, -1.40, 0.60))
     ),
     "low": MaskShape((-26, -33), (-59, -46), 60),  # worn below the nose
 }
@@ -66,16 +66,18 @@ def five_landmarks(vertices: np.ndarray) -> np.ndarray:
     return np.stack([*eyes, *vertices[t.landmarks[[NOSE_TIP, *MOUTH_CORNERS]]]])
 
 
-def edge_latitude(edge: tuple[float, float], longitude: np.ndarray) -> np.ndarray:
-    """Return the latitude (N,) of an edge at longitudes (N,), all in degrees."""
-    middle, side = edge
-    return middle + (side - middle) * smoothstep(np.abs(longitude), *_TURN)
+def edge_latitudes(shape: MaskShape, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latitudes (N,) of the lower and the upper edge at longitudes (N,), all in degrees."""
+    away = np.abs(longitude)
+    (low_middle, low_side), (high_middle, high_side) = shape.lower, shape.upper
+    low = low_middle + (low_side - low_middle) * smoothstep(away, *_LOWER_TURN)
+    return low, high_middle + (high_side - high_middle) * smoothstep(away, *_UPPER_TURN)
 
 
 def mask_directions(shape: MaskShape, rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
     """Return directions (rows, columns, 3) of a mask's points, the lowest row first."""
     longitude = np.linspace(-shape.reach, shape.reach, columns)
-    lower, upper = edge_latitude(shape.lower, longitude), edge_latitude(shape.upper, longitude)
+    lower, upper = edge_latitudes(shape, longitude)
     share = np.linspace(0, 1, rows)[:, None]
     latitude = lower + share * (upper - lower)
     lon, lat = np.radians(longitude), np.radians(latitude)
@@ -134,11 +136,11 @@ def straps(name: str, radius: float = 0.013) -> Mesh:
     """Return the straps of a mask on the mean head, from its corners to behind the ears."""
     shape = SHAPES[name]
     corners = []
-    for edge in (shape.upper, shape.lower):
-        toward = directions(np.array([shape.reach - 1.5]), np.array([edge[1] + np.sign(edge[0] - edge[1])]))[0]
+    for latitude in edge_latitudes(shape, np.array([shape.reach - 1.5])):
+        toward = directions(np.array([shape.reach - 1.5]), latitude)[0]
         corners.append(toward[0] * (surface.cast_rays(toward)[0] + 0.02))
-    upper = _along_skin(corners[0], (0.735, 0.045, 0.10), 6)
-    lower = _along_skin(corners[1], (0.700, -0.43, 0.02), 5)
+    upper = _along_skin(corners[1], (0.735, 0.045, 0.10), 6)
+    lower = _along_skin(corners[0], (0.700, -0.43, 0.02), 5)
     parts = [
         tube([*upper, (0.76, 0.02, -0.02), (0.735, -0.10, -0.12)], radius, 4),
         tube([*lower, (0.70, -0.36, -0.06), (0.715, -0.22, -0.11)], radius, 4),
