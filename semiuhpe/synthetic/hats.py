@@ -129,7 +129,7 @@ _BALL = tuple(
     for x, y, z in directions(np.arange(0, 360, 30), np.arange(-60, 91, 20)).reshape(-1, 3)
 )
 CLOTHS = {
-    "hijab": Cloth((28, 37, 52), _SHOULDERS, 0.05, 0.05),
+    "hijab": Cloth((29, 42, 53), _SHOULDERS, 0.05, 0.05),
     "headscarf": Cloth((34, 50, 62), _COLLAR, 0.05, 0.05),
     "hood": Cloth((36, 58, 68), (*_COLLAR, (0.0, 1.15, 0.75), (0.0, 0.75, -1.15), (0.0, 1.2, -0.5)), 0.12, 0.35),
     "full helmet": Cloth((29, 45, 31), _BALL, 0.04, 0.05, gloss=0.35),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from support.wearing import covered, person
 
 from semiuhpe.synthetic import surface
 from semiuhpe.synthetic.accessories import put_on_mask
 from semiuhpe.synthetic.anatomy import HeadBasis
-from semiuhpe.synthetic.expressions import random_expression
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.mask_shapes import (
     SHAPES,
@@ -24,28 +24,6 @@ from semiuhpe.synthetic.masks import draw_mask
 NOSE, EYES = 2, (0, 1)
 MOUTH = (3, 4)
 PEOPLE = range(30)
-
-
-def person(seed: int) -> np.ndarray:
-    """Return the drawn vertices of a random person with a random expression."""
-    basis, t, rng = HeadBasis.load(), template(), np.random.default_rng(seed)
-    vertices = t.shape(basis.random_person(rng).coefficients)
-    vertices[t.part["body"]] += basis.express(random_expression(rng, gaze=0))[t.of_basis]
-    return vertices
-
-
-def covered(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Return whether a triangle lies straight before each point, seen along z."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    found = []
-    for x, y, z in points:
-        u, v, w = (
-            (q[:, 0] - p[:, 0]) * (y - p[:, 1]) - (q[:, 1] - p[:, 1]) * (x - p[:, 0])
-            for p, q in ((a, b), (b, c), (c, a))
-        )
-        around = ((u >= 0) & (v >= 0) & (w >= 0)) | ((u <= 0) & (v <= 0) & (w <= 0))
-        found.append(bool((around & (np.stack([a, b, c])[..., 2].max(0) > z)).any()))
-    return np.array(found)
 
 
 def test_the_five_landmarks_are_the_eyes_nose_and_mouth_of_the_mean_head():
@@ -75,7 +53,7 @@ def test_cloth_is_stretched_from_nose_to_chin_and_never_inside_the_head(name):
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("seed", PEOPLE)
 def test_masks_cover_nose_and_mouth_but_not_the_eyes(name, seed):
-    vertices = person(seed)
+    _, vertices = person(seed)
     mesh = cover(name)
     places = five_landmarks(vertices)
     hidden = covered(places, worn(name, "cover", mesh, vertices), mesh.triangles)
@@ -106,7 +84,7 @@ def test_straps_are_symmetric_and_reach_from_the_cloth_behind_the_ears(name):
 
 
 def test_masks_that_are_put_on_depend_on_the_random_numbers_alone():
-    vertices = person(1)
+    _, vertices = person(1)
     first, again, other = (put_on_mask(vertices, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert [mesh.vertices.tobytes() for mesh in first] == [mesh.vertices.tobytes() for mesh in again]
     assert [mesh.albedo.tobytes() for mesh in first] == [mesh.albedo.tobytes() for mesh in again]
