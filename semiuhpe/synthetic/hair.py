@@ -1,48 +1,97 @@
-"""Haircuts: the height of a shell over the scalp, and hair that hangs from it.
+"""Haircuts: the height of a shell over the scalp, its color, and the roots that are painted on the skin.
 
 Where there is no hair the shell lies below the skin, so the hairline is where the two surfaces intersect. Strands are
-patterns in color and height along lines from the crown downward.
+patterns in color and height across lines along which the hair is combed. What hangs from the head is in
+:mod:`semiuhpe.synthetic.hanging`.
 """
 
 from functools import cache
 
 import numpy as np
 
-from semiuhpe.synthetic import surface
+from semiuhpe.synthetic import hanging
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.regions import smoothstep
-from semiuhpe.synthetic.solids import Mesh, Wearable, ellipsoid, grid_triangles, solid, tube, wearable
+from semiuhpe.synthetic.solids import Mesh
 
 STRAND_PATTERNS = 8
-STYLES = {  # name: frequency
-    "bald": 0.07,
-    "buzz": 0.09,
-    "short": 0.17,
-    "side part": 0.13,
-    "curly": 0.08,
-    "afro": 0.06,
-    "receding": 0.08,
-    "bob": 0.10,
-    "long": 0.12,
-    "bun": 0.05,
-    "ponytail": 0.05,
+# How often adult men, adult women, boys and girls have each style
+STYLES = {
+    "bald": (0.05, 0.0, 0.01, 0.0),
+    "buzz": (0.13, 0.01, 0.10, 0.0),
+    "short": (0.26, 0.05, 0.32, 0.03),
+    "side part": (0.19, 0.05, 0.16, 0.02),
+    "slicked back": (0.07, 0.03, 0.0, 0.02),
+    "fringe": (0.06, 0.05, 0.27, 0.05),
+    "undercut": (0.08, 0.01, 0.04, 0.0),
+    "mohawk": (0.01, 0.004, 0.01, 0.0),
+    "curly": (0.07, 0.05, 0.06, 0.04),
+    "afro": (0.03, 0.03, 0.01, 0.02),
+    "receding": (0.06, 0.0, 0.0, 0.0),
+    "cornrows": (0.015, 0.02, 0.01, 0.02),
+    "dreadlocks": (0.015, 0.02, 0.0, 0.01),
+    "bob": (0.01, 0.11, 0.01, 0.10),
+    "bob with fringe": (0.0, 0.06, 0.01, 0.11),
+    "wavy": (0.02, 0.13, 0.01, 0.08),
+    "long": (0.03, 0.16, 0.0, 0.16),
+    "long with fringe": (0.0, 0.07, 0.0, 0.12),
+    "bun": (0.01, 0.06, 0.0, 0.04),
+    "ponytail": (0.01, 0.08, 0.0, 0.10),
+    "pigtails": (0.0, 0.01, 0.0, 0.07),
+    "braids": (0.0, 0.02, 0.0, 0.06),
 }
-MOSTLY_WITHOUT_BEARD = ("bob", "long", "bun", "ponytail")
-CURLED = ("curly", "afro")
-COVERS_EARS = ("bob", "long")
+GROWN_UP = 15  # years
+THINNING_YEARS = (28, 75)  # over which men lose hair
+THINNED = {"receding": 0.40, "bald": 0.20}  # additional weight at the end of these years
+SHORTENING_YEARS = (45, 75)  # over which women come to wear shorter hair
+SHORTENED = {"short": 0.25, "curly": 0.20, "bob": 0.20, "side part": 0.10}
+MOSTLY_WITHOUT_BEARD = (
+    *("bob", "bob with fringe", "wavy", "long", "long with fringe", "bun", "ponytail", "pigtails", "braids"),
+)
+CURLED = ("curly", "afro", "dreadlocks")
+COVERS_EARS = ("bob", "bob with fringe", "wavy", "long", "long with fringe", "dreadlocks")
 HANGING_COUNTS = ("bun",)  # for the head's box
-BELOW_SKIN = -0.06
+EAR_ROOT, PRESSED = 0.03, 0.12  # from the innermost vertex of an ear, and what is left of the width beyond
+BELOW_SKIN, SURELY_HIDDEN = -0.06, -0.04
 
 # Height y of the hairline against the angle from the face (degrees): forehead, temple, side burn, ear, nape
-LINE_ANGLES = (0, 20, 33, 42, 52, 64, 74, 84, 98, 115, 135, 180)
-USUAL_LINE = (0.72, 0.74, 0.68, 0.52, 0.36, 0.08, -0.16, -0.10, 0.02, -0.32, -0.50, -0.56)
-LOW_LINE = (0.36, 0.34, 0.26, 0.10, -0.25, -0.55, -0.66, -0.70, -0.72, -0.74, -0.78, -0.80)
-OPEN_LINE = (0.74, 0.72, 0.60, 0.40, 0.05, -0.45, -0.66, -0.72, -0.74, -0.76, -0.80, -0.80)
+LINE_ANGLES = (0, 14, 26, 36, 46, 56, 66, 74, 80, 98, 106, 118, 140, 180)
+USUAL_LINE = (0.66, 0.67, 0.65, 0.56, 0.44, 0.22, -0.08, -0.16, 0.08, 0.10, -0.02, -0.40, -0.58, -0.64)
+FRINGE_LINE = (0.25, 0.25, 0.24, 0.22, 0.16, 0.06, -0.10, -0.16, 0.08, 0.10, -0.02, -0.40, -0.58, -0.64)
+OPEN_LINE = (0.70, 0.70, 0.60, 0.44, 0.24, 0.02, -0.25, -0.34, -0.38, -0.40, -0.40, -0.40, -0.40, -0.40)
+CURTAIN_LINE = (0.25, 0.25, 0.24, 0.22, 0.16, 0.02, -0.25, -0.34, -0.38, -0.40, -0.40, -0.40, -0.40, -0.40)
+LINES = {
+    "fringe": FRINGE_LINE,
+    "bob": OPEN_LINE,
+    "wavy": OPEN_LINE,
+    "long": OPEN_LINE,
+    "dreadlocks": OPEN_LINE,
+    "bob with fringe": CURTAIN_LINE,
+    "long with fringe": CURTAIN_LINE,
+}
+
+# Where hair is combed: along lines from the whorl, toward a knot at the back, or away from a parting
+WHORL, KNOT = (0.0, 0.90, -0.45), (0.0, 0.35, -0.94)
+COMBED_BACK = ("slicked back", "bun", "ponytail", "cornrows", "undercut", "mohawk", "pigtails")
+PARTED = ("side part", "bob", "wavy", "long", "braids")
+ROWS_OF_BRAIDS = 26  # around the head, of cornrows
+SHEEN, SHEEN_HEIGHT, SHEEN_WIDTH = 0.45, 0.78, 0.13  # a bright band around the crown
+DULL = ("buzz", "curly", "afro", "dreadlocks", "cornrows", "receding", "mohawk")
+PAINTED = {"bald": 0.22, "buzz": 0.75, "receding": 0.75}  # strength of roots on the skin, where it isn't the usual
+USUALLY_PAINTED = 0.85
 
 
-def random_style(rng: np.random.Generator, age=30.0, female=0.5) -> str:
-    """Return the name of a random haircut, by frequency."""
-    return list(STYLES)[rng.choice(len(STYLES), p=np.array(list(STYLES.values())))]
+def random_style(rng: np.random.Generator, age: float, female: float) -> str:
+    """Return the name of a haircut as people of this age (years) and sex (0 a man, 1 a woman) wear it."""
+    woman = int(rng.random() < female)
+    column = woman + (2 if age < GROWN_UP else 0)
+    chances = {name: frequency[column] for name, frequency in STYLES.items()}
+    years, change = (SHORTENING_YEARS, SHORTENED) if woman else (THINNING_YEARS, THINNED)
+    share = float(np.clip((age - years[0]) / (years[1] - years[0]), 0, 1))
+    for name, weight in change.items():
+        chances[name] += share * weight
+    p = np.array(list(chances.values()))
+    return list(chances)[rng.choice(len(p), p=p / p.sum())]
 
 
 def angle_from_face(v: np.ndarray) -> np.ndarray:
@@ -57,31 +106,55 @@ def above_line(v: np.ndarray, line: tuple) -> np.ndarray:
 
 def texture(style: str, pattern: int) -> np.ndarray:
     """Return the texture of hair, (vertices of the shell,) about in [-1, 1], for height and for color."""
-    return curls(pattern) if style in CURLED else strands(pattern)
+    if style == "cornrows":
+        return _rows(pattern)
+    return curls(pattern) if style in CURLED else strands(pattern, _combing(style))
+
+
+def _combing(style: str) -> str:
+    return "back" if style in COMBED_BACK else "parted" if style in PARTED else "down"
+
+
+def _shell() -> np.ndarray:
+    t = template()
+    return t.vertices[t.part["shell"]]
+
+
+def _across(v: np.ndarray, combing: str) -> np.ndarray:
+    """Return a coordinate (N,) in radians that is constant along combed hair."""
+    x, y, z = v.T
+    if combing == "back":  # angle about the axis through the knot
+        toward = np.array(KNOT) / np.linalg.norm(KNOT)
+        upward = np.cross(toward, (1, 0, 0))
+        return np.arctan2(x, v @ -upward)
+    if combing == "parted":  # straight down at sides and back, and across the top
+        return np.arctan2(np.where(x < 0, -1, 1) * np.maximum(np.abs(x), 0.45 * smoothstep(z, -0.6, -0.2)), z)
+    return np.arctan2(x - WHORL[0], z - WHORL[2] * smoothstep(y, 0.2, 0.9))
 
 
 @cache
-def strands(pattern: int) -> np.ndarray:
+def strands(pattern: int, combing: str) -> np.ndarray:
     """Return a strand pattern (vertices of the shell,) about in [-1, 1]; it is always the same."""
     rng = np.random.default_rng(7000 + pattern)
-    t = template()
-    v = t.vertices[t.part["shell"]]
-    around = np.arctan2(v[:, 0], v[:, 2])
-    wave = 0.25 * np.sin(3 * v[:, 1] + rng.uniform(0, 6))  # strands are not quite meridians
+    v = _shell()
+    around = _across(v, combing)
+    wave = 0.25 * np.sin(3 * v[:, 1] + rng.uniform(0, 6))  # strands are not quite straight
     value = np.zeros(len(v))
-    for frequency, height in ((5, 0.35), (11, 0.5), (23, 0.6), (37, 0.5)):
+    for frequency, height in ((5, 0.30), (11, 0.45), (19, 0.6), (31, 0.6)):
         value += height * np.sin(frequency * (around + wave / np.sqrt(frequency)) + rng.uniform(0, 6))
     value += 0.35 * rng.standard_normal(len(v))
-    calm = 1 - 0.75 * smoothstep(np.hypot(v[:, 0], v[:, 2] + 0.1), 0.45, 0.1)  # or the crown would look like a pumpkin
-    return (calm * value / 1.6).astype(np.float32)
+    pole = np.array(KNOT if combing == "back" else WHORL)
+    calm = smoothstep(np.linalg.norm(v - pole, axis=1), 0.05, 0.5)  # or the whorl would look like a pumpkin
+    if combing == "parted":
+        calm = np.ones(len(v))
+    return ((0.25 + 0.75 * calm) * value / 1.6).astype(np.float32)
 
 
 @cache
 def curls(pattern: int) -> np.ndarray:
     """Return lumps (vertices of the shell,) about in [-1, 1] for curly hair."""
     rng = np.random.default_rng(7100 + pattern)
-    t = template()
-    v = t.vertices[t.part["shell"]]
+    v = _shell()
     value = np.zeros(len(v))
     for frequency in (7.0, 12.0, 20.0):
         direction = rng.standard_normal((3, 3))
@@ -89,35 +162,52 @@ def curls(pattern: int) -> np.ndarray:
     return (value + 0.35 * rng.standard_normal(len(v))).astype(np.float32)
 
 
+@cache
+def _rows(pattern: int) -> np.ndarray:
+    """Return 1 on the braids of cornrows and -1 between them, (vertices of the shell,)."""
+    across = np.cos(ROWS_OF_BRAIDS / 2 * _across(_shell(), "back"))
+    rng = np.random.default_rng(7150 + pattern)
+    return (np.tanh(2.5 * across) + 0.15 * rng.standard_normal(len(across))).astype(np.float32)
+
+
 def _horseshoe(v: np.ndarray) -> np.ndarray:
     """Return the depth (N,) of points of the scalp below the upper edge of receding hair, which leaves the top bare."""
-    return 0.42 + 0.18 * smoothstep(v[:, 2], 0, -0.8) - v[:, 1]
+    return 0.46 + 0.18 * smoothstep(v[:, 2], 0, -0.8) - v[:, 1]
 
 
 @cache
 def _cut(style: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a style's height above the hairline (vertices of the shell,) and its full thickness there."""
-    t = template()
-    v = t.vertices[t.part["shell"]]
-    _, y, z = v.T
+    v = _shell()
+    x, y, z = v.T
     top = smoothstep(y, 0.35, 0.95)
     back = smoothstep(z, 0.1, -0.7)
     front = smoothstep(z, 0.3, 0.8)
-    line = {"bob": LOW_LINE, "long": OPEN_LINE}.get(style, USUAL_LINE)
-    above = above_line(v, line)
+    side = smoothstep(y, 0.70, 0.45)
+    sheet = 0.04 + 0.07 * smoothstep(y, 0.4, 0.95)  # long hair; what hangs takes over below
+    fringe = 0.045 * front * smoothstep(y, 0.6, 0.3)
+    ridge = np.exp(-((x / 0.12) ** 4)) * smoothstep(z + y, -1.2, 0.3)
     thickness = {
-        "buzz": 0.025 + 0 * y,
-        "short": 0.05 + 0.09 * top + 0.03 * front * top,
-        "side part": 0.06 + 0.14 * top + 0.06 * front * top,
-        "curly": 0.13 + 0.12 * top + 0.03 * back,
-        "afro": 0.42 + 0.10 * top + 0.06 * back,
-        "receding": 0.05 + 0.03 * back,
-        "bob": 0.15 + 0.04 * back + 0.02 * top,
-        "long": 0.03 + 0.12 * smoothstep(y, 0.2, 0.6),  # the sheet below takes over
-        "bun": 0.045 + 0 * y,
-        "ponytail": 0.05 + 0 * y,
-    }[style]
-    if style == "receding":
+        "buzz": 0.020 + 0 * y,
+        "short": 0.045 + 0.085 * top + 0.04 * front * top,
+        "side part": 0.05 + 0.12 * top + 0.06 * front * top,
+        "slicked back": 0.04 + 0.06 * top + 0.03 * back,
+        "fringe": 0.055 + 0.08 * top + 0.4 * fringe,
+        "undercut": 0.012 + 0.13 * (1 - side) + 0.06 * front * (1 - side),
+        "mohawk": 0.010 + 0.28 * ridge,
+        "curly": 0.11 + 0.12 * top + 0.03 * back,
+        "afro": 0.38 + 0.10 * top + 0.06 * back,
+        "receding": 0.04 + 0.03 * back,
+        "cornrows": 0.045 + 0 * y,
+        "dreadlocks": 0.09 + 0.05 * top,
+        "bob": sheet + 0.02,
+        "bob with fringe": sheet + fringe,
+        "wavy": sheet + 0.02 * top,
+        "long": sheet,
+        "long with fringe": sheet + fringe,
+    }.get(style, 0.045 + 0.02 * top)
+    above = above_line(v, LINES.get(style, USUAL_LINE))
+    if style in ("receding", "bald"):
         above = np.minimum(above, _horseshoe(v))
     return above.astype(np.float32), thickness.astype(np.float32)
 
@@ -125,74 +215,65 @@ def _cut(style: str) -> tuple[np.ndarray, np.ndarray]:
 def shell_height(style: str, volume: float, pattern: int, parted_left: bool) -> np.ndarray:
     """Return the height of the hair above the scalp, (vertices of the shell,); negative where there is none."""
     above, thickness = _cut(style)
-    thickness = thickness * np.float32(1 if style == "long" else volume)
-    thickness = thickness * (1 + (0.22 if style in CURLED else 0.16) * texture(style, pattern))
+    look = texture(style, pattern)
+    thickness = thickness * np.float32(1 + (volume - 1) * (0.3 if style in COVERS_EARS else 1))
+    thickness = thickness * (
+        1 + {"cornrows": 0.8, "curly": 0.22}.get(style, 0.08 if style in COVERS_EARS else 0.16) * look
+    )
+    above = above + 0.025 * look
+    x = _shell()[:, 0] * (1 if parted_left else -1)
     if style == "side part":
-        t = template()
-        x = t.vertices[t.part["shell"], 0] * (1 if parted_left else -1)
         thickness = thickness * (1 - 0.75 * np.exp(-(((x - 0.28) / 0.07) ** 2)) + 0.25 * smoothstep(x, 0.2, -0.4))
-    edge = smoothstep(above, -0.05, 0.10)
+    elif style in PARTED:
+        thickness = thickness * (1 - 0.30 * np.exp(-((x / 0.06) ** 2)))
+    edge = smoothstep(above, -0.08, 0.14)
     return BELOW_SKIN * (1 - edge) + (thickness + 0.012) * edge
 
 
-def scalp_shade(points: np.ndarray, style: str) -> np.ndarray:
-    """x."""
-    if style == "bald":
-        return np.zeros(len(points))
+def shell_triangles(height: np.ndarray) -> np.ndarray:
+    """Return the triangles (M, 3) of the template's shell that hair of this ``height`` makes visible."""
+    t = template()
+    triangles = t.triangles["shell"]
+    return triangles[(height > SURELY_HIDDEN)[triangles - t.part["shell"].start].any(1)]
+
+
+def shell_albedo(style: str, color: np.ndarray, pattern: int) -> np.ndarray:
+    """Return the linear albedo (vertices of the shell, 3) of hair of a ``color`` (3,): strands and a sheen."""
+    look = texture(style, pattern)
+    if style == "cornrows":
+        return color * (0.65 + 0.35 * look)[:, None]
+    tone = 1 + 0.55 * look
+    if style not in DULL:
+        height = _shell()[:, 1]
+        band = np.exp(-(((height - SHEEN_HEIGHT - 0.05 * look) / SHEEN_WIDTH) ** 2))
+        tone = tone * (1 + SHEEN * band)
+    return color * np.clip(tone, 0.25, 2.2).astype(np.float32)[:, None]
+
+
+def press_ears(vertices: np.ndarray) -> None:
+    """Lay the ears of the template's drawn ``vertices`` (N, 3) against the head, in place, below hair or a hat."""
+    for name in ("left ear", "right ear"):
+        ear = template().region(name)
+        x = vertices[ear, 0]
+        root = np.abs(x).min() + EAR_ROOT
+        vertices[ear, 0] = np.sign(x) * np.minimum(np.abs(x), root + PRESSED * (np.abs(x) - root))
+
+
+def scalp_shade(style: str, points: np.ndarray) -> np.ndarray:
+    """Return how much hair is painted on the skin at points (N, 3) of the mean head, (N,) in [0, 1].
+
+    These are roots and a soft hairline; of bald heads, the shadow of what is shaved.
+    """
     above = above_line(points, USUAL_LINE)
-    if style == "receding":
+    if style in ("receding", "bald"):
         above = np.minimum(above, _horseshoe(points))
-    return 0.85 * smoothstep(above, -0.06, 0.06)
-
-
-def _radius_at_height(angle: np.ndarray, y: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return the distance from the vertical axis to ``offset`` outside the head, at angles (radians) and heights."""
-    radius = np.full(np.shape(y), 1.6)
-    for _ in range(40):
-        points = np.stack([radius * np.sin(angle), y, radius * np.cos(angle)], -1)
-        radius -= 0.7 * (surface.head_distance(points) - offset)
-    return radius
-
-
-@cache
-def _curtain() -> tuple[Wearable, np.ndarray]:
-    """Return long hair below the shell, a sheet around sides and back of the neck, and its strand pattern (n, 1)."""
-    rng = np.random.default_rng(7200)
-    rows, columns = 14, 46
-    angle = np.radians(np.linspace(62, 298, columns))[None]
-    s = np.linspace(0, 1, rows)[:, None]
-    y = 0.70 - 2.45 * s + 0 * angle
-    # the top lies inside the shell; the sheet emerges from it, falls straight down and in toward the neck
-    offset = 0.10 + 0.05 * smoothstep(y, 0.6, 0.3)
-    radius = _radius_at_height(angle + 0 * s, np.maximum(y, 0.02), offset)
-    hang = smoothstep(s, 0.3, 0.8)
-    wave = 0.035 * np.sin(9 * angle + 5 * s) + 0.02 * np.sin(23 * angle) + 0.012 * rng.standard_normal((1, columns))
-    radius = radius - 0.12 * hang + (0.25 + 0.75 * hang) * wave
-    y[-1] += 0.10 * rng.uniform(-1, 1, columns)  # ends of different lengths
-    vertices = np.stack([radius * np.sin(angle), y, radius * np.cos(angle)], -1).reshape(-1, 3)
-    strand = np.sin(17 * angle + 2 * s) * 0.4 + 0.5 * rng.standard_normal((1, columns)) + 0 * s
-    mesh = solid(vertices, grid_triangles(rows, columns, False), gloss=0.12)
-    return wearable(mesh), strand.reshape(-1, 1).astype(np.float32)
-
-
-@cache
-def _bun() -> Wearable:
-    return wearable(ellipsoid((0, 0.62, -0.92), (0.27, 0.25, 0.25), 9, 14, gloss=0.15))
-
-
-@cache
-def _ponytail() -> Wearable:
-    path = [(0, 0.42, -0.95), (0, 0.45, -1.12), (0, 0.30, -1.32), (0, -0.1, -1.42), (0, -0.6, -1.36), (0, -1.15, -1.25)]
-    return wearable(tube(path, (0.07, 0.09, 0.14, 0.16, 0.13, 0.03), 10, gloss=0.15))
+    shade = PAINTED.get(style, USUALLY_PAINTED) * smoothstep(above, -0.06, 0.07)
+    return shade.astype(np.float32)
 
 
 def hanging_hair(style: str, color: np.ndarray, coefficients: np.ndarray) -> Mesh | None:
-    """Return what the haircut adds to the shell: long hair, a bun, a ponytail."""
-    if style == "long":
-        sheet, strand = _curtain()
-        return sheet.on(coefficients, color * np.clip(1 + 0.45 * strand, 0.3, 2))
-    if style == "bun":
-        return _bun().on(coefficients, color)
-    if style == "ponytail":
-        return _ponytail().on(coefficients, color)
-    return None
+    """Return what the haircut adds to the shell, such as long hair, a bun, braids."""
+    if style not in hanging.PIECES:
+        return None
+    piece, tone = hanging.PIECES[style]()
+    return piece.on(coefficients, color * tone)

@@ -1,19 +1,29 @@
 """Shapes of face masks on the mean head: for masks that rendered heads wear, and for masks drawn onto pictures.
 
-Axes and units are those of :mod:`semiuhpe.synthetic.surface`.
+Axes and units are those of :mod:`semiuhpe.synthetic.anatomy`. A mask is a grid of points in directions from the head's
+origin: its edges are latitudes, and it reaches to a longitude on both sides.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.spatial import ConvexHull, KDTree
 
 from semiuhpe.synthetic import surface
+from semiuhpe.synthetic.head import directions, template
 from semiuhpe.synthetic.regions import smoothstep
-from semiuhpe.synthetic.solids import Mesh, join, mirrored, tube
+from semiuhpe.synthetic.solids import Mesh, grid_triangles, join, mirrored, solid, tube
 
 THICKNESS = 0.03
-PLEAT_DEPTH = 0.008
-_TENT_CENTER = np.array([0, -0.62, 0.60], np.float32)
+PLEAT_DEPTH = 0.022
+PLEATS = 3
+ROWS, COLUMNS = 17, 27
+STRAPS = ("surgical", "cup", "cloth", "low")  # masks that hang at the ears
+NOSE_TIP, MOUTH_CORNERS = 30, (48, 54)  # iBUG's numbers, from 0
+_NEIGHBORS = 12  # vertices of the head that a point of a mask moves with
+_UPPER_TURN, _LOWER_TURN = (4.0, 42.0), (14.0, 66.0)  # longitudes where an edge goes from its middle to its side
 
 
 @dataclass(frozen=True)
@@ -21,74 +31,147 @@ class MaskShape:
     """Where a mask lies on the mean head, and how it stands off it.
 
     Attributes:
-        upper, lower: height of its edges in the middle and at the sides.
-        reach: how far to the back its sides go, as z.
-        tent: radii of the ellipsoid about the mouth that the cloth is stretched over; None where it follows the skin.
+        upper, lower: latitude of its edges in the middle and at the sides, in degrees.
+        reach: longitude of its sides, in degrees.
+        stretch: 1 where the cloth is stretched over nose, lips and chin, 0 where it follows the skin.
+        props: points that it is stretched over besides.
     """
 
     upper: tuple[float, float]
     lower: tuple[float, float]
     reach: float
-    tent: tuple[float, float, float] | None = None
+    stretch: float = 1.0
+    props: tuple[tuple[float, float, float], ...] = ()
 
 
 SHAPES = {
-    "surgical": MaskShape((-0.20, -0.32), (-1.16, -0.61), 0.16, (0.50, 0.50, 0.575)),
-    "cup": MaskShape((-0.16, -0.40), (-1.12, -0.80), 0.30, (0.46, 0.48, 0.66)),
-    "cloth": MaskShape((-0.26, -0.30), (-1.18, -0.62), 0.10),
-    "bandana": MaskShape((-0.14, -0.16), (-1.30, -1.00), -0.15, (0.52, 0.55, 0.56)),
-    "low": MaskShape((-0.56, -0.50), (-1.20, -0.68), 0.20),  # worn below the nose
+    "surgical": MaskShape((-10, -25), (-58, -41), 60),
+    "cup": MaskShape((-9, -29), (-57, -42), 57, props=((0, -0.46, 1.32), (0, -0.78, 1.27), (0, -1.0, 1.08))),
+    "cloth": MaskShape((-12, -23), (-58, -42), 66, stretch=0.6),
+    "bandana": MaskShape(
+        (-9, -20), (-67, -36), 72, props=((0, -1.62, 0.66), (0.20, -1.40, 0.60), (-0.20, -1.40, 0.60))
+    ),
+    "low": MaskShape((-26, -33), (-59, -46), 60),  # worn below the nose
 }
 
 
-def edge_height(heights: tuple[float, float], x: np.ndarray, begin: float = 0.12, end: float = 0.66) -> np.ndarray:
-    """Return (N,) heights of an edge at distances ``x`` (N,) from the middle: it rises or falls from begin to end."""
-    middle, side = heights
-    return middle + (side - middle) * smoothstep(x, begin, end)
-
-
-def cloth_radius(shape: MaskShape, skin: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Return (N,) distances of the cloth from the head's origin along directions (N, 3): on the skin or on the tent.
+def five_landmarks(vertices: np.ndarray) -> np.ndarray:
+    """Return the subject's right eye, left eye, tip of the nose, right and left corner of the mouth, (5, 3).
 
     Args:
-        shape: of the mask.
-        skin: (N, 3) the skin in these directions.
-        direction: (N, 3) of length 1.
+        vertices: (N, 3) of the template's mesh, as drawn. Eyes are the middles of the eyeballs.
     """
-    if shape.tent is None:
-        return np.linalg.norm(skin, axis=1)
-    radius = np.full(len(skin), 1.7, np.float32)
-    radii = np.array(shape.tent, np.float32)
-    for _ in range(40):  # sphere tracing, from outside
-        points = direction * radius[:, None]
-        tent = (np.linalg.norm((points - _TENT_CENTER) / radii, axis=1) - 1) * radii.min()
-        radius -= 0.7 * np.minimum(surface.head_distance(points), tent)
-    return radius
-
-
-def pleats(height: np.ndarray) -> np.ndarray:
-    """Return (N,) values in [-1, 1]: how far a pleated mask stands out at these heights."""
-    return np.sin(55 * height)
-
-
-def straps(away: float, end: float, radius: float) -> Mesh:
-    """Return the straps of a mask, from its corners to behind the ears.
-
-    Args:
-        away: how much farther they are from the middle than the ears.
-        end: height of the upper ends.
-        radius: of a strap.
-    """
-    upper = tube([(0.58, -0.34, 0.58), (0.72 + away, -0.10, 0.20), (0.80 + away, end, -0.10)], radius, 4)
-    lower = tube([(0.56, -0.68, 0.45), (0.72 + away, -0.50, 0.10), (0.78 + away, -0.36, -0.08)], radius, 4)
-    return join([upper, mirrored(upper), lower, mirrored(lower)])
-
-
-def five_landmarks(vertices):
-    from semiuhpe.synthetic.head import template
-
     t = template()
-    lm = vertices[t.landmarks]
-    return np.stack(
-        [vertices[t.part["right eye"]].mean(0), vertices[t.part["left eye"]].mean(0), lm[30], lm[48], lm[54]]
-    )
+    eyes = [vertices[t.part[name]].mean(0) for name in ("right eye", "left eye")]
+    return np.stack([*eyes, *vertices[t.landmarks[[NOSE_TIP, *MOUTH_CORNERS]]]])
+
+
+def edge_latitudes(shape: MaskShape, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latitudes (N,) of the lower and the upper edge at longitudes (N,), all in degrees."""
+    away = np.abs(longitude)
+    (low_middle, low_side), (high_middle, high_side) = shape.lower, shape.upper
+    low = low_middle + (low_side - low_middle) * smoothstep(away, *_LOWER_TURN)
+    return low, high_middle + (high_side - high_middle) * smoothstep(away, *_UPPER_TURN)
+
+
+def mask_directions(shape: MaskShape, rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
+    """Return directions (rows, columns, 3) of a mask's points, the lowest row first."""
+    longitude = np.linspace(-shape.reach, shape.reach, columns)
+    lower, upper = edge_latitudes(shape, longitude)
+    share = np.linspace(0, 1, rows)[:, None]
+    latitude = lower + share * (upper - lower)
+    lon, lat = np.radians(longitude), np.radians(latitude)
+    return np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
+
+
+def cloth_radius(shape: MaskShape, direction: np.ndarray) -> np.ndarray:
+    """Return distances (...) from the origin to cloth that is stretched over the face, along directions (..., 3)."""
+    skin = surface.cast_rays(direction)
+    over = mask_directions(shape)
+    points = (over * surface.cast_rays(over)[..., None]).reshape(-1, 3)
+    points = np.concatenate([points, np.zeros((1, 3)), np.array(shape.props).reshape(-1, 3)])
+    return skin + shape.stretch * np.maximum(hull_radius(points, direction) - skin, 0)
+
+
+def hull_radius(points: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return distances (...) from the origin to the convex hull of ``points`` (n, 3), along directions (..., 3)."""
+    planes = np.unique(ConvexHull(points).equations.round(9), axis=0)
+    toward = direction @ planes[:, :3].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(toward > 1e-6, -planes[:, 3] / toward, np.inf)
+    return distance.min(-1)
+
+
+def pleats(rows: int = ROWS) -> np.ndarray:
+    """Return (rows,) values from 0 to 1: how far a pleated mask stands out, the lowest row first."""
+    place = np.linspace(0, 1, rows)
+    inside = smoothstep(place, 0.12, 0.22) * smoothstep(place, 0.88, 0.78)
+    return inside * (1 - (place * (PLEATS + 1)) % 1)
+
+
+@cache
+def cover(name: str, pleated: bool = False) -> Mesh:
+    """Return a mask on the mean head, without straps; pleated ones are darker in the folds."""
+    shape = SHAPES[name]
+    direction = mask_directions(shape)
+    skin = surface.cast_rays(direction)
+    row, column = np.linspace(0, 1, ROWS)[:, None], np.linspace(0, 1, COLUMNS)[None]
+    inside = smoothstep(np.minimum(row, 1 - row), 0.0, 0.12) * smoothstep(np.minimum(column, 1 - column), 0.0, 0.10)
+    if name == "bandana":  # its lower corner hangs free
+        inside = np.maximum(inside, smoothstep(row, 0.5, 0.2))
+    radius = skin + inside * (cloth_radius(shape, direction) - skin) + THICKNESS * (0.4 + 0.6 * inside)
+    shade = np.ones_like(radius)
+    if pleated:
+        fold = pleats()[:, None] * smoothstep(np.minimum(column, 1 - column), 0.02, 0.12)
+        radius = radius + PLEAT_DEPTH * fold
+        shade = 0.86 + 0.14 * fold + 0.14 * (1 - smoothstep(np.abs(row - 0.5), 0.42, 0.36))
+    vertices = (direction * radius[..., None]).reshape(-1, 3)
+    mesh = solid(vertices, grid_triangles(ROWS, COLUMNS, closed=False), gloss=0.02)
+    albedo = np.repeat(np.clip(shade, 0, 1).reshape(-1, 1), 3, 1).astype(np.float32)
+    return Mesh(mesh.vertices, mesh.triangles, albedo, mesh.gloss)
+
+
+@cache
+def straps(name: str, radius: float = 0.013) -> Mesh:
+    """Return the straps of a mask on the mean head, from its corners to behind the ears."""
+    shape = SHAPES[name]
+    corners = []
+    for latitude in edge_latitudes(shape, np.array([shape.reach - 1.5])):
+        toward = directions(np.array([shape.reach - 1.5]), latitude)[0]
+        corners.append(toward[0] * (surface.cast_rays(toward)[0] + 0.02))
+    upper = _along_skin(corners[1], (0.735, 0.045, 0.10), 6)
+    lower = _along_skin(corners[0], (0.700, -0.43, 0.02), 5)
+    parts = [
+        tube([*upper, (0.76, 0.02, -0.02), (0.735, -0.10, -0.12)], radius, 4),
+        tube([*lower, (0.70, -0.36, -0.06), (0.715, -0.22, -0.11)], radius, 4),
+    ]
+    side = join(parts)
+    return join([side, mirrored(side)])
+
+
+def _along_skin(begin: np.ndarray, end: tuple[float, float, float], count: int) -> list[np.ndarray]:
+    """Return points from one to the other, straight in direction, just outside of the head."""
+    share = np.linspace(0, 1, count)[:, None]
+    points = begin + share * (np.asarray(end) - begin)
+    length = np.linalg.norm(points, axis=1, keepdims=True)
+    toward = (points / length).astype(np.float32)
+    return list(toward * np.maximum(length, surface.cast_rays(toward)[:, None] + 0.02))
+
+
+@cache
+def moves_with(name: str, part: str) -> csr_matrix:
+    """Return weights (n, N) of the template's vertices, that the points of a mask's "cover" or "straps" move with."""
+    t = template()
+    points = (cover(name) if part == "cover" else straps(name)).vertices
+    outside = np.unique(t.triangles["skin"])
+    distance, near = KDTree(t.vertices[outside]).query(points, k=_NEIGHBORS)
+    weight = np.exp(-(distance - distance[:, :1]) / 0.10)
+    weight /= weight.sum(1, keepdims=True)
+    rows = np.repeat(np.arange(len(points)), _NEIGHBORS)
+    shape = (len(points), len(t.vertices))
+    return csr_matrix((weight.ravel().astype(np.float32), (rows, outside[near].ravel())), shape)
+
+
+def worn(name: str, part: str, mesh: Mesh, vertices: np.ndarray) -> np.ndarray:
+    """Return the vertices (n, 3) of a mask's part on a head with ``vertices`` (N, 3) of the template's mesh."""
+    return mesh.vertices + moves_with(name, part) @ (vertices - template().vertices)

@@ -1,8 +1,7 @@
 """Face masks drawn onto pictures: fitted to a head's landmarks (or its box) and rotation, in perspective.
 
-The mask is a region of the mean head's skin, lifted off the face, painted and lit. The mean head is placed so that its
-landmarks match those of the picture. It also hides the part of the mask that is behind the face, so heads seen from
-behind get no mask.
+The mask is modeled on the mean head, painted and lit. The mean head is placed so that its landmarks match those of the
+picture. It also hides the part of the mask that is behind the face, so heads seen from behind get no mask.
 """
 
 from functools import cache
@@ -12,18 +11,16 @@ import numpy as np
 
 import sim3dr
 from semiuhpe.synthetic.head import template
-from semiuhpe.synthetic.mask_shapes import PLEAT_DEPTH, SHAPES, THICKNESS, cloth_radius, edge_height, pleats, straps
+from semiuhpe.synthetic.mask_shapes import SHAPES, STRAPS, cover, five_landmarks, straps
 from semiuhpe.synthetic.regions import smoothstep
-
 from semiuhpe.synthetic.solids import Mesh, join
 
 DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks give the size in the picture, not the distance
 LEAST_SHARE = 0.01  # share of the head's box that a mask has to cover for the head to count as masked
 _FINE = 3  # masks are drawn larger by this factor, and averaged
 _SMALLEST_PX = 10.0  # smaller heads get no mask
+_THROAT = -1.15  # height below which skin is no longer the head's
 
-
-STRAPS = ("surgical", "cup", "low")
 TEXTURES = ("plain", "stripes", "dots", "checks", "patches")
 
 
@@ -73,8 +70,7 @@ def fit_head(rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray) -> tu
         centerd, wanted = points - points.mean(0), target - target.mean(0)
         scale = max((centerd * wanted).sum() / (centerd**2).sum(), 0.0)
         return float(scale), target.mean(0) - scale * points.mean(0)
-    t = template()
-    points = _projected(t.vertices[t.part["skin"]], rotation)[:, :2]
+    points = _projected(template().vertices[_head_vertices()], rotation)[:, :2]
     low, high = points.min(0), points.max(0)
     scale = float(np.sqrt(box[2] * box[3] / (high - low).prod()))
     return scale, np.asarray(box[:2]) + np.asarray(box[2:]) / 2 - scale * (low + high) / 2
@@ -87,7 +83,7 @@ def _paint(
     """Draw a mask onto the part of the picture that begins at a corner, in place; return how many pixels it covers."""
     height, width = (side * _FINE for side in image.shape[:2])
     t = template()
-    face = _on_picture(0.985 * t.vertices[t.part["skin"]], rotation, scale, shift)
+    face = _on_picture(0.985 * t.vertices, rotation, scale, shift)
     depth = np.full((height, width), -np.inf, np.float32)
     ones = np.ones((len(face), 1), np.float32)
     sim3dr.rasterize(_enlarged(face, corner), t.triangles["skin"], ones, height=height, width=width, depth=depth)
@@ -120,7 +116,14 @@ def _projected(points: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 
 @cache
 def _mean_landmarks() -> np.ndarray:
-    return np.stack([template().vertices[index].mean(0) for index in landmark_vertices()])
+    return five_landmarks(template().vertices)
+
+
+@cache
+def _head_vertices() -> np.ndarray:
+    """Return the vertices of the template that a head's box encloses."""
+    index = np.unique(template().region("skin", "scalp", "left ear", "right ear"))
+    return index[template().vertices[index, 1] > _THROAT]
 
 
 def _brightness(image: np.ndarray, box: np.ndarray) -> float:
@@ -133,21 +136,16 @@ def _brightness(image: np.ndarray, box: np.ndarray) -> float:
 
 def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
     """Return a colored mask in head axes."""
-    vertices, triangles = _cover(name)
+    bare = cover(name, pleated=name in ("surgical", "low") and rng.random() < 0.6)
     color, second = (_color(rng) for _ in range(2))
-    pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], vertices, rng)[:, None]
-    albedo = color + pattern * (second - color)
-    vertices = vertices.copy()
-    if name == "surgical" and rng.random() < 0.6:  # pleats
-        pleat = pleats(vertices[:, 1])
-        vertices *= (1 + PLEAT_DEPTH * pleat)[:, None]
-        albedo = albedo * (1 + 0.06 * pleat)[:, None]
-    mesh = Mesh(vertices, triangles, np.clip(albedo, 0, 1).astype(np.float32), 0.0)
+    pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], bare.vertices, rng)[:, None]
+    albedo = bare.albedo * (color + pattern * (second - color))
+    mesh = Mesh(bare.vertices, bare.triangles, np.clip(albedo, 0, 1).astype(np.float32), 0.0)
     if name not in STRAPS or rng.random() < 0.3:
         return mesh
-    bare = _straps()
-    white = np.full((len(bare.vertices), 3), rng.uniform(0.5, 0.95), np.float32)
-    return join([mesh, Mesh(bare.vertices, bare.triangles, white, 0.0)])
+    bands = straps(name, 0.016)
+    white = np.full((len(bands.vertices), 3), rng.uniform(0.5, 0.95), np.float32)
+    return join([mesh, Mesh(bands.vertices, bands.triangles, white, 0.0)])
 
 
 def _color(rng: np.random.Generator) -> np.ndarray:
@@ -170,25 +168,3 @@ def _pattern(texture: str, v: np.ndarray, rng: np.random.Generator) -> np.ndarra
     if texture == "patches":
         return smoothstep(np.sin(0.3 * frequency * around + 5 * first) + np.sin(0.4 * frequency * height), -0.4, 0.4)
     return np.zeros(len(v))
-
-
-@cache
-def _cover(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vertices (n, 3) of a mask on the mean head, which are lifted skin vertices, and its triangles."""
-    shape, t = SHAPES[name], template()
-    skin = t.vertices[t.part["skin"]]
-    x, y, z = np.abs(skin[:, 0]), skin[:, 1], skin[:, 2]
-    upper, lower = edge_height(shape.upper, x), edge_height(shape.lower, x)
-    inside = (y < upper) & (y > lower) & (z > shape.reach)
-    triangles = t.triangles["skin"] - t.part["skin"].start
-    triangles = triangles[inside[triangles].all(1)]
-    index, triangles = np.unique(triangles, return_inverse=True)
-    skin, outwards = skin[index], t.outwards[index]
-    radius = np.maximum(cloth_radius(shape, skin, outwards), np.linalg.norm(skin, axis=1))
-    lifted = outwards * (radius + THICKNESS)[:, None]
-    return lifted.astype(np.float64), triangles.reshape(-1, 3).astype(np.int32)
-
-
-@cache
-def _straps() -> Mesh:
-    return straps(away=0.02, end=0.08, radius=0.016)

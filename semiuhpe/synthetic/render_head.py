@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from semiuhpe.data.crop import HEAD_BOX, CropRule
-from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, occluders
+from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, hats, occluders
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
@@ -155,19 +155,21 @@ def dress(
     if identity.style != "bald":
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
     hanging = hair.hanging_hair(identity.style, identity.hair, identity.coefficients)
-    ears_pressed = identity.style in hair.COVERS_EARS
+    covered_ears = identity.style in hair.COVERS_EARS
     worn: list[Mesh] = []
     if wild and rng.random() < HAT:
-        hat, height, over_ears = accessories.random_hat(rng, identity.coefficients, height)
+        hat, height, over_ears = hats.random_hat(rng, identity.coefficients, height)
         worn.append(hat)
-        ears_pressed |= over_ears
-        hanging = None if over_ears or hanging is None else accessories.press_down(hanging)
+        covered_ears |= over_ears
+        hanging = None if over_ears or hanging is None else hats.press_down(identity.style, hanging)
     elif wild and rng.random() < HEADPHONES:
-        worn.append(accessories.random_headphones(rng, identity.coefficients))
-        ears_pressed = True
+        worn.append(hats.random_headphones(rng, identity.coefficients))
+        covered_ears = True
+    built = figure.build(identity, height, from_below, covered_ears)
     if wild and rng.random() < GLASSES:
-        worn += accessories.random_glasses(rng, identity.coefficients)
-    built = figure.build(identity, height, from_below, ears_pressed)
+        worn += accessories.random_glasses(rng, built.vertices, covered_ears)
+    if wild and rng.random() < face_mask:
+        worn += accessories.put_on_mask(built.vertices, rng)
     enclosed = _silhouette(height)
     if hanging is not None:
         worn.insert(0, hanging)

@@ -189,9 +189,13 @@ def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity)
     layer(regions.lower_lashes).blend(texture, identity.lash_color, 0.5 * identity.lashes)
 
 
+def _roots(points: np.ndarray, style: str) -> np.ndarray:
+    return hair.scalp_shade(style, points)
+
+
 def _paint_hair(texture: np.ndarray, tone: np.ndarray, grain: np.ndarray, identity: Identity) -> None:
     roots = 0.85 * np.sqrt(identity.hair) + 0.15 * tone
-    layer(hair.scalp_shade, identity.style).blend(texture, roots, np.minimum(grain, 1))
+    layer(_roots, identity.style).blend(texture, roots, np.minimum(grain, 1))
     if identity.beard != "none":
         for mask, density in BEARDS[identity.beard]:
             layer(mask).blend(texture, np.sqrt(identity.beard_color), np.minimum(density * grain, 1))

@@ -48,9 +48,14 @@ class Wearable:
         return Mesh(v, self.mesh.triangles, np.broadcast_to(albedo, v.shape), self.mesh.gloss)
 
 
-def wearable(mesh: Mesh) -> Wearable:
-    """Make a mesh that is modeled on the mean head fit all heads."""
-    return Wearable(mesh, bound_to_head(mesh.vertices))
+def wearable(mesh: Mesh, anchors: np.ndarray | None = None) -> Wearable:
+    """Make a mesh that is modeled on the mean head fit all heads.
+
+    Args:
+        mesh: the mesh on the mean head.
+        anchors: (N, 3) points that its vertices move with, where they stand far off the head; else the vertices.
+    """
+    return Wearable(mesh, bound_to_head(mesh.vertices if anchors is None else anchors))
 
 
 def bound_to_head(vertices: np.ndarray) -> np.ndarray:
