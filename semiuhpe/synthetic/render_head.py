@@ -84,13 +84,13 @@ def render_head(
     distance = float(np.exp(rng.uniform(*np.log(settings.distance))))
     scene = _assemble(identity, rotation, light, distance, rng, wild)
     box, crop = _frame(scene.silhouette, settings, rng)
-    image = _draw(scene, crop, size, rng, wild, photographs)
+    image = _draw(scene, crop, size, rng, wild, light, photographs)
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
     if wild and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
+    image = degrade.wild(image, rng) if wild else degrade.clean(image, rng)
     if wild and rng.random() < PHOTOGRAPH_ENDS:
         degrade.end_photograph(image, rng)
-    image = degrade.wild(image, rng) if wild else degrade.clean(image, rng)
     return SyntheticHead(image, box)
 
 
@@ -213,12 +213,13 @@ def _frame(silhouette: np.ndarray, settings: Domain, rng: np.random.Generator) -
 
 
 def _draw(
-    scene: _Scene, crop: np.ndarray, size: int, rng: np.random.Generator, wild: bool, photographs: Photographs | None
-) -> np.ndarray:
+    scene: _Scene, crop: np.ndarray, size: int, rng: np.random.Generator, wild: bool, light: Light,
+    photographs: Photographs | None,
+) -> np.ndarray:  # fmt: skip
     """Rasterize at a multiple of the size, over a background, and average down."""
     fine = size * 2 if size <= 128 else int(size * 1.5)
     if wild:
-        background = backgrounds.wild_background(fine, rng, photographs)
+        background = backgrounds.wild_background(fine, rng, light, photographs)
     else:
         background = backgrounds.clean_background(fine, rng)
     scale = np.float32(fine / crop[2])
