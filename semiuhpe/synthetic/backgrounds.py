@@ -20,6 +20,7 @@ from semiuhpe.synthetic.photographs import Photographs
 POOL_SIZE = 192
 CLEAN_PLAIN = 0.5  # how often a clean background is even paper
 SHARP, NEIGHBOR, BESIDE = 0.2, 0.08, 0.15  # how often a place is nearly so, or has a person or another place close by
+DEEP_PAPER, MOST_BESIDE = 0.4, 3  # of whole scenes: papers less often by this factor, and so many places side by side
 UNTOUCHED = 0.4  # how often a photograph is as sharp as it is
 FITTING = 0.75  # how often a wild background is one that the light suggests
 _DISPLAY_GAMMA = 0.45  # of display values, about
@@ -87,8 +88,9 @@ def clean_background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def wild_background(
-    size: int, rng: np.random.Generator, light: Light | None = None, photographs: Photographs | None = None
-) -> np.ndarray:
+    size: int, rng: np.random.Generator, light: Light | None = None, photographs: Photographs | None = None,
+    deep: bool = False,
+) -> np.ndarray:  # fmt: skip
     """Return a background (size, size, 3) uint8 of any kind.
 
     Args:
@@ -96,33 +98,37 @@ def wild_background(
         rng: the only source of randomness.
         light: the light of the picture; what is behind the head mostly suits it, and is exposed as the head is.
         photographs: show a part of one of these instead of drawn places.
+        deep: the picture shows a whole scene: much of a place, in focus, and rarely even paper.
 
     Raises:
         DataError: a photograph can't be read.
     """
     around = SURROUNDINGS[light.surroundings] if light is not None and rng.random() < FITTING else ANYWHERE
     brightness = 1.0 if light is None else float(np.clip(light.exposure, 0.25, 3.0)) ** _DISPLAY_GAMMA
-    if photographs is None and rng.random() < around.paper:
+    if photographs is None and rng.random() < around.paper * (DEEP_PAPER if deep else 1):
         low, high = _PAPERS[rng.choice(len(_PAPERS), p=around.papers)]
         return _paper(size, rng, brightness * rng.uniform(low, high), rng.uniform(0.05, 0.3), 8 * rng.random() ** 3)
-    least, most = (0.002, 0.005) if rng.random() < SHARP else (0.005, 0.05)
+    least, most = (0.002, 0.005) if deep or rng.random() < SHARP else (0.005, 0.05)
     blur = float(np.exp(rng.uniform(np.log(least), np.log(most)))) * size
     divisor = 2 if blur < 2 * _MOST_FINE_BLUR else 4
     small = max(size // divisor, 16)
     if photographs is not None:
-        if rng.random() < UNTOUCHED:
+        if deep or rng.random() < UNTOUCHED:
             divisor, blur, small = 1, 0.0, size
         photograph = photographs.read(int(rng.integers(photographs.count)))
         image = defocus(_crop(photograph, small, rng), blur / divisor)
         return cv2.resize(
             _recolored(image, rng, 0.5, np.sqrt(brightness)), (size, size), interpolation=cv2.INTER_LINEAR
         )
-    image = _piece(_any_of(around.places, rng), small, rng, (0.35, 1.0))
-    if rng.random() < BESIDE:  # behind the edge of a door, a pillar, a window
-        other = _piece(_any_of(around.places, rng), small, rng, (0.35, 1.0))
+    zoom = (0.6, 1.0) if deep else (0.35, 1.0)
+    # People in focus would be heads without labels
+    places = tuple(place for place in around.places if place is not scenery.crowd) if deep else around.places
+    image = _piece(_any_of(places, rng), small, rng, zoom)
+    for _ in range(int(rng.integers(MOST_BESIDE + 1)) if deep else int(rng.random() < BESIDE)):
+        other = _recolored(_piece(_any_of(places, rng), small, rng, zoom), rng, 1.0)
         edge = int(small * rng.uniform(0.05, 0.95))
-        image[:, edge:] = _recolored(other, rng, 1.0)[:, edge:]
-    if rng.random() < NEIGHBOR:
+        image[:, edge:] = other[:, edge:]  # behind the edge of a door, a pillar, a window
+    if not deep and rng.random() < NEIGHBOR:
         height = small * rng.uniform(0.3, 0.7)
         x = small * (0.5 + rng.choice((-1, 1)) * rng.uniform(0.3, 0.6))
         scenery.draw_person(image, x, small * rng.uniform(0.2, 0.7), height, rng)
