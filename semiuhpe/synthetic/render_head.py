@@ -103,9 +103,9 @@ def render_head(
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
     if dressed and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
+    image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
     if wild and rng.random() < PHOTOGRAPH_ENDS:
         degrade.end_photograph(image, rng)
-    image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
     return SyntheticHead(image, box)
 
 
@@ -223,7 +223,7 @@ def _draw(
     """Draw at a multiple of the size, over a background, and average down."""
     fine = size * 2 if size <= 128 else int(size * 1.5)
     if wild:
-        background = backgrounds.wild_background(fine, rng, photographs)
+        background = backgrounds.wild_background(fine, rng, light, photographs)
     else:
         background = backgrounds.clean_background(fine, rng)
     scale = np.float32(fine / crop[2])

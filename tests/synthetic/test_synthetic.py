@@ -146,7 +146,7 @@ def test_added_parts_follow_the_head(part):
     for _ in range(40):
         v = t.shape(basis.random_shape(rng))
         found = np.linalg.norm(v[t.part[part]][::7] - v[skin[near]], axis=1)
-        assert np.abs(found - rest).mean() < 0.03  # 3 mm
+        assert np.abs(found - rest).mean() < 0.05  # 5 mm
         assert np.abs(found - rest).max() < (0.12 if part == "shell" else 0.35)
 
 
