@@ -58,7 +58,7 @@ class Picture(NamedTuple):
         return np.tile(np.array([self.width / width, self.height / height], np.float32), 2)
 
 
-def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) -> Picture:
+def read_picture(path: str | Path, upright: bool = True, reduce: bool = True, enough: int | None = None) -> Picture:
     """Decode a picture.
 
     Args:
@@ -66,6 +66,8 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
         upright: turn it by its EXIF orientation. Pillow always turns TIFFs.
         reduce: decode a JPEG of more than :data:`MAX_PIXELS` at a half, a quarter or an eighth of its size, and refuse
             other pictures of that size. Otherwise pictures are decoded at full size.
+        enough: decode a JPEG at a half, a quarter or an eighth of its size if its sides still have at least so many
+            pixels, which is fast.
 
     Raises:
         DataError: it is missing or can't be decoded, its values are not those of a picture, or it has too many pixels;
@@ -77,6 +79,8 @@ def read_picture(path: str | Path, upright: bool = True, reduce: bool = True) ->
         reduced = reduce and whole[0] * whole[1] > MAX_PIXELS
         if reduced:
             _reduce(image, path)
+        elif enough is not None:
+            reduced = image.draft("RGB", (enough, enough)) is not None
         scale_key(image)
         if upright:
             whole = whole[::-1] if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else whole

@@ -11,6 +11,7 @@ from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.errors import require
 from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
+from semiuhpe.synthetic.photographs import find_photographs
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
@@ -26,11 +27,18 @@ class ScenesOptions(OptionGroup):
     count: PositiveInt = option(1000, "number of scenes")
     most_heads: PositiveInt = option(6, "largest number of heads on a scene")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
-    range: str = option("full", "rotations of the heads: all, or front to profile", choices=lambda: RANGES)
+    range: str = option(
+        "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
+    )
     masked: float = option(0.0, "share of heads that wear a mask", metavar="SHARE")
     turned: float = option(0.0, "share of scenes that are turned by up to 45 degrees", metavar="SHARE")
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(320, "side of the pictures in pixels")
+    backgrounds: Path | None = option(
+        None,
+        "folder of photographs that are behind the heads, not drawn places; only of the wild domain",
+        metavar="DIR",
+    )
     workers: PositiveInt = option(1, "processes that render")
     overwrite: bool = option(False, "replace a store that is there")
     sheet: Path | None = option(None, "picture of the first scenes with their labels to write too", metavar="PNG")
@@ -41,10 +49,11 @@ def main(argv: Sequence[str]) -> int:
         "semiuhpe scenes", "Renders scenes of many heads of known rotation into a store.", ScenesOptions, argv
     )
     require(options.size >= SMALLEST_SIZE, f"--size {options.size}: scenes have at least {SMALLEST_SIZE} px")
-    check_outputs([("--out", options.out), ("--sheet", options.sheet)])
+    check_outputs([("--out", options.out), ("--sheet", options.sheet)], [options.backgrounds])
+    photographs = find_photographs(options.backgrounds) if options.backgrounds else None
     scenes = SceneSet(
         options.count, options.most_heads, options.domain, options.range, options.seed, options.size, options.masked,
-        options.turned,
+        options.turned, photographs,
     )  # fmt: skip
     write_scenes(scenes, options.out, options.workers, options.overwrite)
     store = SceneStore(options.out)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
+from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
 from semiuhpe.inference.samples import BOXES
 from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
-from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
+from semiuhpe.synthetic.head_stores import RULES, SyntheticSet, write_store
+from semiuhpe.synthetic.photographs import find_photographs
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
+from semiuhpe.synthetic.variety import VARIETY, check_variety
 
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 12, 8, 112
 
@@ -25,10 +28,23 @@ class SynthOptions(OptionGroup):
     out: Path = option(..., "store to write", metavar="STORE")
     count: PositiveInt = option(1000, "number of heads")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
-    range: str = option("full", "rotations of the heads: all, or front to profile", choices=lambda: RANGES)
+    range: str = option(
+        "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
+    )
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(112, "side of the stored pictures in pixels")
     test: bool = option(False, "store tight lossless crops for evaluation, not loose ones for training")
+    backgrounds: Path | None = option(
+        None,
+        "folder of photographs that are behind the heads, not drawn places; only of the wild domain",
+        metavar="DIR",
+    )
+    crop_rule: str = option(
+        HEAD_BOX.name, "crop rule: around the head, or its 68 landmarks as on AFLW2000", choices=lambda: RULES
+    )
+    without: tuple[str, ...] | None = option(
+        None, "leave variety out: " + "; ".join(f"{name}, {what}" for name, what in VARIETY.items()), metavar="NAME"
+    )
     workers: PositiveInt = option(1, "processes that render")
     overwrite: bool = option(False, "replace a store that is there")
     pictures: Path | None = option(
@@ -40,8 +56,15 @@ class SynthOptions(OptionGroup):
 
 def main(argv: Sequence[str]) -> int:
     options = parse_group("semiuhpe synth", "Renders heads of known rotation into a store.", SynthOptions, argv)
-    check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)])
-    heads = SyntheticSet(options.count, options.domain, options.range, options.seed, options.size, options.test)
+    check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)],
+                  [options.backgrounds])  # fmt: skip
+    photographs = find_photographs(options.backgrounds) if options.backgrounds else None
+    without = options.without or ()
+    check_variety(without)
+    heads = SyntheticSet(
+        options.count, options.domain, options.range, options.seed, options.size, options.test, photographs,
+        options.crop_rule, without,
+    )  # fmt: skip
     write_store(heads, options.out, options.workers, options.overwrite)
     print(f"{options.count} heads written to {options.out}")
     store = HeadStore(options.out)

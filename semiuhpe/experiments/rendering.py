@@ -1,12 +1,11 @@
 """Rendering of an experiment's stores, unless they exist."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.errors import require
-from semiuhpe.synthetic.head_stores import HEADS_SOURCE, SyntheticSet, write_store
+from semiuhpe.synthetic.head_stores import HEADS_SOURCE, SyntheticSet, recorded, write_store
 from semiuhpe.synthetic.scene_stores import SCENES_SOURCE, SceneSet, write_scenes
 
 STORE_MARGIN_FACTOR = 1.25
@@ -24,7 +23,7 @@ def render_once(what: SyntheticSet | SceneSet, path: Path, workers: int, again: 
         meta = (SceneStore if scenes else HeadStore)(path).meta
         source = SCENES_SOURCE if scenes else HEADS_SOURCE
         require(meta.get("source") == source, f"{path}: was not rendered, so it is not replaced")
-        if meta["settings"] == asdict(what) and not again:
+        if meta["settings"] == recorded(what) and not again:
             return
     if isinstance(what, SceneSet):
         write_scenes(what, path, workers, overwrite=True)

@@ -1,199 +1,207 @@
-"""Identities as painted meshes in head axes: the template with its deformation, eyes, hair and beard."""
+"""People as painted meshes in head axes: the template with its shape and expression, eyes, hair, beard and garment."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from semiuhpe.synthetic import hair
-from semiuhpe.synthetic.head import NECK_PIVOT, NECK_RINGS, Template, template
+from semiuhpe.synthetic import hair, regions, skin
+from semiuhpe.synthetic.anatomy import HeadBasis
+from semiuhpe.synthetic.head import EYES, Template, template
 from semiuhpe.synthetic.identity import Identity
-from semiuhpe.synthetic.regions import Region, smoothstep
-from semiuhpe.synthetic.solids import Mesh
+from semiuhpe.synthetic.regions import smoothstep
 
-# Highlights: above 0.5 they are sharp, see light.shade
-SKIN_GLOSS, LIP_GLOSS, EYE_GLOSS, HAIR_GLOSS, CLOTH_GLOSS = 0.07, 0.16, 0.9, 0.10, 0.0
-COLLAR = -1.405  # below this height the neck is covered by clothes
-BUST_END = -1.20  # where the neck ends if it has no shoulders
-LID_DEPTH = 0.075  # how far the skin in the eye's opening sinks behind the eyeball
-# region, density and length of each kind of beard
-BEARD_SHAPE = {
-    "stubble": ("beard", 0.55, 0.0),
-    "moustache": ("moustache", 0.95, 0.025),
-    "goatee": ("goatee", 0.95, 0.05),
-    "full": ("beard", 0.95, 0.055),
-    "long": ("beard", 0.97, 0.10),
-}
+# Highlights: above 0.5 they are sharp, see light.py
+SKIN_GLOSS, LIP_GLOSS, EYE_GLOSS, HAIR_GLOSS, MOUTH_GLOSS, CLOTH_GLOSS = 0.07, 0.16, 0.9, 0.10, 0.12, 0.0
+MOUTH_LIGHT = {"teeth": 0.45, "tongue": 0.30, "mouth": 0.16}  # ambient light that reaches an open mouth
+SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
+NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
+BUST_END = -1.30  # height at which a neck without shoulders ends
+BUST_RADIUS = 0.55
+NECK_END = np.array([0.0, -1.2, -0.25], np.float32)
+EAR_SIDE = 0.70  # how far from the middle pressed ears lie
+BEARD_LENGTH = {"moustache": 0.02, "goatee": 0.05, "full": 0.05, "long": 0.09}  # stubble has none
 
 
-@cache
-def _mottle() -> np.ndarray:
-    """Return noise patterns (4, N) over the whole mesh: three smooth ones, coarse to fine, and one per vertex."""
-    rng = np.random.default_rng(7300)
-    v = template().vertices
-    fields = []
-    for frequency in (2.5, 5.0, 9.0):
-        directions = rng.standard_normal((5, 3))
-        fields.append(np.sin(frequency * v @ directions.T + rng.uniform(0, 6, 5)).sum(1) / 2)
-    fields.append(rng.standard_normal(len(v)))
-    return (np.stack(fields) * np.array([[0.035], [0.03], [0.025], [0.03]])).astype(np.float32)
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A head with neck, shoulders and hair on the scalp.
 
+    Attributes:
+        vertices: (N, 3) of the template's mesh, in head axes.
+        triangles: (M, 3) those of the skin come first.
+        texture: (H, W, 3) uint8, colors of the skin.
+        albedo: (N, 3) linear colors of the other parts; of the skin, its tone.
+        gloss: (N,) strength of the highlights.
+        occlusion: (N,) ambient light that arrives.
+    """
 
-@cache
-def _triangles(has_hair: bool) -> np.ndarray:
-    t = template()
-    return np.concatenate([tri for name, tri in t.triangles.items() if has_hair or name != "shell"])
+    vertices: np.ndarray
+    triangles: np.ndarray
+    texture: np.ndarray
+    albedo: np.ndarray
+    gloss: np.ndarray
+    occlusion: np.ndarray
 
 
 def build(
     identity: Identity, shell_height: np.ndarray | None, seen_from_below: float = 0.0, ears_pressed: bool = False
-) -> tuple[Mesh, np.ndarray]:
-    """Return the head of an identity, and the highlight (N,) of each vertex.
+) -> Figure:
+    """Return the figure of an identity.
 
-    ``shell_height`` is the distance of the hair from the scalp (None: no hair shell); it is an argument so that hats
-    can press the hair down. ``seen_from_below``, from 0 to 1, removes the shoulders, which would hide the head.
-    ``ears_pressed`` lays the ears against the head, below hair or a hat.
+    Args:
+        identity: whom to build.
+        shell_height: distance of the hair from the scalp, (vertices of the shell,), None for no hair; it is an argument
+            so that hats can press the hair down.
+        seen_from_below: from 0 to 1, how much of the shoulders is removed, which would hide the head.
+        ears_pressed: lay the ears against the head, below hair or a hat.
     """
     t = template()
     v = t.shape(identity.coefficients)
-    _open_eyes(v, t, identity)
-    _grow_beard(v, t, identity)
+    v[t.part["body"]] += HeadBasis.load().express(identity.expression)[t.of_basis]
+    _turn_eyes(v, t, identity.gaze)
+    _grow_beard(v, t, identity.beard)
     if ears_pressed:
         for name, side in (("left ear", 1), ("right ear", -1)):
-            ear = v[t.part[name]]
-            ear[:, 0] += side * 0.85 * (0.70 - side * ear[:, 0])
-    _tuck_shoulders(v, t, seen_from_below)
-    _bend_neck(v, t, identity)
+            ear = t.region(name)
+            v[ear, 0] += side * 0.85 * (EAR_SIDE - side * v[ear, 0])
+    _bend_neck(v, identity.neck_bend)
+    if seen_from_below > 0:
+        _cut_off_shoulders(v, np.float32(seen_from_below))
     if shell_height is not None:
         v[t.part["shell"]] += shell_height[:, None] * t.shell_direction
-    albedo, gloss = _paint(t, identity, seen_from_below)
-    return Mesh(v, _triangles(shell_height is not None), albedo), gloss
+    albedo, gloss = _paint(t, identity)
+    texture = skin.paint(identity)
+    return Figure(v, _triangles(shell_height), texture, albedo, gloss, _light_inside(t))
 
 
-def _open_eyes(v: np.ndarray, t: Template, identity: Identity) -> None:
-    skin = v[t.part["skin"]]
-    if identity.eye_opening > 0:
-        edge = _lid_edge(identity)
-        sink = LID_DEPTH * smoothstep(t.lid.weight, edge + 0.16, edge - 0.10)
-        skin[t.lid.index] -= t.outwards[t.lid.index] * sink[:, None]
-    left, up = np.radians(identity.gaze)
-    turn_y = np.array([[np.cos(left), 0, np.sin(left)], [0, 1, 0], [-np.sin(left), 0, np.cos(left)]])
-    turn_x = np.array([[1, 0, 0], [0, np.cos(up), np.sin(up)], [0, -np.sin(up), np.cos(up)]])
-    turn = (turn_x @ turn_y).astype(np.float32)
-    for name in ("left eye", "right eye"):
-        ball = v[t.part[name]]
-        center = ball.mean(0)
-        center[2] -= 0.02  # the rings are denser in front, the mean lies before the center
-        ball[:] = (ball - center) @ turn.T + center
-
-
-def _lid_edge(identity: Identity) -> float:
-    """Return how much of the almond-shaped opening of the eye is open."""
-    return 0.35 + 0.65 * identity.eye_opening if identity.eye_opening > 0 else 0.0
-
-
-def _grow_beard(v: np.ndarray, t: Template, identity: Identity) -> None:
-    if identity.beard in ("none", "stubble"):
-        return
-    name, _, length = BEARD_SHAPE[identity.beard]
-    index, weight = t.region[name].index, t.region[name].weight
-    skin = v[t.part["skin"]]
-    height = weight * (length * (1 + 4.0 * _mottle()[3, index]))
-    grown = skin[index] + height[:, None] * t.outwards[index]
-    if identity.beard == "long":
-        grown[:, 1] -= 2.6 * height * smoothstep(grown[:, 1], -0.7, -1.1)
-    skin[index] = grown
-
-
-def _tuck_shoulders(v: np.ndarray, t: Template, amount: float) -> None:
-    """Blend the shoulders by ``amount`` into the end of a bust."""
-    if amount > 0:
-        neck = v[t.part["neck"]]
-        neck += np.float32(amount) * (_bust() - t.vertices[t.part["neck"]])
+def _triangles(shell_height: np.ndarray | None) -> np.ndarray:
+    if shell_height is None:
+        return _without_shell()
+    t = template()
+    shell = t.triangles["shell"]
+    grown = (shell_height > 0)[shell - t.part["shell"].start].any(1)
+    return np.concatenate([_without_shell(), shell[grown]])
 
 
 @cache
-def _bust() -> np.ndarray:
-    """Return the mean neck (vertices of the neck, 3), cut off below the jaw by a slightly domed disc."""
+def _without_shell() -> np.ndarray:
+    return np.concatenate([triangles for name, triangles in template().triangles.items() if name != "shell"])
+
+
+@cache
+def _light_inside(t: Template) -> np.ndarray:
+    occlusion = t.occlusion.copy()
+    for name, light in MOUTH_LIGHT.items():
+        occlusion[t.region(name)] = np.maximum(occlusion[t.region(name)], light)
+    occlusion[t.part["shell"]] = 0.95
+    for name in EYES:  # the upper lid shades the upper half of the eye
+        height = t.vertices[t.part[name], 1] - t.eye_center[name][1]
+        occlusion[t.part[name]] = 0.92 - 0.5 * smoothstep(height, 0.0, 0.09)
+    return occlusion
+
+
+def _turn_eyes(v: np.ndarray, t: Template, gaze: tuple[float, float]) -> None:
+    left, up = np.radians(gaze)
+    turn_y = np.array([[np.cos(left), 0, np.sin(left)], [0, 1, 0], [-np.sin(left), 0, np.cos(left)]])
+    turn_x = np.array([[1, 0, 0], [0, np.cos(up), np.sin(up)], [0, -np.sin(up), np.cos(up)]])
+    turn = (turn_y @ turn_x).astype(np.float32)
+    for name in EYES:
+        ball = v[t.part[name]]
+        rest = t.vertices[t.part[name]]
+        center = ball.mean(0) + (t.eye_center[name] - rest.mean(0))  # the rings are denser in front
+        ball[:] = (ball - center) @ turn.T + center
+
+
+@cache
+def _beard_lift(beard: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vertices that a beard moves, and by how much (n, 3)."""
     t = template()
-    v = t.vertices[t.part["neck"]].copy()
-    rings = v.reshape(len(NECK_RINGS), -1, 3)[::-1]  # a view, top to bottom
-    heights = np.array([ring[0] for ring in NECK_RINGS])
-    last = int((heights > BUST_END).sum()) - 1
-    cap = np.linspace(0, 1, len(rings) - last - 1)
-    for k, s in enumerate(cap, last + 1):
-        rings[k] = rings[last] + s * (rings[last].mean(0) - rings[last])
-        rings[k, :, 1] = BUST_END - 0.07 * np.sqrt(s)
-    return v
+    body = t.vertices[t.part["body"]]
+    weight = np.max([mask(body) for mask, _ in skin.BEARDS[beard]], axis=0)
+    index = np.flatnonzero(weight > 0.05)
+    grown = weight[index] * BEARD_LENGTH[beard] * (1 + 0.25 * np.random.default_rng(7400).standard_normal(len(index)))
+    outward = body[index] - np.array([0, -0.6, 0.25], np.float32)
+    lift = grown[:, None] * outward / np.linalg.norm(outward, axis=1, keepdims=True)
+    if beard == "long":
+        lift[:, 1] -= 2.6 * grown * smoothstep(body[index, 1], -0.75, -1.1)
+    return index, lift.astype(np.float32)
 
 
-def _bend_neck(v: np.ndarray, t: Template, identity: Identity) -> None:
+def _grow_beard(v: np.ndarray, t: Template, beard: str) -> None:
+    if beard in BEARD_LENGTH:
+        index, lift = _beard_lift(beard)
+        v[index] += lift
+
+
+def _along_neck(v: np.ndarray) -> np.ndarray:
+    """Return 0 at the head, 1 at the shoulders (N,); chin and throat belong to the head."""
+    return smoothstep(v[:, 1] + 0.5 * v[:, 2], -0.95, -1.75)
+
+
+def _bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
     """Turn the shoulders relative to the head, more the lower they are; the head stays."""
-    neck = v[t.part["neck"]]
-    x, y, z = np.radians(identity.neck_bend)
-    offset = neck - NECK_PIVOT
-    amount = smoothstep(neck[:, 1], -0.6, -1.7)[:, None]
+    x, y, z = np.radians(bend_deg)
+    amount = _along_neck(v)[:, None]
     generator = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float32)
-    turn = np.eye(3, dtype=np.float32) + generator + generator @ generator / 2
-    neck += amount * (offset @ (turn - np.eye(3, dtype=np.float32)).T)
+    turn = generator + generator @ generator / 2
+    v += amount * ((v - NECK_PIVOT) @ turn.T)
 
 
-def _blend(base: np.ndarray, region: Region, strength: float | np.ndarray, color: np.ndarray) -> None:
-    """Blend ``base`` (N, 3) toward ``color`` (3,) in a region, in place."""
-    before = base[region.index]
-    base[region.index] = before + (strength * region.weight)[:, None] * (color - before)
+def _cut_off_shoulders(v: np.ndarray, amount: np.float32) -> None:
+    """Blend what lies below the neck by ``amount`` into its end: a slightly domed disc. The garment shrinks into it."""
+    garment = v[template().part["garment"]]
+    garment += amount * (NECK_END - garment)
+    height = v[:, 1] + 0.25 * v[:, 2]
+    below = np.flatnonzero((height < BUST_END) & (v[:, 1] + 0.5 * v[:, 2] < -1.0))
+    depth = BUST_END - height[below]
+    offset = v[below][:, ::2] - NECK_PIVOT[::2]
+    radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-3)
+    inward = 1 - smoothstep(depth, 0.0, 0.35)
+    kept = np.minimum(radius, BUST_RADIUS) * inward / radius
+    end = np.empty((len(below), 3), np.float32)
+    end[:, ::2] = NECK_PIVOT[::2] + offset * kept[:, None]
+    end[:, 1] = BUST_END - 0.25 * end[:, 2] - 0.10 * np.sqrt(1 - inward**2)
+    v[below] += amount * (end - v[below])
 
 
-def _paint(t: Template, identity: Identity, from_below: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return linear albedo (N, 3) and highlight (N,) of every vertex; a bust is clothed to its end."""
-    albedo = np.empty_like(t.vertices)
-    albedo[:] = identity.skin
-    gloss = np.full(len(albedo), SKIN_GLOSS, np.float32)
-    _paint_skin(albedo[t.part["skin"]], t.region, identity)
-    _blend(albedo[t.part["skin"]], t.lid, _lashes(t.lid, identity), identity.skin * 0.12)
-    lips = t.region["lips"]
-    gloss[t.part["skin"]][lips.index] += (LIP_GLOSS - SKIN_GLOSS) * lips.weight
-    _paint_eyes(albedo, gloss, t, identity)
-    albedo *= (1 + _mottle().T @ identity.blotches)[:, None]
+def _paint(t: Template, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
+    albedo = np.empty((len(t.vertices), 3), np.float32)
+    albedo[t.part["body"]] = identity.skin
+    gloss = np.full(len(albedo), SKIN_GLOSS * identity.oily, np.float32)
+    gloss += (LIP_GLOSS - SKIN_GLOSS) * _lips()
+    for name, color in (("mouth", skin.GUMS), ("sockets", skin.GUMS), ("teeth", skin.TEETH), ("tongue", skin.TONGUE)):
+        albedo[t.region(name)] = color**2
+        gloss[t.region(name)] = MOUTH_GLOSS
+    a = t.eye_angle
+    iris = identity.iris * (0.75 + 0.6 * smoothstep(a, 25, 13))[:, None]
+    color = np.where((a < 11.5)[:, None], np.float32(0.006), iris)
+    color = np.where((a > 25.5)[:, None], identity.iris * 0.25, color)  # the dark border
+    color = np.where((a > 27.5)[:, None], SCLERA, color)
+    for name in EYES:
+        albedo[t.part[name]] = color
+        gloss[t.part[name]] = EYE_GLOSS
     shell = t.part["shell"]
-    pattern = hair.texture(identity.style, identity.strand)
-    albedo[shell] = identity.hair * np.clip(1 + 0.42 * pattern, 0.25, 2.2)[:, None]
+    albedo[shell] = (
+        identity.hair * np.clip(1 + 0.42 * hair.texture(identity.style, identity.strand), 0.25, 2.2)[:, None]
+    )
     gloss[shell] = HAIR_GLOSS
-    neck = t.part["neck"]
-    collar = COLLAR + from_below * (BUST_END - COLLAR)
-    albedo[neck][t.vertices[neck, 1] < collar] = identity.clothes * np.float32(1 - 0.5 * from_below)
-    gloss[neck] = CLOTH_GLOSS
+    albedo[t.part["garment"]] = identity.skin if identity.bare_shoulders else identity.clothes
+    gloss[t.part["garment"]] = CLOTH_GLOSS
+    if not identity.bare_shoulders:
+        gloss[t.part["body"]] *= 1 - _clothed(*identity.collar)
     return albedo, gloss
 
 
-def _paint_skin(skin: np.ndarray, region: dict[str, Region], identity: Identity) -> None:
-    _blend(skin, region["blush"], identity.blush, identity.skin * np.array([1.05, 0.72, 0.70], np.float32))
-    _blend(skin, region["lid shade"], 0.30, identity.skin * np.array([0.62, 0.50, 0.50], np.float32))
-    if identity.style != "bald":
-        _blend(skin, hair.scalp_shade(identity.style), 1.0, identity.hair * 0.8 + identity.skin * 0.1)
-    if identity.beard != "none":
-        name, strength, _ = BEARD_SHAPE[identity.beard]
-        rough = np.clip(1 + 3.0 * _mottle()[3, region[name].index], 0, 1 / strength)
-        _blend(skin, region[name], strength * rough, identity.hair * 0.85)
-        if identity.beard in ("goatee", "full", "long"):
-            _blend(skin, region["moustache"], strength, identity.hair * 0.85)
-    _blend(skin, region["lips"], 0.9, identity.lips)
-    _blend(skin, region["mouth line"], 0.75, identity.lips * 0.15)
-    _blend(skin, region["brow"], identity.brow_strength, identity.brow)
-    _blend(skin, region["nostril"], 0.8, identity.skin * 0.06)
+@cache
+def _lips() -> np.ndarray:
+    t = template()
+    weight = np.zeros(len(t.vertices), np.float32)
+    weight[t.part["body"]] = regions.lips(t.vertices[t.part["body"]])
+    return weight
 
 
-def _lashes(lid: Region, identity: Identity) -> np.ndarray:
-    """Return factors for the weights of the lids' region that make a dark line along the edge of the opening."""
-    line = 0.55 * np.exp(-(((lid.weight - _lid_edge(identity) - 0.1) / 0.22) ** 2))
-    return line / np.maximum(lid.weight, 1e-3)
-
-
-def _paint_eyes(albedo: np.ndarray, gloss: np.ndarray, t: Template, identity: Identity) -> None:
-    a = t.eye_angle
-    white = np.array([0.64, 0.61, 0.59], np.float32)
-    color = np.where((a < 13)[:, None], np.float32(0.008), identity.iris * (0.8 + 0.5 * smoothstep(a, 25, 13))[:, None])
-    color = np.where((a > 26)[:, None], identity.iris * 0.25, color)  # the dark border
-    color = np.where((a > 28)[:, None], white, color)
-    for name in ("left eye", "right eye"):
-        albedo[t.part[name]] = color
-        gloss[t.part[name]] = EYE_GLOSS
+@cache
+def _clothed(height: float, opening: float) -> np.ndarray:
+    t = template()
+    return regions.below_collar(t.vertices[t.part["body"]], height, opening).astype(np.float32)

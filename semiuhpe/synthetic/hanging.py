@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates, uniform_filter1d
 
 import sim3dr
-from semiuhpe.synthetic.anatomy import HeadBasis
+from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh, Wearable, ellipsoid, grid_triangles, join, mirrored, solid, tube, wearable
 
@@ -49,12 +49,13 @@ _TOP = 0.92  # height where a sheet begins, inside of the shell
 
 @cache
 def _girths() -> np.ndarray:
-    """Return the greatest distance of head and shoulders, without ears, from the axis: (heights, degrees)."""
-    basis = HeadBasis.load()
-    ear = np.zeros(len(basis.mean), bool)
-    ear[np.concatenate([basis.regions["left ear"], basis.regions["right ear"]])] = True
-    triangles = basis.triangles[~ear[basis.triangles].all(1)]
-    x, y, z = basis.mean.T
+    """Return the greatest distance of head, shoulders and garment, without ears, from the axis: (heights, degrees)."""
+    t = template()
+    ear = np.zeros(len(t.vertices), bool)
+    ear[t.region("left ear", "right ear")] = True
+    skin = t.triangles["skin"]
+    triangles = np.concatenate([skin[~ear[skin].all(1)], t.triangles["garment"]])
+    x, y, z = t.vertices.T
     angle = np.degrees(np.arctan2(x, z - AXIS_Z))
     corner = angle[triangles]
     corner = np.where((np.ptp(corner, axis=1, keepdims=True) > 180) & (corner < 0), corner + 360, corner)

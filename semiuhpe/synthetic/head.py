@@ -18,18 +18,13 @@ from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import bound_to_head, grid_triangles
 
 SHELL_COLUMNS, SHELL_ROWS = 68, 34
-GARMENT_SPOKES = 22
-# (height, center z, half width, half depth) of the rings of the garment below the visible shoulders, top to bottom
-GARMENT_RINGS = (
-    (-1.66, -0.30, 0.50, 0.40),
-    (-1.72, -0.31, 0.90, 0.55),
-    (-1.82, -0.32, 1.30, 0.62),
-    (-1.95, -0.33, 1.56, 0.66),
-    (-2.15, -0.33, 1.72, 0.70),
-    (-2.40, -0.33, 1.80, 0.74),
-    (-2.80, -0.34, 1.86, 0.78),
-    (-2.90, -0.34, 0.00, 0.00),
-)
+SHELL_END = -0.85  # height, on the nape
+# The garment, as seen from a point in the chest: from the neck to below what pictures of heads show
+CHEST = (0.0, -2.3, -0.28)
+GARMENT_POLAR = (36, 44, 52, 60, 68, 76, 84, 92, 102, 114, 128)  # degrees from straight up, of its rings
+GARMENT_SPOKES = 30
+GARMENT_THICKNESS = 0.035
+COVERED_POLAR = 48.0  # the body is not drawn where it lies this deep below the garment
 
 # Rings of an eyeball as angle from the gaze (degrees): pupil, iris, the dark border of the iris, white
 EYE_RINGS = (0, 8, 11, 12.5, 20, 26, 28, 31, 42, 55, 70, 85, 100)
@@ -129,8 +124,8 @@ def template() -> Template:
 def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, SkinTriangles]:
     """Return the triangles of skin and of mouth and sockets, and the textured ones of the skin; without eyeballs."""
     chart = _charts(basis)
-    eye = number[basis.triangles].min(1) < 0
-    is_skin = (chart[basis.uv_triangles[:, 0]] < SKIN_CHARTS) & ~eye
+    hidden = (number[basis.triangles].min(1) < 0) | _below_garment(basis)
+    is_skin = (chart[basis.uv_triangles[:, 0]] < SKIN_CHARTS) & ~hidden
     used, textured = np.unique(basis.uv_triangles[is_skin], return_inverse=True)
     texture = SkinTriangles(
         vertex=number[basis.uv_vertices[used]],
@@ -138,7 +133,16 @@ def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.nd
         chart=chart[used],
         triangles=textured.reshape(-1, 3).astype(np.int32),
     )
-    return number[basis.triangles[is_skin]], number[basis.triangles[~is_skin & ~eye]], texture
+    return number[basis.triangles[is_skin]], number[basis.triangles[~is_skin & ~hidden]], texture
+
+
+def _below_garment(basis: HeadBasis) -> np.ndarray:
+    """Return which triangles (M,) of shoulders and chest the garment covers, ragged ends of the arms included."""
+    offset = basis.mean - np.array(CHEST, np.float32)
+    polar = np.degrees(np.arctan2(np.hypot(offset[:, 0], offset[:, 2]), offset[:, 1]))
+    covered = np.zeros(len(basis.mean), bool)
+    covered[basis.regions["shoulders"]] = True
+    return (covered & (polar > COVERED_POLAR))[basis.triangles].all(1)
 
 
 def _charts(basis: HeadBasis) -> np.ndarray:
@@ -219,19 +223,20 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     triangles = grid_triangles(SHELL_ROWS, SHELL_COLUMNS)
     center = vertices[triangles].mean(1)
     face = (np.abs(center[:, 0]) < 0.52) & (center[:, 1] < 0.12) & (center[:, 2] > 0.35)
-    triangles = triangles[~face]
+    triangles = triangles[~face & (center[:, 1] > SHELL_END)]
     used, triangles = np.unique(triangles, return_inverse=True)
     return vertices[used], triangles.reshape(-1, 3).astype(np.int32), direction.reshape(-1, 3)[used]
 
 
 def _garment() -> tuple[np.ndarray, np.ndarray]:
-    y, z, width, depth = np.array(GARMENT_RINGS[::-1], np.float32).T[..., None]
-    theta = np.linspace(0, 2 * np.pi, GARMENT_SPOKES, endpoint=False, dtype=np.float32)[None]
-    sin, cos = np.sin(theta), np.cos(theta)
-    chest = np.where(cos > 0, 0.10, 0.0)
-    slope = -0.16 * np.abs(sin) ** 2 * np.maximum(width - 0.6, 0)  # the shoulders slope outward
-    ring = np.stack([width * sin + 0 * y, y + slope + 0 * sin, z + depth * cos + chest * (width > 0)], -1)
-    return ring.reshape(-1, 3).astype(np.float32), grid_triangles(len(GARMENT_RINGS), GARMENT_SPOKES)
+    """Return the surface over shoulders, chest and back, closed where the body ends at the arms."""
+    around = np.linspace(0, 360, GARMENT_SPOKES, endpoint=False)
+    outward = directions(around, 90 - np.array(GARMENT_POLAR[::-1], np.float32))
+    radius = surface.cast_rays(outward, CHEST, ("neck", "shoulders"))
+    smooth = (np.roll(radius, 1, 1) + 2 * radius + np.roll(radius, -1, 1)) / 4
+    smooth[1:-1] = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
+    ring = np.maximum(radius, smooth)[..., None] * outward + np.array(CHEST, np.float32)
+    return (ring + GARMENT_THICKNESS * outward).reshape(-1, 3), grid_triangles(len(GARMENT_POLAR), GARMENT_SPOKES)
 
 
 def _occlusion(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -3,21 +3,36 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from semiuhpe.data.batches.workers import Job, map_in_workers
-from semiuhpe.data.crop import HEAD_BOX, JPEG_QUALITY, StoredCrop, box_rectangle, encode, store_crop
+from semiuhpe.data.crop import (
+    CROP_RULES,
+    HEAD_BOX,
+    JPEG_QUALITY,
+    LANDMARKS,
+    StoredCrop,
+    box_rectangle,
+    encode,
+    landmark_rectangle,
+    store_crop,
+)
 from semiuhpe.data.stores import StoredHead, StoreWriter, head_meta
 from semiuhpe.data.stores.base import StoredItem
+from semiuhpe.errors import ConfigError
 from semiuhpe.rotation import matrix_to_euler
+from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.render_head import render_head
-from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.rotations import is_full_range, random_rotations
 
 HEADS_SOURCE = "semiuhpe synth"
 """The source in the metadata of rendered stores."""
+RULES = (HEAD_BOX.name, LANDMARKS.name)
+"""Names of the rules that rendered heads may be cropped by."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +42,14 @@ class SyntheticSet:
     Attributes:
         count: number of heads.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
-        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile, ``aflw2000``
+            for photographs.
         seed: seed of all randomness.
         size: side of the stored pictures in pixels.
         test: store the evaluation crop, lossless, instead of the loose crop that training draws its crops from.
+        backgrounds: what is behind the heads, only of the wild domain; drawn places if None.
+        crop_rule: name of the rule that heads are cropped by, :data:`RULES`.
+        without: names in :data:`semiuhpe.synthetic.variety.VARIETY` of what does not vary.
     """
 
     count: int
@@ -39,28 +58,50 @@ class SyntheticSet:
     seed: int
     size: int
     test: bool
+    backgrounds: Photographs | None = None
+    crop_rule: str = HEAD_BOX.name
+    without: tuple[str, ...] = ()
 
 
 def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
     """Render a set of heads into a labeled head store.
 
     Raises:
+        ConfigError: there are photographs for the background of clean heads.
+        DataError: a photograph can't be read.
         StoreError: the target exists, or can't be written.
     """
+    check_backgrounds(heads.domain, heads.backgrounds)
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
-    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=heads.range == "full").numpy()
+    euler = matrix_to_euler(torch.from_numpy(rotations), full_range=is_full_range(heads.range)).numpy()
     meta = head_meta(
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
-        crop_rule=HEAD_BOX,
+        crop_rule=CROP_RULES[heads.crop_rule],
         loose=not heads.test,
-        full_range=heads.range == "full",
+        full_range=is_full_range(heads.range),
         source=HEADS_SOURCE,
-        settings=asdict(heads),
+        settings=recorded(heads),
     )
     jobs = [(heads, number, rotations[number], euler[number]) for number in range(heads.count)]
     render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
+
+
+def check_backgrounds(domain: str, photographs: Photographs | None) -> None:
+    """Raise ConfigError if there are photographs for a domain that is defined by its own backgrounds."""
+    if photographs is not None and domain != "wild":
+        raise ConfigError(
+            f"--backgrounds {photographs.folder}: the {domain} domain has soft drawn backgrounds only; leave it "
+            "out, or render --domain wild"
+        )
+
+
+def recorded(rendered: Any) -> dict[str, Any]:
+    """Return what a store's metadata say of the set that it was rendered from, a dataclass with ``backgrounds``."""
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rendered).items()}
+    photographs = settings.pop("backgrounds")
+    return settings if photographs is None else {**settings, "backgrounds": rendered.backgrounds.recorded()}
 
 
 def render_store(writer: StoreWriter, render: Callable[[Job], StoredItem], jobs: Sequence[Job], workers: int) -> None:
@@ -78,11 +119,17 @@ def _render(job: tuple[SyntheticSet, int, np.ndarray, np.ndarray]) -> StoredHead
 
 def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> StoredCrop:
     rng = np.random.default_rng([heads.seed, 1, number])
-    if not heads.test:
-        head = render_head(rotation, rng, heads.domain, heads.size)
-        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
     # The tight crop is cut from a larger picture, so enlarging does not blur test heads.
-    head = render_head(rotation, rng, heads.domain, round(heads.size * 1.5))
-    height, width = head.image.shape[:2]
-    rectangle = box_rectangle(head.box, HEAD_BOX.margin, width, height)
+    size = round(heads.size * 1.5) if heads.test else heads.size
+    crop_rule = CROP_RULES[heads.crop_rule]
+    head = render_head(
+        rotation, rng, heads.domain, size, photographs=heads.backgrounds, crop_rule=crop_rule, without=heads.without
+    )
+    if not heads.test:
+        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
+    if crop_rule.by_extent:
+        corners = np.array([head.box[:2], head.box[:2] + head.box[2:]])
+        rectangle = landmark_rectangle(corners, crop_rule.margin, size, size)
+    else:
+        rectangle = box_rectangle(head.box, crop_rule.margin, size, size)
     return store_crop(head.image, rectangle, head.box, heads.size, quality=None)

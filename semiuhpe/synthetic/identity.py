@@ -1,4 +1,4 @@
-"""Random identities: proportions, colors, hair, beard, and the opening and gaze of the eyes.
+"""Random people: bones and age, expression, colors of skin, hair and eyes, make-up, beard, garment.
 
 Colors are linear (the square of the usual 0 to 1 display values), because light adds up in linear space.
 """
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from semiuhpe.synthetic import hair
-from semiuhpe.synthetic.modes import MODES
+from semiuhpe.synthetic.anatomy import HeadBasis, Person
+from semiuhpe.synthetic.expressions import random_expression
+from semiuhpe.synthetic.regions import smoothstep
 
 
 def _linear(*rows: tuple[int, int, int]) -> np.ndarray:
@@ -16,111 +18,156 @@ def _linear(*rows: tuple[int, int, int]) -> np.ndarray:
     return (np.array(rows, np.float32) / 255.0) ** 2
 
 
+# From the lightest to the darkest, and where on that scale people of African, Asian and European ancestry are
 SKIN_TONES = _linear(
-    (246, 216, 198),
-    (236, 198, 174),
-    (222, 178, 148),
-    (200, 152, 120),
-    (172, 124, 92),
-    (136, 94, 68),
-    (100, 68, 50),
-    (72, 48, 38),
+    (206, 176, 160),
+    (196, 160, 140),
+    (186, 147, 121),
+    (170, 128, 100),
+    (146, 104, 79),
+    (120, 83, 62),
+    (94, 65, 50),
+    (72, 49, 41),
 )
-HAIR_COLORS = _linear(
-    (38, 33, 32),
-    (50, 39, 34),
-    (72, 51, 39),
-    (96, 66, 44),
-    (134, 98, 62),
-    (186, 150, 100),
-    (222, 196, 148),
-    (150, 74, 40),
-    (168, 166, 164),
-    (226, 224, 220),
-)
-HAIR_FREQUENCY = np.array([0.22, 0.20, 0.16, 0.11, 0.08, 0.06, 0.05, 0.04, 0.05, 0.03])
-GRAYS = (8, 9)
-DARK_SKIN = 0.30
+TONE_OF_ANCESTRY = np.array([5.3, 2.2, 1.0])
+TONE_SPREAD = 0.8
+DARK_HAIR = _linear((38, 33, 32), (50, 39, 34), (66, 47, 37))
+LIGHT_HAIR = _linear((90, 62, 42), (120, 88, 56), (158, 126, 82), (188, 164, 120), (138, 68, 38))
+LIGHT_FREQUENCY = np.array([0.36, 0.28, 0.17, 0.10, 0.09])
+GRAY_HAIR = _linear((130, 128, 126), (165, 163, 160), (195, 193, 189))
 DYES = _linear((200, 70, 150), (60, 110, 190), (70, 160, 110), (170, 40, 50))
-IRIS_COLORS = _linear((74, 48, 30), (52, 34, 24), (110, 82, 46), (96, 122, 92), (92, 132, 168), (130, 150, 162))
-IRIS_FREQUENCY = np.array([0.34, 0.26, 0.14, 0.08, 0.12, 0.06])
-LIP_TINT = np.array([0.92, 0.52, 0.52], np.float32)
+DARK_IRIS = _linear((74, 48, 30), (52, 34, 24), (92, 62, 38))
+LIGHT_IRIS = _linear((110, 82, 46), (96, 122, 92), (92, 132, 168), (130, 150, 162))
+LIP_TINT = np.array([0.80, 0.50, 0.50], np.float32)
 LIPSTICK = _linear((180, 40, 60), (140, 30, 60), (200, 90, 100), (120, 50, 50))
+SHADOWS = _linear((90, 60, 60), (60, 60, 90), (120, 80, 60), (50, 45, 45))
 BEARDS = ("none", "stubble", "moustache", "goatee", "full", "long")
-BEARD_FREQUENCY = np.array([0.56, 0.14, 0.07, 0.07, 0.11, 0.05])
+BEARD_FREQUENCY = np.array([0.46, 0.22, 0.06, 0.07, 0.15, 0.04])
+BEARD_AGE, MAKE_UP_AGE, ADULT = 17, 14, 18  # years, from which on
+MAKE_UP, FRECKLES = 0.45, 0.12  # how often women, and light-skinned people, have them
+DYED = 0.03
+# Heights of the garment's edge at the neck, and how deep it is cut out in front
+COLLAR_HEIGHTS = (-1.28, -1.38, -1.46)
+COLLAR_OPENINGS = (0.06, 0.16, 0.30, 0.46)
+BROW_THICKNESSES = (0.75, 0.95, 1.15, 1.4)
+GAZE_DEG = (30.0, 22.0)  # to a side and up or down, of an eye that looks as far as it can
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything about a head except pose, light and accessories."""
+    """Everything about a head except pose, light and accessories. Colors are linear, (3,)."""
 
-    coefficients: np.ndarray
+    person: Person
+    expression: dict[str, float]
     skin: np.ndarray
+    oily: float  # strength of the highlights on skin
     lips: np.ndarray
     blush: float
+    freckles: float
+    wrinkles: float
+    eye_bags: float
+    eye_shadow: np.ndarray  # display values, as the next
+    lash_color: np.ndarray
+    eye_shadow_strength: float
+    lashes: float
     hair: np.ndarray
     brow: np.ndarray
     brow_strength: float
+    brow_thickness: float
     iris: np.ndarray
     style: str
     strand: int  # which of the strand patterns
     volume: float  # volume of the hair, 1 is usual
     parted_left: bool
     beard: str
-    eye_opening: float  # 1 is wide open, 0 closed
-    gaze: np.ndarray  # degrees to the subject's left, and up
+    beard_color: np.ndarray
     neck_bend: np.ndarray  # degrees about x, y, z
     clothes: np.ndarray
-    blotches: np.ndarray  # (4,) weights of the noise patterns
+    collar: tuple[float, float]  # height of the garment's edge, and its opening in front
+    bare_shoulders: bool
+    pattern: int | None  # which of the patterns of blotches, freckles and grain; None for skin of one tone
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """The coefficients (K,) of the head's shape."""
+        return self.person.coefficients
+
+    @property
+    def gaze(self) -> tuple[float, float]:
+        """Degrees to the subject's left, and up."""
+        amount = self.expression.get
+        left = amount("eyeLookOutLeft", 0.0) - amount("eyeLookInLeft", 0.0)
+        up = amount("eyeLookUpLeft", 0.0) - amount("eyeLookDownLeft", 0.0)
+        return left * GAZE_DEG[0], up * GAZE_DEG[1]
 
 
-def _skin_tone(rng: np.random.Generator) -> np.ndarray:
-    place = rng.uniform(0, len(SKIN_TONES) - 1)
+def _skin_tone(person: Person, rng: np.random.Generator) -> np.ndarray:
+    place = float(person.ancestry @ TONE_OF_ANCESTRY + rng.normal(0, TONE_SPREAD))
+    place = float(np.clip(place, 0, len(SKIN_TONES) - 1.001))
     i = int(place)
-    tone = SKIN_TONES[i] + (place - i) * (SKIN_TONES[min(i + 1, len(SKIN_TONES) - 1)] - SKIN_TONES[i])
-    return tone * rng.normal(1.0, 0.05, 3).astype(np.float32) * np.float32(rng.normal(1, 0.06))
+    tone = SKIN_TONES[i] + (place - i) * (SKIN_TONES[i + 1] - SKIN_TONES[i])
+    return np.clip(tone * rng.normal(1.0, 0.04, 3) * rng.normal(1, 0.06), 0.02, 0.95).astype(np.float32)
 
 
-def _hair_color(rng: np.random.Generator, skin: np.ndarray) -> np.ndarray:
-    """Return a random hair color: any on light skin; on darker skin mostly dark ones, and gray."""
-    kind = int(rng.choice(len(HAIR_COLORS), p=HAIR_FREQUENCY))
-    if skin.mean() < DARK_SKIN and kind not in GRAYS and rng.random() < 0.85:
-        kind = int(rng.integers(3))
-    color = HAIR_COLORS[kind]
-    if rng.random() < 0.03:
-        color = DYES[rng.integers(len(DYES))]
-    return color * np.float32(np.exp(rng.normal(0, 0.2)))
+def _hair_color(person: Person, rng: np.random.Generator) -> np.ndarray:
+    """Return a hair color: mostly dark, lighter among Europeans, gray with age."""
+    if rng.random() < DYED and person.age > MAKE_UP_AGE:
+        return DYES[rng.integers(len(DYES))]
+    if rng.random() < 0.75 * person.ancestry[2]:
+        color = LIGHT_HAIR[rng.choice(len(LIGHT_HAIR), p=LIGHT_FREQUENCY)]
+    else:
+        color = DARK_HAIR[rng.integers(len(DARK_HAIR))]
+    gray = smoothstep(np.float32(person.age + rng.normal(0, 9)), 38.0, 72.0)
+    color = color + gray * (GRAY_HAIR[rng.integers(len(GRAY_HAIR))] - color)
+    return (color * np.exp(rng.normal(0, 0.2))).astype(np.float32)
 
 
-def random_identity(rng: np.random.Generator, spread: float = 1.0) -> Identity:
-    """Return a random identity; ``spread`` scales how far its proportions are from the mean."""
-    skin = np.clip(_skin_tone(rng), 0.02, 0.95)
-    hair_color = _hair_color(rng, skin)
-    lips = skin * LIP_TINT * np.float32(rng.uniform(0.75, 1.05))
-    style = hair.random_style(rng)
-    beard = BEARDS[rng.choice(len(BEARDS), p=BEARD_FREQUENCY)]
-    if beard == "none" and rng.random() < 0.2:
-        lips = 0.4 * lips + 0.6 * LIPSTICK[rng.integers(len(LIPSTICK))]
-    if style in hair.MOSTLY_WITHOUT_BEARD and rng.random() < 0.85:
-        beard = "none"
-    eye_opening = 0.0 if rng.random() < 0.03 else float(np.clip(rng.normal(0.68, 0.13), 0.25, 1.0))
+def random_identity(rng: np.random.Generator) -> Identity:
+    """Return a random person."""
+    person = HeadBasis.load().random_person(rng)
+    skin = _skin_tone(person, rng)
+    hair_color = _hair_color(person, rng)
+    woman, adult = person.female > 0.5, person.age >= ADULT
+    made_up = woman and person.age > MAKE_UP_AGE and rng.random() < MAKE_UP
+    lips = skin * LIP_TINT * np.float32(rng.uniform(0.8, 1.1))
+    if made_up and rng.random() < 0.6:
+        lips = 0.5 * lips + 0.5 * LIPSTICK[rng.integers(len(LIPSTICK))] * np.float32(rng.uniform(0.7, 1.2))
+    beard = "none"
+    if not woman and person.age > BEARD_AGE:
+        beard = BEARDS[rng.choice(len(BEARDS), p=BEARD_FREQUENCY)]
+    light_skin = float(skin.mean()) > 0.35
+    age = person.age + rng.normal(0, 5)
+    light_eyes = rng.random() < 0.6 * person.ancestry[2]
+    irises = LIGHT_IRIS if light_eyes else DARK_IRIS
+    brow_color = np.minimum(hair_color * 0.7, skin * 0.55)
     return Identity(
-        coefficients=np.clip(rng.standard_normal(len(MODES)), -2.3, 2.3).astype(np.float32) * np.float32(spread),
+        person=person,
+        expression=random_expression(rng),
         skin=skin,
-        lips=lips,
-        blush=float(rng.uniform(0.0, 0.35)),
+        oily=float(rng.uniform(0.4, 1.6)) if adult else float(rng.uniform(0.3, 0.9)),
+        lips=lips.astype(np.float32),
+        blush=float(rng.uniform(0.05, 0.5)),
+        freckles=float(rng.uniform(0.3, 0.9)) if light_skin and rng.random() < FRECKLES else 0.0,
+        wrinkles=float(rng.uniform(0.35, 0.8) * smoothstep(np.float32(age), 28.0, 70.0)),
+        eye_bags=float(rng.uniform(0.1, 0.6)),
+        eye_shadow=np.sqrt(SHADOWS[rng.integers(len(SHADOWS))] if made_up else skin * 0.6),
+        lash_color=np.sqrt(np.minimum(hair_color * 0.3, skin * 0.12)),
+        eye_shadow_strength=float(rng.uniform(0.2, 0.6)),
+        lashes=float(rng.uniform(0.75, 1.0)) if made_up else float(rng.uniform(0.3, 0.8 if adult else 0.6)),
         hair=hair_color,
-        brow=np.minimum(hair_color * 0.6, skin * 0.45),
-        brow_strength=float(rng.uniform(0.55, 1.0)),
-        iris=IRIS_COLORS[rng.choice(len(IRIS_COLORS), p=IRIS_FREQUENCY)] * np.float32(rng.uniform(0.8, 1.3)),
-        style=style,
+        brow=brow_color,
+        brow_strength=float(rng.uniform(0.55, 0.95)),
+        brow_thickness=BROW_THICKNESSES[int(rng.integers(1 if not woman else 0, 4 if not woman else 3))],
+        iris=irises[rng.integers(len(irises))] * np.float32(rng.uniform(0.8, 1.3)),
+        style=hair.random_style(rng, person.age, person.female),
         strand=int(rng.integers(hair.STRAND_PATTERNS)),
         volume=float(np.exp(rng.normal(0, 0.2))),
         parted_left=bool(rng.random() < 0.6),
         beard=beard,
-        eye_opening=eye_opening,
-        gaze=np.clip(rng.normal(0, (9, 5)), -22, 22),
+        beard_color=(hair_color * np.exp(rng.normal(0, 0.15)) * 0.85).astype(np.float32),
         neck_bend=np.clip(rng.normal(0, (11, 14, 8)), -32, 32),
         clothes=np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.12, 3), 0.03, 0.95).astype(np.float32) ** 2,
-        blotches=rng.normal(0, 0.8, 4).astype(np.float32),
+        collar=(COLLAR_HEIGHTS[rng.integers(len(COLLAR_HEIGHTS))], COLLAR_OPENINGS[rng.integers(len(COLLAR_OPENINGS))]),
+        bare_shoulders=bool(rng.random() < 0.04),
+        pattern=int(rng.integers(12)),
     )

@@ -6,7 +6,6 @@ the label is what a crop of the head shows, anywhere in the picture.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
@@ -15,10 +14,12 @@ import sim3dr
 from semiuhpe.data.stores.scenes import SceneHeads
 from semiuhpe.data.turning import turn_picture
 from semiuhpe.synthetic import backgrounds, degrade, occluders
-from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.identity import random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
-from semiuhpe.synthetic.render_head import DOMAINS, dress, lit_mesh, seen_from_below
+from semiuhpe.synthetic.mask_shapes import five_landmarks
+from semiuhpe.synthetic.photographs import Photographs
+from semiuhpe.synthetic.render_head import DOMAINS, dress, seen_from_below
 
 HEAD_UNITS = 2.3  # height of a head; 1 unit is about 10 cm
 FIELD_DEG = (35.0, 65.0)  # of view
@@ -26,7 +27,6 @@ SMALLEST_PX, LARGEST_SHARE = 20.0, 0.7  # heights of heads: in pixels, and of th
 NO_HEADS, OBJECT = 0.06, 0.12  # how often a scene is empty, and a wild head has something flat over it
 MOST_COVERED = 0.7  # of a head's box, by the box of a nearer head, when places are drawn
 _PLACE_TRIES = 20
-_SPREAD = {"clean": 1.0, "wild": 1.35}  # of proportions
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Scene:
 class _Placed:
     """A head ready to draw: vertices in pixels of the picture, the third coordinate larger nearer."""
 
-    vertices: np.ndarray
-    triangles: np.ndarray
-    colors: np.ndarray
+    head: LitHead
+    placed: np.ndarray
     is_head: np.ndarray  # (triangles,) whether a triangle is part of the head itself, not of shoulders or hanging hair
     box: np.ndarray
     landmarks: np.ndarray
 
 
 def render_scene(
-    rotations: np.ndarray, rng: np.random.Generator, domain: str = "wild", size: int = 320, turn_deg: float = 0.0
-) -> Scene:
+    rotations: np.ndarray, rng: np.random.Generator, domain: str = "wild", size: int = 320, turn_deg: float = 0.0,
+    photographs: Photographs | None = None,
+) -> Scene:  # fmt: skip
     """Render a random scene; a pure function of its arguments.
 
     Args:
@@ -60,9 +60,11 @@ def render_scene(
         domain: ``"clean"`` or ``"wild"``.
         size: side of the picture in pixels.
         turn_deg: angle by which the picture is turned clockwise, by turning the camera about its axis; all else stays.
+        photographs: backgrounds of wild scenes; drawn ones if None.
 
     Raises:
         ValueError: the domain is unknown.
+        DataError: a photograph can't be read.
     """
     if domain not in DOMAINS:
         raise ValueError(f"unknown domain {domain!r} of synthetic scenes; it must be one of {', '.join(DOMAINS)}")
@@ -74,10 +76,13 @@ def render_scene(
     turn = _about_z(turn_deg)
     placed = [_place(rotations[i], center, turn, focal, size, light, rng, domain) for i, center in enumerate(centers)]
     fine = size * 2 if size <= 256 else int(size * 1.5)
-    background = (backgrounds.wild_background if wild else backgrounds.clean_background)(fine, rng)
+    if wild:
+        background = backgrounds.wild_background(fine, rng, photographs)
+    else:
+        background = backgrounds.clean_background(fine, rng)
     if turn_deg != 0.0:
         background = turn_picture(background, turn_deg, cv2.BORDER_REFLECT_101)
-    image, visible = _draw(placed, background, fine / size)
+    image, visible = _draw(placed, background, fine / size, light)
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     for head in placed:
         if wild and rng.random() < OBJECT:
@@ -120,40 +125,40 @@ def _place(
 ) -> _Placed:  # fmt: skip
     """Return a random head with a visible rotation, at a place in camera axes before the camera is turned."""
     rotation = (look_at(center) @ rotation).astype(np.float32)
-    identity = random_identity(rng, _SPREAD[domain])
-    head, gloss, extras, enclosed = dress(identity, seen_from_below(rotation), rng, domain == "wild", face_mask=0.0)
-    vertices, triangles, colors = lit_mesh(head, gloss, extras, rotation, light)
+    identity = random_identity(rng)
+    figure, worn, enclosed = dress(identity, seen_from_below(rotation), rng, domain == "wild", face_mask=0.0)
+    head = light_up(figure, worn, rotation, light)
 
     def project(points: np.ndarray) -> np.ndarray:
         x, y, z = ((points @ rotation.T + center) @ turn.T).T
         z = np.maximum(z, 0.3)
         return np.stack([focal * x / z + size / 2, focal * y / z + size / 2, 1 / z], 1).astype(np.float32)
 
-    projected = project(vertices)
-    low, high = projected[enclosed, :2].min(0), projected[enclosed, :2].max(0)
-    belongs = np.zeros(len(vertices), bool)
+    placed = project(head.vertices)
+    low, high = placed[enclosed, :2].min(0), placed[enclosed, :2].max(0)
+    belongs = np.zeros(len(placed), bool)
     belongs[enclosed] = True
-    landmarks = np.stack([head.vertices[index].mean(0) for index in landmark_vertices()])
+    landmarks = project(five_landmarks(figure.vertices))[:, :2]
     box = np.concatenate([low, high - low])
-    return _Placed(projected, triangles, colors, belongs[triangles].all(1), box, project(landmarks)[:, :2])
+    return _Placed(head, placed, belongs[head.triangles].all(1), box, landmarks)
 
 
-def _draw(placed: list[_Placed], background: np.ndarray, scale: float) -> tuple[np.ndarray, list[float]]:
+def _draw(heads: list[_Placed], background: np.ndarray, scale: float, light: Light) -> tuple[np.ndarray, list[float]]:
     """Draw the picture; return it and the uncovered share of each head, 0 for heads wholly outside."""
-    image, side = background, len(background)
-    depth = np.full((side, side), -np.inf, np.float32)
+    side = len(background)
+    canvas = Canvas(background)
     owner = np.full((side, side), -1)
     masks = []
-    for number, head in enumerate(placed):
-        vertices = head.vertices * np.array([scale, scale, 1], np.float32) - np.array([0.5, 0.5, 0], np.float32)
-        before = depth.copy()
-        image = sim3dr.rasterize(vertices, head.triangles, head.colors, bg=image, depth=depth)
-        owner[depth > before] = number
-        ones = np.ones((len(vertices), 1), np.float32)
-        triangles = head.triangles[head.is_head]
-        masks.append(sim3dr.rasterize(vertices, triangles, ones, height=side, width=side)[..., 0] > 0)
+    for number, head in enumerate(heads):
+        placed = head.placed * np.array([scale, scale, 1], np.float32) - np.array([0.5, 0.5, 0], np.float32)
+        before = canvas.depth.copy()
+        canvas.draw(head.head, placed)
+        owner[canvas.depth > before] = number
+        ones = np.ones((len(placed), 1), np.float32)
+        triangles = head.head.triangles[head.is_head]
+        masks.append(sim3dr.rasterize(placed, triangles, ones, height=side, width=side)[..., 0] > 0)
     visible = [float((owner[mask] == number).mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)]
-    return image, visible
+    return canvas.picture(light.highlights), visible
 
 
 def look_at(direction: np.ndarray) -> np.ndarray:
@@ -167,20 +172,3 @@ def _about_z(angle_deg: float) -> np.ndarray:
     """Return a clockwise turn, as :func:`semiuhpe.rotation.in_plane_rotation`, but without torch in forked workers."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-
-
-@cache
-def landmark_vertices() -> tuple[np.ndarray, ...]:
-    """Return the indices of the template's vertices whose means are the five landmarks.
-
-    They are the subject's right eye, left eye, tip of the nose, right and left corner of the mouth.
-    """
-    t = template()
-    skin = t.vertices[t.part["skin"]]
-    nose = (np.abs(skin[:, 0]) < 0.08) & (skin[:, 1] > -0.6) & (skin[:, 1] < -0.2)
-    tip = np.flatnonzero(nose)[[skin[nose, 2].argmax()]]
-    lips = t.region["lips"].index[t.region["lips"].weight > 0.5]
-    corners = (lips[[skin[lips, 0].argmin()]], lips[[skin[lips, 0].argmax()]])
-    eyes = tuple(np.arange(t.part[name].start, t.part[name].stop) for name in ("right eye", "left eye"))
-    start = t.part["skin"].start
-    return (*eyes, start + tip, *(start + corner for corner in corners))

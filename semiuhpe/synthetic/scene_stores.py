@@ -1,7 +1,7 @@
 """Scene stores of rendered scenes, some with masked heads, some turned."""
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,10 +9,11 @@ from semiuhpe.data.crop import JPEG_QUALITY, encode
 from semiuhpe.data.stores import SceneHeads, StoredScene, StoreWriter, scene_meta
 from semiuhpe.data.turning import MAX_SCENE_TURN_DEG
 from semiuhpe.errors import ConfigError
-from semiuhpe.synthetic.head_stores import render_store
+from semiuhpe.synthetic.head_stores import check_backgrounds, recorded, render_store
 from semiuhpe.synthetic.masks import draw_mask
+from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.render_scene import render_scene
-from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.rotations import is_full_range, random_rotations
 
 SCENES_SOURCE = "semiuhpe scenes"
 MASK_VISIBLE = 0.7
@@ -27,11 +28,13 @@ class SceneSet:
         count: number of scenes.
         most_heads: most heads on a scene.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
-        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile.
+        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile, ``aflw2000``
+            for photographs.
         seed: seed of all randomness.
         size: side of the pictures in pixels.
         masked: share of the heads that get a mask; it does not change the others.
         turned: share of the scenes that are turned by up to 45 degrees; it does not change the others.
+        backgrounds: what is behind the heads, only of the wild domain; drawn places if None.
     """
 
     count: int
@@ -42,15 +45,18 @@ class SceneSet:
     size: int
     masked: float = 0.0
     turned: float = 0.0
+    backgrounds: Photographs | None = None
 
 
 def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
     """Render a set of scenes into a store.
 
     Raises:
-        ConfigError: a share lies outside [0, 1].
+        ConfigError: a share lies outside [0, 1], or there are photographs for the background of clean scenes.
+        DataError: a photograph can't be read.
         StoreError: the target exists, or can't be written.
     """
+    check_backgrounds(scenes.domain, scenes.backgrounds)
     check_shares(masked=scenes.masked, turned=scenes.turned)
     rng = np.random.default_rng([scenes.seed, 0])
     rotations = random_rotations(scenes.count * scenes.most_heads, rng, scenes.range)
@@ -59,9 +65,9 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         dataset=f"synthetic-{scenes.domain}",
         split="rendered",
         size=scenes.size,
-        full_range=scenes.range == "full",
+        full_range=is_full_range(scenes.range),
         source=SCENES_SOURCE,
-        settings=asdict(scenes),
+        settings=recorded(scenes),
     )
     jobs = [(scenes, number, rotations[number]) for number in range(scenes.count)]
     render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
@@ -90,6 +96,6 @@ def _render(job: tuple[SceneSet, int, np.ndarray]) -> StoredScene:
     changes = np.random.default_rng([scenes.seed, 2, number])
     turn_deg = changes.uniform(-MAX_SCENE_TURN_DEG, MAX_SCENE_TURN_DEG) if changes.random() < scenes.turned else 0.0
     rng = np.random.default_rng([scenes.seed, 1, number])
-    scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg)
+    scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg, scenes.backgrounds)
     image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)
     return StoredScene(f"{number:06d}", encode(image, JPEG_QUALITY), (scenes.size, scenes.size), heads, turn_deg)

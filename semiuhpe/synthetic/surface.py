@@ -1,4 +1,4 @@
-"""The mean head seen from its origin: how far its outermost surface lies in each direction, without the ears.
+"""The mean head seen from a point inside: how far its outermost surface lies in each direction.
 
 Head axes and units are those of :mod:`semiuhpe.synthetic.anatomy`. Hair, hats and masks are modeled with it.
 """
@@ -14,6 +14,9 @@ from semiuhpe.synthetic.anatomy import HeadBasis
 _FACE_PX = 200  # of each face of the cube that the surface is projected onto
 _NEAREST = 0.05  # vertices nearer to the origin's plane than this belong to another face of the cube
 _UNKNOWN = 1.0  # radius where there is no surface
+Point = tuple[float, float, float]
+ORIGIN: Point = (0.0, 0.0, 0.0)
+HEAD = (*("skin", "lips", "brows", "lids", "left eye", "right eye", "scalp", "beard", "neck", "shoulders", "nostrils"),)
 # Forward, right and up of the six faces
 _CUBE = np.array(
     [
@@ -28,9 +31,12 @@ _CUBE = np.array(
 )
 
 
-def cast_rays(directions: np.ndarray) -> np.ndarray:
-    """Return the distance (...) from the origin to the mean head along unit ``directions`` (..., 3)."""
-    maps = _radius_maps()
+def cast_rays(directions: np.ndarray, center: Point = ORIGIN, regions: tuple[str, ...] = HEAD) -> np.ndarray:
+    """Return the distance (...) from a point to regions of the mean head along unit ``directions`` (..., 3).
+
+    Ears are left out. Where the regions are missing, the distance is that of the surroundings.
+    """
+    maps = _radius_maps(center, regions)
     flat = np.asarray(directions, np.float32).reshape(-1, 3)
     along = np.einsum("fij,nj->nfi", _CUBE, flat)  # forward, right and up on each face
     face = along[:, :, 0].argmax(1)
@@ -55,13 +61,14 @@ def head_distance(points: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _radius_maps() -> tuple[np.ndarray, ...]:
+def _radius_maps(center: Point, regions: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     basis = HeadBasis.load()
-    ears = np.concatenate([basis.regions["left ear"], basis.regions["right ear"]])
-    is_ear = np.zeros(len(basis.mean), bool)
-    is_ear[ears] = True
-    triangles = basis.triangles[~is_ear[basis.triangles].all(1)]
-    return tuple(_radii(basis.mean @ axes.T, triangles) for axes in _CUBE)
+    measured = np.zeros(len(basis.mean), bool)
+    measured[np.concatenate([basis.regions[name] for name in regions])] = True
+    measured[np.concatenate([basis.regions["left ear"], basis.regions["right ear"]])] = False
+    triangles = basis.triangles[measured[basis.triangles].all(1)]
+    vertices = basis.mean - np.array(center, np.float32)
+    return tuple(_radii(vertices @ axes.T, triangles) for axes in _CUBE)
 
 
 def _radii(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -82,7 +89,7 @@ def _radii(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _filled(radii: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return radii with those of the surroundings where the ears were cut off."""
+    """Return radii with those of the surroundings where there is no surface, as where the ears were."""
     weight = known.astype(np.float32)
     total, weights = (cv2.GaussianBlur(array, (0, 0), _FACE_PX / 12) for array in (radii * weight, weight))
     surroundings = np.where(weights > 1e-4, total / np.maximum(weights, 1e-4), _UNKNOWN)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from semiuhpe.rotation import euler_to_matrix
+from semiuhpe.rotation import euler_to_matrix, matrix_to_euler
 from semiuhpe.synthetic import figure, hair
 from semiuhpe.synthetic import render_head as scene
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import random_identity
 from semiuhpe.synthetic.modes import MODES
 from semiuhpe.synthetic.render_head import DOMAINS, render_head
-from semiuhpe.synthetic.rotations import random_rotations
+from semiuhpe.synthetic.rotations import ABSOLUTE_YAW, LEVELS, RANGES, TILTS, random_rotations
 
 FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
@@ -50,7 +50,7 @@ def without_jpeg(monkeypatch):
 # ---- rotations ----
 
 
-@pytest.mark.parametrize("range_", ["full", "front"])
+@pytest.mark.parametrize("range_", RANGES)
 def test_rotations_are_rotations(range_):
     r = random_rotations(500, np.random.default_rng(0), range_)
     assert r.shape == (500, 3, 3) and r.dtype == np.float32
@@ -75,8 +75,32 @@ def test_front_range_reaches_from_profile_to_profile():
     assert face_x.min() < -0.98 and face_x.max() > 0.98
 
 
+def test_quantiles_of_photographs():
+    """20,000 drawn heads have the measured angles: yaw of all, pitch and roll of those turned by about as much."""
+    r = random_rotations(20_000, np.random.default_rng(3), "aflw2000")
+    pitch, yaw, roll = matrix_to_euler(torch.from_numpy(r)).numpy().astype(np.float64).T
+    assert np.abs([pitch, yaw, roll]).max() < 90  # all of the front range
+    turned, mirrored_roll = np.abs(yaw), roll * np.sign(yaw)
+    assert (yaw > 0).mean() == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_allclose(_share_below(turned, ABSOLUTE_YAW), LEVELS, atol=0.01)
+    least = 0.0
+    for tilts in TILTS:
+        here = (turned >= least) & (turned < tilts.most_yaw)
+        for drawn, table in ((pitch[here], tilts.pitch), (mirrored_roll[here], tilts.roll)):
+            np.testing.assert_allclose(_share_below(drawn, table), LEVELS, atol=0.025)
+        ranks = [angle[here].argsort().argsort() for angle in (pitch, mirrored_roll)]
+        assert np.corrcoef(ranks)[0, 1] == pytest.approx(tilts.correlation, abs=0.05)  # Spearman's is about the same
+        least = tilts.most_yaw
+
+
+def _share_below(angles: np.ndarray, table: tuple[float, ...]) -> list[float]:
+    """Return the share of angles up to each of a table's, of which the first is the least that there is."""
+    assert angles.min() >= table[0] - 1e-3
+    return [0.0, *((angles <= angle + 1e-3).mean() for angle in table[1:])]
+
+
 def test_unknown_range_is_named():
-    with pytest.raises(ValueError, match=r"sideways.*full, front"):
+    with pytest.raises(ValueError, match=r"sideways.*full, front, aflw2000"):
         random_rotations(1, np.random.default_rng(0), "sideways")
 
 

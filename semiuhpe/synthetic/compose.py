@@ -1,0 +1,105 @@
+"""Pictures of lit heads: colors and light are drawn apart and multiplied.
+
+Light is computed at the vertices, colors of the skin are looked up in its texture. Both are drawn as square roots of
+linear values, so bytes are enough; of their product a table makes display values.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+import sim3dr
+from semiuhpe.synthetic.figure import Figure
+from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.light import Light, illuminate, sunlit, tone_curve
+from semiuhpe.synthetic.skin import atlas
+from semiuhpe.synthetic.solids import Mesh
+
+HEADROOM = 2.5  # the square root of the strongest light
+_STEPS = 4096  # of products
+_TABLE = np.round(255 * tone_curve((np.arange(_STEPS) * HEADROOM / _STEPS) ** 2)).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class LitHead:
+    """A head with what it wears, lit.
+
+    Attributes:
+        vertices: (N, 3) in head axes.
+        triangles: (M, 3), first those of the skin.
+        texture: (H, W, 3) uint8, colors of the skin as square roots.
+        colors: (N, 3) those of the other parts, from 0 to 1.
+        light: (N, 4) square roots of the light, as shares of the headroom, and display values of the highlights.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    texture: np.ndarray
+    colors: np.ndarray
+    light: np.ndarray
+
+
+def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Light) -> LitHead:
+    """Light a figure and what it wears, seen with a rotation (3, 3), head to camera."""
+    vertices, triangles, albedo, gloss, occlusion = _joined(figure, worn)
+    normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
+    _face_the_camera(normals, len(figure.vertices))
+    sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
+    arrives, shine = illuminate(albedo, normals, occlusion, gloss, light, sun)
+    values = np.concatenate([np.sqrt(arrives) / np.float32(HEADROOM), tone_curve(shine)[:, None]], 1)
+    return LitHead(vertices, triangles, figure.texture, np.sqrt(albedo), np.minimum(values, 1).astype(np.float32))
+
+
+def _joined(figure: Figure, worn: list[Mesh]) -> tuple[np.ndarray, ...]:
+    """Return vertices, triangles, albedo, highlight and occlusion of the figure, followed by those of what it wears."""
+    vertices, triangles, albedo = [figure.vertices], [figure.triangles], [figure.albedo]
+    gloss, occlusion = [figure.gloss], [figure.occlusion]
+    start = len(figure.vertices)
+    for mesh in worn:
+        vertices.append(mesh.vertices)
+        triangles.append(mesh.triangles + np.int32(start))
+        albedo.append(mesh.albedo)
+        gloss.append(np.full(len(mesh.vertices), mesh.gloss, np.float32))
+        occlusion.append(np.ones(len(mesh.vertices), np.float32))
+        start += len(mesh.vertices)
+    parts = (vertices, triangles, albedo, gloss, occlusion)
+    return tuple(np.concatenate(part).astype(part[0].dtype, copy=False) for part in parts)
+
+
+def _face_the_camera(normals: np.ndarray, first: int) -> None:
+    """Turn the normals of sheets (long hair, brims, lenses), which are visible from both sides, to the camera."""
+    sheet = normals[first:]
+    sheet[sheet[:, 2] > 0] *= -1
+
+
+class Canvas:
+    """A picture that heads are drawn into, the farthest first or in any order.
+
+    Args:
+        background: (S, S, 3) uint8.
+    """
+
+    def __init__(self, background: np.ndarray):
+        self._background = background
+        self._colors = np.zeros_like(background)
+        self._light = np.zeros((*background.shape[:2], 4), np.uint8)
+        self.depth = np.full(background.shape[:2], -np.inf, np.float32)
+        self._depth_of_light = self.depth.copy()
+
+    def draw(self, head: LitHead, placed: np.ndarray) -> None:
+        """Draw a head whose vertices are ``placed`` (N, 3) in pixels, the third coordinate larger nearer."""
+        texture = template().texture
+        n_skin = len(texture.triangles)
+        skin = sim3dr.Mesh(placed[texture.vertex], texture.triangles, uv=atlas().uv, texture=head.texture)
+        rest = sim3dr.Mesh(placed, head.triangles[n_skin:], colors=head.colors)
+        self._colors = sim3dr.draw(self._colors, [skin, rest], depth=self.depth)
+        self._light = sim3dr.rasterize(placed, head.triangles, head.light, bg=self._light, depth=self._depth_of_light)
+
+    def picture(self, highlights: np.ndarray) -> np.ndarray:
+        """Return the picture, uint8 (S, S, 3), with highlights of a color (3,)."""
+        product = cv2.multiply(self._colors, np.ascontiguousarray(self._light[..., :3]), dtype=cv2.CV_16U)
+        lit = _TABLE.take(np.right_shift(product, 4))  # 255 * 255 is a little less than 2 ** 16
+        shine = self._light[..., 3]
+        lit = cv2.add(lit, cv2.merge([cv2.convertScaleAbs(shine, alpha=float(c)) for c in highlights]))
+        return cv2.copyTo(lit, np.isfinite(self.depth).astype(np.uint8), self._background.copy())
