@@ -78,10 +78,7 @@ def build(
 def _triangles(shell_height: np.ndarray | None) -> np.ndarray:
     if shell_height is None:
         return _without_shell()
-    t = template()
-    shell = t.triangles["shell"]
-    grown = (shell_height > 0)[shell - t.part["shell"].start].any(1)
-    return np.concatenate([_without_shell(), shell[grown]])
+    return np.concatenate([_without_shell(), hair.shell_triangles(shell_height)])
 
 
 @cache
@@ -182,9 +179,7 @@ def _paint(t: Template, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
         albedo[t.part[name]] = color
         gloss[t.part[name]] = EYE_GLOSS
     shell = t.part["shell"]
-    albedo[shell] = (
-        identity.hair * np.clip(1 + 0.42 * hair.texture(identity.style, identity.strand), 0.25, 2.2)[:, None]
-    )
+    albedo[shell] = hair.shell_albedo(identity.style, identity.hair, identity.strand)
     gloss[shell] = HAIR_GLOSS
     albedo[t.part["garment"]] = identity.skin if identity.bare_shoulders else identity.clothes
     gloss[t.part["garment"]] = CLOTH_GLOSS

@@ -139,7 +139,7 @@ def random_identity(rng: np.random.Generator) -> Identity:
     age = person.age + rng.normal(0, 5)
     light_eyes = rng.random() < 0.6 * person.ancestry[2]
     irises = LIGHT_IRIS if light_eyes else DARK_IRIS
-    brow_color = np.minimum(hair_color * 0.7, skin * 0.55)
+    brow_color = np.minimum(hair_color * 0.5, skin * 0.38)
     return Identity(
         person=person,
         expression=random_expression(rng),
@@ -153,10 +153,10 @@ def random_identity(rng: np.random.Generator) -> Identity:
         eye_shadow=np.sqrt(SHADOWS[rng.integers(len(SHADOWS))] if made_up else skin * 0.6),
         lash_color=np.sqrt(np.minimum(hair_color * 0.3, skin * 0.12)),
         eye_shadow_strength=float(rng.uniform(0.2, 0.6)),
-        lashes=float(rng.uniform(0.75, 1.0)) if made_up else float(rng.uniform(0.3, 0.8 if adult else 0.6)),
+        lashes=float(rng.uniform(0.85, 1.0)) if made_up else float(rng.uniform(0.45, 0.9)),
         hair=hair_color,
         brow=brow_color,
-        brow_strength=float(rng.uniform(0.55, 0.95)),
+        brow_strength=float(rng.uniform(0.6, 1.0)),
         brow_thickness=BROW_THICKNESSES[int(rng.integers(1 if not woman else 0, 4 if not woman else 3))],
         iris=irises[rng.integers(len(irises))] * np.float32(rng.uniform(0.8, 1.3)),
         style=hair.random_style(rng, person.age, person.female),

@@ -44,6 +44,7 @@ class Light:
         rim_direction: toward the rim light, which is behind the head.
         rim: its color times its strength (3,).
         exposure: factor by which the camera's exposure is off.
+        surroundings: where there is such light, one of :data:`semiuhpe.synthetic.backgrounds.SURROUNDINGS`.
     """
 
     key_direction: np.ndarray
@@ -53,6 +54,7 @@ class Light:
     rim_direction: np.ndarray
     rim: np.ndarray
     exposure: float
+    surroundings: str = "studio"
 
     @property
     def highlights(self) -> np.ndarray:
@@ -134,6 +136,7 @@ def clean_light(rng: np.random.Generator) -> Light:
 class _Kind:
     """A kind of wild light. Pairs are ranges; strengths are relative to each other, as exposure follows them."""
 
+    surroundings: str
     frequency: float
     azimuth: tuple[float, float]  # of the key light, to one side
     elevation: tuple[float, float]
@@ -150,21 +153,45 @@ class _Kind:
 
 _KINDS = (
     # a room
-    _Kind(0.27, (0, 90), (-10, 65), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.8, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3)),
+    _Kind(
+        "indoors", 0.27,
+        (0, 90), (-10, 65), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.8, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3),
+    ),
     # under clouds, or in the shade
-    _Kind(0.15, (0, 120), (30, 90), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.5, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2)),
+    _Kind(
+        "outdoors", 0.15,
+        (0, 120), (30, 90), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.5, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2),
+    ),
     # a studio
-    _Kind(0.20, (0, 75), (-5, 55), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9)),
+    _Kind(
+        "studio", 0.20,
+        (0, 75), (-5, 55), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9),
+    ),
     # the sun
-    _Kind(0.12, (0, 110), (15, 75), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6)),
+    _Kind(
+        "outdoors", 0.12,
+        (0, 110), (15, 75), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6),
+    ),
     # from one side
-    _Kind(0.11, (60, 120), (-10, 45), (0.9, 1.6), (0.5, 1.0), (0.04, 0.25), 0.6, 1, 0.2, (0.3, 0.0), 0.25, (0.0, 0.5)),
+    _Kind(
+        "dark", 0.11,
+        (60, 120), (-10, 45), (0.9, 1.6), (0.5, 1.0), (0.04, 0.25), 0.6, 1, 0.2, (0.3, 0.0), 0.25, (0.0, 0.5),
+    ),
     # from behind
-    _Kind(0.06, (135, 180), (5, 60), (0.8, 1.6), (0.8, 1.0), (0.25, 0.5), 0.7, 2, 0.4, (0.4, -0.2), 0.20, (0.5, 1.6)),
+    _Kind(
+        "outdoors", 0.06,
+        (135, 180), (5, 60), (0.8, 1.6), (0.8, 1.0), (0.25, 0.5), 0.7, 2, 0.4, (0.4, -0.2), 0.20, (0.5, 1.6),
+    ),
     # the flash of the camera
-    _Kind(0.05, (0, 12), (-3, 20), (0.8, 1.2), (0.8, 1.0), (0.06, 0.25), 0.8, 2, 0.2, (0.0, 0.6), 0.20, (0.0, 0.3)),
+    _Kind(
+        "night", 0.05,
+        (0, 12), (-3, 20), (0.8, 1.2), (0.8, 1.0), (0.06, 0.25), 0.8, 2, 0.2, (0.0, 0.6), 0.20, (0.0, 0.3),
+    ),
     # colored lamps
-    _Kind(0.04, (0, 120), (-30, 70), (0.4, 1.1), (0.2, 1.0), (0.15, 0.4), 0.8, 3, 0.6, (0.0, 0.0), 1.20, (0.0, 1.0)),
+    _Kind(
+        "night", 0.04,
+        (0, 120), (-30, 70), (0.4, 1.1), (0.2, 1.0), (0.15, 0.4), 0.8, 3, 0.6, (0.0, 0.0), 1.20, (0.0, 1.0),
+    ),
 )  # fmt: skip
 OVEREXPOSED, UNDEREXPOSED = 0.09, 0.09
 
@@ -192,6 +219,7 @@ def wild_light(rng: np.random.Generator) -> Light:
         rim_direction=direction(180 + rng.uniform(-80, 80), rng.uniform(-20, 60)),
         rim=rim * balance,
         exposure=float(2 ** _stops(rng)),
+        surroundings=kind.surroundings,
     )
 
 

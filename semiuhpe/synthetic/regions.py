@@ -84,7 +84,7 @@ def brow(points: np.ndarray, thickness: float = 1.0) -> np.ndarray:
 def upper_lashes(points: np.ndarray) -> np.ndarray:
     """The line of the upper lashes."""
     distance, _ = distance_to(mirrored(points), curve(landmarks68()[[42, 43, 44, 45]]))
-    return np.exp(-((distance / 0.026) ** 2))
+    return np.exp(-((distance / 0.030) ** 2))
 
 
 def lower_lashes(points: np.ndarray) -> np.ndarray:
@@ -151,7 +151,7 @@ def goatee(points: np.ndarray) -> np.ndarray:
 
 def wrinkles(points: np.ndarray) -> np.ndarray:
     """Lines that come with age: across the forehead, between the brows, beside the eyes, from nose to mouth."""
-    x, y, z = mirrored(points).T
+    x, y, _ = mirrored(points).T
     wave = np.sin(46 * y + 2.2 * np.cos(4 * x) + 1.2 * np.sin(9 * points[:, 0]))
     forehead = smoothstep(wave, 0.35, 0.95) * bump(points, (0.0, 0.46, 0.9), (0.42, 0.17, 0.4))
     frown = np.exp(-(((x - 0.05) / 0.014) ** 2)) * bump(points, (0.05, 0.17, 1.0), (0.06, 0.10, 0.2))

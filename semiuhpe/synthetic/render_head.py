@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from semiuhpe.data.crop import HEAD_BOX, CropRule
-from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, occluders
+from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, hats, occluders
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
@@ -103,9 +103,9 @@ def render_head(
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
     if dressed and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
+    image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
     if wild and rng.random() < PHOTOGRAPH_ENDS:
         degrade.end_photograph(image, rng)
-    image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
     return SyntheticHead(image, box)
 
 
@@ -155,19 +155,21 @@ def dress(
     if identity.style != "bald":
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
     hanging = hair.hanging_hair(identity.style, identity.hair, identity.coefficients)
-    ears_pressed = identity.style in hair.COVERS_EARS
+    covered_ears = identity.style in hair.COVERS_EARS
     worn: list[Mesh] = []
     if wild and rng.random() < HAT:
-        hat, height, over_ears = accessories.random_hat(rng, identity.coefficients, height)
+        hat, height, over_ears = hats.random_hat(rng, identity.coefficients, height)
         worn.append(hat)
-        ears_pressed |= over_ears
-        hanging = None if over_ears or hanging is None else accessories.press_down(hanging)
+        covered_ears |= over_ears
+        hanging = None if over_ears or hanging is None else hats.press_down(identity.style, hanging)
     elif wild and rng.random() < HEADPHONES:
-        worn.append(accessories.random_headphones(rng, identity.coefficients))
-        ears_pressed = True
+        worn.append(hats.random_headphones(rng, identity.coefficients))
+        covered_ears = True
+    built = figure.build(identity, height, from_below, covered_ears)
     if wild and rng.random() < GLASSES:
-        worn += accessories.random_glasses(rng, identity.coefficients)
-    built = figure.build(identity, height, from_below, ears_pressed)
+        worn += accessories.random_glasses(rng, built.vertices, covered_ears)
+    if wild and rng.random() < face_mask:
+        worn += accessories.put_on_mask(built.vertices, rng)
     enclosed = _silhouette(height)
     if hanging is not None:
         worn.insert(0, hanging)
@@ -180,12 +182,13 @@ def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
     """Return the indices of the vertices that the head's box has to enclose: skull, jaw and ears, and hair on them."""
     t = template()
     if shell_height is None:
-        return _head_vertices()
-    return np.concatenate([_head_vertices(), t.part["shell"].start + np.flatnonzero(shell_height > 0)])
+        return head_vertices()
+    return np.concatenate([head_vertices(), t.part["shell"].start + np.flatnonzero(shell_height > 0)])
 
 
 @cache
-def _head_vertices() -> np.ndarray:
+def head_vertices() -> np.ndarray:
+    """Return the vertices of skull, face and ears, without the neck."""
     t = template()
     body = t.vertices[t.part["body"]]
     return np.flatnonzero(body[:, 1] + 0.35 * body[:, 2] > JAW)
@@ -220,7 +223,7 @@ def _draw(
     """Draw at a multiple of the size, over a background, and average down."""
     fine = size * 2 if size <= 128 else int(size * 1.5)
     if wild:
-        background = backgrounds.wild_background(fine, rng, photographs)
+        background = backgrounds.wild_background(fine, rng, light, photographs)
     else:
         background = backgrounds.clean_background(fine, rng)
     scale = np.float32(fine / crop[2])

@@ -77,7 +77,7 @@ def render_scene(
     placed = [_place(rotations[i], center, turn, focal, size, light, rng, domain) for i, center in enumerate(centers)]
     fine = size * 2 if size <= 256 else int(size * 1.5)
     if wild:
-        background = backgrounds.wild_background(fine, rng, photographs)
+        background = backgrounds.wild_background(fine, rng, light, photographs, deep=True)
     else:
         background = backgrounds.clean_background(fine, rng)
     if turn_deg != 0.0:

@@ -266,7 +266,7 @@ def landscape(rng: np.random.Generator) -> np.ndarray:
 
 
 def street(rng: np.random.Generator) -> np.ndarray:
-    """Houses, cars, signs and people along a street."""
+    """Houses, cars and signs along a street."""
     image = _filled(color_near(rng, (200, 210, 220), 20))
     x = -rng.uniform(0, 40)
     while x < SIDE:
@@ -277,7 +277,7 @@ def street(rng: np.random.Generator) -> np.ndarray:
     _box(image, 0, road, SIDE, SIDE, color_near(rng, (105, 103, 102), 12))
     for _ in range(int(rng.integers(0, 6))):
         x = rng.uniform(0, SIDE)
-        thing = rng.integers(4)
+        thing = rng.integers(3)
         if thing == 0:  # a car
             paint, w = _any_color(rng), rng.uniform(40, 80)
             _box(image, x, road - 0.2 * w, w, 0.3 * w, paint)
@@ -288,10 +288,8 @@ def street(rng: np.random.Generator) -> np.ndarray:
             y, w = rng.uniform(0, 0.6 * SIDE), rng.uniform(25, 60)
             _box(image, x, y, w, 0.5 * w, _any_color(rng))
             _write(image, x + 3, y + 0.35 * w, max(4, int(0.2 * w)), _any_color(rng), rng)
-        elif thing == 2:  # a post
+        else:  # a post
             _box(image, x, 0, rng.uniform(2, 8), SIDE, color_near(rng, 70.0, 25))
-        else:
-            draw_person(image, x, road - rng.uniform(20, 60), rng.uniform(10, 24), rng)
     return _shaded(image, 1 + 0.25 * noise(rng, 2) + 0.08 * noise(rng, 20, 3))
 
 

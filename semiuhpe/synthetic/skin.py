@@ -1,4 +1,4 @@
-"""The skin of a head as a texture: tone, lips, brows, lashes, blush, freckles, wrinkles, make-up, beards, roots of hair.
+"""The skin of a head as a texture: tone, lips, brows, lashes, blush, freckles, wrinkles, make-up, beards, hair roots.
 
 The texture holds MakeHuman's charts of head and throat, cut out and placed side by side. Layers are soft masks
 (:mod:`semiuhpe.synthetic.regions`), computed once per process at the point of the mean head that each texel shows; to
@@ -74,10 +74,10 @@ def atlas() -> Atlas:
         mine = t.texture.chart == chart
         placed = t.texture.uv[mine] * TEXELS[chart]
         placed = placed - placed.min(0) + _MARGIN
-        texel[mine] = placed + (left, 0)
+        texel[mine] = placed + np.array([left, 0])
         width, tall = np.ceil(placed.max(0) + _MARGIN).astype(int)
         left, height = left + width, max(height, tall)
-    on_picture = np.concatenate([texel - 0.5, np.zeros((len(texel), 1), np.float32)], 1)
+    on_picture = np.column_stack([texel - 0.5, np.zeros(len(texel), np.float32)])
     index = np.full((height, left), -1, np.int32)
     blank = np.zeros((len(texel), 1), np.float32)
     sim3dr.rasterize(on_picture, t.texture.triangles, blank, height=height, width=left, index=index)
@@ -189,9 +189,13 @@ def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity)
     layer(regions.lower_lashes).blend(texture, identity.lash_color, 0.5 * identity.lashes)
 
 
+def _roots(points: np.ndarray, style: str) -> np.ndarray:
+    return hair.scalp_shade(style, points)
+
+
 def _paint_hair(texture: np.ndarray, tone: np.ndarray, grain: np.ndarray, identity: Identity) -> None:
     roots = 0.85 * np.sqrt(identity.hair) + 0.15 * tone
-    layer(hair.scalp_shade, identity.style).blend(texture, roots, np.minimum(grain, 1))
+    layer(_roots, identity.style).blend(texture, roots, np.minimum(grain, 1))
     if identity.beard != "none":
         for mask, density in BEARDS[identity.beard]:
             layer(mask).blend(texture, np.sqrt(identity.beard_color), np.minimum(density * grain, 1))

@@ -176,6 +176,18 @@ def test_all_kinds_are_turned_upright(mode, tmp_path):
         assert read_picture(path, upright=False).image.shape == (2, 3, 3)
 
 
+@pytest.mark.parametrize(("suffix", "shape"), [("jpg", (400, 250, 3)), ("png", (800, 500, 3))])
+def test_pictures_are_decoded_as_large_as_is_enough(suffix, shape, tmp_path):
+    """A JPEG at a half: at a quarter one side would be too short. The size in the file is that seen upright."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.new("RGB", (800, 500), (10, 120, 230)).save(tmp_path / f"a.{suffix}", exif=exif)
+    picture = read_picture(tmp_path / f"a.{suffix}", enough=200)
+    assert picture.image.shape == shape and (picture.width, picture.height) == (500, 800)
+    assert np.abs(picture.image.astype(int) - (10, 120, 230)).max() < 4
+    assert read_picture(tmp_path / f"a.{suffix}", enough=600).image.shape == (800, 500, 3)
+
+
 HEIC = struct.pack(">I", 24) + b"ftypheic" + bytes(12)
 
 

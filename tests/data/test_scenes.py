@@ -30,8 +30,10 @@ from semiuhpe.data.stores import SceneHeads, SceneStore, StoredScene, StoreWrite
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.rotation import geodesic_deg, in_plane_rotation
 from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.mask_shapes import five_landmarks
 from semiuhpe.synthetic.masks import draw_mask, fit_head
-from semiuhpe.synthetic.render_scene import landmark_vertices, look_at, render_scene
+from semiuhpe.synthetic.render_head import head_vertices
+from semiuhpe.synthetic.render_scene import look_at, render_scene
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene_stores import SceneSet, mask_some, write_scenes
 
@@ -182,14 +184,13 @@ def test_which_heads_are_to_be_found():
 def mean_head(rotation, scale=60.0, size=240):
     """Vertices and landmarks of the mean head in the middle of a picture, without perspective, and its box."""
     v = template().vertices @ rotation.T * scale + size / 2
-    points = np.stack([v[index, :2].mean(0) for index in landmark_vertices()])
-    skin = v[template().part["skin"], :2]
+    points = five_landmarks(v)[:, :2]
+    skin = v[head_vertices(), :2]
     return points, np.concatenate([skin.min(0), np.ptp(skin, axis=0)])
 
 
 def test_a_mask_lies_on_the_lower_face_for_any_rotation():
-    t = template()
-    skin = t.vertices[t.part["skin"]]
+    skin = template().vertices[head_vertices()]
     lower = skin[(skin[:, 1] < 0.12) & (skin[:, 2] > -0.35)] * 1.1
     shown = hidden = 0
     for number, rotation in enumerate(random_rotations(60, np.random.default_rng(3))):
@@ -222,7 +223,7 @@ def test_the_mean_head_is_fitted_to_heads_of_scenes(with_landmarks):
         for box, landmarks, rotation in zip(heads.box, heads.landmarks, heads.rotation, strict=True):
             given = landmarks if with_landmarks else np.full((5, 2), np.nan)
             scale, shift = fit_head(rotation, given, box)
-            mean = np.stack([template().vertices[index].mean(0) for index in landmark_vertices()])
+            mean = five_landmarks(template().vertices)
             camera = mean @ rotation.T
             placed = camera[:, :2] * (12 / (12 + camera[:, 2:])) * scale + shift
             errors.append(np.linalg.norm(placed - landmarks, axis=1).mean() / box[2:].mean())

@@ -77,9 +77,9 @@ def test_photographs_are_behind_heads_and_scenes(folder):
     photographs = find_photographs(folder)
     red = 0
     for seed in range(20):
-        head = render_head(FRONTAL.numpy(), np.random.default_rng(seed), "wild", 64, photographs)
+        head = render_head(FRONTAL.numpy(), np.random.default_rng(seed), "wild", 64, photographs=photographs)
         red += is_red(head.image)
-        again = render_head(FRONTAL.numpy(), np.random.default_rng(seed), "wild", 64, photographs)
+        again = render_head(FRONTAL.numpy(), np.random.default_rng(seed), "wild", 64, photographs=photographs)
         np.testing.assert_array_equal(head.image, again.image)
     assert red >= 10  # the others are black and white, or hidden by hands and hair
     scene = [render_scene(np.eye(3)[None], np.random.default_rng(i), "wild", 96, 30.0, photographs) for i in range(8)]

@@ -10,7 +10,7 @@ from semiuhpe.synthetic.light import (
     clean_light,
     direction,
     environment,
-    shade,
+    illuminate,
     sunlit,
     tone_curve,
     wild_light,
@@ -93,6 +93,13 @@ def test_the_far_side_of_a_ball_is_in_its_own_shadow():
     assert seen[facing > 0.4].min() > 0.9 and seen[facing < -0.25].max() < 0.1
 
 
+def shade(albedo: np.ndarray, normals: np.ndarray, occlusion, gloss, light: Light, seen: np.ndarray) -> np.ndarray:
+    """Display colors without highlights."""
+    arriving, shine = illuminate(albedo, normals, occlusion, gloss, light, seen)
+    assert (shine >= 0).all()
+    return tone_curve(albedo * arriving)
+
+
 def lit(level: float, albedo: float, light: Light | None = None, occlusion: float = 1.0) -> np.ndarray:
     """Display colors of a half sphere, with all lights made stronger by a factor."""
     normals = sphere(400).astype(np.float32)
@@ -102,7 +109,7 @@ def lit(level: float, albedo: float, light: Light | None = None, occlusion: floa
                   level * light.rim, light.exposure)  # fmt: skip
     n = len(normals)
     return shade(np.full((n, 3), albedo, np.float32), normals, np.full(n, occlusion, np.float32),
-                 np.full(n, 0.05, np.float32), light)  # fmt: skip
+                 np.full(n, 0.05, np.float32), light, np.ones(n, np.float32))  # fmt: skip
 
 
 def test_cameras_adapt_to_the_light():

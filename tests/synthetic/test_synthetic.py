@@ -1,17 +1,23 @@
 """Synthetic heads: their rotations, their geometry, and that pictures are what the labels say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from semiuhpe.data.crop import HEAD_BOX, LANDMARKS
+from semiuhpe.errors import ConfigError
 from semiuhpe.rotation import euler_to_matrix, matrix_to_euler
-from semiuhpe.synthetic import figure, hair
+from semiuhpe.synthetic import compose, figure, hair
 from semiuhpe.synthetic import render_head as scene
+from semiuhpe.synthetic.anatomy import HeadBasis
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import random_identity
-from semiuhpe.synthetic.modes import MODES
-from semiuhpe.synthetic.render_head import DOMAINS, render_head
+from semiuhpe.synthetic.render_head import DOMAINS, JAW, render_head
 from semiuhpe.synthetic.rotations import ABSOLUTE_YAW, LEVELS, RANGES, TILTS, random_rotations
+from semiuhpe.synthetic.skin import atlas
+from semiuhpe.synthetic.variety import VARIETY, check_variety
 
 FRONTAL = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
@@ -27,8 +33,7 @@ def turned_to_subjects_left(degrees: float) -> np.ndarray:
 
 
 def nose_tip() -> np.ndarray:
-    skin = template().vertices[template().part["skin"]]
-    return skin[np.argmax(skin[:, 2])]
+    return template().vertices[template().landmarks[30]]
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def only_style(monkeypatch):
     """Makes all random heads wear one style of hair."""
 
     def use(style: str) -> None:
-        monkeypatch.setattr(hair, "random_style", lambda rng: style)
+        monkeypatch.setattr(hair, "random_style", lambda *arguments: style)
 
     return use
 
@@ -113,29 +118,91 @@ def test_size_of_the_mesh():
 
 def test_parts_of_the_face_are_where_they_belong():
     t = template()
-    skin = t.vertices[t.part["skin"]]
     left_eye, right_eye = (t.vertices[t.part[name]].mean(0) for name in ("left eye", "right eye"))
-    mouth, brow = (skin[t.region[name].index].mean(0) for name in ("lips", "brow"))
+    mouth, brow, ear = (t.vertices[t.region(name)].mean(0) for name in ("lips", "brows", "left ear"))
     nose = nose_tip()
     assert left_eye[0] > 0.2 and right_eye[0] < -0.2  # x is to the subject's left
-    assert brow[1] > left_eye[1] > nose[1] > mouth[1] > skin[:, 1].min()
+    assert brow[1] > left_eye[1] > nose[1] > mouth[1] > t.vertices[t.part["garment"], 1].max()
     assert nose[2] > mouth[2] > left_eye[2] > 0.5
-    assert t.vertices[t.part["left ear"], 0].min() > 0.5
+    assert ear[0] > 0.6 and t.vertices[t.part["shell"], 1].max() > 1
 
 
-def test_heads_are_symmetric_and_differ():
+def test_the_mesh_is_that_of_the_anatomy():
+    t, basis = template(), HeadBasis.load()
+    person = basis.random_person(np.random.default_rng(3))
+    own = t.shape(person.coefficients)[t.part["body"]]
+    np.testing.assert_allclose(own, basis.shape(person.coefficients)[t.of_basis], atol=1e-5)
+    np.testing.assert_allclose(t.vertices[t.landmarks], basis.landmarks68(), atol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["left eye", "garment", "shell"])
+def test_added_parts_follow_the_head(part):
+    """For 40 people: their distance from the nearest skin hardly differs from that on the mean head."""
+    t, basis = template(), HeadBasis.load()
+    rng = np.random.default_rng(0)
+    skin = np.unique(t.triangles["skin"])
+    near = np.array([np.linalg.norm(t.vertices[skin] - v, axis=1).argmin() for v in t.vertices[t.part[part]][::7]])
+    rest = np.linalg.norm(t.vertices[t.part[part]][::7] - t.vertices[skin[near]], axis=1)
+    for _ in range(40):
+        v = t.shape(basis.random_shape(rng))
+        found = np.linalg.norm(v[t.part[part]][::7] - v[skin[near]], axis=1)
+        assert np.abs(found - rest).mean() < 0.05  # 5 mm
+        assert np.abs(found - rest).max() < (0.12 if part == "shell" else 0.35)
+
+
+def test_people_differ():
     t = template()
-    identities = [random_identity(np.random.default_rng(i)) for i in range(2)]
-    skins = [t.shape(identity.coefficients)[t.part["skin"]] for identity in identities]
-    assert np.abs(skins[0] - skins[1]).max() > 0.02
-    for skin in skins:
-        assert skin[:, 0].max() == pytest.approx(-skin[:, 0].min(), abs=1e-4)
+    identities = [random_identity(np.random.default_rng(i)) for i in range(12)]
+    shapes = np.stack([t.shape(identity.coefficients)[t.part["body"]] for identity in identities])
+    assert shapes.std(0).mean() > 0.03
+    skins = np.stack([identity.skin for identity in identities])
+    assert skins.std(0).min() > 0.03
+    assert len({identity.style for identity in identities}) >= 4
 
 
-def test_modes_are_finite_and_move_something():
-    size = np.abs(template().modes.reshape(len(MODES), -1)).max(1)
-    assert np.isfinite(template().modes).all()
-    assert (size > 0.005).all() and (size < 0.3).all()
+def test_men_and_children_look_their_part():
+    identities = [random_identity(np.random.default_rng(i)) for i in range(600)]
+    bearded = [one.person for one in identities if one.beard != "none"]
+    assert len(bearded) > 60 and all(person.female <= 0.5 and person.age > 17 for person in bearded)
+    assert all(one.wrinkles < 0.05 for one in identities if one.person.age < 15)
+    old, young = (
+        [one.hair.mean() for one in identities if low < one.person.age < high] for low, high in ((70, 99), (18, 35))
+    )
+    assert np.mean(old) > 2 * np.mean(young)
+    tones = np.array([one.skin.mean() for one in identities])
+    african = np.array([one.person.ancestry[0] for one in identities])
+    assert np.corrcoef(tones, african)[0, 1] < -0.5
+
+
+# ---- expressions ----
+
+
+def built(expression: dict[str, float], seed: int = 0) -> np.ndarray:
+    identity = random_identity(np.random.default_rng(seed))
+    return figure.build(replace(identity, expression=expression, beard="none"), None).vertices
+
+
+def test_eyes_turn_with_the_gaze():
+    t = template()
+    for amounts, axis, sign in (
+        ({"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0}, 0, 1),
+        ({"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0}, 0, -1),
+        ({"eyeLookUpLeft": 1.0, "eyeLookUpRight": 1.0}, 1, 1),
+        ({"eyeLookDownLeft": 1.0, "eyeLookDownRight": 1.0}, 1, -1),
+    ):
+        straight, looking = built({}), built(amounts)
+        for name in ("left eye", "right eye"):
+            pupil = t.part[name].start
+            assert sign * (looking - straight)[pupil, axis] > 0.03
+
+
+def test_a_jaw_opens_and_lids_close():
+    t = template()
+    neutral, shouting, asleep = built({}), built({"jawOpen": 1.0}), built({"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0})
+    gap = [np.linalg.norm(v[t.landmarks[62]] - v[t.landmarks[66]]) for v in (neutral, shouting)]
+    assert gap[1] > gap[0] + 0.15
+    lids = [np.linalg.norm(v[t.landmarks[44]] - v[t.landmarks[46]]) for v in (neutral, asleep)]
+    assert lids[1] < 0.4 * lids[0]
 
 
 # ---- pictures against labels ----
@@ -165,24 +232,24 @@ def test_picture_shows_the_turn(degrees, side, only_style, without_jpeg):
 
 
 def skin_mask(rotation: np.ndarray, seed: int, size: int = 112) -> np.ndarray:
-    """Where skin of the face is seen: the picture drawn with a white face and everything else black."""
-    captured = {}
+    """Where skin of the head is seen: the picture drawn with a white head and everything else black."""
 
-    def paint(t, *rest):
-        albedo = np.zeros_like(t.vertices)
-        albedo[t.part["skin"]] = 1.0
-        return albedo, np.zeros(len(albedo), np.float32)
+    def plain(t, *rest):
+        return np.zeros_like(t.vertices), np.zeros(len(t.vertices), np.float32)
 
     def flat(albedo, *rest):
-        return albedo.astype(np.float32)
+        return np.full_like(albedo, 4.0), np.zeros(len(albedo), np.float32)
 
+    points = atlas().points
+    head = points[..., 1] + 0.35 * points[..., 2] > JAW
+    texture = np.repeat(np.where(head, 255, 0).astype(np.uint8)[..., None], 3, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figure, "_paint", paint)
-        patch.setattr(scene, "shade", flat)
+        patch.setattr(figure, "_paint", plain)
+        patch.setattr(figure.skin, "paint", lambda identity: texture)
+        patch.setattr(compose, "illuminate", flat)
         patch.setattr(scene.backgrounds, "clean_background", lambda n, rng: np.zeros((n, n, 3), np.uint8))
         patch.setattr(scene.degrade, "clean", lambda image, rng: image)
-        captured["image"] = render_head(rotation, np.random.default_rng(seed), "clean", size).image
-    return captured["image"][..., 0] > 127
+        return render_head(rotation, np.random.default_rng(seed), "clean", size).image[..., 0] > 127
 
 
 def test_face_from_the_front_and_hair_from_behind(only_style):
@@ -224,6 +291,50 @@ def test_boxes_leave_the_margin_of_a_loose_crop(domain):
         assert head.box.dtype == np.float32 and head.box.shape == (4,)
         assert 1.15 < 112 / ((w + h) / 2) < 1.75
         assert [x + w / 2, y + h / 2] == pytest.approx([56, 56], abs=1e-2)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_landmark_crops_hold_the_loosest_crop_of_training(domain):
+    widest = LANDMARKS.margin_range[1]
+    for i, rotation in enumerate(random_rotations(12, np.random.default_rng(4), "front")):
+        head = render_head(rotation, np.random.default_rng(i), domain, 112, crop_rule=LANDMARKS)
+        x, y, w, h = head.box
+        reach = widest * max(w, h)
+        assert x - reach >= -0.01 and x + w + reach <= 112.01
+        assert y - LANDMARKS.above * reach >= -0.01 and y + h + reach <= 112.01
+        loose = render_head(rotation, np.random.default_rng(i), domain, 112, crop_rule=HEAD_BOX)
+        assert loose.box[2:].mean() > head.box[2:].mean()  # the whole head fills more of its crop than the face
+
+
+def test_the_box_of_landmarks_is_around_the_face(without_jpeg):
+    """Of a head that looks into the camera it lies between its ears, and between brows and chin."""
+    head = render_head(FRONTAL, np.random.default_rng(0), "clean", 112, crop_rule=LANDMARKS)
+    ratio = head.box[2] / head.box[3]
+    marks = template().vertices[template().landmarks]
+    expected = np.ptp(marks[:, 0]) / np.ptp(marks[:, 1])
+    assert ratio == pytest.approx(expected, rel=0.25)
+
+
+# ---- what can be left out ----
+
+
+@pytest.mark.parametrize("part", VARIETY)
+def test_variety_can_be_left_out(part):
+    """Pictures differ without it; with all of it left out, faces of one seed differ by little but their colors."""
+    rotation = pose(0, 20, 0)
+    pairs = [
+        [
+            render_head(rotation, np.random.default_rng(i), "wild", 64, without=w).image.astype(int)
+            for w in ((), (part,))
+        ]
+        for i in range(12)
+    ]
+    assert np.mean([(a != b).any() for a, b in pairs]) > 0.5
+
+
+def test_unknown_variety_is_named():
+    with pytest.raises(ConfigError, match=r"--without lihgt.*light"):
+        check_variety(["lihgt"])
 
 
 # ---- reproducible, complete, robust ----
