@@ -108,7 +108,7 @@ def test_frames_cut_neither_brows_nor_cheeks_nor_nose_of_most_people(shape, peop
         inside &= face[:, 2] > 0.3
         _, near = KDTree(lens[:, :2]).query(face[inside, :2])
         cut += (face[inside, 2] > lens[near, 2]).any()
-    assert cut <= 0.1 * len(people)
+    assert cut <= 0.05 * len(people)
 
 
 @pytest.mark.parametrize("style", [style for style in hair.STYLES if style != "bald"])
@@ -174,11 +174,11 @@ def test_roots_are_painted_on_the_scalp_only():
     crown, brow, chin = (0, 1.07, 0.0), t.vertices[t.landmarks[19]], t.vertices[t.landmarks[8]]
     points = np.array([crown, brow, chin, (0, 0.1, -0.93)], np.float32)
     for style in hair.STYLES:
-        shade = hair.scalp_shade(points, style)
+        shade = hair.scalp_shade(style, points)
         assert (shade[1:3] == 0).all()
         assert shade[3] > 0.1
         assert (shade[0] == 0) == (style in ("bald", "receding"))
-    assert hair.scalp_shade(points, "bald")[3] < 0.5 * hair.scalp_shade(points, "short")[3]
+    assert hair.scalp_shade("bald", points)[3] < 0.5 * hair.scalp_shade("short", points)[3]
 
 
 def test_haircuts_depend_on_age_and_sex():
