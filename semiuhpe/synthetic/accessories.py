@@ -6,6 +6,7 @@ They are modeled on the mean head and are fitted to a person.
 from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 
 from semiuhpe.synthetic import mask_shapes
@@ -25,6 +26,7 @@ BOW = 0.30  # the frame is bent around the face: z falls by this times x squared
 EAR = (0.755, 0.075, 0.02)  # where a temple rests on the ear
 BEHIND_EAR = np.array([-0.005, -0.12, -0.12])  # from there to its end
 PAD = np.array([-0.005, -0.10, -0.05])  # from the bridge's end to the middle of a nose pad
+AROUND_RIM = 0.015  # how far outside of the rims the face must not be cut
 CLEAR_OF_FACE, FARTHEST = 0.02, 0.14  # of a frame from brows and cheeks, and how far it is moved for that
 TUCKED = 0.88  # how far out temples below hair or cloth are, as a share
 BRIDGE = 27  # iBUG's number, from 0
@@ -83,10 +85,12 @@ def _near_rims(shape: str) -> np.ndarray:
     t = template()
     skin = np.setdiff1d(np.unique(t.triangles["skin"]), t.region("lids"))
     x, y, z = (t.vertices[skin] - _rest()).T
-    rim = glasses(shape, False).lenses.vertices
-    x = np.abs(x)
-    inside = (x > np.abs(rim[:, 0]).min()) & (x < rim[:, 0].max()) & (y > rim[:, 1].min() - 0.02)
-    return skin[inside & (y < rim[:, 1].max() + 0.02) & (z > -0.5)]
+    lenses = glasses(shape, False).lenses.vertices
+    rim = np.ascontiguousarray(lenses[: len(lenses) // 2 - 1, :2], np.float32)  # of one lens, without its middle
+    inside = [
+        cv2.pointPolygonTest(rim, (float(abs(a)), float(b)), True) > -AROUND_RIM for a, b in zip(x, y, strict=True)
+    ]
+    return skin[np.array(inside) & (z > -0.5)]
 
 
 @cache

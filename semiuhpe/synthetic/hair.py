@@ -60,7 +60,10 @@ USUAL_LINE = (0.66, 0.67, 0.65, 0.56, 0.44, 0.22, -0.08, -0.16, 0.08, 0.10, -0.0
 FRINGE_LINE = (0.25, 0.25, 0.24, 0.22, 0.16, 0.06, -0.10, -0.16, 0.08, 0.10, -0.02, -0.40, -0.58, -0.64)
 OPEN_LINE = (0.70, 0.70, 0.60, 0.44, 0.24, 0.02, -0.25, -0.34, -0.38, -0.40, -0.40, -0.40, -0.40, -0.40)
 CURTAIN_LINE = (0.25, 0.25, 0.24, 0.22, 0.16, 0.02, -0.25, -0.34, -0.38, -0.40, -0.40, -0.40, -0.40, -0.40)
+RECEDED_LINE = (0.95, 0.95, 0.93, 0.90, 0.82, 0.62, 0.26, -0.12, 0.07, 0.10, -0.02, -0.40, -0.58, -0.64)
 LINES = {
+    "receding": RECEDED_LINE,
+    "bald": RECEDED_LINE,
     "fringe": FRINGE_LINE,
     "bob": OPEN_LINE,
     "wavy": OPEN_LINE,
@@ -77,6 +80,7 @@ PARTED = ("side part", "bob", "wavy", "long", "braids")
 ROWS_OF_BRAIDS = 26  # around the head, of cornrows
 SHEEN, SHEEN_HEIGHT, SHEEN_WIDTH = 0.45, 0.78, 0.13  # a bright band around the crown
 DULL = ("buzz", "curly", "afro", "dreadlocks", "cornrows", "receding", "mohawk")
+ROUNDING = 0.06  # of the corners of receding hair
 PAINTED = {"bald": 0.22, "buzz": 0.75, "receding": 0.75}  # strength of roots on the skin, where it isn't the usual
 USUALLY_PAINTED = 0.85
 
@@ -142,12 +146,17 @@ def strands(pattern: int, combing: str) -> np.ndarray:
     value = np.zeros(len(v))
     for frequency, height in ((5, 0.30), (11, 0.45), (19, 0.6), (31, 0.6)):
         value += height * np.sin(frequency * (around + wave / np.sqrt(frequency)) + rng.uniform(0, 6))
-    value += 0.35 * rng.standard_normal(len(v))
+    value = (value + 0.35 * _grain(rng, v)) / 1.6
     pole = np.array(KNOT if combing == "back" else WHORL)
-    calm = smoothstep(np.linalg.norm(v - pole, axis=1), 0.05, 0.5)  # or the whorl would look like a pumpkin
+    whorl = smoothstep(np.linalg.norm(v - pole, axis=1), 0.55, 0.15)  # strands that meet would look like a star
     if combing == "parted":
-        calm = np.ones(len(v))
-    return ((0.25 + 0.75 * calm) * value / 1.6).astype(np.float32)
+        whorl = np.zeros(len(v))
+    return (value + whorl * (0.35 * curls(pattern) - value)).astype(np.float32)
+
+
+def _grain(rng: np.random.Generator, v: np.ndarray) -> np.ndarray:
+    """Return noise (N,) that is even over the scalp, although vertices are denser at its top."""
+    return rng.standard_normal(len(v)) * smoothstep(np.hypot(v[:, 0], v[:, 2]), 0.0, 0.5)
 
 
 @cache
@@ -159,7 +168,7 @@ def curls(pattern: int) -> np.ndarray:
     for frequency in (7.0, 12.0, 20.0):
         direction = rng.standard_normal((3, 3))
         value += np.prod(np.sin(frequency * v @ direction / 1.7 + rng.uniform(0, 6, 3)), axis=1) * 1.2
-    return (value + 0.35 * rng.standard_normal(len(v))).astype(np.float32)
+    return (value + 0.35 * _grain(rng, v)).astype(np.float32)
 
 
 @cache
@@ -168,6 +177,11 @@ def _rows(pattern: int) -> np.ndarray:
     across = np.cos(ROWS_OF_BRAIDS / 2 * _across(_shell(), "back"))
     rng = np.random.default_rng(7150 + pattern)
     return (np.tanh(2.5 * across) + 0.15 * rng.standard_normal(len(across))).astype(np.float32)
+
+
+def _both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return about the smaller of two heights (N,), without a corner where they meet."""
+    return -ROUNDING * np.logaddexp(-a / ROUNDING, -b / ROUNDING)
 
 
 def _horseshoe(v: np.ndarray) -> np.ndarray:
@@ -208,7 +222,7 @@ def _cut(style: str) -> tuple[np.ndarray, np.ndarray]:
     }.get(style, 0.045 + 0.02 * top)
     above = above_line(v, LINES.get(style, USUAL_LINE))
     if style in ("receding", "bald"):
-        above = np.minimum(above, _horseshoe(v))
+        above = _both(above, _horseshoe(v))
     return above.astype(np.float32), thickness.astype(np.float32)
 
 
@@ -264,9 +278,10 @@ def scalp_shade(style: str, points: np.ndarray) -> np.ndarray:
 
     These are roots and a soft hairline; of bald heads, the shadow of what is shaved.
     """
-    above = above_line(points, USUAL_LINE)
-    if style in ("receding", "bald"):
-        above = np.minimum(above, _horseshoe(points))
+    bare = style in ("receding", "bald")
+    above = above_line(points, RECEDED_LINE if bare else USUAL_LINE)
+    if bare:
+        above = _both(above, _horseshoe(points))
     shade = PAINTED.get(style, USUALLY_PAINTED) * smoothstep(above, -0.06, 0.07)
     return shade.astype(np.float32)
 

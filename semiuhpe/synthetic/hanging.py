@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates, uniform_filter1d
 
 import sim3dr
-from semiuhpe.synthetic.anatomy import HeadBasis
+from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh, Wearable, ellipsoid, grid_triangles, join, mirrored, solid, tube, wearable
 
@@ -26,6 +26,7 @@ class Curtain:
     Attributes:
         front, side, back: heights where it ends before, on and behind the shoulders.
         waves: how far it waves.
+        tuck: how far its ends turn inward.
         begin: angle from the face where it begins, in degrees.
         seed: of its strands.
     """
@@ -34,14 +35,15 @@ class Curtain:
     side: float
     back: float
     waves: float
+    tuck: float
     begin: float
     seed: int
 
 
 CURTAINS = {
-    "bob": Curtain(-0.92, -0.92, -0.80, 0.012, 60, 1),
-    "wavy": Curtain(-1.42, -1.38, -1.50, 0.055, 60, 2),
-    "long": Curtain(-2.00, -1.46, -2.10, 0.020, 60, 3),
+    "bob": Curtain(-0.92, -0.92, -0.80, 0.012, 0.10, 60, 1),
+    "wavy": Curtain(-1.42, -1.38, -1.50, 0.055, 0.04, 60, 2),
+    "long": Curtain(-2.00, -1.46, -2.10, 0.020, 0.0, 60, 3),
 }
 _ROWS, _COLUMNS = 17, 44
 _TOP = 0.92  # height where a sheet begins, inside of the shell
@@ -49,12 +51,13 @@ _TOP = 0.92  # height where a sheet begins, inside of the shell
 
 @cache
 def _girths() -> np.ndarray:
-    """Return the greatest distance of head and shoulders, without ears, from the axis: (heights, degrees)."""
-    basis = HeadBasis.load()
-    ear = np.zeros(len(basis.mean), bool)
-    ear[np.concatenate([basis.regions["left ear"], basis.regions["right ear"]])] = True
-    triangles = basis.triangles[~ear[basis.triangles].all(1)]
-    x, y, z = basis.mean.T
+    """Return the greatest distance of head, shoulders and garment, without ears, from the axis: (heights, degrees)."""
+    t = template()
+    ear = np.zeros(len(t.vertices), bool)
+    ear[t.region("left ear", "right ear")] = True
+    skin = t.triangles["skin"]
+    triangles = np.concatenate([skin[~ear[skin].all(1)], t.triangles["garment"]])
+    x, y, z = t.vertices.T
     angle = np.degrees(np.arctan2(x, z - AXIS_Z))
     corner = angle[triangles]
     corner = np.where((np.ptp(corner, axis=1, keepdims=True) > 180) & (corner < 0), corner + 360, corner)
@@ -108,7 +111,7 @@ def _curtain(name: str) -> Piece:
     loose = smoothstep(s, 0.2, 0.6)
     phase = rng.uniform(0, 6, begin.shape)
     radius = radius + loose * curtain.waves * np.sin(9 * s + np.cumsum(0.35 * rng.standard_normal(begin.shape), 1))
-    radius = radius + 0.018 * loose * np.sin(phase)
+    radius = radius + 0.018 * loose * np.sin(phase) - curtain.tuck * smoothstep(s, 0.7, 1.05)
     edge = np.minimum(np.arange(_COLUMNS), np.arange(_COLUMNS)[::-1])
     radius = radius - 0.07 * np.maximum(1 - edge / 2, 0) * smoothstep(height, 0.3, -0.1)  # the edge turns inward
     angle = angle + 60 * curtain.waves * loose * np.sin(9 * s + 1.5 + phase * 0.3)

@@ -152,6 +152,8 @@ FREQUENCY = {
 }
 TIED_LOWER = {"bun": (0.0, -0.74, 0.25), "ponytail": (0.0, -0.56, 0.16), "pigtails": (0.0, -0.55, 0.0)}  # below a hat
 
+BAND_ROOM = 0.07  # between the scalp and the band of headphones
+
 
 def _latitude(longitude: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Return the latitudes (n,) where the mean head has these heights at these longitudes, all in degrees."""
@@ -299,6 +301,14 @@ def press_down(style: str, hanging: Mesh) -> Mesh:
     else:
         v[:, ::2] *= 1 - 0.16 * smoothstep(v[:, 1:2], -0.25, 0.15)
     return Mesh(v, hanging.triangles, hanging.albedo, hanging.gloss)
+
+
+def below_band(shell_height: np.ndarray) -> np.ndarray:
+    """Return the height of the hair's shell, pressed down along the band of headphones."""
+    t = template()
+    shell = t.vertices[t.part["shell"]]
+    beside = smoothstep(np.abs(shell[:, 2]), 0.05, 0.28) + smoothstep(shell[:, 1], 0.2, 0.0)
+    return np.minimum(shell_height, BAND_ROOM + beside)
 
 
 @cache
