@@ -8,7 +8,7 @@ import numpy as np
 
 from semiuhpe.synthetic import hair, regions, skin
 from semiuhpe.synthetic.anatomy import HeadBasis
-from semiuhpe.synthetic.head import EYES, Template, template
+from semiuhpe.synthetic.head import EYES, GARMENT_POLAR, GARMENT_SPOKES, Template, template
 from semiuhpe.synthetic.identity import Identity
 from semiuhpe.synthetic.regions import smoothstep
 
@@ -19,7 +19,6 @@ SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
 NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
 BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
-NECK_END = np.array([0.0, -1.2, -0.25], np.float32)
 EAR_SIDE = 0.70  # how far from the middle pressed ears lie
 OPENING = (  # actions that show what is in the mouth, from a small amount on
     *("jawOpen", "mouthFunnel", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft", "mouthShrugUpper"),
@@ -152,20 +151,37 @@ def _bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
 
 
 def _cut_off_shoulders(v: np.ndarray, amount: np.float32) -> None:
-    """Blend what lies below the neck by ``amount`` into its end: a slightly domed disc. The garment shrinks into it."""
-    garment = v[template().part["garment"]]
-    garment += amount * (NECK_END - garment)
+    """Blend what lies below the neck by ``amount`` into its end: a slightly domed disc, which the garment covers."""
     height = v[:, 1] + 0.25 * v[:, 2]
+    body = template().part["body"]
     below = np.flatnonzero((height < BUST_END) & (v[:, 1] + 0.5 * v[:, 2] < -1.0))
+    below = below[below < body.stop]
     depth = BUST_END - height[below]
     offset = v[below][:, ::2] - NECK_PIVOT[::2]
     radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-3)
     inward = 1 - smoothstep(depth, 0.0, 0.35)
-    kept = np.minimum(radius, BUST_RADIUS) * inward / radius
-    end = np.empty((len(below), 3), np.float32)
-    end[:, ::2] = NECK_PIVOT[::2] + offset * kept[:, None]
-    end[:, 1] = BUST_END - 0.25 * end[:, 2] - 0.10 * np.sqrt(1 - inward**2)
+    end = _on_end(offset / radius[:, None], np.minimum(radius, BUST_RADIUS) * inward)
     v[below] += amount * (end - v[below])
+    garment = v[template().part["garment"]]
+    rim = np.linalg.norm(end[:, ::2] - NECK_PIVOT[::2], axis=1).max() if len(end) else BUST_RADIUS
+    garment += amount * (_garment_on_end(float(rim)) - garment)
+
+
+def _on_end(outward: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Return points (n, 3) of the disc that ends a neck, from directions (n, 2) in x and z and distances (n,)."""
+    end = np.empty((len(outward), 3), np.float32)
+    end[:, ::2] = NECK_PIVOT[::2] + outward * radius[:, None]
+    end[:, 1] = BUST_END - 0.25 * end[:, 2] - 0.10 * np.sqrt(np.maximum(1 - (radius / BUST_RADIUS) ** 2, 0))
+    return end
+
+
+def _garment_on_end(rim: float) -> np.ndarray:
+    around = np.radians(np.linspace(0, 360, GARMENT_SPOKES, endpoint=False))
+    rings = len(GARMENT_POLAR)  # the last one, at the collar, becomes the rim
+    outward = np.tile(np.stack([np.sin(around), np.cos(around)], 1), (rings, 1))
+    end = _on_end(outward, np.repeat(np.linspace(0, rim + 0.01, rings), GARMENT_SPOKES))
+    end[:-GARMENT_SPOKES, 1] -= 0.02
+    return end
 
 
 def _paint(t: Template, identity: Identity) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ SHELL_END = -0.85  # height, on the nape
 # The garment, as seen from a point in the chest: from the neck to below what pictures of heads show
 CHEST = (0.0, -2.3, -0.28)
 GARMENT_POLAR = (36, 44, 52, 60, 68, 76, 84, 92, 102, 114, 128)  # degrees from straight up, of its rings
+GARMENT_ON_BODY = 4  # rings that lie on the body; the others are smooth over the ends of the arms
 GARMENT_SPOKES = 30
 GARMENT_THICKNESS = 0.035
 COVERED_POLAR = 48.0  # the body is not drawn where it lies this deep below the garment
@@ -122,7 +123,7 @@ def template() -> Template:
 
 
 def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, SkinTriangles]:
-    """Return the triangles of the skin and of the mouth's inside, and the textured ones of the skin; without eyeballs."""
+    """Return the triangles of the skin and of the mouth's inside, and those of the skin with a texture."""
     chart = _charts(basis)
     socket = np.zeros(len(basis.mean), bool)
     socket[basis.regions["sockets"]] = True  # behind the eyeballs
@@ -235,9 +236,12 @@ def _garment() -> tuple[np.ndarray, np.ndarray]:
     around = np.linspace(0, 360, GARMENT_SPOKES, endpoint=False)
     outward = directions(around, 90 - np.array(GARMENT_POLAR[::-1], np.float32))
     radius = surface.cast_rays(outward, CHEST, ("neck", "shoulders"))
-    smooth = (np.roll(radius, 1, 1) + 2 * radius + np.roll(radius, -1, 1)) / 4
-    smooth[1:-1] = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
-    ring = np.maximum(radius, smooth)[..., None] * outward + np.array(CHEST, np.float32)
+    smooth = radius
+    for _ in range(3):
+        smooth = (np.roll(smooth, 1, 1) + 2 * smooth + np.roll(smooth, -1, 1)) / 4
+        smooth[1:-1] = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
+    on_body = np.arange(len(GARMENT_POLAR))[:, None] > len(GARMENT_POLAR) - GARMENT_ON_BODY
+    ring = np.where(on_body, np.maximum(radius, smooth), smooth)[..., None] * outward + np.array(CHEST, np.float32)
     return (ring + GARMENT_THICKNESS * outward).reshape(-1, 3), grid_triangles(len(GARMENT_POLAR), GARMENT_SPOKES)
 
 

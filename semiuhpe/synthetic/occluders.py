@@ -45,6 +45,13 @@ def random_hand(rng: np.random.Generator, skin: np.ndarray, distance: float) -> 
     return Mesh((v * np.float32(shrink) + center).astype(np.float32), hand.triangles, albedo, 0.06)
 
 
+def _dull_color(rng: np.random.Generator) -> tuple[int, int, int]:
+    """Return a color, rarely a bright one."""
+    gray, spread = rng.uniform(10, 235), 12 if rng.random() < 0.75 else 60
+    red, green, blue = np.clip(gray + rng.normal(0, spread, 3), 0, 255).astype(int).tolist()
+    return red, green, blue
+
+
 def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
     """Draw a flat object over a part of the head, in place: a panel, a disc, bars, or a ragged shape."""
     x, y, w, h = box
@@ -53,13 +60,13 @@ def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) ->
     center = np.array([x + w / 2 + np.cos(angle) * reach * w, y + h / 2 + np.sin(angle) * reach * h])
     extent = rng.uniform(0.16, 0.42, 2) * (w + h) / 2
     layer = image.copy()
-    color = tuple(int(c) for c in rng.integers(0, 256, 3))
+    color = _dull_color(rng)
     kind = rng.integers(4)
     if kind == 0:
         corners = cv2.boxPoints((tuple(center), tuple(2 * extent), float(rng.uniform(0, 180))))
         cv2.fillConvexPoly(layer, np.round(corners * 16).astype(np.int32), color, cv2.LINE_AA, 4)
         inner = center + 0.75 * (corners - center)
-        second = tuple(int(c) for c in rng.integers(0, 256, 3))
+        second = _dull_color(rng)
         cv2.polylines(
             layer, [np.round(inner * 16).astype(np.int32)], True, second, int(rng.integers(1, 4)), cv2.LINE_AA, 4
         )
@@ -81,7 +88,11 @@ def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) ->
         radius = extent.mean() * rng.uniform(0.5, 1.3, n)
         points = center + radius[:, None] * np.stack([np.cos(around), np.sin(around)], 1)
         cv2.fillPoly(layer, [np.round(points * 16).astype(np.int32)], color, cv2.LINE_AA, 4)
-    if rng.random() < 0.3:
+    if rng.random() < 0.5:  # nearer than the head, so out of focus
+        layer = cv2.blur(layer, (3, 3)) if max(image.shape) < 150 else cv2.blur(layer, (5, 5))
+        changed = cv2.blur((layer != image).any(2).astype(np.float32), (5, 5))[..., None]
+        image[:] = np.round(image + changed * (layer - image.astype(np.float32))).astype(np.uint8)
+    elif rng.random() < 0.3:
         cv2.addWeighted(layer, 0.75, image, 0.25, 0, dst=image)
     else:
         image[:] = layer

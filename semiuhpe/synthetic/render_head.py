@@ -26,7 +26,7 @@ from semiuhpe.synthetic.solids import Mesh
 from semiuhpe.synthetic.variety import reduced
 
 # How often wild heads have these, as far as others leave room
-HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.22, 0.08, 0.30, 0.15, 0.14, 0.22
+HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.20, 0.06, 0.28, 0.12, 0.12, 0.14
 JAW = -0.95  # height plus 0.35 depth that separates head and neck
 PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photograph that the crop reaches beyond it
 

@@ -137,17 +137,17 @@ def test_the_mesh_is_that_of_the_anatomy():
 
 @pytest.mark.parametrize("part", ["left eye", "garment", "shell"])
 def test_added_parts_follow_the_head(part):
-    """For 40 people: their distance from the nearest skin hardly differs from that on the mean head."""
+    """For 40 people: vertices near the skin hardly come nearer to it, or leave it, compared with the mean head."""
     t, basis = template(), HeadBasis.load()
     rng = np.random.default_rng(0)
-    skin = np.unique(t.triangles["skin"])
-    near = np.array([np.linalg.norm(t.vertices[skin] - v, axis=1).argmin() for v in t.vertices[t.part[part]][::7]])
-    rest = np.linalg.norm(t.vertices[t.part[part]][::7] - t.vertices[skin[near]], axis=1)
+    skin, added = np.unique(t.triangles["skin"]), t.vertices[t.part[part]]
+    distance = np.linalg.norm(added[:, None] - t.vertices[skin], axis=2)
+    rest, near, close = distance.min(1), distance.argmin(1), distance.min(1) < 0.15
+    assert close.sum() > 20
     for _ in range(40):
         v = t.shape(basis.random_shape(rng))
-        found = np.linalg.norm(v[t.part[part]][::7] - v[skin[near]], axis=1)
-        assert np.abs(found - rest).mean() < 0.05  # 5 mm
-        assert np.abs(found - rest).max() < (0.12 if part == "shell" else 0.35)
+        change = np.abs(np.linalg.norm(v[t.part[part]] - v[skin[near]], axis=1) - rest)[close]
+        assert change.mean() < 0.03 and change.max() < 0.15  # 3 and 15 mm
 
 
 def test_people_differ():
