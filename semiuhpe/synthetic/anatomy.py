@@ -80,7 +80,7 @@ class HeadBasis:
     mirror: Indices
     action_names: tuple[str, ...]
     figures: Mapping[str, float]
-    _actions: Mapping[str, tuple[Indices, Floats]]
+    _actions: Floats  # (52, N, 3)
     _people: Floats  # (P, K), coefficients without details
     _traits: Floats  # (P, 5): years, female, three shares of ancestors
     _details: Floats  # (K, K), standard normal numbers to what makes people of the same traits differ
@@ -115,20 +115,18 @@ class HeadBasis:
         Raises:
             ConfigError: an action is unknown, or amounts are not finite numbers, 52 of them without names.
         """
+        values = np.zeros(len(self.action_names), np.float32)
         if isinstance(actions, Mapping):
-            for name in actions:
-                if name not in self._actions:
+            amounts = _finite(list(actions.values()), len(actions), "actions")
+            for name, amount in zip(actions, amounts, strict=True):
+                if name not in self.action_names:
                     hint = did_you_mean(name, self.action_names) or "; HeadBasis.action_names lists them"
                     raise ConfigError(f"actions: there is no facial action {name!r}{hint}")
-            names, values = tuple(actions), _finite(list(actions.values()), len(actions), "actions")
+                values[self.action_names.index(name)] = amount
         else:
-            names, values = self.action_names, _finite(actions, len(self.action_names), "actions")
-        offsets = np.zeros_like(self.mean)
-        for name, amount in zip(names, values, strict=True):
-            if amount:
-                vertices, moves = self._actions[name]
-                offsets[vertices] += amount * moves
-        return offsets
+            values[:] = _finite(actions, len(values), "actions")
+        used = np.flatnonzero(values)
+        return np.tensordot(values[used], self._actions[used], 1)
 
     def random_person(self, rng: np.random.Generator) -> Person:
         """Draw a person: the age, sex, ancestry and build of one of the sampled people, with a face of its own."""
@@ -188,7 +186,10 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
     count = len(mean)
     components = arrays["components"] * arrays["component_steps"][:, None, None].astype(np.float32)
     moved = _lists(arrays, "action", count)
+    actions = np.zeros((len(moved), *mean.shape), np.float32)
     moves = _split(arrays["action_offsets"] * arrays["action_step"], arrays["action_lengths"])
+    for action, vertices, move in zip(actions, moved.values(), moves, strict=True):
+        action[vertices] = move
     uv = (arrays["uv"] / 65535).astype(np.float32)
     basis = HeadBasis(
         mean=mean,
@@ -202,10 +203,7 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
         mirror=_indices(arrays["mirror"], count),
         action_names=tuple(moved),
         figures=json.loads(str(arrays["figures"])),
-        _actions={
-            name: (vertices, move.astype(np.float32))
-            for (name, vertices), move in zip(moved.items(), moves, strict=True)
-        },
+        _actions=actions,
         _people=arrays["people"].astype(np.float32),
         _traits=arrays["traits"].astype(np.float32),
         _details=arrays["details"].astype(np.float32),
@@ -220,7 +218,7 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
     )
     if shapes != ((68,), (3,), mean.shape, (size,), (size, size)) or basis._traits.shape != (len(basis._people), 5):
         raise ValueError("shapes of arrays")
-    for array in (basis.mean, basis.components, basis._people, basis._traits, basis._details):
+    for array in (basis.mean, basis.components, basis._actions, basis._people, basis._traits, basis._details):
         if not np.isfinite(array).all():
             raise ValueError("numbers that are not finite")
         array.flags.writeable = False

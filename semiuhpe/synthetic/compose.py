@@ -27,14 +27,16 @@ class LitHead:
 
     Attributes:
         vertices: (N, 3) in head axes.
-        triangles: (M, 3), first those of the skin.
+        closed: (M, 3) triangles of the head itself, first those of the skin; only their outer side is visible.
+        open: (L, 3) triangles of what it wears, visible from both sides.
         texture: (H, W, 3) uint8, colors of the skin as square roots.
         colors: (N, 3) those of the other parts, from 0 to 1.
         light: (N, 4) square roots of the light, as shares of the headroom, and display values of the highlights.
     """
 
     vertices: np.ndarray
-    triangles: np.ndarray
+    closed: np.ndarray
+    open: np.ndarray
     texture: np.ndarray
     colors: np.ndarray
     light: np.ndarray
@@ -48,7 +50,15 @@ def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Ligh
     sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
     arrives, shine = illuminate(albedo, normals, occlusion, gloss, light, sun)
     values = np.concatenate([np.sqrt(arrives) / np.float32(HEADROOM), tone_curve(shine)[:, None]], 1)
-    return LitHead(vertices, triangles, figure.texture, np.sqrt(albedo), np.minimum(values, 1).astype(np.float32))
+    own = len(figure.triangles)
+    return LitHead(
+        vertices=vertices,
+        closed=triangles[:own, ::-1],  # with y down, the side is the outer one from which they turn clockwise
+        open=triangles[own:],
+        texture=figure.texture,
+        colors=np.sqrt(albedo),
+        light=np.minimum(values, 1).astype(np.float32),
+    )
 
 
 def _joined(figure: Figure, worn: list[Mesh]) -> tuple[np.ndarray, ...]:
@@ -90,11 +100,15 @@ class Canvas:
     def draw(self, head: LitHead, placed: np.ndarray) -> None:
         """Draw a head whose vertices are ``placed`` (N, 3) in pixels, the third coordinate larger nearer."""
         texture = template().texture
-        n_skin = len(texture.triangles)
-        skin = sim3dr.Mesh(placed[texture.vertex], texture.triangles, uv=atlas().uv, texture=head.texture)
-        rest = sim3dr.Mesh(placed, head.triangles[n_skin:], colors=head.colors)
-        self._colors = sim3dr.draw(self._colors, [skin, rest], depth=self.depth)
-        self._light = sim3dr.rasterize(placed, head.triangles, head.light, bg=self._light, depth=self._depth_of_light)
+        flipped, n_skin = texture.triangles[:, ::-1], len(texture.triangles)
+        skin = sim3dr.Mesh(placed[texture.vertex], flipped, uv=atlas().uv, texture=head.texture)
+        rest = sim3dr.Mesh(placed, head.closed[n_skin:], colors=head.colors)
+        self._colors = sim3dr.draw(self._colors, [skin, rest], depth=self.depth, cull=True)
+        depth = self._depth_of_light
+        self._light = sim3dr.rasterize(placed, head.closed, head.light, bg=self._light, depth=depth, cull=True)
+        if len(head.open):
+            self._colors = sim3dr.rasterize(placed, head.open, head.colors, bg=self._colors, depth=self.depth)
+            self._light = sim3dr.rasterize(placed, head.open, head.light, bg=self._light, depth=depth)
 
     def picture(self, highlights: np.ndarray) -> np.ndarray:
         """Return the picture, uint8 (S, S, 3), with highlights of a color (3,)."""

@@ -1,5 +1,6 @@
 """People as painted meshes in head axes: the template with its shape and expression, eyes, hair, beard and garment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +21,10 @@ BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
 NECK_END = np.array([0.0, -1.2, -0.25], np.float32)
 EAR_SIDE = 0.70  # how far from the middle pressed ears lie
+OPENING = (  # actions that show what is in the mouth, from a small amount on
+    *("jawOpen", "mouthFunnel", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft", "mouthShrugUpper"),
+)
+PARTED = 0.03
 BEARD_LENGTH = {"moustache": 0.02, "goatee": 0.05, "full": 0.05, "long": 0.09}  # stubble has none
 
 
@@ -72,18 +77,19 @@ def build(
         v[t.part["shell"]] += shell_height[:, None] * t.shell_direction
     albedo, gloss = _paint(t, identity)
     texture = skin.paint(identity)
-    return Figure(v, _triangles(shell_height), texture, albedo, gloss, _light_inside(t))
+    return Figure(v, _triangles(identity.expression, shell_height), texture, albedo, gloss, _light_inside(t))
 
 
-def _triangles(shell_height: np.ndarray | None) -> np.ndarray:
-    if shell_height is None:
-        return _without_shell()
-    return np.concatenate([_without_shell(), hair.shell_triangles(shell_height)])
+def _triangles(expression: Mapping[str, float], shell_height: np.ndarray | None) -> np.ndarray:
+    mouth_opens = any(expression.get(action, 0) > PARTED for action in OPENING)
+    body = _without_shell(mouth_opens)
+    return body if shell_height is None else np.concatenate([body, hair.shell_triangles(shell_height)])
 
 
 @cache
-def _without_shell() -> np.ndarray:
-    return np.concatenate([triangles for name, triangles in template().triangles.items() if name != "shell"])
+def _without_shell(mouth_opens: bool) -> np.ndarray:
+    left_out = {"shell"} if mouth_opens else {"shell", "mouth"}
+    return np.concatenate([triangles for name, triangles in template().triangles.items() if name not in left_out])
 
 
 @cache
@@ -167,7 +173,7 @@ def _paint(t: Template, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
     albedo[t.part["body"]] = identity.skin
     gloss = np.full(len(albedo), SKIN_GLOSS * identity.oily, np.float32)
     gloss += (LIP_GLOSS - SKIN_GLOSS) * _lips()
-    for name, color in (("mouth", skin.GUMS), ("sockets", skin.GUMS), ("teeth", skin.TEETH), ("tongue", skin.TONGUE)):
+    for name, color in (("mouth", skin.GUMS), ("teeth", skin.TEETH), ("tongue", skin.TONGUE)):
         albedo[t.region(name)] = color**2
         gloss[t.region(name)] = MOUTH_GLOSS
     a = t.eye_angle

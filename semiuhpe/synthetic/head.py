@@ -122,9 +122,11 @@ def template() -> Template:
 
 
 def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, SkinTriangles]:
-    """Return the triangles of skin and of mouth and sockets, and the textured ones of the skin; without eyeballs."""
+    """Return the triangles of the skin and of the mouth's inside, and the textured ones of the skin; without eyeballs."""
     chart = _charts(basis)
-    hidden = (number[basis.triangles].min(1) < 0) | _below_garment(basis)
+    socket = np.zeros(len(basis.mean), bool)
+    socket[basis.regions["sockets"]] = True  # behind the eyeballs
+    hidden = (number[basis.triangles].min(1) < 0) | _below_garment(basis) | socket[basis.triangles].all(1)
     is_skin = (chart[basis.uv_triangles[:, 0]] < SKIN_CHARTS) & ~hidden
     used, textured = np.unique(basis.uv_triangles[is_skin], return_inverse=True)
     texture = SkinTriangles(

@@ -43,7 +43,7 @@ class _Placed:
 
     head: LitHead
     placed: np.ndarray
-    is_head: np.ndarray  # (triangles,) whether a triangle is part of the head itself, not of shoulders or hanging hair
+    own: np.ndarray  # triangles of the head itself, without shoulders and hanging hair
     box: np.ndarray
     landmarks: np.ndarray
 
@@ -140,7 +140,8 @@ def _place(
     belongs[enclosed] = True
     landmarks = project(five_landmarks(figure.vertices))[:, :2]
     box = np.concatenate([low, high - low])
-    return _Placed(head, placed, belongs[head.triangles].all(1), box, landmarks)
+    triangles = np.concatenate([head.closed, head.open])
+    return _Placed(head, placed, triangles[belongs[triangles].all(1)], box, landmarks)
 
 
 def _draw(heads: list[_Placed], background: np.ndarray, scale: float, light: Light) -> tuple[np.ndarray, list[float]]:
@@ -155,8 +156,7 @@ def _draw(heads: list[_Placed], background: np.ndarray, scale: float, light: Lig
         canvas.draw(head.head, placed)
         owner[canvas.depth > before] = number
         ones = np.ones((len(placed), 1), np.float32)
-        triangles = head.head.triangles[head.is_head]
-        masks.append(sim3dr.rasterize(placed, triangles, ones, height=side, width=side)[..., 0] > 0)
+        masks.append(sim3dr.rasterize(placed, head.own, ones, height=side, width=side)[..., 0] > 0)
     visible = [float((owner[mask] == number).mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)]
     return canvas.picture(light.highlights), visible
 

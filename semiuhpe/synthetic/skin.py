@@ -17,7 +17,7 @@ from semiuhpe.synthetic import hair, regions
 from semiuhpe.synthetic.head import SKIN_CHARTS, template
 from semiuhpe.synthetic.identity import Identity
 
-TEXELS = (520, 260)  # per unit of MakeHuman's texture, by chart
+TEXELS = (340, 200)  # per unit of MakeHuman's texture, by chart: about two per pixel of a head of 112 px
 _MARGIN = 3  # texels around a chart
 PATTERNS = 12  # of blotches and pores
 FAINT = 0.004  # weights below this are left out
