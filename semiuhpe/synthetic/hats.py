@@ -287,8 +287,8 @@ def random_hat(
     albedo = shade * color.astype(np.float32)
     stripes = CROWNS[name].stripes if name in CROWNS else 0.1
     if rng.random() < stripes:
-        height = hat.mesh.vertices[:, 1]
-        band = (np.sin(height * rng.uniform(8, 30) + rng.uniform(0, 6)) > rng.uniform(-0.4, 0.6))[:, None]
+        ring = np.arange(len(shade))[:, None] // COLUMNS
+        band = np.sin(ring * rng.uniform(0.6, 3.1) + rng.uniform(0, 6)) > rng.uniform(-0.4, 0.6)
         albedo = np.where(band, shade * (rng.uniform(0.03, 0.95, 3) ** 2).astype(np.float32), albedo)
     return hat.on(coefficients, np.clip(albedo, 0, 1)), shell_height, name in CLOTHS or CROWNS[name].over_ears
 

@@ -111,6 +111,14 @@ def test_frames_cut_neither_brows_nor_cheeks_nor_nose_of_most_people(shape, peop
     assert cut <= 0.05 * len(people)
 
 
+def test_glasses_rest_farther_out_where_brows_are_in_the_way():
+    _, vertices = person(1)
+    _, usual = accessories.put_on_glasses("large", False, vertices)
+    vertices[template().region("brows"), 2] += CENTIMETER
+    _, pushed = accessories.put_on_glasses("large", False, vertices)
+    assert 0.3 * CENTIMETER < (pushed - usual)[:, 2].min() <= (pushed - usual)[:, 2].max() < 1.01 * CENTIMETER
+
+
 @pytest.mark.parametrize("style", [style for style in hair.STYLES if style != "bald"])
 def test_hair_covers_the_crown_and_leaves_the_face(style, people):
     t = template()
