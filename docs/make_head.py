@@ -30,11 +30,13 @@ def main() -> None:
     t = template()
     person = figure.build(mean_identity(), None, seen_from_below=1.0)
     texture = t.texture
-    vertices, normals = person.vertices, sim3dr.vertex_normals(person.vertices, person.triangles)
+    vertices, normals = person.vertices, sim3dr.vertex_normals(person.vertices, person.triangles[:, ::-1])
     hollows = LEAST_LIGHT + (1 - LEAST_LIGHT) * person.occlusion
     # The skin with its vertices as the texture has them, so that divided edges can look colors up
     of = texture.vertex
-    places, uv, shade, triangles = divided(vertices[of], atlas().uv, normals[of], hollows[of, None], texture.triangles)
+    places, uv, shade, triangles = divided(
+        vertices[of], atlas().uv, normals[of], hollows[of, None], texture.triangles[:, ::-1]
+    )
     colors = looked_up(cv2.GaussianBlur(person.texture, (0, 0), BLUR), uv) * np.sqrt(shade)
     parts = [(places, triangles, colors)]
     for name in EYES:

@@ -45,7 +45,7 @@ class LitHead:
 def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Light) -> LitHead:
     """Light a figure and what it wears, seen with a rotation (3, 3), head to camera."""
     vertices, triangles, albedo, gloss, occlusion = _joined(figure, worn)
-    normals = sim3dr.vertex_normals(vertices, triangles) @ rotation.T
+    normals = sim3dr.vertex_normals(vertices, triangles) @ -rotation.T
     _face_the_camera(normals, len(figure.vertices))
     sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
     arrives, shine = illuminate(albedo, normals, occlusion, gloss, light, sun)
@@ -53,7 +53,7 @@ def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Ligh
     own = len(figure.triangles)
     return LitHead(
         vertices=vertices,
-        closed=triangles[:own, ::-1],  # with y down, the side is the outer one from which they turn clockwise
+        closed=triangles[:own],
         open=triangles[own:],
         texture=figure.texture,
         colors=np.sqrt(albedo),
@@ -100,8 +100,8 @@ class Canvas:
     def draw(self, head: LitHead, placed: np.ndarray) -> None:
         """Draw a head whose vertices are ``placed`` (N, 3) in pixels, the third coordinate larger nearer."""
         texture = template().texture
-        flipped, n_skin = texture.triangles[:, ::-1], len(texture.triangles)
-        skin = sim3dr.Mesh(placed[texture.vertex], flipped, uv=atlas().uv, texture=head.texture)
+        n_skin = len(texture.triangles)
+        skin = sim3dr.Mesh(placed[texture.vertex], texture.triangles, uv=atlas().uv, texture=head.texture)
         rest = sim3dr.Mesh(placed, head.closed[n_skin:], colors=head.colors)
         self._colors = sim3dr.draw(self._colors, [skin, rest], depth=self.depth, cull=True)
         depth = self._depth_of_light
@@ -112,7 +112,7 @@ class Canvas:
 
     def picture(self, highlights: np.ndarray) -> np.ndarray:
         """Return the picture, uint8 (S, S, 3), with highlights of a color (3,)."""
-        product = cv2.multiply(self._colors, np.ascontiguousarray(self._light[..., :3]), dtype=cv2.CV_16U)
+        product: np.ndarray = cv2.multiply(self._colors, np.ascontiguousarray(self._light[..., :3]), dtype=cv2.CV_16U)
         lit = _TABLE.take(np.right_shift(product, 4))  # 255 * 255 is a little less than 2 ** 16
         shine = self._light[..., 3]
         lit = cv2.add(lit, cv2.merge([cv2.convertScaleAbs(shine, alpha=float(c)) for c in highlights]))

@@ -19,7 +19,6 @@ SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
 NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
 BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
-EAR_SIDE = 0.70  # how far from the middle pressed ears lie
 OPENING = (  # actions that show what is in the mouth, from a small amount on
     *("jawOpen", "mouthFunnel", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft", "mouthShrugUpper"),
 )
@@ -33,7 +32,8 @@ class Figure:
 
     Attributes:
         vertices: (N, 3) of the template's mesh, in head axes.
-        triangles: (M, 3) those of the skin come first.
+        triangles: (M, 3), those of the skin first. They turn clockwise seen from outside, as sim3dr takes them for the
+            outer side in a picture, whose y axis points down.
         texture: (H, W, 3) uint8, colors of the skin.
         albedo: (N, 3) linear colors of the other parts; of the skin, its tone.
         gloss: (N,) strength of the highlights.
@@ -66,10 +66,8 @@ def build(
     _turn_eyes(v, t, identity.gaze)
     _grow_beard(v, t, identity.beard)
     if ears_pressed:
-        for name, side in (("left ear", 1), ("right ear", -1)):
-            ear = t.region(name)
-            v[ear, 0] += side * 0.85 * (EAR_SIDE - side * v[ear, 0])
-    _bend_neck(v, identity.neck_bend)
+        hair.press_ears(v)
+    bend_neck(v, identity.neck_bend)
     if seen_from_below > 0:
         _cut_off_shoulders(v, np.float32(seen_from_below))
     if shell_height is not None:
@@ -82,13 +80,14 @@ def build(
 def _triangles(expression: Mapping[str, float], shell_height: np.ndarray | None) -> np.ndarray:
     mouth_opens = any(expression.get(action, 0) > PARTED for action in OPENING)
     body = _without_shell(mouth_opens)
-    return body if shell_height is None else np.concatenate([body, hair.shell_triangles(shell_height)])
+    return body if shell_height is None else np.concatenate([body, hair.shell_triangles(shell_height)[:, ::-1]])
 
 
 @cache
 def _without_shell(mouth_opens: bool) -> np.ndarray:
     left_out = {"shell"} if mouth_opens else {"shell", "mouth"}
-    return np.concatenate([triangles for name, triangles in template().triangles.items() if name not in left_out])
+    parts = [triangles for name, triangles in template().triangles.items() if name not in left_out]
+    return np.ascontiguousarray(np.concatenate(parts)[:, ::-1])
 
 
 @cache
@@ -141,8 +140,8 @@ def _along_neck(v: np.ndarray) -> np.ndarray:
     return smoothstep(v[:, 1] + 0.5 * v[:, 2], -0.95, -1.75)
 
 
-def _bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
-    """Turn the shoulders relative to the head, more the lower they are; the head stays."""
+def bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
+    """Turn the shoulders, and what lies on them, relative to the head, more the lower they are; the head stays."""
     x, y, z = np.radians(bend_deg)
     amount = _along_neck(v)[:, None]
     generator = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float32)

@@ -72,7 +72,8 @@ class SkinTriangles:
         vertex: (S,) vertex of the template of each textured vertex.
         uv: (S, 2) its place in MakeHuman's texture, from 0 to 1, origin at the lower left.
         chart: (S,) which chart the vertex belongs to; 0 is the head.
-        triangles: (M, 3) indices of textured vertices, in the order of the template's triangles of the skin.
+        triangles: (M, 3) indices of textured vertices, in the order of the template's triangles of the skin; unlike
+            those they turn clockwise seen from outside, as :class:`semiuhpe.synthetic.figure.Figure`'s do.
     """
 
     vertex: np.ndarray
@@ -134,7 +135,7 @@ def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.nd
         vertex=number[basis.uv_vertices[used]],
         uv=basis.uv[used],
         chart=chart[used],
-        triangles=textured.reshape(-1, 3).astype(np.int32),
+        triangles=np.ascontiguousarray(textured.reshape(-1, 3)[:, ::-1], np.int32),
     )
     return number[basis.triangles[is_skin]], number[basis.triangles[~is_skin & ~hidden]], texture
 
@@ -145,7 +146,8 @@ def _below_garment(basis: HeadBasis) -> np.ndarray:
     polar = np.degrees(np.arctan2(np.hypot(offset[:, 0], offset[:, 2]), offset[:, 1]))
     covered = np.zeros(len(basis.mean), bool)
     covered[basis.regions["shoulders"]] = True
-    return (covered & (polar > COVERED_POLAR))[basis.triangles].all(1)
+    deep: np.ndarray = covered & (polar > COVERED_POLAR)
+    return np.asarray(deep[basis.triangles].all(1))
 
 
 def _charts(basis: HeadBasis) -> np.ndarray:

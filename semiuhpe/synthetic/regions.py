@@ -14,7 +14,7 @@ from semiuhpe.synthetic.anatomy import HeadBasis, landmarks68
 _CURVE_STEPS = 8  # points per segment of a curve through landmarks
 
 
-def smoothstep(x: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+def smoothstep(x: np.ndarray | np.floating | float, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     """Return 0 below ``low``, 1 above ``high`` (or the reverse if low > high), with a smooth S between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

@@ -164,7 +164,10 @@ def dress(
         hanging = None if over_ears or hanging is None else hats.press_down(identity.style, hanging)
     elif wild and rng.random() < HEADPHONES:
         worn.append(hats.random_headphones(rng, identity.coefficients))
+        height = None if height is None else hats.below_band(height)
         covered_ears = True
+    for mesh in [*worn, *([] if hanging is None else [hanging])]:
+        figure.bend_neck(mesh.vertices, identity.neck_bend)
     built = figure.build(identity, height, from_below, covered_ears)
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)

@@ -164,7 +164,7 @@ def paint(identity: Identity) -> np.ndarray:
         texture[:] = tone
     else:
         texture, grain = _blotches(identity.pattern) * tone, hairs(identity.pattern % 4)
-        _paint_complexion(texture, tone, identity)
+        _paint_complexion(texture, tone, identity, identity.pattern)
     _paint_hair(texture, tone, grain, identity)
     layer(regions.lips).blend(texture, np.sqrt(identity.lips), 0.9)
     layer(regions.mouth_line).blend(texture, np.sqrt(identity.lips) * 0.35, 0.7)
@@ -174,14 +174,14 @@ def paint(identity: Identity) -> np.ndarray:
     return np.clip(texture * 255, 0, 255).astype(np.uint8)
 
 
-def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity) -> None:
+def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity, pattern: int) -> None:
     redder = tone * np.array([1.02, 0.82, 0.80], np.float32)
     layer(regions.blush).blend(texture, redder, identity.blush)
     layer(regions.ears).blend(texture, redder, 0.45)
     layer(regions.eye_bags).blend(texture, tone * np.array([0.80, 0.72, 0.74], np.float32), identity.eye_bags)
     if identity.freckles:
         brown = tone * np.array([0.74, 0.60, 0.52], np.float32)
-        _freckles(identity.pattern % 4).blend(texture, brown, identity.freckles)
+        _freckles(pattern % 4).blend(texture, brown, identity.freckles)
     if identity.wrinkles:
         layer(regions.wrinkles).blend(texture, tone * np.array([0.66, 0.56, 0.54], np.float32), identity.wrinkles)
     layer(regions.eye_shadow).blend(texture, identity.eye_shadow, identity.eye_shadow_strength)
