@@ -151,7 +151,6 @@ def mean_identity() -> Identity:
         parted_left=True,
         beard="none",
         beard_color=DARK_HAIR[2],
-        neck_bend=np.zeros(3),
         clothes=skin,
         collar=(-1.46, 0.06),
         bare_shoulders=True,

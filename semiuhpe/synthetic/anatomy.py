@@ -66,6 +66,7 @@ class HeadBasis:
         landmarks: (68,), the vertices of the 68 landmarks in iBUG's order.
         mirror: (N,), the vertex on the other side of the head.
         action_names: the 52 facial actions, by ARKit's names.
+        traits: (P, 5), of the sampled people: years, female, and the shares of African, Asian and European ancestors.
         figures: how many people the file was made of, and how near it comes to others.
     """
 
@@ -79,10 +80,10 @@ class HeadBasis:
     landmarks: Indices
     mirror: Indices
     action_names: tuple[str, ...]
+    traits: Floats
     figures: Mapping[str, float]
     _actions: Floats  # (52, N, 3)
     _people: Floats  # (P, K), coefficients without details
-    _traits: Floats  # (P, 5): years, female, three shares of ancestors
     _details: Floats  # (K, K), standard normal numbers to what makes people of the same traits differ
 
     @staticmethod
@@ -128,11 +129,16 @@ class HeadBasis:
         used = np.flatnonzero(values)
         return np.tensordot(values[used], self._actions[used], 1)
 
-    def random_person(self, rng: np.random.Generator) -> Person:
-        """Draw a person: the age, sex, ancestry and build of one of the sampled people, with a face of its own."""
-        index = int(rng.integers(len(self._people)))
+    def random_person(self, rng: np.random.Generator, chances: Floats | None = None) -> Person:
+        """Draw a person: the age, sex, ancestry and build of one of the sampled people, with a face of its own.
+
+        Args:
+            rng: the source of all random numbers.
+            chances: (P,) of each of the sampled people, of the sum 1; all the same without it.
+        """
+        index = int(rng.choice(len(self._people), p=chances))
         details = rng.standard_normal(len(self._details)).astype(np.float32) @ self._details
-        years, female, *ancestry = self._traits[index]
+        years, female, *ancestry = self.traits[index]
         return Person(self._people[index] + details, float(years), float(female), np.array(ancestry, np.float32))
 
     def random_shape(self, rng: np.random.Generator) -> Floats:
@@ -205,7 +211,7 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
         figures=json.loads(str(arrays["figures"])),
         _actions=actions,
         _people=arrays["people"].astype(np.float32),
-        _traits=arrays["traits"].astype(np.float32),
+        traits=arrays["traits"].astype(np.float32),
         _details=arrays["details"].astype(np.float32),
     )
     size = len(components)
@@ -216,9 +222,9 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
         basis._people.shape[1:],
         basis._details.shape,
     )
-    if shapes != ((68,), (3,), mean.shape, (size,), (size, size)) or basis._traits.shape != (len(basis._people), 5):
+    if shapes != ((68,), (3,), mean.shape, (size,), (size, size)) or basis.traits.shape != (len(basis._people), 5):
         raise ValueError("shapes of arrays")
-    for array in (basis.mean, basis.components, basis._actions, basis._people, basis._traits, basis._details):
+    for array in (basis.mean, basis.components, basis._actions, basis._people, basis.traits, basis._details):
         if not np.isfinite(array).all():
             raise ValueError("numbers that are not finite")
         array.flags.writeable = False

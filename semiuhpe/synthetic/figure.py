@@ -10,13 +10,13 @@ from semiuhpe.synthetic import hair, regions, skin
 from semiuhpe.synthetic.anatomy import HeadBasis
 from semiuhpe.synthetic.head import EYES, GARMENT_POLAR, GARMENT_SPOKES, Template, template
 from semiuhpe.synthetic.identity import Identity
+from semiuhpe.synthetic.posture import NECK_PIVOT, bend_neck
 from semiuhpe.synthetic.regions import smoothstep
 
 # Highlights: above 0.5 they are sharp, see light.py
 SKIN_GLOSS, LIP_GLOSS, EYE_GLOSS, HAIR_GLOSS, MOUTH_GLOSS, CLOTH_GLOSS = 0.07, 0.16, 0.9, 0.10, 0.12, 0.0
 MOUTH_LIGHT = {"teeth": 0.45, "tongue": 0.30, "mouth": 0.16}  # ambient light that reaches an open mouth
 SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
-NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
 BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
 OPENING = (  # actions that show what is in the mouth, from a small amount on
@@ -49,7 +49,11 @@ class Figure:
 
 
 def build(
-    identity: Identity, shell_height: np.ndarray | None, seen_from_below: float = 0.0, ears_pressed: bool = False
+    identity: Identity,
+    shell_height: np.ndarray | None,
+    bend_deg: np.ndarray | None = None,
+    seen_from_below: float = 0.0,
+    ears_pressed: bool = False,
 ) -> Figure:
     """Return the figure of an identity.
 
@@ -57,6 +61,7 @@ def build(
         identity: whom to build.
         shell_height: distance of the hair from the scalp, (vertices of the shell,), None for no hair; it is an argument
             so that hats can press the hair down.
+        bend_deg: (3,) rotation of the body relative to the head, see :mod:`semiuhpe.synthetic.posture`.
         seen_from_below: from 0 to 1, how much of the shoulders is removed, which would hide the head.
         ears_pressed: lay the ears against the head, below hair or a hat.
     """
@@ -67,7 +72,8 @@ def build(
     _grow_beard(v, t, identity.beard)
     if ears_pressed:
         hair.press_ears(v)
-    bend_neck(v, identity.neck_bend)
+    if bend_deg is not None:
+        bend_neck(v, bend_deg)
     if seen_from_below > 0:
         _cut_off_shoulders(v, np.float32(seen_from_below))
     if shell_height is not None:
@@ -133,20 +139,6 @@ def _grow_beard(v: np.ndarray, t: Template, beard: str) -> None:
     if beard in BEARD_LENGTH:
         index, lift = _beard_lift(beard)
         v[index] += lift
-
-
-def _along_neck(v: np.ndarray) -> np.ndarray:
-    """Return 0 at the head, 1 at the shoulders (N,); chin and throat belong to the head."""
-    return smoothstep(v[:, 1] + 0.5 * v[:, 2], -0.95, -1.75)
-
-
-def bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
-    """Turn the shoulders, and what lies on them, relative to the head, more the lower they are; the head stays."""
-    x, y, z = np.radians(bend_deg)
-    amount = _along_neck(v)[:, None]
-    generator = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float32)
-    turn = generator + generator @ generator / 2
-    v += amount * ((v - NECK_PIVOT) @ turn.T)
 
 
 def _cut_off_shoulders(v: np.ndarray, amount: np.float32) -> None:

@@ -4,6 +4,7 @@ Colors are linear (the square of the usual 0 to 1 display values), because light
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -44,6 +45,10 @@ SHADOWS = _linear((90, 60, 60), (60, 60, 90), (120, 80, 60), (50, 45, 45))
 BEARDS = ("none", "stubble", "moustache", "goatee", "full", "long")
 BEARD_FREQUENCY = np.array([0.46, 0.22, 0.06, 0.07, 0.15, 0.04])
 BEARD_AGE, MAKE_UP_AGE, ADULT = 17, 14, 18  # years, from which on
+# How often people of some ages (years, relative frequencies), and of African, Asian and European ancestry, are
+# photographed, as far as photographs of the web are concerned, compared with the people of the basis
+PHOTOGRAPHED_AGES = ((1, 14, 20, 40, 55, 85), (0.6, 0.7, 2.0, 2.0, 0.9, 0.5))
+PHOTOGRAPHED_ANCESTRY = np.array([0.8, 1.0, 2.2])
 MAKE_UP, FRECKLES = 0.45, 0.12  # how often women, and light-skinned people, have them
 DYED = 0.03
 # Heights of the garment's edge at the neck, and how deep it is cut out in front
@@ -81,7 +86,6 @@ class Identity:
     parted_left: bool
     beard: str
     beard_color: np.ndarray
-    neck_bend: np.ndarray  # degrees about x, y, z
     clothes: np.ndarray
     collar: tuple[float, float]  # height of the garment's edge, and its opening in front
     bare_shoulders: bool
@@ -122,9 +126,18 @@ def _hair_color(person: Person, rng: np.random.Generator) -> np.ndarray:
     return (color * np.exp(rng.normal(0, 0.2))).astype(np.float32)
 
 
+@cache
+def _chances() -> np.ndarray:
+    """Return the chances of the basis's people to be on a photograph: adults more than children and the old."""
+    years, _, *shares = HeadBasis.load().traits.T
+    by_age = np.interp(years, *PHOTOGRAPHED_AGES)
+    chances = by_age * (np.stack(shares, 1) @ PHOTOGRAPHED_ANCESTRY)
+    return chances / chances.sum()
+
+
 def random_identity(rng: np.random.Generator) -> Identity:
     """Return a random person."""
-    person = HeadBasis.load().random_person(rng)
+    person = HeadBasis.load().random_person(rng, _chances())
     skin = _skin_tone(person, rng)
     hair_color = _hair_color(person, rng)
     woman, adult = person.female > 0.5, person.age >= ADULT
@@ -165,7 +178,6 @@ def random_identity(rng: np.random.Generator) -> Identity:
         parted_left=bool(rng.random() < 0.6),
         beard=beard,
         beard_color=(hair_color * np.exp(rng.normal(0, 0.15)) * 0.85).astype(np.float32),
-        neck_bend=np.clip(rng.normal(0, (11, 14, 8)), -32, 32),
         clothes=np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.12, 3), 0.03, 0.95).astype(np.float32) ** 2,
         collar=(COLLAR_HEIGHTS[rng.integers(len(COLLAR_HEIGHTS))], COLLAR_OPENINGS[rng.integers(len(COLLAR_OPENINGS))]),
         bare_shoulders=bool(rng.random() < 0.04),

@@ -13,6 +13,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, hats, occluders
@@ -21,6 +22,7 @@ from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.photographs import Photographs
+from semiuhpe.synthetic.posture import bend_neck, random_bend
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 from semiuhpe.synthetic.variety import reduced
@@ -121,7 +123,7 @@ def _assemble(
     identity: Identity, rotation: np.ndarray, light: Light, distance: float, rng: np.random.Generator, wild: bool
 ) -> _Scene:
     """Return the head and everything around it, lit and projected."""
-    figure, worn, enclosed = dress(identity, seen_from_below(rotation), rng, wild)
+    figure, worn, enclosed = dress(identity, rotation, rng, wild)
     if wild and rng.random() < HAND:
         hand = occluders.random_hand(rng, identity.skin, distance)
         hand.vertices[:, 2] -= np.float32(distance)
@@ -138,19 +140,21 @@ def _assemble(
     )
 
 
-def seen_from_below(rotation: np.ndarray) -> float:
-    """Return 1 where the camera looks up so steeply that shoulders would hide the head, 0 for other directions."""
-    height_of_camera = -rotation[2, 1]  # of the direction to the camera, in head axes
+def seen_from_below(body: np.ndarray) -> float:
+    """Return 1 where the camera looks up so steeply at a body (3, 3) that its shoulders would hide the head, else 0."""
+    height_of_camera = -body[2, 1]  # of the direction to the camera, in the body's axes
     return float(smoothstep(height_of_camera, -0.32, -0.60))
 
 
 def dress(
-    identity: Identity, from_below: float, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
+    identity: Identity, rotation: np.ndarray, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
 ) -> tuple[figure.Figure, list[Mesh], np.ndarray]:
     """Return the figure, what it wears, and the indices of the vertices that its box encloses.
 
     ``face_mask`` is the share of wild heads with a face mask.
     """
+    bend = random_bend(rotation, rng)
+    body = rotation @ Rotation.from_rotvec(bend, degrees=True).as_matrix()
     height = None
     if identity.style != "bald":
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
@@ -167,8 +171,8 @@ def dress(
         height = None if height is None else hats.below_band(height)
         covered_ears = True
     for mesh in [*worn, *([] if hanging is None else [hanging])]:
-        figure.bend_neck(mesh.vertices, identity.neck_bend)
-    built = figure.build(identity, height, from_below, covered_ears)
+        bend_neck(mesh.vertices, bend)
+    built = figure.build(identity, height, bend, seen_from_below(body), covered_ears)
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)
     if wild and rng.random() < face_mask:

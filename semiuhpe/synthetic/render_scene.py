@@ -19,7 +19,7 @@ from semiuhpe.synthetic.identity import random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.mask_shapes import five_landmarks
 from semiuhpe.synthetic.photographs import Photographs
-from semiuhpe.synthetic.render_head import DOMAINS, dress, seen_from_below
+from semiuhpe.synthetic.render_head import DOMAINS, dress
 
 HEAD_UNITS = 2.3  # height of a head; 1 unit is about 10 cm
 FIELD_DEG = (35.0, 65.0)  # of view
@@ -126,7 +126,7 @@ def _place(
     """Return a random head with a visible rotation, at a place in camera axes before the camera is turned."""
     rotation = (look_at(center) @ rotation).astype(np.float32)
     identity = random_identity(rng)
-    figure, worn, enclosed = dress(identity, seen_from_below(rotation), rng, domain == "wild", face_mask=0.0)
+    figure, worn, enclosed = dress(identity, rotation, rng, domain == "wild", face_mask=0.0)
     head = light_up(figure, worn, rotation, light)
 
     def project(points: np.ndarray) -> np.ndarray:
