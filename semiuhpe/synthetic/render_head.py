@@ -29,6 +29,7 @@ from semiuhpe.synthetic.variety import reduced
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.20, 0.06, 0.28, 0.12, 0.12, 0.14
+SMALL_PX = 96  # up to this size, pictures are drawn at twice theirs
 JAW = -0.95  # height plus 0.35 depth that separates head and neck
 PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photograph that the crop reaches beyond it
 
@@ -228,7 +229,7 @@ def _draw(
     photographs: Photographs | None,
 ) -> np.ndarray:  # fmt: skip
     """Draw at a multiple of the size, over a background, and average down."""
-    fine = size * 2 if size <= 128 else int(size * 1.5)
+    fine = size * 2 if size <= SMALL_PX else int(size * 1.5)
     if wild:
         background = backgrounds.wild_background(fine, rng, light, photographs)
     else:

@@ -180,7 +180,7 @@ def test_men_and_children_look_their_part():
 
 
 def test_most_bodies_are_upright_whatever_the_head_does():
-    """Of heads that look up or down by 25 degrees and to a side, bodies' y axes are upright in three of four pictures."""
+    """Of heads that look up or down by 25 degrees, and to a side, bodies are upright in three of four pictures."""
     rng = np.random.default_rng(0)
     for head in (pose(25, 30, 0), pose(-25, -40, 10)):
         lean = []
