@@ -25,7 +25,7 @@ from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.synthetic.variety import VARIETY
 
-NETWORK, SIZE, STORED_SIZE = "plainnet", 64, 80
+NETWORK, SIZE, STORED_SIZE = "plainnet", 64, 96
 COLUMNS = ("geodesic", "Euler MAE", "head frame off by", "geodesic without it")
 
 

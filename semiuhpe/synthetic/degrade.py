@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 DEFOCUS, MOTION, SMALL, NOISE, SHARPENED, RECOLORED, GRAY, FADED, VIGNETTE, GLOW, ENLARGED_FILE = (
-    0.30, 0.09, 0.22, 0.25, 0.12, 0.60, 0.15, 0.03, 0.08, 0.08, 0.5,
+    0.20, 0.06, 0.15, 0.22, 0.14, 0.60, 0.15, 0.03, 0.08, 0.05, 0.5,
 )  # fmt: skip
 """How often; ``ENLARGED_FILE`` is of the pictures of small heads."""
 _ENLARGING = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_NEAREST)

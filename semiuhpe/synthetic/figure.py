@@ -19,6 +19,7 @@ MOUTH_LIGHT = {"teeth": 0.45, "tongue": 0.30, "mouth": 0.16}  # ambient light th
 SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
 BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
+OPENNESS = 0.6  # power of the share of the sky that is seen, as hollows receive light from what is around them
 OPENING = (  # actions that show what is in the mouth, from a small amount on
     *("jawOpen", "mouthFunnel", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft", "mouthShrugUpper"),
 )
@@ -98,7 +99,7 @@ def _without_shell(mouth_opens: bool) -> np.ndarray:
 
 @cache
 def _light_inside(t: Template) -> np.ndarray:
-    occlusion = t.occlusion.copy()
+    occlusion = t.occlusion**OPENNESS
     for name, light in MOUTH_LIGHT.items():
         occlusion[t.region(name)] = np.maximum(occlusion[t.region(name)], light)
     occlusion[t.part["shell"]] = 0.95

@@ -39,7 +39,7 @@ GRAY_HAIR = _linear((130, 128, 126), (165, 163, 160), (195, 193, 189))
 DYES = _linear((200, 70, 150), (60, 110, 190), (70, 160, 110), (170, 40, 50))
 DARK_IRIS = _linear((74, 48, 30), (52, 34, 24), (92, 62, 38))
 LIGHT_IRIS = _linear((110, 82, 46), (96, 122, 92), (92, 132, 168), (130, 150, 162))
-LIP_TINT = np.array([0.80, 0.50, 0.50], np.float32)
+LIP_TINT = np.array([0.74, 0.40, 0.42], np.float32)
 LIPSTICK = _linear((180, 40, 60), (140, 30, 60), (200, 90, 100), (120, 50, 50))
 SHADOWS = _linear((90, 60, 60), (60, 60, 90), (120, 80, 60), (50, 45, 45))
 BEARDS = ("none", "stubble", "moustache", "goatee", "full", "long")
@@ -48,7 +48,7 @@ BEARD_AGE, MAKE_UP_AGE, ADULT = 17, 14, 18  # years, from which on
 # How often people of some ages (years, relative frequencies), and of African, Asian and European ancestry, are
 # photographed, as far as photographs of the web are concerned, compared with the people of the basis
 PHOTOGRAPHED_AGES = ((1, 14, 20, 40, 55, 85), (0.6, 0.7, 2.0, 2.0, 0.9, 0.5))
-PHOTOGRAPHED_ANCESTRY = np.array([0.8, 1.0, 2.2])
+PHOTOGRAPHED_ANCESTRY = np.array([0.7, 0.9, 3.0])
 MAKE_UP, FRECKLES = 0.45, 0.12  # how often women, and light-skinned people, have them
 DYED = 0.03
 # Heights of the garment's edge at the neck, and how deep it is cut out in front
@@ -166,10 +166,10 @@ def random_identity(rng: np.random.Generator) -> Identity:
         eye_shadow=np.sqrt(SHADOWS[rng.integers(len(SHADOWS))] if made_up else skin * 0.6),
         lash_color=np.sqrt(np.minimum(hair_color * 0.3, skin * 0.12)),
         eye_shadow_strength=float(rng.uniform(0.2, 0.6)),
-        lashes=float(rng.uniform(0.85, 1.0)) if made_up else float(rng.uniform(0.45, 0.9)),
+        lashes=float(rng.uniform(0.9, 1.0)) if made_up else float(rng.uniform(0.6, 0.95)),
         hair=hair_color,
         brow=brow_color,
-        brow_strength=float(rng.uniform(0.6, 1.0)),
+        brow_strength=float(rng.uniform(0.7, 1.0)),
         brow_thickness=BROW_THICKNESSES[int(rng.integers(1 if not woman else 0, 4 if not woman else 3))],
         iris=irises[rng.integers(len(irises))] * np.float32(rng.uniform(0.8, 1.3)),
         style=hair.random_style(rng, person.age, person.female),

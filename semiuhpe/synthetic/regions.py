@@ -84,7 +84,7 @@ def brow(points: np.ndarray, thickness: float = 1.0) -> np.ndarray:
 def upper_lashes(points: np.ndarray) -> np.ndarray:
     """The line of the upper lashes."""
     distance, _ = distance_to(mirrored(points), curve(landmarks68()[[42, 43, 44, 45]]))
-    return np.exp(-((distance / 0.030) ** 2))
+    return np.exp(-((distance / 0.034) ** 2))
 
 
 def lower_lashes(points: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from semiuhpe.synthetic.solids import Mesh
 from semiuhpe.synthetic.variety import reduced
 
 # How often wild heads have these, as far as others leave room
-HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.20, 0.06, 0.28, 0.12, 0.12, 0.14
+HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.15, 0.04, 0.22, 0.07, 0.10, 0.08
 SMALL_PX = 96  # up to this size, pictures are drawn at twice theirs
 JAW = -0.95  # height plus 0.35 depth that separates head and neck
 PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photograph that the crop reaches beyond it
@@ -59,7 +59,7 @@ class Domain:
 
 _DOMAINS = {
     "clean": Domain((7.0, 20.0), (0.22, 0.33), 0.0, 0.0),
-    "wild": Domain((5.0, 25.0), (0.20, 0.35), 0.03, 0.05),
+    "wild": Domain((6.0, 35.0), (0.20, 0.35), 0.03, 0.05),
 }
 DOMAINS = tuple(_DOMAINS)
 
