@@ -19,7 +19,7 @@ from semiuhpe.synthetic.photographs import Photographs
 
 POOL_SIZE = 192
 CLEAN_PLAIN = 0.5  # how often a clean background is even paper
-SHARP, NEIGHBOR, BESIDE = 0.2, 0.08, 0.15  # how often a place is nearly so, or has a person or another place close by
+SHARP, NEIGHBOR, BESIDE = 0.1, 0.05, 0.15  # how often a place is nearly so, or has a person or another place close by
 DEEP_PAPER, MOST_BESIDE = 0.4, 3  # of whole scenes: papers less often by this factor, and so many places side by side
 UNTOUCHED = 0.4  # how often a photograph is as sharp as it is
 FITTING = 0.75  # how often a wild background is one that the light suggests
@@ -108,7 +108,7 @@ def wild_background(
     if photographs is None and rng.random() < around.paper * (DEEP_PAPER if deep else 1):
         low, high = _PAPERS[rng.choice(len(_PAPERS), p=around.papers)]
         return _paper(size, rng, brightness * rng.uniform(low, high), rng.uniform(0.05, 0.3), 8 * rng.random() ** 3)
-    least, most = (0.002, 0.005) if deep or rng.random() < SHARP else (0.005, 0.05)
+    least, most = (0.002, 0.005) if deep or rng.random() < SHARP else (0.008, 0.05)
     blur = float(np.exp(rng.uniform(np.log(least), np.log(most)))) * size
     divisor = 2 if blur < 2 * _MOST_FINE_BLUR else 4
     small = max(size // divisor, 16)

@@ -47,7 +47,10 @@ def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Ligh
     vertices, triangles, albedo, gloss, occlusion = _joined(figure, worn)
     normals = sim3dr.vertex_normals(vertices, triangles) @ -rotation.T
     _face_the_camera(normals, len(figure.vertices))
-    sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
+    if light.casts_shadows:
+        sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
+    else:
+        sun = np.ones(len(vertices), np.float32)
     arrives, shine = illuminate(albedo, normals, occlusion, gloss, light, sun)
     values = np.concatenate([np.sqrt(arrives) / np.float32(HEADROOM), tone_curve(shine)[:, None]], 1)
     own = len(figure.triangles)

@@ -53,6 +53,7 @@ def build(
     identity: Identity,
     shell_height: np.ndarray | None,
     bend_deg: np.ndarray | None = None,
+    longer_neck: float = 0.0,
     seen_from_below: float = 0.0,
     ears_pressed: bool = False,
 ) -> Figure:
@@ -62,7 +63,7 @@ def build(
         identity: whom to build.
         shell_height: distance of the hair from the scalp, (vertices of the shell,), None for no hair; it is an argument
             so that hats can press the hair down.
-        bend_deg: (3,) rotation of the body relative to the head, see :mod:`semiuhpe.synthetic.posture`.
+        bend_deg, longer_neck: how the body stands to the head, see :mod:`semiuhpe.synthetic.posture`.
         seen_from_below: from 0 to 1, how much of the shoulders is removed, which would hide the head.
         ears_pressed: lay the ears against the head, below hair or a hat.
     """
@@ -74,7 +75,7 @@ def build(
     if ears_pressed:
         hair.press_ears(v)
     if bend_deg is not None:
-        bend_neck(v, bend_deg)
+        bend_neck(v, bend_deg, longer_neck)
     if seen_from_below > 0:
         _cut_off_shoulders(v, np.float32(seen_from_below))
     if shell_height is not None:

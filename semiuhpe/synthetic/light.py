@@ -27,6 +27,8 @@ SHEEN = 0.25  # of the environment, reflected where skin is seen at a grazing an
 MIDDLE_ALBEDO, ADAPTATION = 0.22, 0.3  # a camera brightens a face darker than this, by this power of what is lacking
 DARKEST, MOST_GAIN = 0.045, 6.0  # linear level that exposure aims at when a head is darker, and its limit
 
+FAINTEST_SHADOW = 0.2  # its darkness, relative to the mean light of the environment, from which on it is drawn
+
 _NOTHING = 1e-4
 _BIAS, _FADE = 1.5, 2.5  # of shadows, in pixels of their map: height above a surface, until they are whole
 _ROW = 128
@@ -55,6 +57,11 @@ class Light:
     rim: np.ndarray
     exposure: float
     surroundings: str = "studio"
+
+    @property
+    def casts_shadows(self) -> bool:
+        """Whether shadows of the key light can be seen."""
+        return bool(self.hardness * (self.key @ LUMINANCE) > FAINTEST_SHADOW * (self.ambient[0] @ LUMINANCE))
 
     @property
     def highlights(self) -> np.ndarray:
@@ -155,22 +162,22 @@ _KINDS = (
     # a room
     _Kind(
         "indoors", 0.27,
-        (0, 90), (-10, 65), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.8, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3),
+        (0, 90), (-10, 55), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.9, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3),
     ),
     # under clouds, or in the shade
     _Kind(
         "outdoors", 0.15,
-        (0, 120), (30, 90), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.5, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2),
+        (0, 120), (25, 80), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.6, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2),
     ),
     # a studio
     _Kind(
         "studio", 0.20,
-        (0, 75), (-5, 55), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9),
+        (0, 75), (-8, 45), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9),
     ),
     # the sun
     _Kind(
         "outdoors", 0.12,
-        (0, 110), (15, 75), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6),
+        (0, 110), (10, 65), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6),
     ),
     # from one side
     _Kind(
@@ -203,7 +210,7 @@ def wild_light(rng: np.random.Generator) -> Light:
     key = np.float32(rng.uniform(*kind.key)) * _hue(rng, kind.hues, kind.warmth[0])
     up = direction(rng.uniform(-180, 180), 90 - abs(rng.normal(0, 25)))
     sky = np.float32(rng.uniform(*kind.sky)) * _hue(rng, kind.hues, kind.warmth[1])
-    ground = np.float32(rng.uniform(0.15, kind.ground)) * sky * _hue(rng, kind.hues, 0.3)
+    ground = np.float32(rng.uniform(0.25, kind.ground)) * sky * _hue(rng, kind.hues, 0.3)
     lamps = [Lamp(up, sky, 1.5), Lamp(-up, ground, 1.0)]
     for _ in range(int(rng.integers(kind.lamps + 1))):
         towards = direction(rng.uniform(-180, 180), rng.uniform(-20, 60))
@@ -292,7 +299,7 @@ def illuminate(
     normal = np.ascontiguousarray(normals.T)
     x, y, z = normal
     facing = light.key_direction @ normal
-    shadow = np.float32(0.4) + np.float32(0.6) * occlusion
+    shadow = np.float32(0.5) + np.float32(0.5) * occlusion
     shadow *= np.float32(1) - np.float32(light.hardness) * (np.float32(1) - sun_visible)
     key = np.maximum((facing + np.float32(NARROW_WRAP)) * np.float32(1 / (1 + NARROW_WRAP)), 0)
     bleed = np.maximum((facing + np.float32(WIDE_WRAP)) * np.float32(1 / (1 + WIDE_WRAP)), 0) * shadow

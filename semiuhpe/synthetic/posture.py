@@ -1,7 +1,7 @@
 """How bodies are turned relative to the heads on them: most stand upright in the picture, whatever the head does."""
 
+import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from semiuhpe.synthetic.regions import smoothstep
 
@@ -11,7 +11,9 @@ LEAN_DEG = (9.0, 7.0)  # standard deviations of their lean forward and to a side
 STRAIGHT_DEG = (11.0, 14.0, 8.0)  # of the others' bend about x, y, z of the head
 MOST_DEG = 55.0  # of bend
 IMPOSSIBLE_DEG = 80.0  # a body that would be bent by more is not upright
-_FACING = Rotation.from_matrix(np.diag([1.0, -1.0, -1.0]))  # of a body that faces the camera
+LENGTHENED = (0.13, 0.08)  # mean and deviation of :func:`random_neck`
+FACING = np.diag([1.0, -1.0, -1.0])  # rotation of a body that faces the camera
+_AXES = np.array([(0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
 
 
 def random_bend(rotation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -22,29 +24,44 @@ def random_bend(rotation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rng: the only source of randomness.
     """
     straight = rng.normal(0, STRAIGHT_DEG)
-    follows, lean, upright = rng.uniform(0.1, 1.0), rng.normal(0, LEAN_DEG), rng.random() < UPRIGHT
+    follows, lean, upright = rng.uniform(0.1, 1.0), np.radians(rng.normal(0, LEAN_DEG)), rng.random() < UPRIGHT
     bend = straight
     if upright:
-        head = Rotation.from_matrix(rotation)
-        face = _FACING.inv().apply(rotation[:, 2])
-        yaw = follows * np.degrees(np.arctan2(face[0], face[2]))
-        body = _FACING * Rotation.from_euler("YXZ", [yaw, *lean], degrees=True)
-        wanted = np.degrees((head.inv() * body).as_rotvec())
+        yaw = follows * np.arctan2(rotation[0, 2], -rotation[2, 2])
+        turn, forward, aside = (cv2.Rodrigues(axis * angle)[0] for axis, angle in zip(_AXES, (yaw, *lean), strict=True))
+        wanted = rotation_vector_deg(rotation.T @ FACING @ turn @ forward @ aside)
         if np.linalg.norm(wanted) < IMPOSSIBLE_DEG:
             bend = wanted
     return bend * min(1.0, MOST_DEG / max(float(np.linalg.norm(bend)), 1e-6))
 
 
-def bend_neck(v: np.ndarray, bend_deg: np.ndarray) -> None:
+def rotation_vector_deg(rotation: np.ndarray) -> np.ndarray:
+    """Return the rotation vector (3,) of a rotation (3, 3)."""
+    return np.degrees(cv2.Rodrigues(np.asarray(rotation, np.float64))[0][:, 0])
+
+
+def rotation_of(vector_deg: np.ndarray) -> np.ndarray:
+    """Return the rotation (3, 3) of a rotation vector (3,)."""
+    return cv2.Rodrigues(np.radians(vector_deg))[0]
+
+
+def random_neck(rng: np.random.Generator) -> float:
+    """Return by how much a neck is longer than those of the anatomy, in units of 10 cm."""
+    return float(np.clip(rng.normal(*LENGTHENED), -0.05, 0.4))
+
+
+def bend_neck(v: np.ndarray, bend_deg: np.ndarray, longer: float = 0.0) -> None:
     """Turn the shoulders, and what lies on them, relative to the head, in place; the head stays.
 
     Args:
         v: (N, 3) vertices in head axes.
         bend_deg: (3,) rotation vector; the neck turns by more of it the nearer it is to the shoulders.
+        longer: by how much the shoulders are lowered first.
     """
     whole = np.radians(float(np.linalg.norm(bend_deg)))
     amount = _along_neck(v)
     moved = np.flatnonzero(amount > 0)
+    v[moved, 1] -= np.float32(longer) * amount[moved]
     if not whole or not len(moved):
         return
     axis = (np.asarray(bend_deg) / np.degrees(whole)).astype(np.float32)

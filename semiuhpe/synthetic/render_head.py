@@ -13,7 +13,6 @@ from functools import cache
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, hats, occluders
@@ -22,7 +21,7 @@ from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity, random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.photographs import Photographs
-from semiuhpe.synthetic.posture import bend_neck, random_bend
+from semiuhpe.synthetic.posture import bend_neck, random_bend, random_neck, rotation_of
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 from semiuhpe.synthetic.variety import reduced
@@ -154,8 +153,8 @@ def dress(
 
     ``face_mask`` is the share of wild heads with a face mask.
     """
-    bend = random_bend(rotation, rng)
-    body = rotation @ Rotation.from_rotvec(bend, degrees=True).as_matrix()
+    bend, longer = random_bend(rotation, rng), random_neck(rng)
+    body = rotation @ rotation_of(bend)
     height = None
     if identity.style != "bald":
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
@@ -172,8 +171,8 @@ def dress(
         height = None if height is None else hats.below_band(height)
         covered_ears = True
     for mesh in [*worn, *([] if hanging is None else [hanging])]:
-        bend_neck(mesh.vertices, bend)
-    built = figure.build(identity, height, bend, seen_from_below(body), covered_ears)
+        bend_neck(mesh.vertices, bend, longer)
+    built = figure.build(identity, height, bend, longer, seen_from_below(body), covered_ears)
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)
     if wild and rng.random() < face_mask:

@@ -277,7 +277,7 @@ def skin_mask(rotation: np.ndarray, seed: int, size: int = 112) -> np.ndarray:
         return np.full_like(albedo, 4.0), np.zeros(len(albedo), np.float32)
 
     points = atlas().points
-    head = points[..., 1] + 0.35 * points[..., 2] > JAW
+    head = points[..., 1] + 0.35 * points[..., 2] > JAW + 0.07  # boxes are around vertices, not texels
     texture = np.repeat(np.where(head, 255, 0).astype(np.uint8)[..., None], 3, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figure, "_paint", plain)
