@@ -15,7 +15,7 @@ from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 
 HEADS = SyntheticSet(8, "clean", "full", 3, 24, False)
-SCENES = SceneSet(3, 3, "clean", "full", 5, 32, 0.5, 0.5)
+SCENES = SceneSet(3, 3, "clean", "full", 19, 32, 0.5, 0.5)
 
 
 @pytest.fixture(params=["heads", "scenes"])
@@ -49,7 +49,7 @@ def test_a_store_of_before_is_read(golden):
     assert verify(store) == [] and all(store.image(i).max() > 0 for i in range(len(store)))
     if isinstance(store, SceneStore):
         assert len(store) == 3 and [len(store.heads(i)) for i in range(3)] == [3, 3, 3]
-        np.testing.assert_allclose(store.turn_deg, [-6.496082, 0, 0], atol=1e-6)
+        np.testing.assert_allclose(store.turn_deg, [-33.64812, -25.559864, -21.225653], atol=1e-5)
         assert store.heads(2).rotation.shape == (3, 3, 3) and store.extent.tolist() == [[32, 32]] * 3
     else:
         assert store.names.tolist() == [f"{i:06d}" for i in range(8)] and store.meta["loose"] and store.size == 24
