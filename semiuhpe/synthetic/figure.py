@@ -8,7 +8,7 @@ import numpy as np
 
 from semiuhpe.synthetic import hair, regions, skin
 from semiuhpe.synthetic.anatomy import HeadBasis
-from semiuhpe.synthetic.head import EYES, GARMENT_POLAR, GARMENT_SPOKES, Template, template
+from semiuhpe.synthetic.head import EYES, GARMENT_RINGS, GARMENT_SPOKES, Template, template
 from semiuhpe.synthetic.identity import Identity
 from semiuhpe.synthetic.posture import NECK_PIVOT, bend_neck
 from semiuhpe.synthetic.regions import smoothstep
@@ -170,9 +170,8 @@ def _on_end(outward: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 def _garment_on_end(rim: float) -> np.ndarray:
     around = np.radians(np.linspace(0, 360, GARMENT_SPOKES, endpoint=False))
-    rings = len(GARMENT_POLAR)  # the last one, at the collar, becomes the rim
-    outward = np.tile(np.stack([np.sin(around), np.cos(around)], 1), (rings, 1))
-    end = _on_end(outward, np.repeat(np.linspace(0, rim + 0.01, rings), GARMENT_SPOKES))
+    outward = np.tile(np.stack([np.sin(around), np.cos(around)], 1), (GARMENT_RINGS, 1))
+    end = _on_end(outward, np.repeat(np.linspace(0, rim + 0.01, GARMENT_RINGS), GARMENT_SPOKES))
     end[:-GARMENT_SPOKES, 1] -= 0.02
     return end
 

@@ -19,9 +19,11 @@ from semiuhpe.synthetic.solids import bound_to_head, grid_triangles
 
 SHELL_COLUMNS, SHELL_ROWS = 68, 34
 SHELL_END = -0.85  # height, on the nape
-# The garment, as seen from a point in the chest: from the neck to below what pictures of heads show
+# The garment: rings as seen from a point in the chest, and below them the trunk, which hangs straight down
 CHEST = (0.0, -2.3, -0.28)
-GARMENT_POLAR = (36, 44, 52, 60, 68, 76, 84, 92, 102, 114, 128)  # degrees from straight up, of its rings
+GARMENT_POLAR = (36, 44, 52, 60, 68, 76, 84, 92)  # degrees from straight up
+TRUNK_DROPS, TRUNK_WIDTHS = (0.6, 1.8, 3.4), (0.97, 0.86, 0.84)  # below the last ring, and relative to it
+GARMENT_RINGS = len(GARMENT_POLAR) + len(TRUNK_DROPS)
 GARMENT_ON_BODY = 4  # rings that lie on the body; the others are smooth over the ends of the arms
 GARMENT_SPOKES = 30
 GARMENT_THICKNESS = 0.035
@@ -234,7 +236,7 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _garment() -> tuple[np.ndarray, np.ndarray]:
-    """Return the surface over shoulders, chest and back, closed where the body ends at the arms."""
+    """Return the surface over shoulders, chest and back, closed where the body ends at the arms; the collar is last."""
     around = np.linspace(0, 360, GARMENT_SPOKES, endpoint=False)
     outward = directions(around, 90 - np.array(GARMENT_POLAR[::-1], np.float32))
     radius = surface.cast_rays(outward, CHEST, ("neck", "shoulders"))
@@ -243,8 +245,14 @@ def _garment() -> tuple[np.ndarray, np.ndarray]:
         smooth = (np.roll(smooth, 1, 1) + 2 * smooth + np.roll(smooth, -1, 1)) / 4
         smooth[1:-1] = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
     on_body = np.arange(len(GARMENT_POLAR))[:, None] > len(GARMENT_POLAR) - GARMENT_ON_BODY
-    ring = np.where(on_body, np.maximum(radius, smooth), smooth)[..., None] * outward + np.array(CHEST, np.float32)
-    return (ring + GARMENT_THICKNESS * outward).reshape(-1, 3), grid_triangles(len(GARMENT_POLAR), GARMENT_SPOKES)
+    radius = np.where(on_body, np.maximum(radius, smooth), smooth) + np.float32(GARMENT_THICKNESS)
+    rings = radius[..., None] * outward + np.array(CHEST, np.float32)
+    middle = np.array([CHEST[0], 0, CHEST[2]], np.float32)
+    trunk = [
+        (rings[:1] - middle) * np.array([width, 1, width], np.float32) + middle - np.array([0, drop, 0], np.float32)
+        for drop, width in zip(TRUNK_DROPS[::-1], TRUNK_WIDTHS[::-1], strict=True)
+    ]
+    return np.concatenate([*trunk, rings]).reshape(-1, 3), grid_triangles(GARMENT_RINGS, GARMENT_SPOKES)
 
 
 def _occlusion(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
