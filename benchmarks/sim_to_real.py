@@ -6,7 +6,7 @@ constant rotation in the head frame between predictions and labels: how far it i
 stores and runs are reused.
 
     python benchmarks/sim_to_real.py --aflw2000 AFLW2000 --seeds 0 1 2
-    python benchmarks/sim_to_real.py --aflw2000 AFLW2000 --seeds 0 1 2 --ablation
+    python benchmarks/sim_to_real.py --aflw2000 AFLW2000 --seeds 0 --heads 8000 --ablation
 """
 
 import argparse
@@ -21,6 +21,7 @@ import torch
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.predict import evaluate
 from semiuhpe.models import load_checkpoint
+from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.synthetic.variety import VARIETY
@@ -65,15 +66,19 @@ def train(arguments: argparse.Namespace, seed: int, without: tuple[str, ...]) ->
         options = ["--without", *without] if without else []
         run("synth", "--out", store, "--count", arguments.heads, "--domain", "wild", "--range", arguments.range,
             "--crop_rule", arguments.crop_rule, "--seed", seed, "--size", STORED_SIZE, *options)  # fmt: skip
-    runs = arguments.work / "runs" / f"{name}_{arguments.heads}_{arguments.steps}"
-    if not (found := list(runs.glob("**/last.pth"))):
+    runs = arguments.work / "runs" / f"{name}_{arguments.heads}_{arguments.steps}x{arguments.batch}"
+    if not (found := [path for path in runs.glob("**/last.pth") if is_finished(path, arguments.steps)]):
         run("train", "--exps_dir", runs, "--exp_name", "sim", "--exp_detail", "to_real", "--train_labeled", store,
             "--val_set", arguments.work / "aflw2000.lmdb", "--is_full_range", "false", "--network", NETWORK,
             "--image_size", SIZE, "--batch_size", arguments.batch, "--lr", "1e-3", "--stage1_iteration",
             arguments.steps, "--max_iteration", arguments.steps, "--val_frequency", arguments.steps, "--is_ema",
             "true", "--ema_decay", "0.99", "--eman", "true", "--num_workers", 0, "--seed", seed)  # fmt: skip
         found = list(runs.glob("**/last.pth"))
-    return found[0]
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def is_finished(checkpoint: Path, steps: int) -> bool:
+    return bool(read_checkpoint(checkpoint)["clock"]["iteration"] >= steps)
 
 
 def measure(checkpoint: Path, photographs: Path) -> list[float]:

@@ -12,9 +12,8 @@ from scipy.spatial import KDTree
 import sim3dr
 from semiuhpe.synthetic import figure
 from semiuhpe.synthetic.anatomy import HeadBasis, Person
-from semiuhpe.synthetic.head import EYES, template
+from semiuhpe.synthetic.head import EYES, head_vertices, template
 from semiuhpe.synthetic.identity import DARK_HAIR, DARK_IRIS, LIP_TINT, SKIN_TONES, Identity
-from semiuhpe.synthetic.render_head import head_vertices
 from semiuhpe.synthetic.skin import atlas
 
 HEAD = Path(__file__).parents[1] / "sim3dr" / "head.npz"
@@ -136,8 +135,8 @@ def mean_identity() -> Identity:
         freckles=0.0,
         wrinkles=0.0,
         eye_bags=0.2,
-        eye_shadow=np.sqrt(skin * 0.6),
-        lash_color=np.sqrt(skin * 0.12),
+        eye_shadow=skin * 0.6,
+        lash_color=skin * 0.12,
         eye_shadow_strength=0.3,
         lashes=0.7,
         hair=DARK_HAIR[2],

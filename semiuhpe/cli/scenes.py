@@ -30,7 +30,7 @@ class ScenesOptions(OptionGroup):
     range: str = option(
         "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
     )
-    masked: float = option(0.0, "share of heads that wear a mask", metavar="SHARE")
+    masked: float = option(0.0, "share of the heads that get a mask, of those that can show one", metavar="SHARE")
     turned: float = option(0.0, "share of scenes that are turned by up to 45 degrees", metavar="SHARE")
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(320, "side of the pictures in pixels")

@@ -10,6 +10,7 @@ from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes, save_picture
+from semiuhpe.errors import require
 from semiuhpe.inference.samples import BOXES
 from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
 from semiuhpe.synthetic.head_stores import RULES, SyntheticSet, write_store
@@ -59,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
     check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)],
                   [options.backgrounds])  # fmt: skip
     photographs = find_photographs(options.backgrounds) if options.backgrounds else None
+    require(options.sheet or not options.axes, "--axes: are drawn on the contact sheet; name one with --sheet")
     without = options.without or ()
     check_variety(without)
     heads = SyntheticSet(

@@ -30,7 +30,6 @@ AROUND_RIM = 0.015  # how far outside of the rims the face must not be cut
 CLEAR_OF_FACE, FARTHEST = 0.02, 0.14  # of a frame from brows and cheeks, and how far it is moved for that
 TUCKED = 0.88  # how far out temples below hair or cloth are, as a share
 BRIDGE = 27  # iBUG's number, from 0
-NEAR_RIMS = (0.08, 0.62, -0.30, 0.30)  # x and y of the part of the face that a frame must not cut
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,6 @@ def _painted(mesh: Mesh, vertices: np.ndarray, color: np.ndarray, gloss: float) 
 
 
 MASKS = {"surgical": 0.50, "cup": 0.18, "cloth": 0.18, "bandana": 0.04, "low": 0.10}  # how often each is worn
-PLEATED = 0.8  # share of surgical masks
-MASK_COLORS = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.06, 0.06, 0.07), (0.5, 0.75, 0.7), (0.85, 0.70, 0.75))
 
 
 def put_on_mask(vertices: np.ndarray, rng: np.random.Generator) -> list[Mesh]:
@@ -167,8 +164,8 @@ def put_on_mask(vertices: np.ndarray, rng: np.random.Generator) -> list[Mesh]:
         rng: the only source of randomness.
     """
     name = list(MASKS)[rng.choice(len(MASKS), p=list(MASKS.values()))]
-    pleated = name in ("surgical", "low") and rng.random() < PLEATED
-    usual = MASK_COLORS[rng.integers(len(MASK_COLORS))]
+    pleated = name in mask_shapes.PLEATED and rng.random() < mask_shapes.PLEATED[name]
+    usual = mask_shapes.COLORS[rng.integers(len(mask_shapes.COLORS))]
     color = np.asarray(usual if rng.random() < 0.75 else rng.uniform(0.1, 0.9, 3), np.float32) ** 2
     cloth = mask_shapes.cover(name, pleated)
     meshes = [

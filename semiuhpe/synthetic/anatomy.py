@@ -1,6 +1,6 @@
 """People's heads: a mean, identities of all ages, sexes and ancestries, expressions, regions and landmarks.
 
-The data are `heads.npz` beside this module, which `tools/bake_heads.py` makes of MakeHuman's (CC0; `heads.md`,
+The data are `heads.npz` beside this module, which `tools/bake_heads.py` makes of MakeHuman's (CC0; `heads_notice.md`,
 docs/heads.md). A head is ``basis.shape(coefficients) + basis.express(actions)``:
 
 >>> basis = HeadBasis.load()
@@ -224,7 +224,7 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
     )
     if shapes != ((68,), (3,), mean.shape, (size,), (size, size)) or basis.traits.shape != (len(basis._people), 5):
         raise ValueError("shapes of arrays")
-    for array in (basis.mean, basis.components, basis._actions, basis._people, basis.traits, basis._details):
+    for array in (basis.mean, basis.uv, basis.components, basis._actions, basis._people, basis.traits, basis._details):
         if not np.isfinite(array).all():
             raise ValueError("numbers that are not finite")
         array.flags.writeable = False

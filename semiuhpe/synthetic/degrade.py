@@ -99,7 +99,7 @@ def wild(image: np.ndarray, rng: np.random.Generator, unit: float | None = None,
         image = motion_blur(image, float(2.0 + 5.5 * rng.random() ** 2) * unit, float(rng.uniform(0, np.pi)))
     small = int(rng.uniform(smallest, 0.85) * size) if rng.random() < SMALL else size
     if small < size:  # a small head, enlarged again
-        small = max(small, 24)
+        small = min(max(small, 24), size)
         image = cv2.resize(
             image, (small, small), interpolation=cv2.INTER_AREA if rng.random() < 0.8 else cv2.INTER_LINEAR
         )

@@ -41,7 +41,7 @@ SIDED = (
     *("mouthLowerDown", "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer"),
 )
 SLIGHT = ("browInnerUp", "browDown", "browOuterUp", "eyeBlink", "eyeWide", "mouthDimple", "mouthPress", "mouthPucker")
-SLIGHTLY = 0.12  # the greatest amount that these have in any mood
+SLIGHTLY = 0.12  # the greatest amount that these have in moods that don't name them
 CLOSED_EYES, WINK = 0.04, 0.01  # chances
 LOPSIDED = 0.15  # the greatest difference of a side from the other, as a share
 GAZE = 0.35  # standard deviation of the look to a side and up or down; 1 is as far as eyes go

@@ -7,7 +7,7 @@ from semiuhpe.data.crop import HEAD_BOX
 from semiuhpe.synthetic.render_head import render_head
 
 PEOPLE = 2**31
-_STREAM = 2  # stores draw rotations and heads from streams 0 and 1 of their seed
+_STREAM = 3  # stores draw from streams 0 to 2 of their seed
 
 
 class RenderedHeads:

@@ -45,11 +45,9 @@ THINNING_YEARS = (28, 75)  # over which men lose hair
 THINNED = {"receding": 0.40, "bald": 0.20}  # additional weight at the end of these years
 SHORTENING_YEARS = (45, 75)  # over which women come to wear shorter hair
 SHORTENED = {"short": 0.25, "curly": 0.20, "bob": 0.20, "side part": 0.10}
-MOSTLY_WITHOUT_BEARD = (
-    *("bob", "bob with fringe", "wavy", "long", "long with fringe", "bun", "ponytail", "pigtails", "braids"),
-)
 CURLED = ("curly", "afro", "dreadlocks")
 COVERS_EARS = ("bob", "bob with fringe", "wavy", "long", "long with fringe", "dreadlocks")
+TIED = ("bun", "ponytail")  # what hangs from them keeps to the head
 HANGING_COUNTS = ("bun",)  # for the head's box
 EAR_ROOT, PRESSED = 0.03, 0.12  # from the innermost vertex of an ear, and what is left of the width beyond
 BELOW_SKIN, SURELY_HIDDEN = -0.06, -0.04

@@ -87,14 +87,12 @@ class Cloth:
             the side, at its bottom.
         points: what it is stretched over, besides the head.
         away: how far it stands off.
-        squash: largest thickness of the hair below it.
         gloss: strength of the highlight.
     """
 
     opening: tuple[float, float, float]
     points: tuple[tuple[float, float, float], ...]
     away: float
-    squash: float
     gloss: float = 0.0
 
 
@@ -129,10 +127,10 @@ _BALL = tuple(
     for x, y, z in directions(np.arange(0, 360, 30), np.arange(-60, 91, 20)).reshape(-1, 3)
 )
 CLOTHS = {
-    "hijab": Cloth((29, 42, 53), _SHOULDERS, 0.05, 0.05),
-    "headscarf": Cloth((34, 50, 62), _COLLAR, 0.05, 0.05),
-    "hood": Cloth((36, 58, 68), (*_COLLAR, (0.0, 1.15, 0.75), (0.0, 0.75, -1.15), (0.0, 1.2, -0.5)), 0.12, 0.35),
-    "full helmet": Cloth((29, 45, 31), _BALL, 0.04, 0.05, gloss=0.35),
+    "hijab": Cloth((29, 42, 53), _SHOULDERS, 0.05),
+    "headscarf": Cloth((34, 50, 62), _COLLAR, 0.05),
+    "hood": Cloth((36, 58, 68), (*_COLLAR, (0.0, 1.15, 0.75), (0.0, 0.75, -1.15), (0.0, 1.2, -0.5)), 0.12),
+    "full helmet": Cloth((29, 45, 31), _BALL, 0.04, gloss=0.35),
 }
 FREQUENCY = {
     "cap": 0.22,
@@ -275,11 +273,15 @@ def press(name: str, shell_height: np.ndarray) -> np.ndarray:
 
 
 def random_hat(
-    rng: np.random.Generator, coefficients: np.ndarray, shell_height: np.ndarray | None
+    rng: np.random.Generator, coefficients: np.ndarray, shell_height: np.ndarray | None, to_shoulders: bool = True
 ) -> tuple[Mesh, np.ndarray | None, bool]:
-    """Return a random hat, the hair pressed down below it, and whether it covers ears and neck."""
-    p = np.array(list(FREQUENCY.values()))
-    name = list(FREQUENCY)[rng.choice(len(p), p=p / p.sum())]
+    """Return a random hat, the hair pressed down below it, and whether it covers ears and neck.
+
+    Without ``to_shoulders`` it is none that reaches down to them.
+    """
+    names = [name for name in FREQUENCY if to_shoulders or name not in CLOTHS]
+    p = np.array([FREQUENCY[name] for name in names])
+    name = names[rng.choice(len(p), p=p / p.sum())]
     hat, shade = cloth(name) if name in CLOTHS else crown(name)
     if shell_height is not None:
         shell_height = press(name, shell_height)

@@ -18,6 +18,7 @@ from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import bound_to_head, grid_triangles
 
 SHELL_COLUMNS, SHELL_ROWS = 68, 34
+JAW = -0.95  # height plus 0.35 depth that separates head and neck
 SHELL_END = -0.85  # height, on the nape
 # The garment: rings as seen from a point in the chest, and below them the trunk, which hangs straight down
 CHEST = (0.0, -2.3, -0.28)
@@ -123,6 +124,14 @@ def template() -> Template:
         shell_direction=shell_direction,
         landmarks=number[basis.landmarks],
     )
+
+
+@cache
+def head_vertices() -> np.ndarray:
+    """Return the vertices of skull, face and ears, without the neck."""
+    t = template()
+    body = t.vertices[t.part["body"]]
+    return np.flatnonzero(body[:, 1] + 0.35 * body[:, 2] > JAW)
 
 
 def _split_body(basis: HeadBasis, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, SkinTriangles]:

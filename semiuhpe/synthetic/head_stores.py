@@ -28,6 +28,7 @@ from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import is_full_range, random_rotations
+from semiuhpe.synthetic.variety import check_variety
 
 HEADS_SOURCE = "semiuhpe synth"
 """The source in the metadata of rendered stores."""
@@ -67,11 +68,12 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     """Render a set of heads into a labeled head store.
 
     Raises:
-        ConfigError: there are photographs for the background of clean heads.
+        ConfigError: there are photographs for the background of clean heads, or a name in ``without`` is unknown.
         DataError: a photograph can't be read.
         StoreError: the target exists, or can't be written.
     """
     check_backgrounds(heads.domain, heads.backgrounds)
+    check_variety(heads.without)
     rotations = random_rotations(heads.count, np.random.default_rng([heads.seed, 0]), heads.range)
     euler = matrix_to_euler(torch.from_numpy(rotations), full_range=is_full_range(heads.range)).numpy()
     meta = head_meta(

@@ -55,6 +55,7 @@ DYED = 0.03
 COLLAR_HEIGHTS = (-1.28, -1.38, -1.46)
 COLLAR_OPENINGS = (0.06, 0.16, 0.30, 0.46)
 BROW_THICKNESSES = (0.75, 0.95, 1.15, 1.4)
+PATTERNS = 12  # of blotches, freckles and grain
 GAZE_DEG = (30.0, 22.0)  # to a side and up or down, of an eye that looks as far as it can
 
 
@@ -71,7 +72,7 @@ class Identity:
     freckles: float
     wrinkles: float
     eye_bags: float
-    eye_shadow: np.ndarray  # display values, as the next
+    eye_shadow: np.ndarray
     lash_color: np.ndarray
     eye_shadow_strength: float
     lashes: float
@@ -163,8 +164,8 @@ def random_identity(rng: np.random.Generator) -> Identity:
         freckles=float(rng.uniform(0.3, 0.9)) if light_skin and rng.random() < FRECKLES else 0.0,
         wrinkles=float(rng.uniform(0.35, 0.8) * smoothstep(np.float32(age), 28.0, 70.0)),
         eye_bags=float(rng.uniform(0.1, 0.6)),
-        eye_shadow=np.sqrt(SHADOWS[rng.integers(len(SHADOWS))] if made_up else skin * 0.6),
-        lash_color=np.sqrt(np.minimum(hair_color * 0.3, skin * 0.12)),
+        eye_shadow=SHADOWS[rng.integers(len(SHADOWS))] if made_up else skin * np.float32(0.6),
+        lash_color=np.minimum(hair_color * 0.3, skin * 0.12),
         eye_shadow_strength=float(rng.uniform(0.2, 0.6)),
         lashes=float(rng.uniform(0.9, 1.0)) if made_up else float(rng.uniform(0.6, 0.95)),
         hair=hair_color,
@@ -181,5 +182,5 @@ def random_identity(rng: np.random.Generator) -> Identity:
         clothes=np.clip(0.03 + 0.87 * rng.random() ** 1.5 + rng.normal(0, 0.1, 3), 0.03, 0.95).astype(np.float32) ** 2,
         collar=(COLLAR_HEIGHTS[rng.integers(len(COLLAR_HEIGHTS))], COLLAR_OPENINGS[rng.integers(len(COLLAR_OPENINGS))]),
         bare_shoulders=bool(rng.random() < 0.04),
-        pattern=int(rng.integers(12)),
+        pattern=int(rng.integers(PATTERNS)),
     )

@@ -61,7 +61,9 @@ class Light:
     @property
     def casts_shadows(self) -> bool:
         """Whether shadows of the key light can be seen."""
-        return bool(self.hardness * (self.key @ LUMINANCE) > FAINTEST_SHADOW * (self.ambient[0] @ LUMINANCE))
+        return bool(
+            self.hardness * (self.key @ LUMINANCE) > FAINTEST_SHADOW * (mean_irradiance(self.ambient) @ LUMINANCE)
+        )
 
     @property
     def highlights(self) -> np.ndarray:
@@ -104,6 +106,11 @@ def environment(lamps: list[Lamp]) -> np.ndarray:
         )
         terms += shape[:, None] * lamp.color
     return terms
+
+
+def mean_irradiance(coefficients: np.ndarray) -> np.ndarray:
+    """Return the mean (3,) over all normals of what :func:`environment` returns."""
+    return coefficients[0] + (coefficients[7] + coefficients[8]) / 3
 
 
 def direction(azimuth: float, elevation: float) -> np.ndarray:
@@ -237,7 +244,7 @@ def _hue(rng: np.random.Generator, spread: float, warmth: float = 0.0) -> np.nda
 
 def _balance(key: np.ndarray, ambient: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a camera's white balance (3,): it takes out most of the light's mean color, and is rather too warm."""
-    mean = 0.5 * key + ambient[0]
+    mean = 0.5 * key + mean_irradiance(ambient)
     mean = mean / (mean @ LUMINANCE + _NOTHING)
     return ((mean + 0.05) ** -np.float32(rng.uniform(0.5, 1.0))).astype(np.float32) * _hue(rng, 0.15, 0.08)
 
@@ -305,7 +312,7 @@ def illuminate(
     bleed = np.maximum((facing + np.float32(WIDE_WRAP)) * np.float32(1 / (1 + WIDE_WRAP)), 0) * shadow
     key *= shadow
     bleed -= key
-    edge = np.float32(4 * EDGE_BLEED * (light.hardness > 0)) * sun_visible * (np.float32(1) - sun_visible)
+    edge = np.float32(4 * EDGE_BLEED * light.hardness) * sun_visible * (np.float32(1) - sun_visible)
     bleed += edge * np.maximum(facing, 0)
     grazing = np.float32(1) - np.abs(z)
     t = np.clip((grazing - np.float32(0.35)) * np.float32(1 / 0.6), 0, 1)

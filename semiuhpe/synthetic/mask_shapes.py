@@ -19,6 +19,8 @@ from semiuhpe.synthetic.solids import Mesh, grid_triangles, join, mirrored, soli
 THICKNESS = 0.03
 PLEAT_DEPTH = 0.022
 PLEATS = 3
+PLEATED = {"surgical": 0.8, "low": 0.8}  # share that have pleats
+COLORS = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.07, 0.07, 0.08), (0.5, 0.75, 0.7), (0.85, 0.70, 0.75))
 ROWS, COLUMNS = 17, 27
 STRAPS = ("surgical", "cup", "cloth", "low")  # masks that hang at the ears
 NOSE_TIP, MOUTH_CORNERS = 30, (48, 54)  # iBUG's numbers, from 0

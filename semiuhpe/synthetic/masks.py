@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 import sim3dr
-from semiuhpe.synthetic.head import template
-from semiuhpe.synthetic.mask_shapes import SHAPES, STRAPS, cover, five_landmarks, straps
+from semiuhpe.synthetic.head import head_vertices, template
+from semiuhpe.synthetic.mask_shapes import COLORS, PLEATED, SHAPES, STRAPS, cover, five_landmarks, straps
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh, join
 
@@ -19,7 +19,6 @@ DISTANCE = 12.0  # of the camera, in units of 10 cm; landmarks give the size in 
 LEAST_SHARE = 0.01  # share of the head's box that a mask has to cover for the head to count as masked
 _FINE = 3  # masks are drawn larger by this factor, and averaged
 _SMALLEST_PX = 10.0  # smaller heads get no mask
-_THROAT = -1.15  # height below which skin is no longer the head's
 
 TEXTURES = ("plain", "stripes", "dots", "checks", "patches")
 
@@ -70,7 +69,7 @@ def fit_head(rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray) -> tu
         centerd, wanted = points - points.mean(0), target - target.mean(0)
         scale = max((centerd * wanted).sum() / (centerd**2).sum(), 0.0)
         return float(scale), target.mean(0) - scale * points.mean(0)
-    points = _projected(template().vertices[_head_vertices()], rotation)[:, :2]
+    points = _projected(template().vertices[head_vertices()], rotation)[:, :2]
     low, high = points.min(0), points.max(0)
     scale = float(np.sqrt(box[2] * box[3] / (high - low).prod()))
     return scale, np.asarray(box[:2]) + np.asarray(box[2:]) / 2 - scale * (low + high) / 2
@@ -119,13 +118,6 @@ def _mean_landmarks() -> np.ndarray:
     return five_landmarks(template().vertices)
 
 
-@cache
-def _head_vertices() -> np.ndarray:
-    """Return the vertices of the template that a head's box encloses."""
-    index = np.unique(template().region("skin", "scalp", "left ear", "right ear"))
-    return index[template().vertices[index, 1] > _THROAT]
-
-
 def _brightness(image: np.ndarray, box: np.ndarray) -> float:
     """Return the brightness of a mask that is lit like the head."""
     x, y, w, h = box
@@ -136,7 +128,7 @@ def _brightness(image: np.ndarray, box: np.ndarray) -> float:
 
 def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
     """Return a colored mask in head axes."""
-    bare = cover(name, pleated=name in ("surgical", "low") and rng.random() < 0.6)
+    bare = cover(name, pleated=name in PLEATED and rng.random() < PLEATED[name])
     color, second = (_color(rng) for _ in range(2))
     pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], bare.vertices, rng)[:, None]
     albedo = bare.albedo * (color + pattern * (second - color))
@@ -149,8 +141,7 @@ def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
 
 
 def _color(rng: np.random.Generator) -> np.ndarray:
-    usual = ((0.45, 0.68, 0.85), (0.92, 0.93, 0.94), (0.08, 0.08, 0.09), (0.5, 0.75, 0.7), (0.85, 0.7, 0.75))
-    return np.array(usual[rng.integers(len(usual))]) if rng.random() < 0.6 else rng.uniform(0.05, 0.95, 3)
+    return np.array(COLORS[rng.integers(len(COLORS))]) if rng.random() < 0.6 else rng.uniform(0.05, 0.95, 3)
 
 
 def _pattern(texture: str, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:

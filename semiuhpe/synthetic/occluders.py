@@ -10,7 +10,7 @@ from semiuhpe.synthetic.solids import Mesh, ellipsoid, join, tube
 
 @cache
 def _hand() -> Mesh:
-    """Return a right hand with forearm: wrist at the origin, fingers along +y, palm toward +z, about 1.9 units long."""
+    """Return a left hand with forearm: wrist at the origin, fingers along +y, palm toward +z, about 1.9 units long."""
     parts = [ellipsoid((0, 0.45, 0), (0.40, 0.50, 0.13), 8, 12)]
     for x, base, length, spread in (
         (-0.29, 0.78, 0.62, -0.10),
@@ -52,8 +52,12 @@ def _dull_color(rng: np.random.Generator) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> None:
-    """Draw a flat object over a part of the head, in place: a panel, a disc, bars, or a ragged shape."""
+def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a flat object over a part of the head, in place: a panel, a disc, bars, or a ragged shape.
+
+    Returns:
+        Where it is, bool (H, W).
+    """
     x, y, w, h = box
     angle = rng.uniform(0, 2 * np.pi)
     reach = rng.uniform(0.42, 0.68)  # the middle of the head mostly stays visible
@@ -88,11 +92,13 @@ def draw_object(image: np.ndarray, box: np.ndarray, rng: np.random.Generator) ->
         radius = extent.mean() * rng.uniform(0.5, 1.3, n)
         points = center + radius[:, None] * np.stack([np.cos(around), np.sin(around)], 1)
         cv2.fillPoly(layer, [np.round(points * 16).astype(np.int32)], color, cv2.LINE_AA, 4)
+    drawn: np.ndarray = (layer != image).any(2)
     if rng.random() < 0.5:  # nearer than the head, so out of focus
-        layer = cv2.blur(layer, (3, 3)) if max(image.shape) < 150 else cv2.blur(layer, (5, 5))
-        changed = cv2.blur((layer != image).any(2).astype(np.float32), (5, 5))[..., None]
-        image[:] = np.round(image + changed * (layer - image.astype(np.float32))).astype(np.uint8)
+        width = 3 if max(image.shape) < 150 else 5
+        opacity = cv2.blur(drawn.astype(np.float32), (width, width))[..., None]
+        image[:] = np.round(image + opacity * (cv2.blur(layer, (width, width)) - image.astype(np.float32)))
     elif rng.random() < 0.3:
         cv2.addWeighted(layer, 0.75, image, 0.25, 0, dst=image)
     else:
         image[:] = layer
+    return drawn

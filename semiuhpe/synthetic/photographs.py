@@ -110,7 +110,9 @@ def _reduced(photographs: Photographs, number: int) -> np.ndarray:
     try:
         image = read_picture(Path(photographs.folder, _names(photographs)[number]), enough=SIDE).image
     except DataError as error:
-        raise error if str(error).startswith(OPTION) else DataError(_unreadable(error)) from error
+        if str(error).startswith(OPTION):
+            raise
+        raise DataError(_unreadable(error)) from error
     height, width = image.shape[:2]
     scale = SIDE / min(height, width)
     if scale < 1:

@@ -8,8 +8,7 @@ There are two domains: ``clean`` is a studio (even light, soft backgrounds, no a
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, hats, occluders
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
-from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.head import head_vertices, template
 from semiuhpe.synthetic.identity import Identity, random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.photographs import Photographs
@@ -28,8 +27,8 @@ from semiuhpe.synthetic.variety import reduced
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.15, 0.04, 0.22, 0.07, 0.10, 0.08
+CUT_OFF = 0.3  # from this on, of what :func:`seen_from_below` returns, nothing hangs down from the head
 SMALL_PX = 96  # up to this size, pictures are drawn at twice theirs
-JAW = -0.95  # height plus 0.35 depth that separates head and neck
 PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photograph that the crop reaches beyond it
 
 
@@ -95,7 +94,9 @@ def render_head(
     wild = domain == "wild"
     rotation = np.asarray(rotation, np.float32)
     identity = reduced(random_identity(rng), without)
-    light = wild_light(rng) if wild and "light" not in without else clean_light(rng)
+    light = wild_light(rng) if wild else clean_light(rng)
+    if "light" in without:
+        light = replace(clean_light(rng), surroundings=light.surroundings)
     distance = float(np.exp(rng.uniform(*np.log(settings.distance))))
     dressed = wild and "worn" not in without
     scene = _assemble(identity, rotation, light, distance, rng, dressed)
@@ -106,7 +107,7 @@ def render_head(
     if dressed and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
     image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
-    if wild and rng.random() < PHOTOGRAPH_ENDS:
+    if wild and "camera" not in without and rng.random() < PHOTOGRAPH_ENDS:
         degrade.end_photograph(image, rng)
     return SyntheticHead(image, box)
 
@@ -141,7 +142,11 @@ def _assemble(
 
 
 def seen_from_below(body: np.ndarray) -> float:
-    """Return 1 where the camera looks up so steeply at a body (3, 3) that its shoulders would hide the head, else 0."""
+    """Return how much of the shoulders has to go, as they would hide the head: 0 to 1, the more steeply they are seen.
+
+    Args:
+        body: (3, 3) rotation of the body, as that of a head.
+    """
     height_of_camera = -body[2, 1]  # of the direction to the camera, in the body's axes
     return float(smoothstep(height_of_camera, -0.32, -0.60))
 
@@ -154,15 +159,18 @@ def dress(
     ``face_mask`` is the share of wild heads with a face mask.
     """
     bend, longer = random_bend(rotation, rng), random_neck(rng)
-    body = rotation @ rotation_of(bend)
+    from_below = seen_from_below(rotation @ rotation_of(bend))
+    cut_off = from_below > CUT_OFF  # with the shoulders goes what lies on them
     height = None
     if identity.style != "bald":
         height = hair.shell_height(identity.style, identity.volume, identity.strand, identity.parted_left)
-    hanging = hair.hanging_hair(identity.style, identity.hair, identity.coefficients)
+    hanging = None
+    if not cut_off or identity.style in hair.TIED:
+        hanging = hair.hanging_hair(identity.style, identity.hair, identity.coefficients)
     covered_ears = identity.style in hair.COVERS_EARS
     worn: list[Mesh] = []
     if wild and rng.random() < HAT:
-        hat, height, over_ears = hats.random_hat(rng, identity.coefficients, height)
+        hat, height, over_ears = hats.random_hat(rng, identity.coefficients, height, to_shoulders=not cut_off)
         worn.append(hat)
         covered_ears |= over_ears
         hanging = None if over_ears or hanging is None else hats.press_down(identity.style, hanging)
@@ -172,7 +180,7 @@ def dress(
         covered_ears = True
     for mesh in [*worn, *([] if hanging is None else [hanging])]:
         bend_neck(mesh.vertices, bend, longer)
-    built = figure.build(identity, height, bend, longer, seen_from_below(body), covered_ears)
+    built = figure.build(identity, height, bend, longer, from_below, covered_ears)
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)
     if wild and rng.random() < face_mask:
@@ -191,14 +199,6 @@ def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
     if shell_height is None:
         return head_vertices()
     return np.concatenate([head_vertices(), t.part["shell"].start + np.flatnonzero(shell_height > 0)])
-
-
-@cache
-def head_vertices() -> np.ndarray:
-    """Return the vertices of skull, face and ears, without the neck."""
-    t = template()
-    body = t.vertices[t.part["body"]]
-    return np.flatnonzero(body[:, 1] + 0.35 * body[:, 2] > JAW)
 
 
 def _frame(

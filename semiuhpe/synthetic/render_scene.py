@@ -82,11 +82,14 @@ def render_scene(
         background = backgrounds.clean_background(fine, rng)
     if turn_deg != 0.0:
         background = turn_picture(background, turn_deg, cv2.BORDER_REFLECT_101)
-    image, visible = _draw(placed, background, fine / size, light)
+    image, shown, whole = _draw(placed, background, fine / size, light)
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    covered = np.zeros((size, size), bool)
     for head in placed:
         if wild and rng.random() < OBJECT:
-            occluders.draw_object(image, head.box, rng)
+            covered |= occluders.draw_object(image, head.box, rng)
+    in_view = cv2.resize(covered.astype(np.uint8), (fine, fine), interpolation=cv2.INTER_NEAREST) == 0
+    visible = [float((mine & in_view).sum()) / max(pixels, 1) for mine, pixels in zip(shown, whole, strict=True)]
     image = degrade.wild(image, rng, unit=1.0, smallest=0.6) if wild else degrade.clean(image, rng)
     if not placed:
         return Scene(image, SceneHeads.none())
@@ -144,8 +147,10 @@ def _place(
     return _Placed(head, placed, triangles[belongs[triangles].all(1)], box, landmarks)
 
 
-def _draw(heads: list[_Placed], background: np.ndarray, scale: float, light: Light) -> tuple[np.ndarray, list[float]]:
-    """Draw the picture; return it and the uncovered share of each head, 0 for heads wholly outside."""
+def _draw(
+    heads: list[_Placed], background: np.ndarray, scale: float, light: Light
+) -> tuple[np.ndarray, list[np.ndarray], list[int]]:
+    """Draw the picture; return it, where each head is uncovered, (S, S) bool, and how many pixels it has in all."""
     side = len(background)
     canvas = Canvas(background)
     owner = np.full((side, side), -1)
@@ -157,8 +162,8 @@ def _draw(heads: list[_Placed], background: np.ndarray, scale: float, light: Lig
         owner[canvas.depth > before] = number
         ones = np.ones((len(placed), 1), np.float32)
         masks.append(sim3dr.rasterize(placed, head.own, ones, height=side, width=side)[..., 0] > 0)
-    visible = [float((owner[mask] == number).mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)]
-    return canvas.picture(light.highlights), visible
+    shown = [mask & (owner == number) for number, mask in enumerate(masks)]
+    return canvas.picture(light.highlights), shown, [int(mask.sum()) for mask in masks]
 
 
 def look_at(direction: np.ndarray) -> np.ndarray:

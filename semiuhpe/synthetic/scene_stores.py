@@ -32,7 +32,7 @@ class SceneSet:
             for photographs.
         seed: seed of all randomness.
         size: side of the pictures in pixels.
-        masked: share of the heads that get a mask; it does not change the others.
+        masked: share of the heads that get a mask, of those that can show one; it does not change the others.
         turned: share of the scenes that are turned by up to 45 degrees; it does not change the others.
         backgrounds: what is behind the heads, only of the wild domain; drawn places if None.
     """

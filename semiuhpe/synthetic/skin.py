@@ -19,7 +19,6 @@ from semiuhpe.synthetic.identity import Identity
 
 TEXELS = (340, 200)  # per unit of MakeHuman's texture, by chart: about two per pixel of a head of 112 px
 _MARGIN = 3  # texels around a chart
-PATTERNS = 12  # of blotches and pores
 FAINT = 0.004  # weights below this are left out
 TEETH = np.array([0.88, 0.86, 0.80], np.float32)
 TONGUE = np.array([0.72, 0.42, 0.40], np.float32)
@@ -121,10 +120,7 @@ def layer(mask: Callable[..., np.ndarray], *arguments: float | str) -> Layer:
 
 
 def _noise(rng: np.random.Generator, cells: float, channels: int = 1) -> np.ndarray:
-    """Return smooth noise (H, W, channels) of mean 0 and deviation 1 with about ``cells`` cells along the longer side.
-
-    It depends on the point of the head, so it runs on across seams.
-    """
+    """Return smooth noise (H, W, channels) of mean 0 and deviation 1 with about ``cells`` cells along the longer side."""
     height, width = atlas().points.shape[:2]
     grid = rng.standard_normal((max(2, round(cells)), max(2, round(cells * width / height)), channels))
     noise = cv2.resize(grid.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -184,9 +180,10 @@ def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity,
         _freckles(pattern % 4).blend(texture, brown, identity.freckles)
     if identity.wrinkles:
         layer(regions.wrinkles).blend(texture, tone * np.array([0.66, 0.56, 0.54], np.float32), identity.wrinkles)
-    layer(regions.eye_shadow).blend(texture, identity.eye_shadow, identity.eye_shadow_strength)
-    layer(regions.upper_lashes).blend(texture, identity.lash_color, identity.lashes)
-    layer(regions.lower_lashes).blend(texture, identity.lash_color, 0.5 * identity.lashes)
+    layer(regions.eye_shadow).blend(texture, np.sqrt(identity.eye_shadow), identity.eye_shadow_strength)
+    lash_color = np.sqrt(identity.lash_color)
+    layer(regions.upper_lashes).blend(texture, lash_color, identity.lashes)
+    layer(regions.lower_lashes).blend(texture, lash_color, 0.5 * identity.lashes)
 
 
 def _roots(points: np.ndarray, style: str) -> np.ndarray:

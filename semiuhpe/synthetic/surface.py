@@ -54,12 +54,6 @@ def cast_rays(directions: np.ndarray, center: Point = ORIGIN, regions: tuple[str
     return radius.reshape(np.shape(directions)[:-1])
 
 
-def head_distance(points: np.ndarray) -> np.ndarray:
-    """Return how far ``points`` (..., 3) lie outside the mean head, (...), measured along the ray from the origin."""
-    length = np.maximum(np.linalg.norm(points, axis=-1), 1e-6)
-    return length - cast_rays(points / length[..., None])
-
-
 @cache
 def _radius_maps(center: Point, regions: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     basis = HeadBasis.load()

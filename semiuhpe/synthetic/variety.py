@@ -12,7 +12,7 @@ from semiuhpe.synthetic.identity import Identity
 VARIETY = {
     "shapes": "all have the mean head",
     "expressions": "all look straight, with a neutral face",
-    "skin": "skin is of one tone, but for lips and brows",
+    "skin": "skin is of one tone, but for lips, nostrils and hair",
     "light": "light is a studio's",
     "worn": "nothing is worn, and nothing is before the head",
     "camera": "pictures are sharp and clean",

@@ -29,10 +29,9 @@ from semiuhpe.data.scene_labels import (
 from semiuhpe.data.stores import SceneHeads, SceneStore, StoredScene, StoreWriter, scene_meta
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.rotation import geodesic_deg, in_plane_rotation
-from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.head import head_vertices, template
 from semiuhpe.synthetic.mask_shapes import five_landmarks
 from semiuhpe.synthetic.masks import draw_mask, fit_head
-from semiuhpe.synthetic.render_head import head_vertices
 from semiuhpe.synthetic.render_scene import look_at, render_scene
 from semiuhpe.synthetic.rotations import random_rotations
 from semiuhpe.synthetic.scene_stores import SceneSet, mask_some, write_scenes

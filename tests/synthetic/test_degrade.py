@@ -14,7 +14,7 @@ def scene(size: int = 112) -> np.ndarray:
     return np.stack([255 * (x > size // 2), 2 * y % 256, 255 * ((x // 8 + y // 8) % 2)], 2).astype(np.uint8)
 
 
-@pytest.mark.parametrize("size", [24, 112, 225])
+@pytest.mark.parametrize("size", [8, 16, 24, 112, 225])
 def test_a_pure_function_of_its_generator(size):
     picture = scene(size)
     before = picture.copy()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,10 +14,11 @@ from semiuhpe.rotation import euler_to_matrix, matrix_to_euler
 from semiuhpe.synthetic import compose, figure, hair
 from semiuhpe.synthetic import render_head as scene
 from semiuhpe.synthetic.anatomy import HeadBasis
-from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.head import JAW, template
 from semiuhpe.synthetic.identity import random_identity
+from semiuhpe.synthetic.occluders import draw_object
 from semiuhpe.synthetic.posture import MOST_DEG, NECK_PIVOT, bend_neck, random_bend
-from semiuhpe.synthetic.render_head import DOMAINS, JAW, render_head
+from semiuhpe.synthetic.render_head import DOMAINS, render_head
 from semiuhpe.synthetic.rotations import ABSOLUTE_YAW, LEVELS, RANGES, TILTS, random_rotations
 from semiuhpe.synthetic.skin import atlas
 from semiuhpe.synthetic.variety import VARIETY, check_variety
@@ -373,6 +375,53 @@ def test_unknown_variety_is_named():
         check_variety(["lihgt"])
 
 
+def test_pictures_without_a_camera_are_not_cut_off(monkeypatch):
+    monkeypatch.setattr(scene, "PHOTOGRAPH_ENDS", 1.0)
+    monkeypatch.setattr(scene.degrade, "end_photograph", lambda image, rng: image.fill(0))
+    assert render_head(FRONTAL, np.random.default_rng(0), "wild", 48).image.max() == 0
+    assert render_head(FRONTAL, np.random.default_rng(0), "wild", 48, without=("camera",)).image.max() > 0
+
+
+def test_without_its_light_a_head_is_where_it_was(monkeypatch):
+    """The place behind the head is drawn as if it had the light that is left out."""
+    places = []
+    monkeypatch.setattr(
+        scene.backgrounds, "wild_background", lambda size, rng, light, _: places.append(light.surroundings) or 0
+    )
+    monkeypatch.setattr(scene, "Canvas", lambda background: (_ for _ in ()).throw(InterruptedError))
+    for seed in range(12):
+        for without in ((), ("light",)):
+            with pytest.raises(InterruptedError):
+                render_head(FRONTAL, np.random.default_rng(seed), "wild", 48, without=without)
+    assert places[::2] == places[1::2] and len(set(places)) > 1
+
+
+def test_things_before_a_head_leave_the_rest_of_the_picture_alone():
+    rng = np.random.default_rng(0)
+    box = np.array([30.0, 30, 60, 60])
+    for seed in range(60):
+        image = rng.integers(0, 256, (120, 120, 3), dtype=np.uint8)
+        before = image.copy()
+        drawn = draw_object(image, box, np.random.default_rng(seed))
+        near = cv2.dilate(drawn.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        assert drawn.any() and (image[drawn] != before[drawn]).any()
+        np.testing.assert_array_equal(image[~near], before[~near])
+
+
+@pytest.mark.parametrize(("pitch", "hangs"), [(0, True), (70, False)])
+def test_nothing_hangs_around_a_head_seen_from_below(pitch, hangs, only_style, monkeypatch):
+    """Its shoulders are left out, and with them long hair and cloths."""
+    only_style("long")
+    monkeypatch.setattr(scene, "random_bend", lambda rotation, rng: np.zeros(3))
+    monkeypatch.setattr(scene, "HAT", 0.7)
+    lowest = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        _, worn, _ = scene.dress(random_identity(rng), pose(pitch, 0, 0), rng, wild=True, face_mask=0.0)
+        lowest += [mesh.vertices[:, 1].min() for mesh in worn]
+    assert (min(lowest) < -1.3) == hangs
+
+
 # ---- reproducible, complete, robust ----
 
 
@@ -406,7 +455,7 @@ def test_backgrounds_differ(without_jpeg):
 
 
 def test_the_caller_s_rotation_is_left_alone():
-    rotation = pose(5, 5, 5)
+    rotation = pose(5, 5, 5).astype(np.float32)
     before = rotation.copy()
     render_head(rotation, np.random.default_rng(0), "wild")
     np.testing.assert_array_equal(rotation, before)
