@@ -60,7 +60,9 @@ def main(argv: Sequence[str]) -> int:
     check_outputs([("--out", options.out), ("--pictures", options.pictures), ("--sheet", options.sheet)],
                   [options.backgrounds])  # fmt: skip
     photographs = find_photographs(options.backgrounds) if options.backgrounds else None
-    require(options.sheet or not options.axes, "--axes: are drawn on the contact sheet; name one with --sheet")
+    require(
+        options.sheet is not None or not options.axes, "--axes: are drawn on the contact sheet; name one with --sheet"
+    )
     without = options.without or ()
     check_variety(without)
     heads = SyntheticSet(

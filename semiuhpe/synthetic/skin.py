@@ -120,7 +120,7 @@ def layer(mask: Callable[..., np.ndarray], *arguments: float | str) -> Layer:
 
 
 def _noise(rng: np.random.Generator, cells: float, channels: int = 1) -> np.ndarray:
-    """Return smooth noise (H, W, channels) of mean 0 and deviation 1 with about ``cells`` cells along the longer side."""
+    """Return smooth noise (H, W, channels) of deviation 1, with about ``cells`` cells along the texture's height."""
     height, width = atlas().points.shape[:2]
     grid = rng.standard_normal((max(2, round(cells)), max(2, round(cells * width / height)), channels))
     noise = cv2.resize(grid.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
