@@ -51,7 +51,7 @@ def runs(tmp_path_factory):
     """Folder of runs a (misses two heads, off by 10 degrees), b (misses one, off by 4) and c (of other scenes)."""
     root = tmp_path_factory.mktemp("runs")
     for name, seed in (("scenes", 4), ("others", 5)):
-        write_scenes(SceneSet(8, 3, "clean", "full", seed, SIZE, 0.5, 0.5), root / f"{name}.lmdb")
+        write_scenes(SceneSet(10, 3, "clean", "full", seed, SIZE, 0.5, 0.5), root / f"{name}.lmdb")
     store = SceneStore(root / "scenes.lmdb")
     heads = write_evaluation(root / "exp" / "a" / "date", store, 10, (0, 1))
     assert heads == write_evaluation(root / "exp" / "b" / "date", store, 4, (1,)) >= 12
@@ -71,7 +71,7 @@ def test_the_file_has_the_parts_of_other_evaluations(runs):
     summary = json.loads((runs / "exp/a/date/eval_scenes.json").read_text())
     assert {"format_version", "kind", "checkpoint", "run", "store", "settings", "results"} == set(summary)
     assert summary["checkpoint"]["path"].endswith("best.pth") and len(summary["checkpoint"]["sha256"]) == 64
-    assert summary["store"]["scenes"] == 8 and summary["store"]["dataset"] == "synthetic-clean"
+    assert summary["store"]["scenes"] == 10 and summary["store"]["dataset"] == "synthetic-clean"
     row = summary["results"]["all"]
     assert row["missed_heads"] == 2 and row["false_heads"] == 0
     assert row["geodesic_mean_deg"] == pytest.approx(10, abs=1e-3)
