@@ -169,22 +169,22 @@ _KINDS = (
     # a room
     _Kind(
         "indoors", 0.27,
-        (0, 90), (-10, 55), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.9, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3),
+        (0, 90), (-10, 65), (0.2, 0.8), (0.1, 0.6), (0.3, 0.7), 0.8, 4, 0.6, (0.3, 0.1), 0.30, (0.0, 0.3),
     ),
     # under clouds, or in the shade
     _Kind(
         "outdoors", 0.15,
-        (0, 120), (25, 80), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.6, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2),
+        (0, 120), (30, 90), (0.0, 0.2), (0.0, 0.2), (0.8, 1.1), 0.5, 2, 0.3, (0.0, 0.0), 0.12, (0.0, 0.2),
     ),
     # a studio
     _Kind(
         "studio", 0.20,
-        (0, 75), (-8, 45), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9),
+        (0, 75), (-5, 55), (0.6, 1.2), (0.2, 0.8), (0.1, 0.4), 0.8, 3, 0.5, (0.1, 0.1), 0.10, (0.0, 0.9),
     ),
     # the sun
     _Kind(
         "outdoors", 0.12,
-        (0, 110), (10, 65), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6),
+        (0, 110), (15, 75), (1.0, 1.9), (0.9, 1.0), (0.25, 0.6), 0.7, 1, 0.2, (0.3, -0.5), 0.12, (0.0, 0.6),
     ),
     # from one side
     _Kind(
@@ -217,7 +217,7 @@ def wild_light(rng: np.random.Generator) -> Light:
     key = np.float32(rng.uniform(*kind.key)) * _hue(rng, kind.hues, kind.warmth[0])
     up = direction(rng.uniform(-180, 180), 90 - abs(rng.normal(0, 25)))
     sky = np.float32(rng.uniform(*kind.sky)) * _hue(rng, kind.hues, kind.warmth[1])
-    ground = np.float32(rng.uniform(0.25, kind.ground)) * sky * _hue(rng, kind.hues, 0.3)
+    ground = np.float32(rng.uniform(0.15, kind.ground)) * sky * _hue(rng, kind.hues, 0.3)
     lamps = [Lamp(up, sky, 1.5), Lamp(-up, ground, 1.0)]
     for _ in range(int(rng.integers(kind.lamps + 1))):
         towards = direction(rng.uniform(-180, 180), rng.uniform(-20, 60))
@@ -306,7 +306,7 @@ def illuminate(
     normal = np.ascontiguousarray(normals.T)
     x, y, z = normal
     facing = light.key_direction @ normal
-    shadow = np.float32(0.5) + np.float32(0.5) * occlusion
+    shadow = np.float32(0.4) + np.float32(0.6) * occlusion
     shadow *= np.float32(1) - np.float32(light.hardness) * (np.float32(1) - sun_visible)
     key = np.maximum((facing + np.float32(NARROW_WRAP)) * np.float32(1 / (1 + NARROW_WRAP)), 0)
     bleed = np.maximum((facing + np.float32(WIDE_WRAP)) * np.float32(1 / (1 + WIDE_WRAP)), 0) * shadow
