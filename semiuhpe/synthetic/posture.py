@@ -1,4 +1,4 @@
-"""How bodies are turned relative to the heads on them: most stand upright in the picture, whatever the head does."""
+"""How bodies are turned relative to the heads on them: most are more upright in the picture than the head is."""
 
 import cv2
 import numpy as np
@@ -6,8 +6,9 @@ import numpy as np
 from semiuhpe.synthetic.regions import smoothstep
 
 NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
-UPRIGHT = 0.75  # share of bodies that are upright, as far as necks allow it
-LEAN_DEG = (9.0, 7.0)  # standard deviations of their lean forward and to a side
+UPRIGHT = 0.75  # share of bodies that stand in the picture more upright than the head is, as far as necks allow it
+FOLLOWS = ((0.1, 0.0, 0.0), (1.0, 1.0, 0.8))  # least and most share of the head's yaw, pitch and roll that they have
+LEAN_DEG = (8.0, 6.0)  # standard deviations of their lean forward and to a side
 STRAIGHT_DEG = (11.0, 14.0, 8.0)  # of the others' bend about x, y, z of the head
 MOST_DEG = 55.0  # of bend
 IMPOSSIBLE_DEG = 80.0  # a body that would be bent by more is not upright
@@ -24,11 +25,14 @@ def random_bend(rotation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rng: the only source of randomness.
     """
     straight = rng.normal(0, STRAIGHT_DEG)
-    follows, lean, upright = rng.uniform(0.1, 1.0), np.radians(rng.normal(0, LEAN_DEG)), rng.random() < UPRIGHT
+    follows, lean, upright = rng.uniform(*FOLLOWS), np.radians(rng.normal(0, LEAN_DEG)), rng.random() < UPRIGHT
     bend = straight
     if upright:
-        yaw = follows * np.arctan2(rotation[0, 2], -rotation[2, 2])
-        turn, forward, aside = (cv2.Rodrigues(axis * angle)[0] for axis, angle in zip(_AXES, (yaw, *lean), strict=True))
+        facing = FACING @ rotation
+        yaw, nod = np.arctan2(facing[0, 2], facing[2, 2]), np.arcsin(np.clip(-facing[1, 2], -1, 1))
+        roll = np.arctan2(facing[1, 0], facing[1, 1])
+        angles = follows * (yaw, nod, roll) + np.array([0, *lean])
+        turn, forward, aside = (cv2.Rodrigues(axis * angle)[0] for axis, angle in zip(_AXES, angles, strict=True))
         wanted = rotation_vector_deg(rotation.T @ FACING @ turn @ forward @ aside)
         if np.linalg.norm(wanted) < IMPOSSIBLE_DEG:
             bend = wanted

@@ -181,18 +181,19 @@ def test_men_and_children_look_their_part():
 # ---- posture ----
 
 
-def test_most_bodies_are_upright_whatever_the_head_does():
-    """Of heads that look up or down by 25 degrees, and to a side, bodies are upright in three of four pictures."""
+@pytest.mark.parametrize("head_deg", [(25, 30, 0), (-25, -40, 10), (0, 0, -30)])
+def test_most_bodies_are_more_upright_than_the_head(head_deg):
     rng = np.random.default_rng(0)
-    for head in (pose(25, 30, 0), pose(-25, -40, 10)):
-        lean = []
-        for _ in range(400):
-            bend = random_bend(head, rng)
-            assert np.linalg.norm(bend) <= MOST_DEG + 1e-4
-            up = head @ Rotation.from_rotvec(bend, degrees=True).as_matrix()[:, 1]
-            lean.append(np.degrees(np.arccos(np.clip(-up[1], -1, 1))))
-        assert np.median(lean) < 14
-        assert 0.6 < np.mean(np.array(lean) < 22) < 0.9
+    head = pose(*head_deg)
+    lean = []
+    for _ in range(400):
+        bend = random_bend(head, rng)
+        assert np.linalg.norm(bend) <= MOST_DEG + 1e-4
+        up = head @ Rotation.from_rotvec(bend, degrees=True).as_matrix()[:, 1]
+        lean.append(np.degrees(np.arccos(np.clip(-up[1], -1, 1))))
+    of_head = np.degrees(np.arccos(-head[1, 1]))
+    assert 0.65 < np.mean(np.array(lean) < of_head) < 0.95
+    assert np.percentile(lean, 10) < 8  # upright, whatever the head does
 
 
 def test_bodies_of_heads_upside_down_are_not_upright():
