@@ -199,7 +199,7 @@ def test_most_bodies_are_more_upright_than_the_head(head_deg):
 def test_bodies_of_heads_upside_down_are_not_upright():
     rng = np.random.default_rng(1)
     upside_down = np.diag([-1.0, -1.0, 1.0]) @ FRONTAL
-    assert np.mean([np.linalg.norm(random_bend(upside_down, rng)) < 40 for _ in range(100)]) > 0.9
+    assert np.mean([np.linalg.norm(random_bend(upside_down, rng)) < 40 for _ in range(100)]) > 0.7
 
 
 def test_a_bent_neck_turns_the_shoulders_and_leaves_the_head():
