@@ -179,7 +179,7 @@ def random_identity(rng: np.random.Generator) -> Identity:
         parted_left=bool(rng.random() < 0.6),
         beard=beard,
         beard_color=(hair_color * np.exp(rng.normal(0, 0.15)) * 0.85).astype(np.float32),
-        clothes=np.clip(0.03 + 0.87 * rng.random() ** 1.5 + rng.normal(0, 0.1, 3), 0.03, 0.95).astype(np.float32) ** 2,
+        clothes=np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.12, 3), 0.03, 0.95).astype(np.float32) ** 2,
         collar=(COLLAR_HEIGHTS[rng.integers(len(COLLAR_HEIGHTS))], COLLAR_OPENINGS[rng.integers(len(COLLAR_OPENINGS))]),
         bare_shoulders=bool(rng.random() < 0.04),
         pattern=int(rng.integers(PATTERNS)),
