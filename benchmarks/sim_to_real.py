@@ -6,7 +6,8 @@ constant rotation in the head frame between predictions and labels: how far it i
 stores and runs are reused.
 
     python benchmarks/sim_to_real.py --aflw2000 AFLW2000 --seeds 0 1 2
-    python benchmarks/sim_to_real.py --aflw2000 AFLW2000 --seeds 0 --heads 8000 --ablation
+    python benchmarks/sim_to_real.py --aflw2000 AFLW2000 --seeds 0 --heads 8000 --steps 1000 \
+        --ablation shapes skin light
 """
 
 import argparse
@@ -39,13 +40,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--range", default="front", help="rotations of the heads, as of semiuhpe synth")
     parser.add_argument("--crop_rule", default="landmarks", help="as of semiuhpe synth; AFLW2000's is landmarks")
-    parser.add_argument("--ablation", action="store_true", help=f"also without each of {', '.join(VARIETY)}")
+    parser.add_argument("--ablation", nargs="+", choices=VARIETY, default=[], help="also without each of these")
     parser.add_argument("--work", type=Path, default=Path("outputs/sim_to_real"), help="where stores and runs go")
     arguments = parser.parse_args()
     photographs = arguments.work / "aflw2000.lmdb"
     if not photographs.exists():
         run("prepare", "AFLW2000", "--source", arguments.aflw2000, "--out", photographs)
-    variants = {"all": (), **({f"without {part}": (part,) for part in VARIETY} if arguments.ablation else {})}
+    variants = {"all": (), **{f"without {part}": (part,) for part in arguments.ablation}}
     print("| rendered heads | " + " | ".join(COLUMNS) + " |")
     print("| --- |" + " ---: |" * len(COLUMNS))
     for name, without in variants.items():
