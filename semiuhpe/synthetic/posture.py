@@ -7,12 +7,12 @@ from semiuhpe.synthetic.regions import smoothstep
 
 NECK_PIVOT = np.array([0.0, -0.80, -0.25], np.float32)
 UPRIGHT = 0.75  # share of bodies that stand in the picture more upright than the head is, as far as necks allow it
-FOLLOWS = ((0.1, 0.0, 0.0), (1.0, 1.0, 0.8))  # least and most share of the head's yaw, pitch and roll that they have
-LEAN_DEG = (8.0, 6.0)  # standard deviations of their lean forward and to a side
+FOLLOWS = ((0.1, 0.0, 0.0), (1.0, 0.1, 0.1))  # least and most share of the head's yaw, pitch and roll that they have
+LEAN_DEG = (9.0, 7.0)  # standard deviations of their lean forward and to a side
 STRAIGHT_DEG = (11.0, 14.0, 8.0)  # of the others' bend about x, y, z of the head
 MOST_DEG = 55.0  # of bend
 IMPOSSIBLE_DEG = 65.0  # a body that would be bent by more is not upright
-LENGTHENED = (0.18, 0.09)  # mean and deviation of :func:`random_neck`
+LENGTHENED = (0.13, 0.08)  # mean and deviation of :func:`random_neck`
 FACING = np.diag([1.0, -1.0, -1.0])  # rotation of a body that faces the camera
 _AXES = np.array([(0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
 
