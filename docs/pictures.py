@@ -1,4 +1,4 @@
-"""Makes the pictures of README and docs from a finished quickstart, and the heads in examples/heads.
+"""Makes the pictures of README and docs from a finished quickstart.
 
 make quickstart && .venv/bin/python docs/pictures.py
 """
@@ -14,14 +14,12 @@ from PIL import Image
 from semiuhpe.data import HeadStore
 from semiuhpe.drawing.axes import contact_sheet, draw_axes
 from semiuhpe.evaluation.predict import evaluate
-from semiuhpe.inference.samples import BOXES
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.synthetic.render_head import render_head
 from semiuhpe.synthetic.rotations import random_rotations
 
 IMAGES = Path(__file__).parent / "images"
-EXAMPLES = Path(__file__).parents[1] / "examples" / "heads"
 RUNS = Path("exps/quickstart")
 TEST_STORE = Path("data/quickstart/front/test.lmdb")
 ENLARGED_PX = 192
@@ -32,19 +30,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     heads("heads_clean.jpg", "clean", "front")
     heads("heads_wild.jpg", "wild", "full")
-    examples(EXAMPLES)
     predictions("quickstart.jpg")
-
-
-def examples(folder: Path, count: int = 6) -> None:
-    """Heads to try commands on, and the table of their boxes."""
-    rotations = random_rotations(count, np.random.default_rng(2), "front")
-    rows = ["image,x,y,w,h"]
-    for number, rotation in enumerate(rotations):
-        head = render_head(rotation, np.random.default_rng([2, number]), "clean", 224)
-        Image.fromarray(head.image).save(folder / f"{number}.jpg", quality=QUALITY)
-        rows.append(",".join([f"{number}.jpg", *(f"{value:.2f}" for value in head.box)]))
-    (folder / BOXES).write_text("\n".join(rows) + "\n")
 
 
 def heads(name: str, domain: str, heads_range: str, columns: int = 10, rows: int = 3) -> None:
