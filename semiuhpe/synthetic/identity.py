@@ -10,7 +10,7 @@ import numpy as np
 
 from semiuhpe.synthetic import hair
 from semiuhpe.synthetic.anatomy import HeadBasis, Person
-from semiuhpe.synthetic.expressions import random_expression
+from semiuhpe.synthetic.expressions import look, random_expression
 from semiuhpe.synthetic.regions import smoothstep
 
 
@@ -56,6 +56,7 @@ COLLAR_HEIGHTS = (-1.28, -1.38, -1.46)
 COLLAR_OPENINGS = (0.06, 0.16, 0.30, 0.46)
 BROW_THICKNESSES = (0.75, 0.95, 1.15, 1.4)
 PATTERNS = 12  # of blotches, freckles and grain
+GAZE_ACTIONS = [f"eyeLook{way}{side}" for way in ("In", "Out", "Up", "Down") for side in ("Left", "Right")]
 GAZE_DEG = (30.0, 22.0)  # to a side and up or down, of an eye that looks as far as it can
 
 
@@ -104,6 +105,12 @@ class Identity:
         left = amount("eyeLookOutLeft", 0.0) - amount("eyeLookInLeft", 0.0)
         up = amount("eyeLookUpLeft", 0.0) - amount("eyeLookDownLeft", 0.0)
         return left * GAZE_DEG[0], up * GAZE_DEG[1]
+
+
+def looking(left_deg: float, up_deg: float) -> dict[str, float]:
+    """Return the amounts of all actions of a gaze, in degrees to the subject's left and up."""
+    left, up = (float(np.clip(angle / most, -1, 1)) for angle, most in zip((left_deg, up_deg), GAZE_DEG, strict=True))
+    return dict.fromkeys(GAZE_ACTIONS, 0.0) | look(left, up)
 
 
 def _skin_tone(person: Person, rng: np.random.Generator) -> np.ndarray:

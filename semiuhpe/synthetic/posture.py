@@ -1,4 +1,7 @@
-"""How bodies are turned relative to the heads on them: most are more upright in the picture than the head is."""
+"""How bodies and eyes are turned relative to the head, as people pose for photographs.
+
+Most bodies are more upright in the picture than the head is, and most eyes look into the camera.
+"""
 
 import cv2
 import numpy as np
@@ -13,6 +16,9 @@ STRAIGHT_DEG = (11.0, 14.0, 8.0)  # of the others' bend about x, y, z of the hea
 MOST_DEG = 55.0  # of bend
 IMPOSSIBLE_DEG = 65.0  # a body that would be bent by more is not upright
 LENGTHENED = (0.13, 0.08)  # mean and deviation of :func:`random_neck`
+INTO_CAMERA = 0.65  # share of eyes that look there, as far as they can turn
+OFF_CAMERA_DEG = 3.0  # standard deviation of how far they miss it
+MOST_GAZE_DEG = (32.0, 24.0)  # to a side, and up or down
 FACING = np.diag([1.0, -1.0, -1.0])  # rotation of a body that faces the camera
 _AXES = np.array([(0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
 
@@ -37,6 +43,23 @@ def random_bend(rotation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if np.linalg.norm(wanted) < IMPOSSIBLE_DEG:
             bend = wanted
     return bend * min(1.0, MOST_DEG / max(float(np.linalg.norm(bend)), 1e-6))
+
+
+def toward_camera(rotation: np.ndarray, rng: np.random.Generator) -> tuple[float, float] | None:
+    """Return the gaze of eyes that look into the camera, or None for eyes that don't or can't.
+
+    Args:
+        rotation: (3, 3), head to camera.
+        rng: the only source of randomness.
+
+    Returns:
+        Degrees to the subject's left, and up.
+    """
+    looks, off = rng.random() < INTO_CAMERA, rng.normal(0, OFF_CAMERA_DEG, 2)
+    x, y, z = -rotation[2]  # the direction to the camera, in head axes
+    left, up = np.degrees([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))]) + off
+    reachable = abs(left) < MOST_GAZE_DEG[0] and abs(up) < MOST_GAZE_DEG[1]
+    return (float(left), float(up)) if looks and reachable else None
 
 
 def rotation_vector_deg(rotation: np.ndarray) -> np.ndarray:

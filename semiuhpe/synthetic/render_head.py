@@ -17,10 +17,10 @@ from semiuhpe.data.crop import HEAD_BOX, CropRule
 from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, hats, occluders
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import head_vertices, template
-from semiuhpe.synthetic.identity import Identity, random_identity
+from semiuhpe.synthetic.identity import Identity, looking, random_identity
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.photographs import Photographs
-from semiuhpe.synthetic.posture import bend_neck, random_bend, random_neck, rotation_of
+from semiuhpe.synthetic.posture import bend_neck, random_bend, random_neck, rotation_of, toward_camera
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 from semiuhpe.synthetic.variety import reduced
@@ -159,6 +159,9 @@ def dress(
     ``face_mask`` is the share of wild heads with a face mask.
     """
     bend, longer = random_bend(rotation, rng), random_neck(rng)
+    gaze = toward_camera(rotation, rng)
+    if gaze is not None and identity.expression:
+        identity = replace(identity, expression=identity.expression | looking(*gaze))
     from_below = seen_from_below(rotation @ rotation_of(bend))
     cut_off = from_below > CUT_OFF  # with the shoulders goes what lies on them
     height = None
