@@ -15,9 +15,9 @@ from semiuhpe.synthetic import compose, figure, hair
 from semiuhpe.synthetic import render_head as scene
 from semiuhpe.synthetic.anatomy import HeadBasis
 from semiuhpe.synthetic.head import JAW, template
-from semiuhpe.synthetic.identity import random_identity
+from semiuhpe.synthetic.identity import looking, random_identity
 from semiuhpe.synthetic.occluders import draw_object
-from semiuhpe.synthetic.posture import MOST_DEG, NECK_PIVOT, bend_neck, random_bend
+from semiuhpe.synthetic.posture import MOST_DEG, NECK_PIVOT, bend_neck, random_bend, toward_camera
 from semiuhpe.synthetic.render_head import DOMAINS, render_head
 from semiuhpe.synthetic.rotations import ABSOLUTE_YAW, LEVELS, RANGES, TILTS, random_rotations
 from semiuhpe.synthetic.skin import atlas
@@ -211,6 +211,24 @@ def test_a_bent_neck_turns_the_shoulders_and_leaves_the_head():
     low = t.part["garment"].start + np.flatnonzero(t.vertices[t.part["garment"], 1] < -2.2)
     turn = Rotation.from_rotvec(bend, degrees=True).as_matrix()
     np.testing.assert_allclose(v[low], (t.vertices[low] - NECK_PIVOT) @ turn.T + NECK_PIVOT, atol=1e-4)
+
+
+def test_eyes_look_into_the_camera_where_they_can():
+    rng = np.random.default_rng(0)
+    for head, reachable in ((pose(15, -20, 10), True), (pose(-10, 25, -30), True), (pose(0, 75, 0), False)):
+        gazes = [toward_camera(head, rng) for _ in range(300)]
+        found = np.radians([gaze for gaze in gazes if gaze is not None])
+        assert (0.5 < len(found) / 300 < 0.8) if reachable else len(found) == 0
+        for left, up in found:
+            direction = np.array([np.sin(left) * np.cos(up), np.sin(up), np.cos(left) * np.cos(up)])
+            assert (head @ direction)[2] < -np.cos(np.radians(16))  # the camera is at -z
+
+
+def test_a_gaze_replaces_the_one_of_the_expression():
+    for left, up in ((20.0, -10.0), (-12.0, 8.0)):
+        identity = random_identity(np.random.default_rng(1))
+        looked = replace(identity, expression=identity.expression | looking(left, up))
+        np.testing.assert_allclose(looked.gaze, (left, up), atol=1e-4)
 
 
 # ---- expressions ----
