@@ -8,8 +8,7 @@ docs/heads.md). A head is ``basis.shape(coefficients) + basis.express(actions)``
 >>> vertices = basis.shape(basis.random_shape(rng)) + basis.express({"jawOpen": 0.5, "mouthSmileLeft": 0.8})
 
 Head axes: x to the subject's left, y up, z out of the face. They are those of 300W-LP's labels: each head is turned so
-that its 68 landmarks lie along AFLW2000's, and then by a constant (:data:`NOD_DEG`). The origin lies between the ears
-at the height of the eyes; 1 unit is 10 cm.
+that its 68 landmarks lie along AFLW2000's. The origin lies between the ears at the height of the eyes; 1 unit is 10 cm.
 """
 
 import json
@@ -27,11 +26,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from semiuhpe.errors import ConfigError, DataError, did_you_mean
 
-NOD_DEG = 1.5
-"""How much heads look up in their axes, compared with the fit to the landmarks, in degrees of pitch.
-
-The fit alone is uncertain by about 3 degrees, as different sets of landmarks show. With it, networks trained on
-rendered heads read frontal photographs as looking up too far (docs/heads.md)."""
 HEADS = Path(__file__).with_name("heads.npz")
 VERSION = 1
 _REMEDY = "install the package anew, or make the file with tools/bake_heads.py"
@@ -197,17 +191,14 @@ def _read(path: Path) -> HeadBasis:
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
-    nod = _about_x(-NOD_DEG)
-    mean = arrays["mean"].astype(np.float32) @ nod.T
-    regions = _lists(arrays, "region", len(mean))
-    mean[:, 1] -= mean[np.concatenate([regions["left eye"], regions["right eye"]]), 1].mean()
+    mean = arrays["mean"].astype(np.float32)
     count = len(mean)
-    components = (arrays["components"] * arrays["component_steps"][:, None, None].astype(np.float32)) @ nod.T
+    components = arrays["components"] * arrays["component_steps"][:, None, None].astype(np.float32)
     moved = _lists(arrays, "action", count)
     actions = np.zeros((len(moved), *mean.shape), np.float32)
     moves = _split(arrays["action_offsets"] * arrays["action_step"], arrays["action_lengths"])
     for action, vertices, move in zip(actions, moved.values(), moves, strict=True):
-        action[vertices] = move @ nod.T
+        action[vertices] = move
     uv = (arrays["uv"] / 65535).astype(np.float32)
     basis = HeadBasis(
         mean=mean,
@@ -216,7 +207,7 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
         uv=uv,
         uv_vertices=_indices(arrays["uv_vertices"], count),
         uv_triangles=_indices(arrays["uv_triangles"], len(uv)),
-        regions=regions,
+        regions=_lists(arrays, "region", count),
         landmarks=_indices(arrays["landmarks"], count),
         mirror=_indices(arrays["mirror"], count),
         action_names=tuple(moved),
@@ -241,12 +232,6 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:
             raise ValueError("numbers that are not finite")
         array.flags.writeable = False
     return basis
-
-
-def _about_x(angle_deg: float) -> Floats:
-    """Return a rotation (3, 3) that takes y toward z."""
-    cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
-    return np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], np.float32)
 
 
 def _lists(arrays: Mapping[str, NDArray[Any]], kind: str, count: int) -> dict[str, Indices]:

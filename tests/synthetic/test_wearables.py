@@ -116,7 +116,7 @@ def test_glasses_rest_farther_out_where_brows_are_in_the_way():
     _, usual = accessories.put_on_glasses("large", False, vertices)
     vertices[template().region("brows"), 2] += CENTIMETER
     _, pushed = accessories.put_on_glasses("large", False, vertices)
-    assert 0.2 * CENTIMETER < (pushed - usual)[:, 2].min() <= (pushed - usual)[:, 2].max() < 1.01 * CENTIMETER
+    assert 0.3 * CENTIMETER < (pushed - usual)[:, 2].min() <= (pushed - usual)[:, 2].max() < 1.01 * CENTIMETER
 
 
 @pytest.mark.parametrize("style", [style for style in hair.STYLES if style != "bald"])
@@ -138,7 +138,7 @@ def test_hair_covers_the_crown_and_leaves_the_face(style, people):
     for coefficients, vertices in people[:8]:
         grown = t.shape(coefficients)[t.part["shell"]] + height[:, None] * t.shell_direction
         under = height > 0.03
-        assert (outside(grown[under], vertices, ("skin", "scalp", "neck")) > 0).mean() > 0.95
+        assert (outside(grown[under], vertices, ("skin", "scalp", "neck")) > 0).mean() > 0.97
 
 
 @pytest.mark.parametrize("style", hanging.PIECES)
