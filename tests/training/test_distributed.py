@@ -95,7 +95,8 @@ def test_two_processes_do_what_one_does(script, settings, threshold):
     assert losses(two) == pytest.approx(losses(one), rel=1e-3, abs=1e-4)
     assert losses(two).keys() == set(range(1, 7))
     gradients = [mean_gradients(folder) for folder in (one, two)]
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-2 * gradients[0].abs().max().item())
+    # Of the whole: activations of even backgrounds that are zero but for rounding pass their gradients or don't
+    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()
     validated = [
         {k: v for row in read_scalars(folder) for k, v in row.items() if k.startswith("val/") and row["step"] == 2}
         for folder in (one, two)
@@ -183,7 +184,8 @@ def test_two_processes_see_each_others_negatives(script, common_settings, stores
     one, two = folder_of(settings, "one"), folder_of(settings, "two")
     assert losses(two) == pytest.approx(losses(one), rel=1e-3, abs=1e-4)
     gradients = [mean_gradients(folder) for folder in (one, two)]
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-2 * gradients[0].abs().max().item())
+    # Of the whole: activations of even backgrounds that are zero but for rounding pass their gradients or don't
+    assert (gradients[1] - gradients[0]).norm() < 0.05 * gradients[0].norm()
     validated = [
         {k: v for row in read_scalars(folder) for k, v in row.items() if k.startswith("val/") and row["step"] == 2}
         for folder in (one, two)
