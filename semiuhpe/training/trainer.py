@@ -151,7 +151,7 @@ class Trainer:
                     progress.set_postfix(loss=f"{self._log_scalars(phase)['train/loss']:.3f}")
                 if self._due(LIMIT):
                     self._stop_if_broken(batches)
-                if self._due(self.training.save_frequency) and self.iteration < phase.end:
+                if self._due(self.training.save_frequency):
                     self._record(phase.learner.refresh())
                     self._meter.restart()
                 if self._due(self.training.val_frequency) or self.iteration == phase.end:
