@@ -11,16 +11,17 @@ stores and runs are reused.
 """
 
 import argparse
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.predict import evaluate
+from semiuhpe.evaluation.tables import mean_and_deviation
 from semiuhpe.models import load_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.models.output import PoseDecoder
@@ -51,7 +52,7 @@ def main() -> None:
     print("| --- |" + " ---: |" * len(COLUMNS))
     for name, without in variants.items():
         rows = [measure(train(arguments, seed, without), photographs) for seed in arguments.seeds]
-        cells = [mean_and_deviation([row[k] for row in rows]) for k in range(len(COLUMNS))]
+        cells = [mean_and_deviation([row[k] for row in rows], 1) for k in range(len(COLUMNS))]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -88,21 +89,10 @@ def measure(checkpoint: Path, photographs: Path) -> list[float]:
     store = HeadStore(photographs)
     found = evaluate(loaded.model, PoseDecoder(loaded.description), store, torch.device("cpu"), 128)
     predicted, truth = found.rotation.double(), torch.from_numpy(np.asarray(store.truth)).double()
-    offset = mean_rotation(predicted.mT @ truth)
+    offset = roma.special_procrustes((predicted.mT @ truth).mean(0))  # the chordal mean
     aligned = geodesic_deg(predicted @ offset, truth).mean()
     off_by = geodesic_deg(offset, torch.eye(3, dtype=torch.float64))
     return [found.summary["geodesic_mean_deg"], found.summary["euler_mae_deg"], float(off_by), float(aligned)]
-
-
-def mean_rotation(rotations: torch.Tensor) -> torch.Tensor:
-    """The chordal mean (3, 3) of rotations (n, 3, 3): the rotation nearest to their arithmetic mean."""
-    u, _, vt = torch.linalg.svd(rotations.mean(0))
-    return u @ torch.diag(torch.tensor([1.0, 1.0, float(torch.det(u @ vt))], dtype=u.dtype)) @ vt
-
-
-def mean_and_deviation(values: list[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
 
 
 if __name__ == "__main__":

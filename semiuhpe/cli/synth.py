@@ -17,7 +17,7 @@ from semiuhpe.synthetic.head_stores import RULES, SyntheticSet, write_store
 from semiuhpe.synthetic.photographs import find_photographs
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
-from semiuhpe.synthetic.variety import VARIETY, check_variety
+from semiuhpe.synthetic.variety import VARIETY
 
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 12, 8, 112
 
@@ -63,11 +63,9 @@ def main(argv: Sequence[str]) -> int:
     require(
         options.sheet is not None or not options.axes, "--axes: are drawn on the contact sheet; name one with --sheet"
     )
-    without = options.without or ()
-    check_variety(without)
     heads = SyntheticSet(
         options.count, options.domain, options.range, options.seed, options.size, options.test, photographs,
-        options.crop_rule, without,
+        options.crop_rule, options.without or (),
     )  # fmt: skip
     write_store(heads, options.out, options.workers, options.overwrite)
     print(f"{options.count} heads written to {options.out}")

@@ -20,10 +20,8 @@ SCLERA = np.array([0.64, 0.60, 0.58], np.float32)
 BUST_END = -1.30  # height at which a neck without shoulders ends
 BUST_RADIUS = 0.55
 OPENNESS = 0.6  # power of the share of the sky that is seen, as hollows receive light from what is around them
-OPENING = (  # actions that show what is in the mouth, from a small amount on
-    *("jawOpen", "mouthFunnel", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft", "mouthShrugUpper"),
-)
-PARTED = 0.03
+OPENING = ("jawOpen", "mouthFunnel", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft", "mouthShrugUpper")
+PARTED = 0.03  # amount of these actions from which on they show what is in the mouth
 BEARD_LENGTH = {"moustache": 0.02, "goatee": 0.05, "full": 0.05, "long": 0.09}  # stubble has none
 
 
@@ -145,17 +143,15 @@ def _grow_beard(v: np.ndarray, t: Template, beard: str) -> None:
 
 def _cut_off_shoulders(v: np.ndarray, amount: np.float32) -> None:
     """Blend what lies below the neck by ``amount`` into its end: a slightly domed disc, which the garment covers."""
-    height = v[:, 1] + 0.25 * v[:, 2]
-    body = template().part["body"]
-    below = np.flatnonzero((height < BUST_END) & (v[:, 1] + 0.5 * v[:, 2] < -1.0))
-    below = below[below < body.stop]
+    body, garment = (v[template().part[name]] for name in ("body", "garment"))
+    height = body[:, 1] + 0.25 * body[:, 2]
+    below = np.flatnonzero((height < BUST_END) & (body[:, 1] + 0.5 * body[:, 2] < -1.0))
     depth = BUST_END - height[below]
-    offset = v[below][:, ::2] - NECK_PIVOT[::2]
+    offset = body[below][:, ::2] - NECK_PIVOT[::2]
     radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-3)
     inward = 1 - smoothstep(depth, 0.0, 0.35)
     end = _on_end(offset / radius[:, None], np.minimum(radius, BUST_RADIUS) * inward)
-    v[below] += amount * (end - v[below])
-    garment = v[template().part["garment"]]
+    body[below] += amount * (end - body[below])
     rim = np.linalg.norm(end[:, ::2] - NECK_PIVOT[::2], axis=1).max() if len(end) else BUST_RADIUS
     garment += amount * (_garment_on_end(float(rim)) - garment)
 

@@ -271,7 +271,7 @@ def press_ears(vertices: np.ndarray) -> None:
         vertices[ear, 0] = np.sign(x) * np.minimum(np.abs(x), root + PRESSED * (np.abs(x) - root))
 
 
-def scalp_shade(style: str, points: np.ndarray) -> np.ndarray:
+def scalp_shade(points: np.ndarray, style: str) -> np.ndarray:
     """Return how much hair is painted on the skin at points (N, 3) of the mean head, (N,) in [0, 1].
 
     These are roots and a soft hairline; of bald heads, the shadow of what is shaved.

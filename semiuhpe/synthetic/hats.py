@@ -124,7 +124,7 @@ _COLLAR = (
 )
 _BALL = tuple(
     (float(0.92 * x), float(-0.12 + 1.32 * y), float(0.12 + 1.16 * z))
-    for x, y, z in directions(np.arange(0, 360, 30), np.arange(-60, 91, 20)).reshape(-1, 3)
+    for x, y, z in directions(np.arange(0, 360, 30), np.arange(-60, 91, 20)[:, None]).reshape(-1, 3)
 )
 CLOTHS = {
     "hijab": Cloth((29, 42, 53), _SHOULDERS, 0.05),
@@ -156,7 +156,7 @@ BAND_ROOM = 0.07  # between the scalp and the band of headphones
 def _latitude(longitude: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Return the latitudes (n,) where the mean head has these heights at these longitudes, all in degrees."""
     grid = np.linspace(-50, 90, 281)
-    direction = directions(longitude, grid)
+    direction = directions(longitude, grid[:, None])
     y = direction[..., 1] * surface.cast_rays(direction)
     return np.array([np.interp(h, np.maximum.accumulate(column), grid) for h, column in zip(height, y.T, strict=True)])
 
@@ -174,10 +174,9 @@ def crown(name: str) -> tuple[Wearable, np.ndarray]:
     low = _edge(longitude, shape.line)
     share = np.concatenate([[0, 0], np.linspace(0.0, 1, ROWS - 2) ** 0.85])[:, None]
     latitude = low + share * (89.5 - low)
-    lon, lat = np.radians(longitude), np.radians(latitude)
-    direction = np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
+    lon, direction = np.radians(longitude), directions(longitude, latitude)
     rise = smoothstep(share, 0.15, 1.0)
-    height = shape.side + (shape.top - shape.side) * rise + 0 * lat
+    height = shape.side + (shape.top - shape.side) * rise + 0 * latitude
     height = height + shape.flare * smoothstep(share, 0.15, 0.40) * smoothstep(share, 0.85, 0.45)
     shade = 1 + 0.06 * np.sin(7 * lon + 3 * share)
     if shape.folds:
@@ -210,10 +209,8 @@ def _brim(shape: Crown, brim: Brim) -> tuple[Mesh, np.ndarray]:
     closed = brim.half == 180
     turn = np.linspace(-180, 180, 40, endpoint=False) if closed else np.linspace(-brim.half, brim.half, 21)
     longitude = brim.middle + turn
-    direction = directions(longitude, np.zeros(1))[0]
-    low = _edge(longitude, shape.line) + 2
-    lon, lat = np.radians(longitude), np.radians(low)
-    toward = np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
+    direction = directions(longitude, 0.0)
+    toward = directions(longitude, _edge(longitude, shape.line) + 2)
     base = toward * (surface.cast_rays(toward) + 0.4 * shape.side)[:, None]
     s = np.linspace(0, 1, 4)[:, None]
     reach = brim.reach if closed else brim.reach * np.cos(np.radians(turn * 88 / brim.half)) ** 0.6
@@ -241,7 +238,7 @@ def cloth(name: str) -> tuple[Wearable, np.ndarray]:
     away = np.radians(begin + share * (179.5 - begin))
     direction = np.stack([np.sin(away) * np.sin(around), np.sin(away) * np.cos(around), np.cos(away)], -1)
     direction = direction.astype(np.float32)
-    skin = directions(np.arange(0, 360, 12), np.arange(-30, 91, 10)).reshape(-1, 3)
+    skin = directions(np.arange(0, 360, 12), np.arange(-30, 91, 10)[:, None]).reshape(-1, 3)
     jaw = direction[0]
     wrapped = np.concatenate([skin[(skin[:, 2] < 0.75) | (skin[:, 1] > 0.5)], jaw])
     points = np.concatenate([wrapped * surface.cast_rays(wrapped)[:, None], np.array(shape.points)])

@@ -212,9 +212,9 @@ def dense_samples(low: float, high: float, n: int, ranges: tuple) -> np.ndarray:
     return np.interp(np.linspace(0, cumulative[-1], n), cumulative, x)
 
 
-def directions(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-    """Return unit vectors (rows, columns, 3) of degrees; longitude 0 is the face, positive the subject's left."""
-    lon, lat = np.meshgrid(np.radians(longitude), np.radians(latitude))
+def directions(longitude: np.ndarray, latitude: np.ndarray | float) -> np.ndarray:
+    """Return unit vectors (..., 3) of degrees, which are broadcast; longitude 0 is the face, positive the left side."""
+    lon, lat = np.broadcast_arrays(np.radians(longitude), np.radians(latitude))
     return np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
 
 
@@ -234,7 +234,7 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     half = dense_samples(0, 180, SHELL_COLUMNS // 2 + 1, ((0, 100, 1.5),))
     longitude = np.concatenate([-half[:0:-1], half[:-1]])
     latitude = dense_samples(-72, 90, SHELL_ROWS, ((15, 60, 1.4),))
-    direction = directions(longitude, latitude)
+    direction = directions(longitude, latitude[:, None])
     vertices = (direction * surface.cast_rays(direction)[..., None]).reshape(-1, 3)
     triangles = grid_triangles(SHELL_ROWS, SHELL_COLUMNS)
     center = vertices[triangles].mean(1)
@@ -247,7 +247,7 @@ def _shell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _garment() -> tuple[np.ndarray, np.ndarray]:
     """Return the surface over shoulders, chest and back, closed where the body ends at the arms; the collar is last."""
     around = np.linspace(0, 360, GARMENT_SPOKES, endpoint=False)
-    outward = directions(around, 90 - np.array(GARMENT_POLAR[::-1], np.float32))
+    outward = directions(around, 90 - np.array(GARMENT_POLAR[::-1], np.float32)[:, None])
     radius = surface.cast_rays(outward, CHEST, ("neck", "shoulders"))
     smooth = radius
     for _ in range(3):

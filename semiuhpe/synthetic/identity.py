@@ -178,7 +178,7 @@ def random_identity(rng: np.random.Generator) -> Identity:
         hair=hair_color,
         brow=brow_color,
         brow_strength=float(rng.uniform(0.7, 1.0)),
-        brow_thickness=BROW_THICKNESSES[int(rng.integers(1 if not woman else 0, 4 if not woman else 3))],
+        brow_thickness=BROW_THICKNESSES[int(rng.integers(*((0, 3) if woman else (1, 4))))],
         iris=irises[rng.integers(len(irises))] * np.float32(rng.uniform(0.8, 1.3)),
         style=hair.random_style(rng, person.age, person.female),
         strand=int(rng.integers(hair.STRAND_PATTERNS)),

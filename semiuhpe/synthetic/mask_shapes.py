@@ -82,8 +82,7 @@ def mask_directions(shape: MaskShape, rows: int = ROWS, columns: int = COLUMNS) 
     lower, upper = edge_latitudes(shape, longitude)
     share = np.linspace(0, 1, rows)[:, None]
     latitude = lower + share * (upper - lower)
-    lon, lat = np.radians(longitude), np.radians(latitude)
-    return np.stack([np.sin(lon) * np.cos(lat), np.sin(lat), np.cos(lon) * np.cos(lat)], -1).astype(np.float32)
+    return directions(longitude, latitude)
 
 
 def cloth_radius(shape: MaskShape, direction: np.ndarray) -> np.ndarray:
@@ -139,7 +138,7 @@ def straps(name: str, radius: float = 0.013) -> Mesh:
     shape = SHAPES[name]
     corners = []
     for latitude in edge_latitudes(shape, np.array([shape.reach - 1.5])):
-        toward = directions(np.array([shape.reach - 1.5]), latitude)[0]
+        toward = directions(np.array([shape.reach - 1.5]), latitude)
         corners.append(toward[0] * (surface.cast_rays(toward)[0] + 0.02))
     upper = _along_skin(corners[1], (0.735, 0.045, 0.10), 6)
     lower = _along_skin(corners[0], (0.700, -0.43, 0.02), 5)

@@ -4,8 +4,6 @@ All take points (n, 3) in head axes and return weights (n,) in [0, 1]. They are 
 head, so they hold at the vertices of the mesh as well as at the pixels of its texture.
 """
 
-from functools import cache
-
 import numpy as np
 from scipy.spatial import KDTree
 
@@ -105,7 +103,9 @@ def eye_bags(points: np.ndarray) -> np.ndarray:
 
 def nostrils(points: np.ndarray) -> np.ndarray:
     """The openings of the nose."""
-    return _near_region(points, "nostrils", 0.012)
+    basis = HeadBasis.load()
+    distance, _ = distance_to(points, basis.mean[basis.regions["nostrils"]])
+    return np.exp(-((distance / 0.012) ** 2))
 
 
 def blush(points: np.ndarray) -> np.ndarray:
@@ -176,14 +176,3 @@ def below_collar(points: np.ndarray, height: float, opening: float) -> np.ndarra
     in_front = smoothstep(z, -0.2, 0.25) * smoothstep(x, 0.55, 0.0)
     nape = 0.28 * smoothstep(z, 0.1, -0.6)
     return smoothstep(y, height + nape - opening * in_front + 0.015, height + nape - opening * in_front - 0.015)
-
-
-@cache
-def _region_tree(name: str) -> KDTree:
-    basis = HeadBasis.load()
-    return KDTree(basis.mean[basis.regions[name]])
-
-
-def _near_region(points: np.ndarray, name: str, width: float) -> np.ndarray:
-    distance, _ = _region_tree(name).query(points)
-    return np.exp(-((distance / width) ** 2))

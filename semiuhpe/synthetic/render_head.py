@@ -181,7 +181,9 @@ def dress(
         worn.append(hats.random_headphones(rng, identity.coefficients))
         height = None if height is None else hats.below_band(height)
         covered_ears = True
-    for mesh in [*worn, *([] if hanging is None else [hanging])]:
+    if hanging is not None:
+        worn.insert(0, hanging)
+    for mesh in worn:
         bend_neck(mesh.vertices, bend, longer)
     built = figure.build(identity, height, bend, longer, from_below, covered_ears)
     if wild and rng.random() < GLASSES:
@@ -189,10 +191,8 @@ def dress(
     if wild and rng.random() < face_mask:
         worn += accessories.put_on_mask(built.vertices, rng)
     enclosed = _silhouette(height)
-    if hanging is not None:
-        worn.insert(0, hanging)
-        if identity.style in hair.HANGING_COUNTS:
-            enclosed = np.concatenate([enclosed, len(built.vertices) + np.arange(len(hanging.vertices))])
+    if hanging is not None and identity.style in hair.HANGING_COUNTS:  # the first of what is worn
+        enclosed = np.concatenate([enclosed, len(built.vertices) + np.arange(len(hanging.vertices))])
     return built, worn, enclosed
 
 

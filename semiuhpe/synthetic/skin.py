@@ -45,7 +45,7 @@ class Layer:
     def blend(self, texture: np.ndarray, color: np.ndarray, strength: float | np.ndarray = 1.0) -> None:
         """Blend a color (3,) over a texture, in place; ``strength`` may be an array (H, W, 1) of the whole texture."""
         part = texture[self.rows, self.columns]
-        if isinstance(strength, np.ndarray) and strength.size > 1:
+        if isinstance(strength, np.ndarray):
             strength = strength[self.rows, self.columns]
         part += (self.weight * strength) * (np.asarray(color, np.float32) - part)
 
@@ -119,13 +119,12 @@ def layer(mask: Callable[..., np.ndarray], *arguments: float | str) -> Layer:
     return Layer(*part, np.ascontiguousarray(weight[part][..., None]))
 
 
-def _noise(rng: np.random.Generator, cells: float, channels: int = 1) -> np.ndarray:
-    """Return smooth noise (H, W, channels) of deviation 1, with about ``cells`` cells along the texture's height."""
+def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
+    """Return smooth noise (H, W, 1) of deviation 1, with about ``cells`` cells along the texture's height."""
     height, width = atlas().points.shape[:2]
-    grid = rng.standard_normal((max(2, round(cells)), max(2, round(cells * width / height)), channels))
+    grid = rng.standard_normal((cells, max(2, round(cells * width / height))))
     noise = cv2.resize(grid.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    noise = noise.reshape(height, width, channels)
-    return noise / noise.std()
+    return noise[..., None] / noise.std()
 
 
 @cache
@@ -155,9 +154,9 @@ def hairs(pattern: int) -> np.ndarray:
 def paint(identity: Identity) -> np.ndarray:
     """Return the texture of an identity's skin, uint8 (H, W, 3)."""
     tone = np.sqrt(identity.skin)
+    grain: float | np.ndarray
     if identity.pattern is None:
-        texture, grain = np.empty(atlas().points.shape, np.float32), np.ones((1, 1, 1), np.float32)
-        texture[:] = tone
+        texture, grain = np.full(atlas().points.shape, tone, np.float32), 1.0
     else:
         texture, grain = _blotches(identity.pattern) * tone, hairs(identity.pattern % 4)
         _paint_complexion(texture, tone, identity, identity.pattern)
@@ -186,13 +185,9 @@ def _paint_complexion(texture: np.ndarray, tone: np.ndarray, identity: Identity,
     layer(regions.lower_lashes).blend(texture, lash_color, 0.5 * identity.lashes)
 
 
-def _roots(points: np.ndarray, style: str) -> np.ndarray:
-    return hair.scalp_shade(style, points)
-
-
-def _paint_hair(texture: np.ndarray, tone: np.ndarray, grain: np.ndarray, identity: Identity) -> None:
+def _paint_hair(texture: np.ndarray, tone: np.ndarray, grain: float | np.ndarray, identity: Identity) -> None:
     roots = 0.85 * np.sqrt(identity.hair) + 0.15 * tone
-    layer(_roots, identity.style).blend(texture, roots, np.minimum(grain, 1))
+    layer(hair.scalp_shade, identity.style).blend(texture, roots, np.minimum(grain, 1))
     if identity.beard != "none":
         for mask, density in BEARDS[identity.beard]:
             layer(mask).blend(texture, np.sqrt(identity.beard_color), np.minimum(density * grain, 1))

@@ -16,7 +16,7 @@ _NEAREST = 0.05  # vertices nearer to the origin's plane than this belong to ano
 _UNKNOWN = 1.0  # radius where there is no surface
 Point = tuple[float, float, float]
 ORIGIN: Point = (0.0, 0.0, 0.0)
-HEAD = (*("skin", "lips", "brows", "lids", "left eye", "right eye", "scalp", "beard", "neck", "shoulders", "nostrils"),)
+HEAD = ("skin", "lips", "brows", "lids", "left eye", "right eye", "scalp", "beard", "neck", "shoulders", "nostrils")
 # Forward, right and up of the six faces
 _CUBE = np.array(
     [

@@ -182,11 +182,11 @@ def test_roots_are_painted_on_the_scalp_only():
     crown, brow, chin = (0, 1.07, 0.0), t.vertices[t.landmarks[19]], t.vertices[t.landmarks[8]]
     points = np.array([crown, brow, chin, (0, 0.1, -0.93)], np.float32)
     for style in hair.STYLES:
-        shade = hair.scalp_shade(style, points)
+        shade = hair.scalp_shade(points, style)
         assert (shade[1:3] == 0).all()
         assert shade[3] > 0.1
         assert (shade[0] == 0) == (style in ("bald", "receding"))
-    assert hair.scalp_shade("bald", points)[3] < 0.5 * hair.scalp_shade("short", points)[3]
+    assert hair.scalp_shade(points, "bald")[3] < 0.5 * hair.scalp_shade(points, "short")[3]
 
 
 def test_haircuts_depend_on_age_and_sex():
