@@ -34,7 +34,7 @@ _SHIPPED_NOTE = (
 class DemoCheckpointOptions(CheckpointOptions):
     """The checkpoint of the page, which may be left out."""
 
-    checkpoint: str = option(SHIPPED, CHECKPOINT_HELP, positional=True)
+    checkpoint: str = option(SHIPPED[0], CHECKPOINT_HELP, positional=True)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
         demo_page = _import_page()
         model = find_model(parser, argv, given, heads)
-        shipped = model.path.stem == SHIPPED
+        shipped = model.path.stem in SHIPPED
         device = pick_device(model.options.run.gpu_ids)
         estimator, detector, heads = model.load(device, WHOLE if shipped else default)
         demo = Demo(estimator, detector, heads.detector or default, heads.min_score, model.mesh, Path(folder))

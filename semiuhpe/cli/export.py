@@ -27,7 +27,9 @@ class ExportOptions(CheckpointOptions):
 
     onnx: Path | None = option(None, "ONNX file to write", metavar="FILE")
     torchscript: Path | None = option(None, "TorchScript file to write", metavar="FILE")
-    weights: Path | None = option(None, "checkpoint of the model alone to write (.pth)", metavar="FILE")
+    weights: Path | None = option(
+        None, "checkpoint of the model alone to write (.pth, or .safetensors in half precision)", metavar="FILE"
+    )
     student: bool = option(False, "export the student instead of the teacher")
     network: str | None = option(None, lambda: f"network, where the checkpoint doesn't tell it: {network_choices()}")
     exps_dir: str = option("exps", "folder of all runs", metavar="DIR")

@@ -10,7 +10,8 @@ from semiuhpe.errors import CheckpointError
 from semiuhpe.models.pose_head import pose_head
 from semiuhpe.models.registry import register_model
 from semiuhpe.models.repvgg import RepVGG
-from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights, read_weights_file
+from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights
+from semiuhpe.models.weights_files import read_weights_file
 
 REPVGG_WEIGHTS = "RepVGG-B1g2-train.pth"
 REPVGG_SOURCE = "https://drive.google.com/drive/folders/1Avome4KvNp0Lqh2QwhXO6L5URQjzCjUq"

@@ -1,5 +1,7 @@
 """Checkpoints: one file with everything that a run needs to resume, or a model to use.
 
+A model to use may also be a file of safetensors, with its description in the metadata.
+
 The keys ``model_state_dict``, ``model_state_dict_ema``, ``optimizer_state_dict`` and ``clock`` are those of the
 checkpoints that the paper's authors released. Ours also have a ``description`` of the model; that of a released one
 follows from its keys and its name. Loading never runs code.
@@ -12,13 +14,15 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError
 from semiuhpe.files import atomic_path
 from semiuhpe.models.registry import create_model, list_models, network_spec
-from semiuhpe.models.weights import find_checkpoint, read_weights_file
+from semiuhpe.models.weights import find_checkpoint
+from semiuhpe.models.weights_files import SAFETENSORS, read_safetensors, read_weights_file, write_safetensors
 from semiuhpe.rotation import CONVENTIONS, HEAD_TO_CAMERA, R_300WLP
 
 STUDENT, TEACHER = "model_state_dict", "model_state_dict_ema"
@@ -101,9 +105,17 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """Read the dictionary of a checkpoint file, on the CPU.
 
+    One of safetensors holds a model alone, see :func:`save_weights`: here it is both student and teacher.
+
     Raises:
         CheckpointError: the file is missing, truncated, not a checkpoint, or holds more than tensors and plain values.
     """
+    if Path(path).suffix == SAFETENSORS:
+        stored, facts = read_safetensors(path)
+        if "description" not in facts:
+            raise CheckpointError(f"{path}: has weights, but no description of this project's: it is no checkpoint")
+        weights = {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
+        return {STUDENT: weights, TEACHER: weights, **facts}
     checkpoint = read_weights_file(path)
     if not isinstance(checkpoint, dict) or STUDENT not in checkpoint:
         raise CheckpointError(f"{path}: is neither a checkpoint of this project nor a released one (no {STUDENT})")
@@ -207,15 +219,27 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | os.Pa
 def save_weights(loaded: LoadedModel, path: str | os.PathLike) -> None:
     """Write only a model as a checkpoint: no optimizer, clock or second network, so training can't resume from it.
 
-    Student and teacher in the file are the same tensors, stored once.
+    A file that ends in ``.safetensors`` has half precision, and its description in the metadata. Any other is one of
+    ``torch.save``; student and teacher in it are the same tensors, stored once.
 
     Raises:
-        CheckpointError: the file can't be written.
+        CheckpointError: the file can't be written, or weights are too large for half precision.
     """
-    weights = loaded.model.state_dict()
-    described = describe(loaded.description)
-    content = {STUDENT: weights, TEACHER: weights, "description": described, "metrics": loaded.metrics}
-    save_checkpoint(path, content)
+    path, weights = Path(path), loaded.model.state_dict()
+    facts = {"description": describe(loaded.description), "metrics": loaded.metrics}
+    if path.suffix != SAFETENSORS:
+        save_checkpoint(path, {STUDENT: weights, TEACHER: weights, **facts})
+        return
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    if too_large := [name for name, value in halves.items() if not value.isfinite().all()]:
+        raise CheckpointError(
+            f"{loaded.path}: {too_large[0]} is beyond half precision, which safetensors are written in; export to .pth"
+        )
+    try:
+        with atomic_path(path) as temporary:
+            write_safetensors(temporary, halves, facts)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: can't be written ({error})") from error
 
 
 def _read_description(values: Any, path: Path) -> Description:

@@ -1,26 +1,22 @@
-"""Find, fetch and read weights: ImageNet weights, and the checkpoints that the paper's authors released.
+"""Find and fetch weights: ImageNet weights, and the checkpoints that the paper's authors released.
 
 Files are in ``weights/`` of the current folder; ``weights/README.md`` lists them. A missing file is fetched if
-possible; else the error says which file is needed, and where. The small model :data:`SHIPPED` comes with the package
-and is found from any folder.
+possible; else the error says which file is needed, and where. The models :data:`SHIPPED` come with the package and are
+found from any folder.
 """
 
 import glob
 import logging
 import os
-import pickle
-import zipfile
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import logging as hub_logging
 
 from semiuhpe.errors import CheckpointError, ConfigError, first_line
+from semiuhpe.models.weights_files import SAFETENSORS
 
 logger = logging.getLogger(__name__)
 
@@ -32,50 +28,10 @@ RELEASED = (
     "DAD-COCOHead-EffNetV2-S-best",
     "DAD-WildHead-EffNetV2-S-best",
 )
-SHIPPED = "synthetic-heads-plainnet"
-"""The small model that comes with the package; it was trained on rendered heads only."""
-
-# The globals that numpy numbers, in metrics and clocks, need in a file: the function that makes one, under its names
-# before and since numpy 2, and the types of their dtypes. None of these runs code from the file.
-_NUMPY_SCALARS: list[Any] = [
-    (np.dtype, "numpy.dtype"),
-    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
-]
-
-
-def read_weights_file(path: str | os.PathLike) -> Any:
-    """Read a file of ``torch.save``, onto the CPU: tensors, plain values and numpy numbers only. Never runs code.
-
-    Raises:
-        CheckpointError: the file is missing, truncated, of another kind, or holds other objects.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: there is no such file")
-    try:
-        _check_archive(path)
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: is not a file of weights, or holds objects other than tensors and plain values, which are not "
-            "loaded"
-        ) from error
-    except Exception as error:  # errors of torch and the unpickler on damaged bytes have no common base class
-        raise CheckpointError(
-            f"{path}: is truncated, damaged or not a file of weights ({first_line(error)})"
-        ) from error
-
-
-def _check_archive(path: str | os.PathLike) -> None:
-    """Raise BadZipFile if a zip archive is damaged, by its checksums, which torch doesn't compare."""
-    if not zipfile.is_zipfile(path):
-        return  # written before torch 1.6; truncated archives are found by torch
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise zipfile.BadZipFile("it is compressed, which torch.save never does")
-        if damaged := archive.testzip():
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong: it was damaged after it was written")
+SHIPPED = ("synthetic-heads-plainnet",)
+"""The models that come with the package, trained on rendered heads only."""
+ENDINGS = (".pth", SAFETENSORS)
+"""Of files of checkpoints."""
 
 
 def no_imagenet_weights(network: str, error: Exception, source: str, place: Path) -> ConfigError:
@@ -90,7 +46,7 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
     """Return the path of a checkpoint.
 
     Args:
-        name: a file, with or without the ending ``.pth``; the name of one in ``weights/``, such as :data:`SHIPPED`;
+        name: a file, with or without one of :data:`ENDINGS`; the name of one in ``weights/``; one of :data:`SHIPPED`;
             ``<exp_detail>/<date>/<best|last>`` of a run below the experiments' folder; or one of :data:`RELEASED`,
             which is fetched into ``weights/`` if it isn't there.
 
@@ -98,14 +54,15 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
         CheckpointError: no checkpoint, or more than one, has this name; or it can't be fetched.
     """
     direct, name = Path(name), str(name)
-    for path in (direct, direct.with_name(f"{direct.name}.pth")) if direct.name else ():
+    stem = checkpoint_stem(name)
+    places = [direct, *_with_endings(direct.parent, direct.name)] if direct.name else []
+    if stem:
+        places += _with_endings(WEIGHTS, stem)
+    if stem in SHIPPED:
+        places += [path for folder in _package_folders() for path in _with_endings(folder, stem)]
+    for path in places:
         if path.is_file():
             return path
-    stem = name.removesuffix(".pth")
-    if stem and (WEIGHTS / f"{stem}.pth").is_file():
-        return WEIGHTS / f"{stem}.pth"
-    if stem == SHIPPED and (shipped := _shipped()):
-        return shipped
     if stem in RELEASED:
         return _fetched(stem)
     found = sorted(Path(exps_dir).glob(f"*/{glob.escape(name)}.pth")) if name and not direct.is_absolute() else []
@@ -119,18 +76,24 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
     )
 
 
+def checkpoint_stem(name: str) -> str:
+    """Return a checkpoint's name without its ending, if it has one of :data:`ENDINGS`."""
+    return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
+
+
 def in_weights(checkpoint: Path) -> bool:
     """Whether a checkpoint is in ``weights/``, the current folder's or the package's, and not in a run folder."""
-    shipped = _shipped()
-    folders = [WEIGHTS, *([shipped.parent] if shipped else [])]
-    return checkpoint.resolve().parent in [folder.resolve() for folder in folders]
+    return checkpoint.resolve().parent in [folder.resolve() for folder in (WEIGHTS, *_package_folders())]
 
 
-def _shipped() -> Path | None:
-    """Return the small model's file, in an installed package or at the top of the repository."""
+def _with_endings(folder: Path, stem: str) -> list[Path]:
+    return [folder / f"{stem}{ending}" for ending in ENDINGS]
+
+
+def _package_folders() -> list[Path]:
+    """Return where the models of the package may be: in an installed package, and at the top of the repository."""
     package = Path(__file__).parents[1]
-    places = (folder / WEIGHTS.name / f"{SHIPPED}.pth" for folder in (package, package.parent))
-    return next((path for path in places if path.is_file()), None)
+    return [folder / WEIGHTS.name for folder in (package, package.parent)]
 
 
 def _fetched(name: str) -> Path:

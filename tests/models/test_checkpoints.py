@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from support.errors import refused
 
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import CheckpointError
 from semiuhpe.models import checkpoint, create_model, find_checkpoint, load_checkpoint, save_checkpoint, weights
-from semiuhpe.models.checkpoint import read_checkpoint
+from semiuhpe.models.checkpoint import read_checkpoint, save_weights
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import from_300wlp
 
@@ -90,6 +91,52 @@ def test_truncated_checkpoint(as_zip, tmp_path):
         path.write_bytes(content[:length])
         with pytest.raises(CheckpointError, match=r"a\.pth: .*(truncated|weights)"):
             read_checkpoint(path)
+
+
+@pytest.fixture
+def safetensors(tmp_path):
+    """A checkpoint, and the file of safetensors of its teacher."""
+    save_checkpoint(tmp_path / "a.pth", checkpoint_of(create_model("plainnet"), create_model("plainnet")))
+    loaded = load_checkpoint(tmp_path / "a.pth")
+    save_weights(loaded, tmp_path / "b.safetensors")
+    return loaded, tmp_path / "b.safetensors"
+
+
+def test_safetensors_hold_a_model_in_half_precision(safetensors):
+    loaded, path = safetensors
+    for role in (True, False):
+        stored = load_checkpoint(path.with_suffix(""), teacher=role)
+        assert stored.path == path and stored.description == loaded.description and stored.metrics == loaded.metrics
+        expected = {
+            name: value.half().float() if value.is_floating_point() else value
+            for name, value in loaded.model.state_dict().items()
+        }
+        torch.testing.assert_close(stored.model.state_dict(), expected, rtol=0, atol=0)
+    assert path.stat().st_size < 0.55 * sum(value.nbytes for value in loaded.model.state_dict().values())
+    assert [file.name for file in path.parent.iterdir() if "partial" in file.name] == []
+
+
+def test_damaged_safetensors_are_refused(safetensors, tmp_path):
+    path, content = tmp_path / "c.safetensors", safetensors[1].read_bytes()
+    for length in np.linspace(0, len(content) - 1, 50).astype(int):
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match=r"c\.safetensors: is truncated, damaged or not"):
+            read_checkpoint(path)
+    for place in np.linspace(len(content) // 3, len(content) - 1, 5).astype(int):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(CheckpointError, match=r"c\.safetensors.*checksum"):
+            read_checkpoint(path)
+    save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"c\.safetensors.*no description"):
+        load_checkpoint(path)
+
+
+def test_weights_beyond_half_precision_are_not_written(safetensors, tmp_path):
+    loaded, _ = safetensors
+    next(loaded.model.parameters()).data[0] = 1e6
+    with pytest.raises(CheckpointError, match=r"a\.pth.* is beyond half precision.*\.pth"):
+        save_weights(loaded, tmp_path / "c.safetensors")
+    assert not (tmp_path / "c.safetensors").exists()
 
 
 def test_checkpoint_of_another_network(tmp_path):
