@@ -18,6 +18,7 @@ from torch.utils.data import get_worker_info
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
+from semiuhpe.data.batches import workers
 from semiuhpe.data.batches.heads import Heads, ShuffledStream, ordered_batches, training_batches
 from semiuhpe.data.batches.scenes import Scenes
 from semiuhpe.data.batches.workers import load, map_in_workers
@@ -123,12 +124,55 @@ def test_workers_that_can_not_be_started(last, monkeypatch, capfd):
 def test_workers_change_nothing_about_batches(stores):
     store = HeadStore(stores["labeled"])
     for batches in (
-        lambda workers: ordered_batches(store, 7, workers),
-        lambda workers: training_batches(store, ShuffledStream(24, 7, seed=3, start=2), workers),
+        lambda number: ordered_batches(store, 7, number),
+        lambda number: training_batches(store, ShuffledStream(24, 7, seed=3, start=2), number),
     ):
         alone, helped = ([vars(batch) for batch, _ in zip(batches(n), range(4), strict=False)] for n in (0, 3))
         assert [len(batch["image"]) for batch in alone] == [len(batch["image"]) for batch in helped]
         torch.testing.assert_close(helped, alone, rtol=0, atol=0)
+
+
+def waits_forever():
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_workers_that_stand_still_are_replaced(count, tmp_path, monkeypatch, capfd, caplog):
+    """As after a fork while another thread held a lock."""
+    monkeypatch.setattr(workers, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(workers, "_CHECK_S", 0.3)
+
+    def work(number):
+        if number == 4 and not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            waits_forever()
+        return torch.full((2,), number)
+
+    given = iter(range(12))
+    assert [int(result[0]) for result in load(work, given, count)] == list(range(12))
+    assert "stood still" in caplog.text and "in waits_forever" in capfd.readouterr().err
+
+
+def test_workers_that_stand_still_again_and_again_are_an_error(monkeypatch, caplog):
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(workers, "_CHECK_S", 0.2)
+    with pytest.raises(WorkerError, match=r"stood still .* 4 times; --num_workers 0"):
+        list(load(lambda _: waits_forever(), range(3), 1))
+
+
+def test_workers_that_take_their_time_are_waited_for(monkeypatch, caplog):
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(workers, "_CHECK_S", 0.2)
+
+    def busy(number):
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            number += 0
+        return number
+
+    assert list(load(busy, range(2), 2)) == [0, 1] and not caplog.text
 
 
 def in_a_worker(monkeypatch, target, do, when=lambda items: True):

@@ -2,17 +2,25 @@
 
 PyTorch's loader sends results of a worker from a separate thread. An error there, such as a lack of shared memory for
 the pictures of a batch, is only printed, and the parent waits for that batch forever. Here such an error is sent to the
-parent in place of the batch, like errors of the work itself. PyTorch itself reports workers that are killed.
+parent in place of the batch, like errors of the work itself. PyTorch itself reports workers that are killed. Workers
+that wait forever for a lock that was held when they were forked are replaced.
 """
 
+import faulthandler
+import logging
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.context import ForkContext
+from dataclasses import dataclass
+from itertools import chain
+from multiprocessing.context import ForkContext, ForkProcess
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +31,12 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from semiuhpe.errors import SemiUHPEError, WorkerError, first_line, machine_fault
 
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0
+"""For how long workers may stand still, in seconds, before they are replaced."""
+MAX_RESTARTS = 3
+_CHECK_S = 5
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 Job = TypeVar("Job")
@@ -32,18 +46,41 @@ Result = TypeVar("Result")
 def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: bool = False) -> Iterator[Result]:
     """Return an iterator over the results of a function for jobs, in order, computed by forked worker processes.
 
+    Workers that stand still are replaced, and what they owed is done anew.
+
     Args:
-        make: the function, called in the workers.
+        make: the function, called in the workers; a job has the same result whenever it is done.
         jobs: the jobs, read in this process a little ahead, and sent to the workers; may be endless.
         workers: number of workers, forked at once; with 0, this process does the work.
         pin: return tensors in pinned memory if there is a GPU.
 
     Raises:
-        WorkerError: a worker can't be started, has failed or was lost.
+        WorkerError: a worker can't be started, has failed or was lost, or workers stand still again and again.
         RuntimeError: a worker was lost while this process wasn't waiting for a result; see
             :func:`semiuhpe.errors.machine_fault`.
         SemiUHPEError: an error of ``make``.
     """
+    jobs = iter(jobs)
+    owed: deque[Job] = deque()
+
+    def start() -> _Started:
+        again = list(owed)
+        owed.clear()
+        return _start(make, _remembered(chain(again, jobs), owed), workers, pin)
+
+    return _received(start(), start, owed) if workers else start().results
+
+
+@dataclass(frozen=True)
+class _Started:
+    """Workers, and the iterator over their results."""
+
+    results: Iterator
+    workers: list[BaseProcess]
+
+
+def _start(make: Callable, jobs: Iterable, workers: int, pin: bool) -> _Started:
+    context = _Context()
     try:
         with forking_workers():
             loader = DataLoader(
@@ -53,8 +90,9 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
                 num_workers=workers,
                 collate_fn=_identity,
                 pin_memory=pin and torch.cuda.is_available(),
+                timeout=_CHECK_S if workers else 0,
                 worker_init_fn=own_process_group,
-                multiprocessing_context=_Context() if workers else None,
+                multiprocessing_context=context if workers else None,
                 generator=torch.Generator(),  # draws the workers' seed, so that training's generator isn't used
             )
             results = iter(loader)  # the workers are forked here
@@ -65,7 +103,13 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
             "commands that make stores), or allow more processes, memory and shared memory (/dev/shm; Docker: "
             "--shm-size)"
         ) from error
-    return _raising(results, workers)
+    return _Started(results, context.workers)
+
+
+def _remembered(jobs: Iterable[Job], owed: deque[Job]) -> Iterator[Job]:
+    for job in jobs:
+        owed.append(job)
+        yield job
 
 
 def _end_half_started(error: Exception) -> None:
@@ -129,25 +173,50 @@ class _Queue(Queue):
 
 
 class _Context(ForkContext):
-    """Forks; its queues are :class:`_Queue`."""
+    """Forks; its queues are :class:`_Queue`, and it remembers its processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workers: list[BaseProcess] = []
 
     def Queue(self, maxsize: int = 0) -> Any:
         return _Queue(maxsize, ctx=self)
+
+    def Process(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]  # there it is a class
+        worker = ForkProcess(*args, **options)
+        self.workers.append(worker)
+        return worker
 
 
 def _identity(result: Result) -> Result:
     return result
 
 
-def _raising(results: Iterator, workers: int) -> Iterator:
+def _received(started: _Started, start: Callable[[], _Started], owed: deque) -> Iterator:
+    """Return results in order; ``start`` starts new workers, which begin with what is ``owed``."""
+    restarts = 0
+    still = _Stillness(started.workers)
     try:
-        for result in results:
+        while True:
+            try:
+                result = next(started.results)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader timed out" not in str(error):
+                    raise
+                if still.lasts():
+                    restarts += 1
+                    _end_still_workers(started.workers, restarts)
+                    started = start()
+                    still = _Stillness(started.workers)
+                continue
             if isinstance(result, _Failure):
                 raise result.error
+            still.since = None
+            owed.popleft()
             yield result
     except (RuntimeError, OSError, EOFError, WorkerError) as error:
-        if not workers:
-            raise
         ignore_lost_workers()
         # A RuntimeError is a bug in a worker, with its traceback.
         if isinstance(error, (WorkerError, RuntimeError)) or machine_fault(error):
@@ -155,6 +224,49 @@ def _raising(results: Iterator, workers: int) -> Iterator:
         raise WorkerError(
             f"a worker process was lost while it sent its work ({first_line(error)}); use fewer"
         ) from error
+
+
+class _Stillness:
+    """Tells whether workers have slept all along while they were waited for, without any work.
+
+    A forked process inherits locks as they are. One that another thread holds at that moment is never released in the
+    worker: whoever waits for it there waits forever.
+    """
+
+    def __init__(self, workers: list[BaseProcess]):
+        self.workers = workers
+        self.since: float | None = None
+        self.ticks: list[int | None] = []
+
+    def lasts(self) -> bool:
+        """Look again, and return whether it has lasted for :data:`PATIENCE_S`."""
+        ticks, now = [_ticks_of_sleeper(worker.pid) for worker in self.workers], time.monotonic()
+        if self.since is None or None in ticks or ticks != self.ticks:
+            self.since, self.ticks = now, ticks
+        return now - self.since >= PATIENCE_S
+
+
+def _ticks_of_sleeper(pid: int | None) -> int | None:
+    """Return the processor time of a process that sleeps; None if it runs, waits for a disk, or isn't there."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[11]) + int(fields[12]) if fields[0] == "S" else None
+
+
+def _end_still_workers(workers: list[BaseProcess], restarts: int) -> None:
+    for worker in workers:
+        if worker.pid and worker.is_alive():
+            os.kill(worker.pid, signal.SIGUSR1)  # it prints where it stands
+    time.sleep(0.2)
+    for worker in workers:
+        worker.terminate()
+        worker.join(_CHECK_S)
+    message = f"the worker processes stood still for {PATIENCE_S:g} s without working"
+    if restarts > MAX_RESTARTS:
+        raise WorkerError(f"{message}, {restarts} times; --num_workers 0 (or the smallest --workers) does without them")
+    logger.warning("%s, where the lines above say; new ones do their work", message)
 
 
 def ignore_lost_workers() -> None:
@@ -172,6 +284,7 @@ def own_process_group(worker: int) -> None:
     Signals that arrived between the fork and this call are pending (:func:`forking_workers`) and are discarded. The
     parent's signal handlers are not run in its workers.
     """
+    faulthandler.register(signal.SIGUSR1, 2)  # standard error, see _end_still_workers
     os.setpgrp()
     while signal.sigtimedwait(_STOP_SIGNALS, 0):
         pass
