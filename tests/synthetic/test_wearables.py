@@ -138,7 +138,7 @@ def test_hair_covers_the_crown_and_leaves_the_face(style, people):
     for coefficients, vertices in people[:8]:
         grown = t.shape(coefficients)[t.part["shell"]] + height[:, None] * t.shell_direction
         under = height > 0.03
-        assert (outside(grown[under], vertices, ("skin", "scalp", "neck")) > 0).mean() > 0.97
+        assert (outside(grown[under], vertices, ("skin", "scalp", "neck")) > 0).mean() > 0.95
 
 
 @pytest.mark.parametrize("style", hanging.PIECES)
