@@ -20,7 +20,10 @@ COMMANDS = {
     "scenes": ("scenes", "render a store of whole scenes with many heads"),
     "features": ("features", "plot the features of unlabeled heads (t-SNE)"),
     "embedding": ("embedding", "is near in a model's embedding near in rotation: neighbors, rank correlation"),
-    "tables": ("tables", "the paper's tables with finished runs' numbers; others: synthetic, clerf, onestage"),
+    "tables": (
+        "tables",
+        "the paper's tables with finished runs' numbers; others: synthetic, photographs, clerf, onestage",
+    ),
     "compare": ("compare", "two evaluations on the same heads: is one better, and where"),
     "demo": ("demo", "a page to try a model on pictures and the webcam"),
     "export": ("export", "write a model as ONNX or TorchScript"),

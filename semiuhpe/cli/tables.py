@@ -11,7 +11,7 @@ from semiuhpe.errors import require
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
-from semiuhpe.experiments import clerf, onestage, synthetic
+from semiuhpe.experiments import clerf, onestage, photographs, synthetic
 from semiuhpe.experiments.options import ComparisonOptions
 from semiuhpe.methods import Experiment
 from semiuhpe.options import OptionGroup, option
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     """Dispatches ``tables NAME``; without a name it is ``paper``."""
     if argv and argv[0] in ("-h", "--help"):
         print("usage: semiuhpe tables [NAME] [options]; semiuhpe tables NAME --help tells more\n")
-        print("\n".join(f"  {name:10} {text}" for name, (_, text) in TABLES.items()))
+        print("\n".join(f"  {name:11} {text}" for name, (_, text) in TABLES.items()))
         return 0
     if argv and argv[0] in TABLES:
         command, _ = TABLES[argv[0]]
@@ -64,8 +64,8 @@ def paper(argv: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True)
-class RenderedTables:
-    """A command that trains and compares models on rendered data.
+class TrainedTables:
+    """A command that trains and compares models.
 
     Attributes:
         name: of the table.
@@ -109,21 +109,28 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
 TABLES: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "paper": (paper, "tables 2 and 4 of the paper, with the numbers of finished runs; this one if none is named"),
     "synthetic": (
-        RenderedTables(
+        TrainedTables(
             "synthetic", "Trains and compares models on rendered wild heads.",
             synthetic.DEFAULT_SETTINGS, synthetic.SyntheticOptions, synthetic.check, synthetic.tables,
         ),
         "trains and compares supervised training, the baseline and SemiUHPE on rendered heads",
     ),
+    "photographs": (
+        TrainedTables(
+            "photographs", "Trains and compares models on photographs, few of them labeled, or none.",
+            photographs.DEFAULT_SETTINGS, photographs.PhotographsOptions, photographs.check, photographs.tables,
+        ),
+        "trains and compares the three on AFLW2000's photographs, with few labels or with rendered heads alone",
+    ),
     "clerf": (
-        RenderedTables(
+        TrainedTables(
             "clerf", "Trains and compares models on turned rendered heads.",
             clerf.DEFAULT_SETTINGS, clerf.ClerfTableOptions, clerf.check, clerf.tables,
         ),
         "trains and compares CLERF and regression alone on turned rendered heads",
     ),
     "onestage": (
-        RenderedTables(
+        TrainedTables(
             "onestage", "Trains and compares models on rendered scenes.",
             onestage.DEFAULT_SETTINGS, onestage.OneStageTableOptions, onestage.check, onestage.tables,
         ),

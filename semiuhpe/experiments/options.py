@@ -1,5 +1,6 @@
 """Options that the commands share which train and compare models on rendered data."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,13 @@ class ComparisonOptions(OptionGroup, title="comparison"):
     output: Path = option(Path("outputs/tables"), "folder for tables", metavar="DIR")
 
 
-def check_rendered(experiment: Experiment, what: str) -> None:
-    """Raise ConfigError if stores are named, as the command renders ``what`` itself."""
+def check_rendered(experiment: Experiment, what: str, how: str = "rendered") -> None:
+    """Raise ConfigError if stores are named, as the command makes those of ``what`` itself."""
     named = experiment.data.train_labeled or experiment.data.test_set
-    require(not named, f"--train_labeled and --test_set: the {what} are rendered; leave them out")
+    require(not named, f"--train_labeled and --test_set: the {what} are {how}; leave them out")
+
+
+def check_shares(ratios: Iterable[float]) -> None:
+    """Raise ConfigError unless shares of labeled heads leave both labeled and unlabeled ones."""
+    for ratio in ratios:
+        require(0.0 < ratio < 1.0, f"--ratios, --ablation_ratio: {ratio} must lie in (0, 1)")

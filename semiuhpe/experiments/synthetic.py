@@ -7,28 +7,19 @@ stores and runs are reused.
 """
 
 import json
-import re
 import statistics
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from semiuhpe.data.experiment import open_labeled
-from semiuhpe.distributed import pick_device
-from semiuhpe.errors import require
-from semiuhpe.evaluation.predict import evaluate
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Row, Table, mean_and_deviation
-from semiuhpe.experiments.options import ComparisonOptions, check_rendered
+from semiuhpe.experiments.options import ComparisonOptions, check_rendered, check_shares
 from semiuhpe.experiments.quickstart import BASELINE, SEMIUHPE, SUPERVISED
 from semiuhpe.experiments.rendering import STORE_MARGIN_FACTOR, render_once
-from semiuhpe.experiments.runs import BASELINE_OPTIONS, train_once, variant
+from semiuhpe.experiments.runs import BASELINE_OPTIONS
+from semiuhpe.experiments.stages import Changes, trained
 from semiuhpe.methods import Experiment
-from semiuhpe.methods.original import OriginalOptions
 from semiuhpe.methods.semiuhpe import SemiUHPEOptions
-from semiuhpe.models import load_checkpoint
-from semiuhpe.models.output import PoseDecoder
 from semiuhpe.options import PositiveInt, option
 from semiuhpe.synthetic.head_stores import SyntheticSet
 from semiuhpe.training.run import check_experiment
@@ -36,8 +27,6 @@ from semiuhpe.training.run import check_experiment
 DEFAULT_SETTINGS = "settings/tables_synthetic.yml"
 METRIC = "geodesic_mean_deg"
 
-Changes = Mapping[str, bool | str]
-"""Values of options that differ from the settings."""
 Errors = dict[str, dict[str, float]]
 """Errors by model, then by seed as text."""
 
@@ -74,8 +63,7 @@ def check(experiment: Experiment, options: SyntheticOptions) -> None:
     """Raise ConfigError if an option has an impossible value or options contradict each other."""
     check_rendered(experiment, "heads")
     check_experiment(experiment)
-    for ratio in (*options.ratios, options.ablation_ratio):
-        require(0.0 < ratio < 1.0, f"--ratios, --ablation_ratio: {ratio} must lie in (0, 1)")
+    check_shares((*options.ratios, options.ablation_ratio))
 
 
 def tables(experiment: Experiment, options: SyntheticOptions) -> list[Table]:
@@ -87,12 +75,13 @@ def tables(experiment: Experiment, options: SyntheticOptions) -> list[Table]:
         of_seed = render(experiment, options, seed)
         for ratio in options.ratios:
             models = {BASELINE: BASELINE_OPTIONS, SEMIUHPE: {}}
-            for name, error in trained_errors(of_seed, ratio, models):
-                by_ratio[ratio].setdefault(name, {})[str(seed)] = error
-        for name, error in trained_errors(of_seed, options.ablation_ratio, ABLATION):
-            ablation.setdefault(name, {})[str(seed)] = error
-        *_, (name, error) = trained_errors(of_seed, options.ablation_ratio, {PAPERS: {}}, ORIGINAL)
-        ablation.setdefault(name, {})[str(seed)] = error
+            for name, summary in trained(of_seed, f"seed{seed}", ratio, models):
+                by_ratio[ratio].setdefault(name, {})[str(seed)] = summary[METRIC]
+        for name, summary in trained(of_seed, f"seed{seed}", options.ablation_ratio, ABLATION):
+            ablation.setdefault(name, {})[str(seed)] = summary[METRIC]
+        original = of_seed.replace(**ORIGINAL)
+        *_, (name, summary) = trained(original, f"seed{seed}", options.ablation_ratio, {PAPERS: {}})
+        ablation.setdefault(name, {})[str(seed)] = summary[METRIC]
         write_result(results, json.dumps({"by_ratio": by_ratio, "ablation": ablation}, indent=1).encode())
     lines = notes(experiment, options)
     return [ratio_table(options, by_ratio, lines), ablation_table(options, ablation, lines)]
@@ -112,40 +101,6 @@ def render(experiment: Experiment, options: SyntheticOptions, seed: int) -> Expe
         render_once(heads, stores[name], options.workers)
     train, test = str(stores["train"]), str(stores["test"])
     return experiment.replace(train_labeled=train, train_unlabeled=train, val_set=test, test_set=test, seed=seed)
-
-
-def trained_errors(
-    experiment: Experiment, ratio: float, models: Mapping[str, Changes], common: Changes = MappingProxyType({})
-) -> Iterator[tuple[str, float]]:
-    """Yield names and errors of the supervised model and of models that start from it, with ``common`` changes."""
-    experiment = experiment.replace(**common)
-    original = experiment.group(OriginalOptions).original
-    stage1_iteration = experiment.group(SemiUHPEOptions).stage1_iteration
-    name = f"seed{experiment.run.seed}_r{ratio}" + ("_original" if original else "")
-    supervised = variant(
-        experiment, f"{name}_{SUPERVISED}", ss_ratio=ratio, max_iteration=stage1_iteration, **BASELINE_OPTIONS
-    )
-    folder = train_once(supervised)
-    yield SUPERVISED, error_of(experiment, folder)
-    stage2 = {
-        "ss_ratio": ratio,
-        "stage1_iteration": 0,
-        "max_iteration": experiment.training.max_iteration - stage1_iteration,
-        "init_from": str(folder / "last.pth"),
-    }
-    for model, changes in models.items():
-        detail = re.sub(r"\W+", "_", model).strip("_")
-        folder = train_once(variant(experiment, f"{name}_{detail}", **stage2, **changes))
-        yield model, error_of(experiment, folder)
-
-
-def error_of(experiment: Experiment, folder: Path) -> float:
-    """Return the mean geodesic error of a run's last teacher on the test heads, in degrees."""
-    loaded = load_checkpoint(folder / "last.pth")
-    device = pick_device(experiment.run.gpu_ids, quiet=True)
-    store, decoder = open_labeled(experiment.data, "test_set"), PoseDecoder(loaded.description)
-    found = evaluate(loaded.model.to(device), decoder, store, device, experiment.training.eval_batch_size)
-    return found.summary[METRIC]
 
 
 def ratio_table(options: SyntheticOptions, by_ratio: dict[float, Errors], lines: list[str]) -> Table:

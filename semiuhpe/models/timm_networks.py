@@ -6,16 +6,19 @@ ImageNet's mean and deviation, whatever a model was trained with.
 
 import difflib
 import re
+from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from semiuhpe.errors import ConfigError
+from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.models.pose_head import pose_head
 from semiuhpe.models.registry import NetworkSpec, register_family, register_model
 from semiuhpe.models.weights import WEIGHTS, no_imagenet_weights
+from semiuhpe.models.weights_files import SAFETENSORS, read_safetensors
 
 
 @register_model("effinet", has_pretrained=True)
@@ -98,6 +101,7 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
         place = WEIGHTS / f"{config.architecture}.{config.tag}{source[source.rindex('.') :]}"
         if place.is_file():
             options["pretrained_cfg_overlay"] = {"file": str(place)}
+            _check_network(network, model, place)
     try:
         backbone = timm.create_model(model, pretrained=pretrained, num_classes=0, **options)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
@@ -106,6 +110,24 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
         raise no_imagenet_weights(network, error, source, place) from error
     backbone.register_forward_hook(_forget_attention_biases)
     return backbone
+
+
+def _check_network(network: str, model: str, file: Path) -> None:
+    """Raise ConfigError if a file of safetensors is of another network: timm ignores weights that don't fit."""
+    if file.suffix != SAFETENSORS:
+        return  # other files may have other names, which timm knows
+    try:
+        stored = {name: value.shape for name, value in read_safetensors(file)[0].items()}
+    except CheckpointError:
+        return  # timm says so
+    with torch.device("meta"):
+        expected = dict(timm.create_model(model, pretrained=False, num_classes=0).named_parameters())
+    if lacking := [name for name, value in expected.items() if stored.get(name) != value.shape]:
+        raise ConfigError(
+            f"--network {network}: {file} is of another network: {len(lacking)} of {len(expected)} weights, such as "
+            f"{lacking[0]}, are missing or have another shape; remove it, or start from random weights with "
+            "--pretrained false"
+        )
 
 
 def _forget_attention_biases(network: nn.Module, _: Any, __: Any) -> None:

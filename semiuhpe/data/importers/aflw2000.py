@@ -21,7 +21,7 @@ class Aflw2000(Importer):
 
     name = "AFLW2000"
     crop_rule = LANDMARKS
-    splits = ("test",)
+    splits: tuple[str, ...] = ("test",)
     counts: ClassVar = {"test": 1964}
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
