@@ -116,10 +116,11 @@ def render_store(writer: StoreWriter, render: Callable[[Job], StoredItem], jobs:
 
 def _render(job: tuple[SyntheticSet, int, np.ndarray, np.ndarray]) -> StoredHead:
     heads, number, rotation, euler_deg = job
-    return StoredHead(f"{number:06d}", _crop(heads, number, rotation), rotation, euler_deg)
+    crop, kinds = _crop(heads, number, rotation)
+    return StoredHead(f"{number:06d}", crop, rotation, euler_deg, kinds)
 
 
-def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> StoredCrop:
+def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> tuple[StoredCrop, dict[str, str]]:
     rng = np.random.default_rng([heads.seed, 1, number])
     # The tight crop is cut from a larger picture, so enlarging does not blur test heads.
     size = round(heads.size * 1.5) if heads.test else heads.size
@@ -128,10 +129,11 @@ def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> StoredCrop:
         rotation, rng, heads.domain, size, photographs=heads.backgrounds, crop_rule=crop_rule, without=heads.without
     )
     if not heads.test:
-        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, np.array([0.0, 0.0, heads.size, heads.size]))
+        whole = np.array([0.0, 0.0, heads.size, heads.size])
+        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, whole), head.kinds
     if crop_rule.by_extent:
         corners = np.array([head.box[:2], head.box[:2] + head.box[2:]])
         rectangle = landmark_rectangle(corners, crop_rule.margin, size, size)
     else:
         rectangle = box_rectangle(head.box, crop_rule.margin, size, size)
-    return store_crop(head.image, rectangle, head.box, heads.size, quality=None)
+    return store_crop(head.image, rectangle, head.box, heads.size, quality=None), head.kinds

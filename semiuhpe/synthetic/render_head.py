@@ -18,6 +18,7 @@ from semiuhpe.synthetic import accessories, backgrounds, degrade, figure, hair, 
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.head import head_vertices, template
 from semiuhpe.synthetic.identity import Identity, looking, random_identity
+from semiuhpe.synthetic.kinds import age_group, kinds_of_picture
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
 from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.posture import bend_neck, random_bend, random_neck, rotation_of, toward_camera
@@ -34,15 +35,16 @@ PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photo
 
 @dataclass(frozen=True)
 class SyntheticHead:
-    """A picture of a head and the head's box.
+    """A picture of a head, the head's box, and what kind of head it is.
 
     ``image`` is RGB uint8 (size, size, 3); ``box`` is float32 (4,): x, y, width, height in pixels of the image, around
     skull, jaw, ears and hair on the head, without neck, hanging hair and hats. In the wild domain it is like a
-    detector's: slightly off in place and scale.
+    detector's: slightly off in place and scale. ``kinds`` are names and values of :mod:`semiuhpe.synthetic.kinds`.
     """
 
     image: np.ndarray
     box: np.ndarray
+    kinds: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,16 @@ def render_head(
     box, crop = _frame(around, crop_rule, settings, rng)
     image = _draw(scene, crop, light, size, rng, wild, photographs)
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
+    kinds = scene.kinds
     if dressed and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
+        kinds["before_it"] = "object"
+    sharp = image.copy()
     image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
+    kinds |= kinds_of_picture(image, sharp)
     if wild and "camera" not in without and rng.random() < PHOTOGRAPH_ENDS:
         degrade.end_photograph(image, rng)
-    return SyntheticHead(image, box)
+    return SyntheticHead(image, box, kinds)
 
 
 @dataclass(frozen=True)
@@ -118,26 +124,30 @@ class _Scene:
     placed: np.ndarray  # (N, 3): x and y on the image plane at unit focal length, z larger nearer
     silhouette: np.ndarray  # (2, n) on the image plane: the vertices that the head box encloses
     landmarks: np.ndarray  # (2, 68) on the image plane
+    kinds: dict[str, str]
 
 
 def _assemble(
     identity: Identity, rotation: np.ndarray, light: Light, distance: float, rng: np.random.Generator, wild: bool
 ) -> _Scene:
     """Return the head and everything around it, lit and projected."""
-    figure, worn, enclosed = dress(identity, rotation, rng, wild)
+    dressed = dress(identity, rotation, rng, wild)
+    worn, kinds = dressed.worn, dressed.kinds | {"before_it": "nothing"}
     if wild and rng.random() < HAND:
+        kinds["before_it"] = "hand"
         hand = occluders.random_hand(rng, identity.skin, distance)
         hand.vertices[:, 2] -= np.float32(distance)
         worn.append(Mesh(hand.vertices @ rotation, hand.triangles, hand.albedo, hand.gloss))  # into head axes
-    head = light_up(figure, worn, rotation, light)
+    head = light_up(dressed.figure, worn, rotation, light)
     camera = head.vertices @ rotation.T
     nearness = 1 / np.maximum(camera[:, 2:] + np.float32(distance), 0.3)  # unlike depth, linear on the image plane
     placed = np.concatenate([camera[:, :2] * nearness, nearness], 1)
     return _Scene(
         head=head,
         placed=placed,
-        silhouette=np.ascontiguousarray(placed[enclosed, :2].T),
+        silhouette=np.ascontiguousarray(placed[dressed.enclosed, :2].T),
         landmarks=placed[template().landmarks, :2].T,
+        kinds=kinds,
     )
 
 
@@ -151,13 +161,20 @@ def seen_from_below(body: np.ndarray) -> float:
     return float(smoothstep(height_of_camera, -0.32, -0.60))
 
 
+@dataclass(frozen=True)
+class Dressed:
+    """A figure, what it wears, the indices of the vertices that its box encloses, and what kind of head that is."""
+
+    figure: figure.Figure
+    worn: list[Mesh]
+    enclosed: np.ndarray
+    kinds: dict[str, str]
+
+
 def dress(
     identity: Identity, rotation: np.ndarray, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
-) -> tuple[figure.Figure, list[Mesh], np.ndarray]:
-    """Return the figure, what it wears, and the indices of the vertices that its box encloses.
-
-    ``face_mask`` is the share of wild heads with a face mask.
-    """
+) -> Dressed:
+    """Return the figure of a person with accessories; ``face_mask`` is the share of wild heads with a face mask."""
     bend, longer = random_bend(rotation, rng), random_neck(rng)
     gaze = toward_camera(rotation, rng)
     if gaze is not None and identity.expression:
@@ -171,14 +188,17 @@ def dress(
     if not cut_off or identity.style in hair.TIED:
         hanging = hair.hanging_hair(identity.style, identity.hair, identity.coefficients)
     covered_ears = identity.style in hair.COVERS_EARS
+    kinds = {"age": age_group(identity.person.age), "on_head": "nothing", "glasses": "no", "face_mask": "no"}
     worn: list[Mesh] = []
     if wild and rng.random() < HAT:
         hat, height, over_ears = hats.random_hat(rng, identity.coefficients, height, to_shoulders=not cut_off)
         worn.append(hat)
+        kinds["on_head"] = "hat"
         covered_ears |= over_ears
         hanging = None if over_ears or hanging is None else hats.press_down(identity.style, hanging)
     elif wild and rng.random() < HEADPHONES:
         worn.append(hats.random_headphones(rng, identity.coefficients))
+        kinds["on_head"] = "headphones"
         height = None if height is None else hats.below_band(height)
         covered_ears = True
     if hanging is not None:
@@ -188,12 +208,14 @@ def dress(
     built = figure.build(identity, height, bend, longer, from_below, covered_ears)
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)
+        kinds["glasses"] = "yes"
     if wild and rng.random() < face_mask:
         worn += accessories.put_on_mask(built.vertices, rng)
+        kinds["face_mask"] = "yes"
     enclosed = _silhouette(height)
     if hanging is not None and identity.style in hair.HANGING_COUNTS:  # the first of what is worn
         enclosed = np.concatenate([enclosed, len(built.vertices) + np.arange(len(hanging.vertices))])
-    return built, worn, enclosed
+    return Dressed(built, worn, enclosed, kinds)
 
 
 def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:

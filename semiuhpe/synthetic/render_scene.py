@@ -129,8 +129,8 @@ def _place(
     """Return a random head with a visible rotation, at a place in camera axes before the camera is turned."""
     rotation = (look_at(center) @ rotation).astype(np.float32)
     identity = random_identity(rng)
-    figure, worn, enclosed = dress(identity, rotation, rng, domain == "wild", face_mask=0.0)
-    head = light_up(figure, worn, rotation, light)
+    dressed = dress(identity, rotation, rng, domain == "wild", face_mask=0.0)
+    head = light_up(dressed.figure, dressed.worn, rotation, light)
 
     def project(points: np.ndarray) -> np.ndarray:
         x, y, z = ((points @ rotation.T + center) @ turn.T).T
@@ -138,10 +138,10 @@ def _place(
         return np.stack([focal * x / z + size / 2, focal * y / z + size / 2, 1 / z], 1).astype(np.float32)
 
     placed = project(head.vertices)
-    low, high = placed[enclosed, :2].min(0), placed[enclosed, :2].max(0)
+    low, high = placed[dressed.enclosed, :2].min(0), placed[dressed.enclosed, :2].max(0)
     belongs = np.zeros(len(placed), bool)
-    belongs[enclosed] = True
-    landmarks = project(five_landmarks(figure.vertices))[:, :2]
+    belongs[dressed.enclosed] = True
+    landmarks = project(five_landmarks(dressed.figure.vertices))[:, :2]
     box = np.concatenate([low, high - low])
     triangles = np.concatenate([head.closed, head.open])
     return _Placed(head, placed, triangles[belongs[triangles].all(1)], box, landmarks)

@@ -64,7 +64,8 @@ def test_the_same_heads_and_scenes_are_written_alike(golden, tmp_path):
             encoded = stored_bytes(golden, b"%09d" % i)
             if isinstance(store, HeadStore):
                 crop = StoredCrop(encoded, store.box[i], store.bounds[i], store.scale[i])
-                writer.add(StoredHead(str(name), crop, store.truth[i], store.euler_deg[i]))
+                kinds = {key: str(values[i]) for key, values in store.attributes.items()}
+                writer.add(StoredHead(str(name), crop, store.truth[i], store.euler_deg[i], kinds))
             else:
                 extent = tuple(store.extent[i])
                 writer.add(StoredScene(str(name), encoded, extent, store.heads(i), float(store.turn_deg[i])))
