@@ -72,7 +72,7 @@ def train(arguments: argparse.Namespace, seed: int, without: tuple[str, ...]) ->
     if not (found := [path for path in runs.glob("**/last.pth") if is_finished(path, arguments.steps)]):
         run("train", "--exps_dir", runs, "--exp_name", "sim", "--exp_detail", "to_real", "--train_labeled", store,
             "--val_set", arguments.work / "aflw2000.lmdb", "--is_full_range", "false", "--network", NETWORK,
-            "--image_size", SIZE, "--batch_size", arguments.batch, "--lr", "1e-3", "--stage1_iteration",
+            "--image_size", SIZE, "--batch_size", arguments.batch, "--lr", "2e-3", "--cosine_lr", "--stage1_iteration",
             arguments.steps, "--max_iteration", arguments.steps, "--val_frequency", arguments.steps, "--is_ema",
             "true", "--ema_decay", "0.99", "--eman", "true", "--num_workers", 0, "--seed", seed)  # fmt: skip
         found = list(runs.glob("**/last.pth"))

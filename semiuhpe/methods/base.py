@@ -4,9 +4,11 @@ A :class:`Method` has its own options and opens its own data. It divides a run i
 :class:`Learner` supplies the batches, computes the loss of each step, and validates.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -21,6 +23,9 @@ from semiuhpe.methods.options import Experiment
 from semiuhpe.models import create_model
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.options import OptionGroup
+
+LR_FLOOR = 0.01
+"""Where a learning rate along a cosine ends, as a share of its beginning."""
 
 
 @dataclass
@@ -155,6 +160,16 @@ class Phase:
     def lr_at(self, step: int) -> float:
         """Return the learning rate of a step of the phase, counted from 0."""
         return self.lr(step) if callable(self.lr) else self.lr
+
+
+def scheduled_lr(lr: float, steps: int, cosine: bool) -> float | Callable[[int], float]:
+    """Return the learning rate of a phase of a number of steps: constant, or falling along half a cosine."""
+    return partial(_cosine_lr, lr, steps) if cosine else lr
+
+
+def _cosine_lr(lr: float, steps: int, step: int) -> float:
+    share = (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+    return lr * (LR_FLOOR + (1 - LR_FLOOR) * share)
 
 
 class TrainingData(Protocol):

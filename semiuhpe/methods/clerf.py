@@ -35,7 +35,7 @@ from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.errors import require
 from semiuhpe.evaluation.embedding import NeighborValidation
-from semiuhpe.methods.base import Networks, Phase, Preview, Setup, Stateless, StepResult, Summaries
+from semiuhpe.methods.base import Networks, Phase, Preview, Setup, Stateless, StepResult, Summaries, scheduled_lr
 from semiuhpe.methods.circle_loss import circle_loss
 from semiuhpe.methods.crops import LABELED, CropMethod, CropTask, HeadBatches
 from semiuhpe.methods.options import Experiment
@@ -172,10 +172,12 @@ class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
         found = []
         if data.pairing is not None:
             pretraining = Pretraining(student, task, self.experiment, data, data.pairing, process)
-            found.append(Phase("pretrain", pretraining, options.pretrain_iteration, training.lr))
+            lr = scheduled_lr(training.lr, options.pretrain_iteration, training.cosine_lr)
+            found.append(Phase("pretrain", pretraining, options.pretrain_iteration, lr))
         if options.pretrain_iteration < training.max_iteration:
             regression = Regression(student, task, options.turn_aug, options.freeze_embedding, process)
-            lr = training.lr if options.regression_lr is None else options.regression_lr
+            start = training.lr if options.regression_lr is None else options.regression_lr
+            lr = scheduled_lr(start, training.max_iteration - options.pretrain_iteration, training.cosine_lr)
             found.append(Phase("regression", regression, training.max_iteration, lr, comparable=False))
         return found
 

@@ -96,6 +96,9 @@ class OneStage(Method[OneStageOptions, SceneData]):
         require(not data.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabeled data")
         require(data.ss_ratio == 1.0, f"--ss_ratio {data.ss_ratio}: --method onestage trains on all labeled scenes")
         require(data.val_split is None, "--val_split: holds out head crops; name scenes with --val_set")
+        require(
+            not self.experiment.training.cosine_lr, "--cosine_lr: the learning rate of --method onestage falls in steps"
+        )
         require(not self.experiment.training.save_feat, "--save_feat: is for methods with a feature per head")
         require_pycocotools()
 

@@ -32,6 +32,7 @@ class TrainingOptions(OptionGroup, title="training"):
 
     method: str = option("semiuhpe", "training method", choices=lambda: METHODS)
     lr: float = option(1e-4, "learning rate")
+    cosine_lr: bool = option(False, "let the learning rate of each stage fall to a hundredth, along half a cosine")
     batch_size: PositiveInt = option(32, "labeled heads per step, over all processes")
     eval_batch_size: PositiveInt = option(128, "heads per evaluation batch")
     num_workers: NaturalInt = option(4, "processes that decode pictures, per stream")

@@ -32,7 +32,7 @@ from semiuhpe.distributions.registry import POINT_ESTIMATES
 from semiuhpe.distributions.transposed import transposed_cross_entropy
 from semiuhpe.errors import require
 from semiuhpe.evaluation.validation import PAPER_ERROR
-from semiuhpe.methods.base import Networks, Phase, Preview, Setup, StepResult, Summaries, forward
+from semiuhpe.methods.base import Networks, Phase, Preview, Setup, StepResult, Summaries, forward, scheduled_lr
 from semiuhpe.methods.crops import LABELED, UNLABELED, CropMethod, CropTask, HeadBatches
 from semiuhpe.methods.original import PAPER_START, MovingAverage, OriginalOptions
 from semiuhpe.methods.registry import register_method
@@ -161,12 +161,15 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
             setup, self.unlabeled_batch, bool(differences.drop_last),
             weak=differences.labeled_aug == "all" or not from_dad,
         )  # fmt: skip
-        stage1 = Phase("stage1", Supervised(student, task), options.stage1_iteration, training.lr)
+        lr = scheduled_lr(training.lr, options.stage1_iteration, training.cosine_lr)
+        stage1 = Phase("stage1", Supervised(student, task), options.stage1_iteration, lr)
         if options.stage1_iteration == training.max_iteration:
             return [stage1]
         learner = Stage2(student, task, options, differences, setup.process, self.unlabeled_batch)
         stage2_lr = training.lr * STAGE2_LR_FACTOR if options.stage2_lr is None else options.stage2_lr
-        stage2 = Phase("stage2", learner, self._end(len(labeled)), stage2_lr)
+        end = self._end(len(labeled))
+        lr = scheduled_lr(stage2_lr, end - options.stage1_iteration, training.cosine_lr)
+        stage2 = Phase("stage2", learner, end, lr)
         return [stage2] if options.stage1_iteration == 0 else [stage1, stage2]
 
     def _end(self, labeled: int) -> int:

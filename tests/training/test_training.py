@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 import lmdb
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -178,6 +179,17 @@ def test_one_store_is_split(settings, stores):
 def test_options_change_what_is_learned(settings, finished_run, more):
     result = train(settings, *more)
     assert result.finished and not same_weights(result.folder, finished_run)
+
+
+def test_the_learning_rate_falls_along_a_cosine_in_each_stage_also_when_resumed(settings, monkeypatch):
+    settings = [*settings, "--cosine_lr", "--stage2_lr", "2e-4", "--val_frequency", "1"]
+    whole = train(settings).folder
+    share = 0.01 + 0.99 * np.array([1.0, 0.75, 0.25])  # of three steps
+    rates = [row["train/lr"] for row in _scalars(whole).values()]
+    np.testing.assert_allclose(rates, [*(1e-3 * share), *(2e-4 * share)], rtol=1e-6)
+    folder = killed_run(monkeypatch, settings, 4)
+    resume(settings, folder)
+    torch.testing.assert_close(state(folder), state(whole), rtol=0, atol=0)
 
 
 def test_init_from_another_run(settings):
