@@ -41,7 +41,7 @@ class SynthOptions(OptionGroup):
         metavar="DIR",
     )
     crop_rule: str = option(
-        HEAD_BOX.name, "crop rule: around the head, or its 68 landmarks as on AFLW2000", choices=lambda: RULES
+        HEAD_BOX.name, "crop rule: around the head, or landmarks as on 300W-LP and AFLW2000", choices=lambda: RULES
     )
     without: tuple[str, ...] | None = option(
         None, "leave variety out: " + "; ".join(f"{name}, {what}" for name, what in VARIETY.items()), metavar="NAME"

@@ -20,6 +20,7 @@ from semiuhpe.synthetic.head import head_vertices, template
 from semiuhpe.synthetic.identity import Identity, looking, random_identity
 from semiuhpe.synthetic.kinds import age_group, kinds_of_picture
 from semiuhpe.synthetic.light import Light, clean_light, wild_light
+from semiuhpe.synthetic.marks import all_marks, visible_marks
 from semiuhpe.synthetic.photographs import Photographs
 from semiuhpe.synthetic.posture import bend_neck, random_bend, random_neck, rotation_of, toward_camera
 from semiuhpe.synthetic.regions import smoothstep
@@ -28,6 +29,7 @@ from semiuhpe.synthetic.variety import reduced
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.15, 0.04, 0.22, 0.07, 0.10, 0.08
+SEEN_MARKS = 0.5  # share of wild heads cropped by landmarks that are cropped by those that can be seen
 CUT_OFF = 0.3  # from this on, of what :func:`seen_from_below` returns, nothing hangs down from the head
 SMALL_PX = 96  # up to this size, pictures are drawn at twice theirs
 PHOTOGRAPH_ENDS = 0.06  # how often a wild head is so near the edge of its photograph that the crop reaches beyond it
@@ -83,7 +85,8 @@ def render_head(
         size: side of the image in pixels.
         photographs: backgrounds of wild heads; drawn ones if None.
         crop_rule: the rule that the head is to be cropped by: the box is around the head, or for
-            :data:`semiuhpe.data.crop.LANDMARKS` around its 68 landmarks.
+            :data:`semiuhpe.data.crop.LANDMARKS` around landmarks: the 68 of 300W-LP, or in the wild domain as often
+            those of AFLW2000 that can be seen.
         without: names in :data:`semiuhpe.synthetic.variety.VARIETY` of what does not vary.
 
     Raises:
@@ -102,7 +105,7 @@ def render_head(
     distance = float(np.exp(rng.uniform(*np.log(settings.distance))))
     dressed = wild and "worn" not in without
     scene = _assemble(identity, rotation, light, distance, rng, dressed)
-    around = scene.landmarks if crop_rule.by_extent else scene.silhouette
+    around = _marked(scene, rotation, rng, wild) if crop_rule.by_extent else scene.silhouette
     box, crop = _frame(around, crop_rule, settings, rng)
     image = _draw(scene, crop, light, size, rng, wild, photographs)
     box = np.array([*(box[:2] - crop[:2]), *box[2:]], np.float32) * np.float32(size / crop[2])
@@ -123,7 +126,7 @@ class _Scene:
     head: LitHead
     placed: np.ndarray  # (N, 3): x and y on the image plane at unit focal length, z larger nearer
     silhouette: np.ndarray  # (2, n) on the image plane: the vertices that the head box encloses
-    landmarks: np.ndarray  # (2, 68) on the image plane
+    covered_ears: bool
     kinds: dict[str, str]
 
 
@@ -146,9 +149,16 @@ def _assemble(
         head=head,
         placed=placed,
         silhouette=np.ascontiguousarray(placed[dressed.enclosed, :2].T),
-        landmarks=placed[template().landmarks, :2].T,
+        covered_ears=dressed.covered_ears,
         kinds=kinds,
     )
+
+
+def _marked(scene: _Scene, rotation: np.ndarray, rng: np.random.Generator, wild: bool) -> np.ndarray:
+    """Return the landmarks (2, n) on the image plane by which the head is cropped."""
+    if wild and rng.random() < SEEN_MARKS:
+        return visible_marks(scene.placed, rotation, scene.covered_ears, rng)
+    return all_marks(scene.placed)
 
 
 def seen_from_below(body: np.ndarray) -> float:
@@ -163,11 +173,20 @@ def seen_from_below(body: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Dressed:
-    """A figure, what it wears, the indices of the vertices that its box encloses, and what kind of head that is."""
+    """A figure and what it wears.
+
+    Attributes:
+        figure: the person.
+        worn: hair that hangs down, hats and so on.
+        enclosed: indices of the vertices that the head's box encloses.
+        covered_ears: whether hair or a hat covers the ears.
+        kinds: what kind of head it is.
+    """
 
     figure: figure.Figure
     worn: list[Mesh]
     enclosed: np.ndarray
+    covered_ears: bool
     kinds: dict[str, str]
 
 
@@ -215,7 +234,7 @@ def dress(
     enclosed = _silhouette(height)
     if hanging is not None and identity.style in hair.HANGING_COUNTS:  # the first of what is worn
         enclosed = np.concatenate([enclosed, len(built.vertices) + np.arange(len(hanging.vertices))])
-    return Dressed(built, worn, enclosed, kinds)
+    return Dressed(built, worn, enclosed, covered_ears, kinds)
 
 
 def _silhouette(shell_height: np.ndarray | None) -> np.ndarray:
