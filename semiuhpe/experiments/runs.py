@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from semiuhpe.data.stores import DATA_FILE
-from semiuhpe.errors import Stopped
+from semiuhpe.errors import ConfigError, Stopped
 from semiuhpe.methods import Experiment, method_of
 from semiuhpe.models.checkpoint import read_checkpoint
 from semiuhpe.settings import RUN_SETTINGS
@@ -72,11 +72,19 @@ def _same_data(experiment: Experiment, checkpoint: Path) -> bool:
 
 
 def _same_settings(experiment: Experiment, path: Path) -> bool:
-    """Return whether a run has the same settings, except for paths of stores, which :func:`_same_data` compares."""
+    """Return whether a run has the same settings, except for paths of stores, which :func:`_same_data` compares.
+
+    Options that an earlier version lacked have their defaults in its runs.
+    """
     if not path.is_file():
         return False
+    settings = yaml.safe_load(path.read_text()) or {}
+    try:
+        recorded = Experiment.from_values(settings)
+    except ConfigError:
+        return False  # a value that is none any more
     mine, theirs = (
         {k: v for k, v in given.items() if v is not None and k not in _IRRELEVANT and not k.startswith("data_dir_")}
-        for given in (experiment.values(), yaml.safe_load(path.read_text()) or {})
+        for given in (experiment.values(), settings | recorded.values())  # also options that are gone
     )
     return mine == theirs
