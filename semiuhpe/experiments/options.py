@@ -1,6 +1,5 @@
 """Options that the commands share which train and compare models on rendered data."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def check_rendered(experiment: Experiment, what: str, how: str = "rendered") -> 
     require(not named, f"--train_labeled and --test_set: the {what} are {how}; leave them out")
 
 
-def check_shares(ratios: Iterable[float]) -> None:
-    """Raise ConfigError unless shares of labeled heads leave both labeled and unlabeled ones."""
+def check_shares(option: str, *ratios: float) -> None:
+    """Raise ConfigError unless an option's shares of labeled heads leave both labeled and unlabeled ones."""
     for ratio in ratios:
-        require(0.0 < ratio < 1.0, f"--ratios, --ablation_ratio: {ratio} must lie in (0, 1)")
+        require(0.0 < ratio < 1.0, f"{option} {ratio}: must lie in (0, 1)")

@@ -72,7 +72,7 @@ def check(experiment: Experiment, options: PhotographsOptions) -> None:
     require(not experiment.network.is_full_range, "--is_full_range: AFLW2000's heads are within 90 degrees")
     check_rendered(experiment, "heads", "prepared")
     check_experiment(experiment)
-    check_shares(options.ratios)
+    check_shares("--ratios", *options.ratios)
 
 
 def tables(experiment: Experiment, options: PhotographsOptions) -> list[Table]:

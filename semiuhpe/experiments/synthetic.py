@@ -63,7 +63,8 @@ def check(experiment: Experiment, options: SyntheticOptions) -> None:
     """Raise ConfigError if an option has an impossible value or options contradict each other."""
     check_rendered(experiment, "heads")
     check_experiment(experiment)
-    check_shares((*options.ratios, options.ablation_ratio))
+    check_shares("--ratios", *options.ratios)
+    check_shares("--ablation_ratio", options.ablation_ratio)
 
 
 def tables(experiment: Experiment, options: SyntheticOptions) -> list[Table]:

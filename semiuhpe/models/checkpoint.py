@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from semiuhpe.distributions.registry import DISTRIBUTIONS
@@ -235,11 +234,7 @@ def save_weights(loaded: LoadedModel, path: str | os.PathLike) -> None:
         raise CheckpointError(
             f"{loaded.path}: {too_large[0]} is beyond half precision, which safetensors are written in; export to .pth"
         )
-    try:
-        with atomic_path(path) as temporary:
-            write_safetensors(temporary, halves, facts)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: can't be written ({error})") from error
+    write_safetensors(path, halves, facts)
 
 
 def _read_description(values: Any, path: Path) -> Description:

@@ -101,10 +101,11 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
         place = WEIGHTS / f"{config.architecture}.{config.tag}{source[source.rindex('.') :]}"
         if place.is_file():
             options["pretrained_cfg_overlay"] = {"file": str(place)}
-            _check_network(network, model, place)
     try:
+        if "pretrained_cfg_overlay" in options:
+            _check_network(network, model, place)
         backbone = timm.create_model(model, pretrained=pretrained, num_classes=0, **options)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError, CheckpointError) as error:
         if not pretrained:
             raise
         raise no_imagenet_weights(network, error, source, place) from error
@@ -113,13 +114,15 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
 
 
 def _check_network(network: str, model: str, file: Path) -> None:
-    """Raise ConfigError if a file of safetensors is of another network: timm ignores weights that don't fit."""
+    """Check a file of safetensors, as timm ignores weights that don't fit.
+
+    Raises:
+        ConfigError: it is of another network.
+        CheckpointError: it is damaged.
+    """
     if file.suffix != SAFETENSORS:
         return  # other files may have other names, which timm knows
-    try:
-        stored = {name: value.shape for name, value in read_safetensors(file)[0].items()}
-    except CheckpointError:
-        return  # timm says so
+    stored = {name: value.shape for name, value in read_safetensors(file)[0].items()}
     with torch.device("meta"):
         expected = dict(timm.create_model(model, pretrained=False, num_classes=0).named_parameters())
     if lacking := [name for name, value in expected.items() if stored.get(name) != value.shape]:

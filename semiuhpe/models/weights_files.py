@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semiuhpe.errors import CheckpointError, first_line
+from semiuhpe.files import atomic_path
 
 SAFETENSORS = ".safetensors"
 _CHECKSUM = "sha256"
@@ -82,27 +83,32 @@ def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[s
         raise CheckpointError(
             f"{path}: is truncated, damaged or not a file of safetensors ({first_line(error)})"
         ) from error
-    if facts.pop(_CHECKSUM, None) not in (None, _checksum(weights, facts)):
+    checksum = facts.pop(_CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(weights, facts):
         raise CheckpointError(f"{path}: its checksum is wrong: it was damaged after it was written")
     return weights, facts
 
 
 def write_safetensors(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors with a checksum, and JSON values as metadata.
+    """Write tensors with a checksum, and JSON values as metadata; an earlier file is replaced once it is complete.
 
     Raises:
-        OSError, SafetensorError: the file can't be written.
+        CheckpointError: the file can't be written.
     """
     stored = {name: value.contiguous() for name, value in weights.items()}
     values = {**facts, _CHECKSUM: _checksum(stored, facts)}
-    save_file(stored, path, {name: json.dumps(value) for name, value in values.items()})
+    try:
+        with atomic_path(path) as temporary:
+            save_file(stored, temporary, {name: json.dumps(value) for name, value in values.items()})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: can't be written ({error})") from error
 
 
 def _checksum(weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -113,7 +113,7 @@ def render_head(
     if dressed and rng.random() < OBJECT:
         occluders.draw_object(image, box, rng)
         kinds["before_it"] = "object"
-    sharp = image.copy()
+    sharp = image
     image = degrade.wild(image, rng) if wild and "camera" not in without else degrade.clean(image, rng)
     kinds |= kinds_of_picture(image, sharp)
     if wild and "camera" not in without and rng.random() < PHOTOGRAPH_ENDS:

@@ -37,6 +37,7 @@ PATIENCE_S = 60.0
 """For how long workers may stand still, in seconds, before they are replaced."""
 MAX_RESTARTS = 3
 _CHECK_S = 5
+_TO_PRINT_S = 0.5  # a worker on a busy machine may need some of it
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 Job = TypeVar("Job")
@@ -60,6 +61,8 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
             :func:`semiuhpe.errors.machine_fault`.
         SemiUHPEError: an error of ``make``.
     """
+    if not workers:
+        return _start(make, jobs, 0, pin).results
     jobs = iter(jobs)
     owed: deque[Job] = deque()
 
@@ -68,7 +71,7 @@ def load(make: Callable[[Job], Result], jobs: Iterable[Job], workers: int, pin: 
         owed.clear()
         return _start(make, _remembered(chain(again, jobs), owed), workers, pin)
 
-    return _received(start(), start, owed) if workers else start().results
+    return _received(start(), start, owed)
 
 
 @dataclass(frozen=True)
@@ -256,11 +259,10 @@ def _ticks_of_sleeper(pid: int | None) -> int | None:
 
 
 def _end_still_workers(workers: list[BaseProcess], restarts: int) -> None:
-    for worker in workers:
+    for worker in workers:  # one after the other, as what several print at once is mixed
         if worker.pid and worker.is_alive():
             os.kill(worker.pid, signal.SIGUSR1)  # it prints where it stands
-    time.sleep(0.2)
-    for worker in workers:
+            time.sleep(_TO_PRINT_S)
         worker.terminate()
         worker.join(_CHECK_S)
     message = f"the worker processes stood still for {PATIENCE_S:g} s without working"
