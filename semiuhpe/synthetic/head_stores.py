@@ -32,8 +32,11 @@ from semiuhpe.synthetic.variety import check_variety
 
 HEADS_SOURCE = "semiuhpe synth"
 """The source in the metadata of rendered stores."""
-RULES = (HEAD_BOX.name, LANDMARKS.name)
-"""Names of the rules that rendered heads may be cropped by."""
+MIXED = "mixed"
+RULES = (HEAD_BOX.name, LANDMARKS.name, MIXED)
+"""Names of the rules that rendered heads may be cropped by; for mixed ones see :func:`landmarks_as_head_box`."""
+MIXED_LANDMARKS = 2 / 3  # share, of the mixed heads whose face is seen, that are cropped by landmarks
+MIXED_MARGIN = (0.2, 0.3)  # of the landmarks; the head box's own range of margins comes on top
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class SyntheticSet:
     Attributes:
         count: number of heads.
         domain: one of :data:`semiuhpe.synthetic.render_head.DOMAINS`.
-        range: ``full`` for rotations uniform on SO(3), ``front`` for front to profile, ``aflw2000``
-            for photographs.
+        range: ``full`` for rotations uniform on SO(3), ``mixed`` for half of them upright, ``front`` for front to
+            profile, ``aflw2000`` for photographs.
         seed: seed of all randomness.
         size: side of the stored pictures in pixels.
         test: store the evaluation crop, lossless, instead of the loose crop that training draws its crops from.
@@ -80,7 +83,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
-        crop_rule=CROP_RULES[heads.crop_rule],
+        crop_rule=HEAD_BOX if heads.crop_rule == MIXED else CROP_RULES[heads.crop_rule],
         loose=not heads.test,
         full_range=is_full_range(heads.range),
         source=HEADS_SOURCE,
@@ -124,16 +127,37 @@ def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> tuple[Store
     rng = np.random.default_rng([heads.seed, 1, number])
     # The tight crop is cut from a larger picture, so enlarging does not blur test heads.
     size = round(heads.size * 1.5) if heads.test else heads.size
-    crop_rule = CROP_RULES[heads.crop_rule]
+    mixed = heads.crop_rule == MIXED
+    if mixed:
+        face_seen = rotation[2, 2] < 0
+        crop_rule = LANDMARKS if face_seen and rng.random() < MIXED_LANDMARKS else HEAD_BOX
+    else:
+        crop_rule = CROP_RULES[heads.crop_rule]
     head = render_head(
         rotation, rng, heads.domain, size, photographs=heads.backgrounds, crop_rule=crop_rule, without=heads.without
     )
+    box = head.box
+    if mixed and crop_rule is LANDMARKS:
+        box, crop_rule = landmarks_as_head_box(box, rng.uniform(*MIXED_MARGIN)), HEAD_BOX
     if not heads.test:
         whole = np.array([0.0, 0.0, heads.size, heads.size])
-        return StoredCrop(encode(head.image, JPEG_QUALITY), head.box, whole), head.kinds
+        return StoredCrop(encode(head.image, JPEG_QUALITY), box, whole), head.kinds
     if crop_rule.by_extent:
-        corners = np.array([head.box[:2], head.box[:2] + head.box[2:]])
+        corners = np.array([box[:2], box[:2] + box[2:]])
         rectangle = landmark_rectangle(corners, crop_rule.margin, size, size)
     else:
-        rectangle = box_rectangle(head.box, crop_rule.margin, size, size)
-    return store_crop(head.image, rectangle, head.box, heads.size, quality=None), head.kinds
+        rectangle = box_rectangle(box, crop_rule.margin, size, size)
+    return store_crop(head.image, rectangle, box, heads.size, quality=None), head.kinds
+
+
+def landmarks_as_head_box(box: np.ndarray, margin: float) -> np.ndarray:
+    """Return the box (4,) that the rule of head boxes crops, at its least margin, like the landmarks' rule ``box``.
+
+    So one store can have heads of both rules, for a network that has to do well on either.
+    """
+    x, y, w, h = box
+    reach = margin * max(w, h)
+    width, height = w + 2 * reach, h + (1 + LANDMARKS.above) * reach
+    center = np.array([x + w / 2, y - LANDMARKS.above * reach + height / 2])
+    side = max(width, height) / (1 + 2 * HEAD_BOX.margin_range[0])
+    return np.array([*(center - side / 2), side, side], np.float32)

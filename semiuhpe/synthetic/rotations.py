@@ -1,5 +1,5 @@
-"""Random head rotations: on all of SO(3), from front to profile as in 300W-LP, or as people hold their heads in
-photographs.
+"""Random head rotations: on all of SO(3), half of them upright, from front to profile as in 300W-LP, or as people hold
+their heads in photographs.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import torch
 
 from semiuhpe.rotation import euler_to_matrix
 
-RANGES = ("full", "front", "aflw2000")
+RANGES = ("full", "mixed", "front", "aflw2000")
 FRONT_YAW, FRONT_PITCH, FRONT_ROLL = 90.0, 40.0, 30.0  # degrees; angles are uniform within +- these
 
 
@@ -61,28 +61,46 @@ def random_rotations(n: int, rng: np.random.Generator, range_: str = "full") -> 
         n: number of rotations.
         rng: the only source of randomness.
         range_: ``"full"`` is uniform on SO(3) (Haar); ``"front"`` draws yaw, pitch and roll uniformly within
-            +-90, +-40 and +-30 degrees; ``"aflw2000"`` draws them as they are in AFLW2000-3D, yaw within +-90 degrees.
+            +-90, +-40 and +-30 degrees; ``"mixed"`` draws every second one like ``"full"``, the others like ``"front"``
+            but of any yaw, as people who stand are seen; ``"aflw2000"`` draws them as they are in AFLW2000-3D, yaw
+            within +-90 degrees.
 
     Raises:
         ValueError: ``range_`` is none of these.
     """
     if range_ == "full":
-        quaternions = rng.standard_normal((n, 4))  # normalized, Gaussian vectors are uniform on the sphere
-        quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
-        return roma.unitquat_to_rotmat(torch.from_numpy(quaternions)).numpy().astype(np.float32)
+        return _uniform(n, rng)
+    if range_ == "mixed":
+        rotations = _uniform(n, rng)
+        rotations[1::2] = _upright(n // 2, 180.0, rng)
+        return rotations
     if range_ == "front":
-        limits = np.array([FRONT_PITCH, FRONT_YAW, FRONT_ROLL])
-        euler_deg = rng.uniform(-limits, limits, (n, 3))
-    elif range_ == "aflw2000":
-        euler_deg = _as_in_photographs(n, rng)
-    else:
-        raise ValueError(f"unknown range of rotations {range_!r}; it must be one of {', '.join(RANGES)}")
-    return euler_to_matrix(torch.from_numpy(euler_deg)).numpy().astype(np.float32)
+        return _upright(n, FRONT_YAW, rng)
+    if range_ == "aflw2000":
+        return _of_euler(_as_in_photographs(n, rng))
+    raise ValueError(f"unknown range of rotations {range_!r}; it must be one of {', '.join(RANGES)}")
 
 
 def is_full_range(range_: str) -> bool:
     """Return whether rotations of a range go beyond front to profile."""
-    return range_ == "full"
+    return range_ in ("full", "mixed")
+
+
+def _uniform(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rotations (n, 3, 3) uniform on SO(3)."""
+    quaternions = rng.standard_normal((n, 4))  # normalized, Gaussian vectors are uniform on the sphere
+    quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
+    return roma.unitquat_to_rotmat(torch.from_numpy(quaternions)).numpy().astype(np.float32)
+
+
+def _upright(n: int, most_yaw: float, rng: np.random.Generator) -> np.ndarray:
+    """Return rotations (n, 3, 3) of uniform angles, yaw within +-``most_yaw`` degrees."""
+    limits = np.array([FRONT_PITCH, most_yaw, FRONT_ROLL])
+    return _of_euler(rng.uniform(-limits, limits, (n, 3)))
+
+
+def _of_euler(euler_deg: np.ndarray) -> np.ndarray:
+    return euler_to_matrix(torch.from_numpy(euler_deg)).numpy().astype(np.float32)
 
 
 def _as_in_photographs(n: int, rng: np.random.Generator) -> np.ndarray:

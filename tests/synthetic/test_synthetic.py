@@ -109,7 +109,7 @@ def _share_below(angles: np.ndarray, table: tuple[float, ...]) -> list[float]:
 
 
 def test_unknown_range_is_named():
-    with pytest.raises(ValueError, match=r"sideways.*full, front, aflw2000"):
+    with pytest.raises(ValueError, match=r"sideways.*full, mixed, front, aflw2000"):
         random_rotations(1, np.random.default_rng(0), "sideways")
 
 
