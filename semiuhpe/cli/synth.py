@@ -30,7 +30,9 @@ class SynthOptions(OptionGroup):
     count: PositiveInt = option(1000, "number of heads")
     domain: str = option("wild", "look of the heads: a clean studio, or the wild", choices=lambda: DOMAINS)
     range: str = option(
-        "full", "rotations of the heads: all, half of them upright, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
+        "full",
+        "rotations of the heads: all, half of them upright, front to profile, or as on AFLW2000's pictures",
+        choices=lambda: RANGES,
     )
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(112, "side of the stored pictures in pixels")
@@ -41,7 +43,9 @@ class SynthOptions(OptionGroup):
         metavar="DIR",
     )
     crop_rule: str = option(
-        HEAD_BOX.name, "crop rule: around the head, by landmarks as on 300W-LP and AFLW2000, or some of both", choices=lambda: RULES
+        HEAD_BOX.name,
+        "crop rule: around the head, by landmarks as on 300W-LP and AFLW2000, or some of both",
+        choices=lambda: RULES,
     )
     without: tuple[str, ...] | None = option(
         None, "leave variety out: " + "; ".join(f"{name}, {what}" for name, what in VARIETY.items()), metavar="NAME"

@@ -8,9 +8,10 @@ from support.errors import refused
 
 from semiuhpe.cli import synth
 from semiuhpe.data import HeadStore
-from semiuhpe.data.crop import LANDMARKS
+from semiuhpe.data.crop import HEAD_BOX, LANDMARKS, box_rectangle, landmark_rectangle
 from semiuhpe.data.stores.base import stored_bytes
 from semiuhpe.synthetic import anatomy, head, skin, solids, surface
+from semiuhpe.synthetic.head_stores import landmarks_as_head_box
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,27 @@ def test_tight_crops_by_landmarks_are_those_of_the_rule(tmp_path):
         sides = np.array([w + 2 * reach, h + (1 + LANDMARKS.above) * reach])
         assert sides.max() == pytest.approx(96, abs=2.5)
         assert [x + w / 2, y + h / 2 - reach / 2] == pytest.approx([48, 48], abs=2.5)
+
+
+def test_mixed_crops_are_those_of_either_rule(tmp_path):
+    """A box of landmarks gives, by the rule of head boxes, what the rule of landmarks would crop; backs have none."""
+    out = tmp_path / "heads.lmdb"
+    assert synth.main(["--out", str(out), "--count", "40", "--size", "64", "--range", "mixed", "--crop_rule", "mixed",
+                       "--domain", "clean"]) == 0  # fmt: skip
+    store = HeadStore(out)
+    assert store.meta["protocol"] == HEAD_BOX.name and store.meta["full_range"]
+    square = store.box[:, 2] == store.box[:, 3]
+    face_seen = np.asarray(store.truth)[:, 2, 2] < 0
+    assert not square[~face_seen].any() and 0.4 < square[face_seen].mean() < 0.9
+    side = (1 + 2 * HEAD_BOX.margin_range[1]) * store.box[square, 2]
+    center = store.box[square, :2] + store.box[square, 2:] / 2
+    assert (center - side[:, None] / 2).min() > -3 and (center + side[:, None] / 2).max() < 64 + 3  # all of it is there
+
+
+def test_a_box_of_landmarks_as_that_of_a_head():
+    landmarks, margin = np.array([320.0, 430.0, 40.0, 50.0]), 0.3
+    corners = np.array([landmarks[:2], landmarks[:2] + landmarks[2:]])
+    expected = landmark_rectangle(corners, margin, 1000, 1000)
+    box = landmarks_as_head_box(landmarks, margin)
+    cropped = box_rectangle(box, HEAD_BOX.margin_range[0], 1000, 1000)
+    np.testing.assert_allclose(cropped, expected, atol=1)

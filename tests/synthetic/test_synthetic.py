@@ -19,7 +19,7 @@ from semiuhpe.synthetic.identity import looking, random_identity
 from semiuhpe.synthetic.occluders import draw_object
 from semiuhpe.synthetic.posture import MOST_DEG, NECK_PIVOT, bend_neck, random_bend, toward_camera
 from semiuhpe.synthetic.render_head import DOMAINS, render_head
-from semiuhpe.synthetic.rotations import ABSOLUTE_YAW, LEVELS, RANGES, TILTS, random_rotations
+from semiuhpe.synthetic.rotations import ABSOLUTE_YAW, LEVELS, RANGES, TILTS, is_full_range, random_rotations
 from semiuhpe.synthetic.skin import atlas
 from semiuhpe.synthetic.variety import VARIETY, check_variety
 
@@ -82,6 +82,17 @@ def test_front_range_reaches_from_profile_to_profile():
     assert towards_camera.min() > -1e-3
     face_x = r[:, 0, 2]
     assert face_x.min() < -0.98 and face_x.max() > 0.98
+
+
+def test_every_second_rotation_of_mixed_ones_is_upright():
+    r = random_rotations(5001, np.random.default_rng(2), "mixed")
+    np.testing.assert_array_equal(r[0], random_rotations(5001, np.random.default_rng(2), "full")[0])
+    pitch, yaw, roll = matrix_to_euler(torch.from_numpy(r[1::2]), full_range=True).numpy().T
+    assert np.abs(pitch).max() <= 40.01 and np.abs(roll).max() <= 30.01
+    np.testing.assert_allclose(np.histogram(yaw, 6, (-180, 180))[0] / len(yaw), 1 / 6, atol=0.03)
+    up = -r[::2, 1, 1]
+    np.testing.assert_allclose(np.histogram(up, 4, (-1, 1))[0] / len(up), 1 / 4, atol=0.03)  # uniform on the sphere
+    assert is_full_range("mixed") and not is_full_range("aflw2000")
 
 
 def test_quantiles_of_photographs():
