@@ -10,6 +10,11 @@ for a perfect ranking.
 highest density that just reaches the truth is the truth's credible level. It is estimated by the share of samples of
 the distribution that are denser than the truth. Credible levels of a calibrated model are uniform in [0, 1]; a model
 whose regions contain fewer truths than claimed is overconfident.
+
+*Confidence*: of the heads with a confidence of 80 percent, are 80 percent right to 15 degrees? Heads are put into ten
+bins of equal width by their confidence; the expected calibration error (ECE; Guo et al., "On calibration of modern
+neural networks", ICML 2017) is the mean difference, over the heads, between the mean confidence of a bin and the share
+of its heads that are right.
 """
 
 from typing import Any
@@ -20,11 +25,13 @@ from torch import Tensor
 
 from semiuhpe.data.splits import evenly_spaced
 from semiuhpe.distributions.registry import DISTRIBUTIONS
+from semiuhpe.models.output import CONFIDENCE_DEG
 
 SAMPLES = 500
 SEED = 0
 COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
 CURVE_POINTS = 101
+CONFIDENCE_BINS = 10
 _HEADS_AT_A_TIME = 2048
 
 
@@ -101,9 +108,34 @@ def coverage(level: np.ndarray) -> dict[str, Any]:
     }
 
 
-def calibration(entropy: np.ndarray, error: np.ndarray, level: np.ndarray | None) -> dict[str, Any]:
+def reliability(confidence: np.ndarray, error_deg: np.ndarray) -> dict[str, Any] | None:
+    """Return how far confidences (N,) are right about errors (N,) of at most 15 degrees; None if they are NaN.
+
+    Returns:
+        ``ece``: the expected calibration error, 0 to 1; ``heads``, ``confidence`` and ``right``: the number of heads in
+        each bin that isn't empty, their mean confidence, and the share of them that is right.
+    """
+    if np.isnan(confidence).any():
+        return None
+    bins = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)
+    heads = np.bincount(bins, minlength=CONFIDENCE_BINS)
+    kept = heads > 0
+    sums = [np.bincount(bins, values, CONFIDENCE_BINS)[kept] for values in (confidence, error_deg <= CONFIDENCE_DEG)]
+    claimed, right = (values / heads[kept] for values in sums)
+    return {
+        "ece": float(np.average(np.abs(claimed - right), weights=heads[kept])),
+        "heads": heads[kept].tolist(),
+        "confidence": claimed.tolist(),
+        "right": right.tolist(),
+    }
+
+
+def calibration(
+    entropy: np.ndarray, confidence: np.ndarray, error: np.ndarray, level: np.ndarray | None
+) -> dict[str, Any]:
     """Return all numbers of one model; ``coverage`` is None where there are no credible levels."""
     return {
+        "confidence": reliability(confidence, error),
         "spearman": rank_correlation(entropy, error),
         "sparsification": sparsification(entropy, error),
         "coverage": None if level is None else coverage(level),

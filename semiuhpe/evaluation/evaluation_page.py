@@ -163,12 +163,19 @@ def _calibration(results: Results) -> dict[str, Any]:
     rows = []
     for name, values in found.items():
         inside = values["coverage"]["inside"] if values["coverage"] else {}
+        sure = "" if values["confidence"] is None else f"{values['confidence']['ece']:.3f}"
         rank = "" if values["spearman"] is None else f"{values['spearman']:.3f}"
         rows.append(
-            [name, rank, f"{values['sparsification']['ause']:.3f}", *(f"{share:.1%}" for share in inside.values())]
+            [
+                name,
+                rank,
+                f"{values['sparsification']['ause']:.3f}",
+                sure,
+                *(f"{share:.1%}" for share in inside.values()),
+            ]
         )
     inside = found[shown]["coverage"]["inside"] if found[shown]["coverage"] else {}
-    columns = ["", "rank correlation", "AUSE", *(f"inside {level}" for level in inside)]
+    columns = ["", "rank correlation", "AUSE", "ECE", *(f"inside {level}" for level in inside)]
     coverage = plots.plot_coverage({name: values["coverage"] for name, values in found.items()}) if inside else None
     return {
         "calibration": (columns, rows),

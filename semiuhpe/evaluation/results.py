@@ -27,6 +27,7 @@ from semiuhpe import files
 from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, store_path
 from semiuhpe.data.stores import HeadStore
 from semiuhpe.data.stores.base import SCENES
+from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
@@ -37,6 +38,7 @@ from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
 from semiuhpe.files import parse_json, parse_yaml, sha256
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.output import entropy_and_confidence
 from semiuhpe.settings import RUN_SETTINGS
 
 FORMAT_VERSION = 1
@@ -167,13 +169,15 @@ def collect(
     for name, found in evaluations.items():
         geodesic = found.errors["geodesic_deg"].numpy()
         level = credible_level(description.distribution, found.parameter, truth)
-        arrays = head_arrays(found, None if level is None else level.numpy())
+        arrays = head_arrays(found, description.distribution, None if level is None else level.numpy())
         heads |= {f"{name}_{key}": values for key, values in arrays.items()}
         columns = {key: column.numpy() for key, column in averaged_columns(found.errors).items()}
         summary["results"][name] = found.summary
         summary["intervals"][name] = bootstrap.intervals(columns, {MEDIAN: geodesic})
         summary["paper"][name] = paper_summary(found.rotation, truth, euler, full_range)
-        summary["calibration"][name] = calibration(arrays["entropy"], geodesic, arrays.get("credible_level"))
+        summary["calibration"][name] = calibration(
+            arrays["entropy"], arrays["confidence"], geodesic, arrays.get("credible_level")
+        )
         summary["breakdowns"][name] = {
             key: {
                 "title": division.title,
@@ -221,9 +225,14 @@ def _store_facts(store: HeadStore) -> dict[str, Any]:
     return facts | {"euler_labels": store.euler_deg is not None, "attributes": sorted(store.attributes)}
 
 
-def head_arrays(found: Evaluation, level: np.ndarray | None) -> dict[str, np.ndarray]:
+def head_arrays(found: Evaluation, distribution: str, level: np.ndarray | None) -> dict[str, np.ndarray]:
     """Return prediction and errors of each head, as (N, ...) arrays."""
-    arrays = {"rotation": found.rotation.numpy(), "entropy": found.entropy.numpy().astype(np.float64)}
+    _, confidence = entropy_and_confidence(DISTRIBUTIONS[distribution](found.parameter.double()))
+    arrays = {
+        "rotation": found.rotation.numpy(),
+        "entropy": found.entropy.numpy().astype(np.float64),
+        "confidence": confidence.numpy(),
+    }
     arrays |= {name: error.numpy() for name, error in found.errors.items()}
     return arrays if level is None else arrays | {"credible_level": level}
 

@@ -9,7 +9,16 @@ import torch
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.evaluation import bootstrap as bootstrapping
 from semiuhpe.evaluation.bootstrap import bootstrap, interval, intervals, resample_counts
-from semiuhpe.evaluation.calibration import calibration, coverage, credible_level, rank_correlation, sparsification
+from semiuhpe.evaluation.calibration import (
+    calibration,
+    coverage,
+    credible_level,
+    rank_correlation,
+    reliability,
+    sparsification,
+)
+from semiuhpe.models.output import entropy_and_confidence
+from semiuhpe.rotation import geodesic_deg
 
 
 def test_intervals_agree_with_theory_and_scipy():
@@ -74,7 +83,7 @@ def test_the_mode_is_inside_every_region_and_its_opposite_in_none():
 def test_rotation_laplace_has_no_credible_levels():
     parameter = random_fishers(4)
     assert credible_level("RotationLaplace", parameter, MatrixFisher(parameter).mode()) is None
-    assert calibration(np.arange(4.0), np.arange(4.0), None)["coverage"] is None
+    assert calibration(np.arange(4.0), np.ones(4), np.arange(4.0), None)["coverage"] is None
 
 
 def test_sparsification_by_hand():
@@ -87,10 +96,30 @@ def test_sparsification_by_hand():
 
 def test_a_perfect_ranking_has_no_area_and_a_correlation_of_one():
     error = np.random.default_rng(0).gamma(2, 5, 500)
-    found = calibration(np.log(error), error, None)
+    found = calibration(np.log(error), np.full(500, np.nan), error, None)
     assert found["sparsification"]["ause"] == 0.0 and found["spearman"] == pytest.approx(1.0)
     assert len(found["sparsification"]["dropped"]) == 101
-    assert calibration(-error, error, None)["spearman"] == pytest.approx(-1.0)
+    assert found["confidence"] is None  # of a model without uncertainty
+    assert calibration(-error, np.ones(500), error, None)["spearman"] == pytest.approx(-1.0)
+
+
+def test_calibration_error_by_hand():
+    confidence = np.array([0.05, 0.07, 0.62, 0.68, 1.0, 1.0])
+    found = reliability(confidence, np.array([40.0, 10.0, 15.0, 15.1, 3.0, 90.0]))
+    assert found["heads"] == [2, 2, 2] and found["right"] == [0.5, 0.5, 0.5]
+    assert found["confidence"] == pytest.approx([0.06, 0.65, 1.0])
+    assert found["ece"] == pytest.approx((0.44 + 0.15 + 0.5) / 3)
+
+
+def test_confidences_of_a_calibrated_model_are_right():
+    """Truths are drawn from the predicted distributions themselves, and from ones that are broader than predicted."""
+    parameter = random_fishers(3000)
+    predicted = MatrixFisher(parameter)
+    _, confidence = entropy_and_confidence(predicted)
+    for narrower, (low, high) in ((1.0, (0.0, 0.04)), (4.0, (0.15, 1.0))):
+        truth = MatrixFisher(parameter / narrower).sample((), torch.Generator().manual_seed(7))
+        error = geodesic_deg(predicted.mode(), truth)
+        assert low <= reliability(confidence.numpy(), error.numpy())["ece"] <= high
 
 
 def test_nothing_to_rank():
