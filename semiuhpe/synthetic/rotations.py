@@ -11,7 +11,7 @@ import torch
 from semiuhpe.rotation import euler_to_matrix
 
 RANGES = ("full", "mixed", "front", "aflw2000")
-FRONT_YAW, FRONT_PITCH, FRONT_ROLL = 90.0, 40.0, 30.0  # degrees; angles are uniform within +- these
+FRONT_YAW, FRONT_PITCH, FRONT_ROLL = 90.0, 60.0, 45.0  # degrees; angles are uniform within +- these
 
 
 class Tilts(NamedTuple):
@@ -61,7 +61,7 @@ def random_rotations(n: int, rng: np.random.Generator, range_: str = "full") -> 
         n: number of rotations.
         rng: the only source of randomness.
         range_: ``"full"`` is uniform on SO(3) (Haar); ``"front"`` draws yaw, pitch and roll uniformly within
-            +-90, +-40 and +-30 degrees; ``"mixed"`` draws every second one like ``"full"``, the others like ``"front"``
+            +-90, +-60 and +-45 degrees; ``"mixed"`` draws every second one like ``"full"``, the others like ``"front"``
             but of any yaw, as people who stand are seen; ``"aflw2000"`` draws them as they are in AFLW2000-3D, yaw
             within +-90 degrees.
 
