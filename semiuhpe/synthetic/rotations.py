@@ -11,7 +11,8 @@ import torch
 from semiuhpe.rotation import euler_to_matrix
 
 RANGES = ("full", "mixed", "front", "aflw2000")
-FRONT_YAW, FRONT_PITCH, FRONT_ROLL = 90.0, 60.0, 45.0  # degrees; angles are uniform within +- these
+FRONT = (60.0, 90.0, 45.0)  # pitch, yaw, roll in degrees; angles are uniform within +- these
+UPRIGHT = (40.0, 180.0, 30.0)
 
 
 class Tilts(NamedTuple):
@@ -61,9 +62,9 @@ def random_rotations(n: int, rng: np.random.Generator, range_: str = "full") -> 
         n: number of rotations.
         rng: the only source of randomness.
         range_: ``"full"`` is uniform on SO(3) (Haar); ``"front"`` draws yaw, pitch and roll uniformly within
-            +-90, +-60 and +-45 degrees; ``"mixed"`` draws every second one like ``"full"``, the others like ``"front"``
-            but of any yaw, as people who stand are seen; ``"aflw2000"`` draws them as they are in AFLW2000-3D, yaw
-            within +-90 degrees.
+            +-90, +-60 and +-45 degrees; ``"mixed"`` draws every second one like ``"full"``, and the others upright: of
+            any yaw, with pitch and roll within +-40 and +-30 degrees; ``"aflw2000"`` draws them as they are in
+            AFLW2000-3D, yaw within +-90 degrees.
 
     Raises:
         ValueError: ``range_`` is none of these.
@@ -72,10 +73,10 @@ def random_rotations(n: int, rng: np.random.Generator, range_: str = "full") -> 
         return _uniform(n, rng)
     if range_ == "mixed":
         rotations = _uniform(n, rng)
-        rotations[1::2] = _upright(n // 2, 180.0, rng)
+        rotations[1::2] = _within(UPRIGHT, n // 2, rng)
         return rotations
     if range_ == "front":
-        return _upright(n, FRONT_YAW, rng)
+        return _within(FRONT, n, rng)
     if range_ == "aflw2000":
         return _of_euler(_as_in_photographs(n, rng))
     raise ValueError(f"unknown range of rotations {range_!r}; it must be one of {', '.join(RANGES)}")
@@ -93,9 +94,9 @@ def _uniform(n: int, rng: np.random.Generator) -> np.ndarray:
     return roma.unitquat_to_rotmat(torch.from_numpy(quaternions)).numpy().astype(np.float32)
 
 
-def _upright(n: int, most_yaw: float, rng: np.random.Generator) -> np.ndarray:
-    """Return rotations (n, 3, 3) of uniform angles, yaw within +-``most_yaw`` degrees."""
-    limits = np.array([FRONT_PITCH, most_yaw, FRONT_ROLL])
+def _within(limits_deg: tuple[float, float, float], n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rotations (n, 3, 3) whose angles are uniform within +- the limits."""
+    limits = np.array(limits_deg)
     return _of_euler(rng.uniform(-limits, limits, (n, 3)))
 
 
