@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.options import CheckpointOptions
 from semiuhpe.cli.outputs import check_outputs
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import require
+from semiuhpe.evaluation.temperature import calibrate
 from semiuhpe.inference.export import (
     check_distribution,
     check_onnx_packages,
@@ -29,6 +33,9 @@ class ExportOptions(CheckpointOptions):
     torchscript: Path | None = option(None, "TorchScript file to write", metavar="FILE")
     weights: Path | None = option(
         None, "checkpoint of the model alone to write (.pth, or .safetensors in half precision)", metavar="FILE"
+    )
+    calibrate: Path | None = option(
+        None, "labeled store, of heads that no training has seen, to make confidences right on", metavar="STORE"
     )
     student: bool = option(False, "export the student instead of the teacher")
     network: str | None = option(None, lambda: f"network, where the checkpoint doesn't tell it: {network_choices()}")
@@ -53,6 +60,9 @@ def main(argv: Sequence[str]) -> int:
     )
     finds_heads = network_spec(loaded.network).detects
     check_targets(targets, loaded, finds_heads)
+    if options.calibrate:
+        temperature = calibrate(loaded, HeadStore(options.calibrate), torch.device("cpu"))
+        print(f"calibrated on {options.calibrate}: the distributions' parameters are divided by {temperature:.3f}")
     exports = {"--onnx": export_onestage if finds_heads else export_onnx, "--torchscript": export_torchscript}
     for name, export in exports.items():
         if path := targets.get(name):
