@@ -1,4 +1,4 @@
-"""Builds the one compiled part, the mesh renderer sim3dr, and puts settings, the small model and sample heads into the
+"""Builds the one compiled part, the mesh renderer sim3dr, and puts settings, the models and sample heads into the
 package.
 
 Everything else is in pyproject.toml.
@@ -26,7 +26,8 @@ SHIPPED = [
     *glob("settings/*.yml"),
     *glob("examples/heads/*"),
     "weights/README.md",
-    "weights/synthetic-heads-plainnet.pth",
+    "weights/heads-full.safetensors",
+    "weights/heads-front.safetensors",
 ]
 
 

@@ -1,6 +1,6 @@
 """Poses of the heads on a picture whose boxes are known, as numbers and drawn.
 
-    python examples/head_poses.py synthetic-heads-plainnet picture.png --box 120 40 90 110 --drawn drawn.png
+    python examples/head_poses.py heads-full picture.png --box 120 40 90 110 --drawn drawn.png
 
 ``--box`` may be given several times. For a detector instead of boxes see docs/inference.md.
 """

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from semiuhpe.cli.checkpoint_options import bind_trained, trained_parser
 from semiuhpe.cli.config import bind, parse
-from semiuhpe.cli.options import CHECKPOINT_HELP, CheckpointOptions
+from semiuhpe.cli.options import DemoCheckpointOptions
 from semiuhpe.cli.pose_options import HeadOptions, check_heads, find_model
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, require
@@ -22,19 +22,9 @@ from semiuhpe.options import OptionGroup, option
 
 TITLE = "SemiUHPE: head poses"
 _SHIPPED_NOTE = (
-    "**This is the small model that comes with the project, and it can't do photographs.** It was trained on rendered "
-    "heads of one template and has never seen a real one: on photographs its angles are often wrong by tens of "
-    "degrees, up to upside down. It takes the whole picture as one head, so try the rendered heads below. For "
-    "photographs start the page with a trained checkpoint and a head detector: `semiuhpe demo CHECKPOINT --detector "
-    "KIND:FILE`."
+    "It comes with the project and has learned from rendered heads alone: photographs are new to it. `semiuhpe demo "
+    "CHECKPOINT` starts the page with another."
 )
-
-
-@dataclass(frozen=True)
-class DemoCheckpointOptions(CheckpointOptions):
-    """The checkpoint of the page, which may be left out."""
-
-    checkpoint: str = option(SHIPPED[0], CHECKPOINT_HELP, positional=True)
 
 
 @dataclass(frozen=True)
@@ -57,11 +47,10 @@ def main(argv: Sequence[str]) -> int:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
         demo_page = _import_page()
         model = find_model(parser, argv, given, heads)
-        shipped = model.path.stem in SHIPPED
         device = pick_device(model.options.run.gpu_ids)
-        estimator, detector, heads = model.load(device, WHOLE if shipped else default)
+        estimator, detector, heads = model.load(device, default)
         demo = Demo(estimator, detector, heads.detector or default, heads.min_score, model.mesh, Path(folder))
-        note = _SHIPPED_NOTE if shipped else _note(model.path, estimator.description.full_range)
+        note = _note(model.path, estimator.description.full_range)
         examples = render_examples(Path(folder))
         page = demo_page.make_page(demo, TITLE, note, heads.draw, examples, _is_local(place))
         host, port = place.getsockname()[:2]
@@ -101,4 +90,5 @@ def _is_local(place: socket.socket) -> bool:
 
 def _note(path: Path, full_range: bool) -> str:
     trained_range = "the full range of rotations" if full_range else "heads from front to profile only"
-    return f"Model: `{path.name}`, trained on {trained_range}. Heads unlike those of its training may get wrong angles."
+    remark = _SHIPPED_NOTE if path.stem in SHIPPED else "Heads unlike those of its training may get wrong angles."
+    return f"Model: `{path.name}`, trained on {trained_range}. {remark}"

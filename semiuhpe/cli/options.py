@@ -8,6 +8,7 @@ import configargparse
 
 from semiuhpe.cli.config import G, bind, make_parser, parse
 from semiuhpe.methods import Experiment, option_groups
+from semiuhpe.models.weights import DEFAULT
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import CONVENTIONS
 from semiuhpe.training.run import refuse_unused
@@ -60,3 +61,10 @@ class CheckpointOptions(OptionGroup):
     convention: str | None = option(
         None, "convention of the output, where the checkpoint doesn't tell it", choices=lambda: CONVENTIONS
     )
+
+
+@dataclass(frozen=True)
+class DemoCheckpointOptions(CheckpointOptions):
+    """A checkpoint that may be left out: then it is one that comes with the package."""
+
+    checkpoint: str = option(DEFAULT, f"{CHECKPOINT_HELP}; the package's {DEFAULT} if not given", positional=True)

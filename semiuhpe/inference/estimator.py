@@ -36,6 +36,7 @@ from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
 from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_finite
+from semiuhpe.models.weights import DEFAULT
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 MAX_BATCH = 64
@@ -77,11 +78,12 @@ class HeadPoseEstimator:
     @classmethod
     def from_checkpoint(
         cls,
-        path_or_name: str | os.PathLike,
+        path_or_name: str | os.PathLike = DEFAULT,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
     ) -> "HeadPoseEstimator":
-        """Load the teacher of a checkpoint, which is a file or the name of a run or of a released checkpoint.
+        """Load the teacher of a checkpoint: a file, or the name of a run, of a released checkpoint or of one that comes
+        with the package, of which the default is for heads of any rotation.
 
         See :func:`load_checkpoint`.
 

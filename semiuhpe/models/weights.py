@@ -28,8 +28,10 @@ RELEASED = (
     "DAD-COCOHead-EffNetV2-S-best",
     "DAD-WildHead-EffNetV2-S-best",
 )
-SHIPPED = ("synthetic-heads-plainnet",)
-"""The models that come with the package, trained on rendered heads only."""
+SHIPPED = ("heads-full", "heads-front")
+"""The models that come with the package, trained on rendered heads only: of any rotation, and from front to profile."""
+DEFAULT = SHIPPED[0]
+"""The model of demos where none is named."""
 ENDINGS = (".pth", SAFETENSORS)
 """Of files of checkpoints."""
 

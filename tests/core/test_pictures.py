@@ -230,7 +230,7 @@ def test_files_of_macos_that_only_look_like_pictures_are_skipped(album):
 @pytest.mark.parametrize("source", ["album", "album/*.png", "album/**/*.png"])
 def test_a_runs_own_drawings_are_never_inputs(album, source, tmp_path, capsys):
     output = ["--output", "album", "--detector", "whole"]
-    argv = ["synthetic-heads-plainnet", "--input", source, *output]
+    argv = ["heads-full", "--input", source, *output]
     count = 1 if source == "album/*.png" else 2
     assert run(image_cli.main, argv) == 0
     assert f"{count} pictures done with {count} heads" in capsys.readouterr().out
@@ -241,7 +241,7 @@ def test_a_runs_own_drawings_are_never_inputs(album, source, tmp_path, capsys):
 
 def test_drawings_do_not_go_among_a_users_pictures(album, capsys):
     Path("album/b").rename("album/pictures")
-    argv = ["synthetic-heads-plainnet", "--input", "album", "--output", "album", "--detector", "whole"]
+    argv = ["heads-full", "--input", "album", "--output", "album", "--detector", "whole"]
     assert "--output album" in refused(capsys, image_cli.main, argv)
     assert sorted(os.listdir("album")) == ["a.png", "pictures"]
 
@@ -252,7 +252,7 @@ def test_of_an_animation_the_first_frame_is_posed_and_that_is_said(album, caplog
         frames[0].save(album / name, save_all=True, append_images=frames[1:], duration=100)
         assert np.abs(read_picture(album / name).image[30, 30].astype(int) - (255, 0, 0)).max() < 12
     with caplog.at_level("INFO"):
-        argv = ["synthetic-heads-plainnet", "--input", "album", "--detector", "whole", "--draw", "none"]
+        argv = ["heads-full", "--input", "album", "--detector", "whole", "--draw", "none"]
         assert run(image_cli.main, argv) == 0
     assert sum("2 animations" in record.message and "video.py" in record.message for record in caplog.records) == 1
 
@@ -274,7 +274,7 @@ def test_heic_is_read_or_named(album, caplog, capsys):
         Path(name).unlink()
     with pytest.raises(ConfigError, match=r"--input album.*1 HEIC.*semiuhpe\[heif\]"):
         find_pictures(["album"], Path("out"))
-    assert run(image_cli.main, ["synthetic-heads-plainnet", "--input", "album", "--detector", "whole"]) == 2
+    assert run(image_cli.main, ["heads-full", "--input", "album", "--detector", "whole"]) == 2
 
 
 def test_a_video_is_for_the_other_script(album):

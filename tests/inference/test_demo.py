@@ -82,7 +82,7 @@ def show(page, path: Path) -> None:
 
 
 def test_a_picture_is_shown_with_its_heads_and_their_record(page, examples, tmp_path):
-    assert "can't do photographs" in page.locator("body").inner_text()
+    assert "learned from rendered heads alone" in page.locator("body").inner_text()
     show(page, examples[3])
     page.locator("#table tbody tr").wait_for()
     cells = page.locator("#table tbody td").all_inner_texts()

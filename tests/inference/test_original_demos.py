@@ -119,12 +119,12 @@ def test_the_papers_commands_run_as_printed(tmp_path):
         "--config",
         "settings/DAD3DHeads_COCOHead.yml",
         "--network",
-        "plainnet",
+        "timm:tf_efficientnet_lite0",
         "--gpu_ids",
         "0",
     ]
     for script in ("predict.py", "image.py"):
-        command = [sys.executable, str(ROOT / script), "synthetic-heads-plainnet", *more, "--draw", "none"]
+        command = [sys.executable, str(ROOT / script), "heads-full", *more, "--draw", "none"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "6 pictures done with 6 heads" in done.stdout and done.stderr.count("comes with the package,") == 1

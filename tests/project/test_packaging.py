@@ -55,14 +55,14 @@ def test_only_settings_of_that_folder_are_looked_up(empty, name):
         parse(parser(), ["--config", name])
 
 
-def test_the_small_model_is_found_from_any_folder_and_ones_own_goes_first(empty):
-    path = find_checkpoint("synthetic-heads-plainnet")
-    assert path == ROOT / "weights" / "synthetic-heads-plainnet.pth"
-    assert load_checkpoint(path).network == "plainnet"
-    own = empty / "weights" / "synthetic-heads-plainnet.pth"
+def test_the_packages_model_is_found_from_any_folder_and_ones_own_goes_first(empty):
+    path = find_checkpoint("heads-full")
+    assert path == ROOT / "weights" / "heads-full.safetensors"
+    assert load_checkpoint(path).network == "timm:tf_efficientnet_lite0"
+    own = empty / "weights" / "heads-full.safetensors"
     own.parent.mkdir()
     own.write_bytes(b"mine")
-    assert find_checkpoint("synthetic-heads-plainnet") == own.relative_to(empty)
+    assert find_checkpoint("heads-full") == own.relative_to(empty)
 
 
 @pytest.mark.parametrize("module", sorted(module for module, _ in COMMANDS.values()))
@@ -92,7 +92,7 @@ def test_each_script_is_also_a_command(capsys, monkeypatch):
 def test_results_of_the_packages_model_go_into_the_working_folder(stores, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     weights = {path.name for path in (ROOT / "weights").iterdir()}
-    name = "synthetic-heads-plainnet"
+    name = "heads-full"
     assert run(evaluate.main, [name, "--test_set", str(stores["test"])]) == 0
     folder = Path("outputs", "eval", name)
     assert {path.name for path in folder.iterdir()} == {"eval_test.json", "eval_test.npz", "report.html"}

@@ -9,7 +9,7 @@ from semiuhpe.models.checkpoint import Description, describe
 from semiuhpe.rotation import HEAD_TO_CAMERA
 from support.paths import ROOT
 
-SHIPPED = ROOT / "weights" / "synthetic-heads-plainnet.pth"
+SHIPPED = ROOT / "weights" / "heads-full.safetensors"
 
 
 def save_plainnet(path: Path, convention: str = HEAD_TO_CAMERA, scale: float = 1.0) -> Path:
