@@ -15,13 +15,13 @@ from typing import Any
 from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.models.weights import SHIPPED
 
-SEED = 900
+SEED = 900  # of no heads that the models were trained or calibrated on
 SETS = {
-    "rendered, any rotation": ("mixed", "head_box"),
+    "rendered, mixed rotations": ("mixed", "head_box"),
     "rendered, front to profile": ("front", "head_box"),
     "the same, cropped by landmarks": ("front", "landmarks"),
 }
-ANY, FRONT = "rendered, any rotation", "rendered, front to profile"
+MIXED, FRONT = "rendered, mixed rotations", "rendered, front to profile"
 PHOTOGRAPHS = "photographs of AFLW2000"
 KINDS = ("facing", "age", "on_head", "glasses", "face_mask", "before_it", "sharpness", "brightness")
 
@@ -39,14 +39,14 @@ def main() -> None:
         if not stores[PHOTOGRAPHS].exists():
             run("prepare", "AFLW2000", "--source", arguments.aflw2000, "--size", 112, "--out", stores[PHOTOGRAPHS])
     full, *others = arguments.models
-    asked = {full: list(stores), **{model: [name for name in stores if name != ANY] for model in others}}
+    asked = {full: list(stores), **{model: [name for name in stores if name != MIXED] for model in others}}
     summaries = {
         (model, name): evaluate_checkpoint(model, stores[name]).summary
         for model, names in asked.items()
         for name in names
     }
     print_errors(summaries)
-    print_kinds({model: summaries[model, ANY if model == full else FRONT] for model in arguments.models})
+    print_kinds({model: summaries[model, MIXED if model == full else FRONT] for model in arguments.models})
 
 
 def run(*command: object) -> None:

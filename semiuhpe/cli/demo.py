@@ -11,13 +11,13 @@ from types import ModuleType
 
 from semiuhpe.cli.checkpoint_options import bind_trained, trained_parser
 from semiuhpe.cli.config import bind, parse
-from semiuhpe.cli.options import DemoCheckpointOptions
+from semiuhpe.cli.options import OptionalCheckpointOptions
 from semiuhpe.cli.pose_options import HeadOptions, check_heads, find_model
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.inference.demo import Demo, render_examples
 from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE, WHOLE
-from semiuhpe.models.weights import SHIPPED
+from semiuhpe.models.weights import is_shipped
 from semiuhpe.options import OptionGroup, option
 
 TITLE = "SemiUHPE: head poses"
@@ -37,7 +37,7 @@ class DemoOptions(OptionGroup, title="page"):
 
 def main(argv: Sequence[str]) -> int:
     help_text = "A page to try a model on pictures and the webcam."
-    groups = (DemoCheckpointOptions, DemoOptions, HeadOptions)
+    groups = (OptionalCheckpointOptions, DemoOptions, HeadOptions)
     parser = trained_parser("semiuhpe demo", help_text, groups, ("bf16",))
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, DemoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
@@ -90,5 +90,5 @@ def _is_local(place: socket.socket) -> bool:
 
 def _note(path: Path, full_range: bool) -> str:
     trained_range = "the full range of rotations" if full_range else "heads from front to profile only"
-    remark = _SHIPPED_NOTE if path.stem in SHIPPED else "Heads unlike those of its training may get wrong angles."
+    remark = _SHIPPED_NOTE if is_shipped(path) else "Heads unlike those of its training may get wrong angles."
     return f"Model: `{path.name}`, trained on {trained_range}. {remark}"

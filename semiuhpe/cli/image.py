@@ -16,7 +16,7 @@ from tqdm import tqdm
 import sim3dr
 from semiuhpe.cli.checkpoint_options import TrainedOptions, bind_trained, trained_parser
 from semiuhpe.cli.config import bind, parse
-from semiuhpe.cli.options import DemoCheckpointOptions
+from semiuhpe.cli.options import OptionalCheckpointOptions
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.cli.pose_options import (
     AS_ORIGINAL,
@@ -96,7 +96,7 @@ def main(
         own_detector: what finds the heads where ``--detector`` is not given; the default detector if None.
     """
     help_text = "Poses of the heads on pictures, drawn and as numbers. Goes on where it was."
-    groups = (DemoCheckpointOptions, group, PictureHeadOptions)
+    groups = (OptionalCheckpointOptions, group, PictureHeadOptions)
     parser = trained_parser(prog, help_text, groups, ("num_workers", "bf16"), original=AS_ORIGINAL)
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, group), bind(parsed, PictureHeadOptions), bind_trained(parsed)

@@ -8,7 +8,7 @@ import configargparse
 
 from semiuhpe.cli.config import G, bind, make_parser, parse
 from semiuhpe.methods import Experiment, option_groups
-from semiuhpe.models.weights import DEFAULT
+from semiuhpe.models.weights import DEFAULT_CHECKPOINT
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import CONVENTIONS
 from semiuhpe.training.run import refuse_unused
@@ -64,7 +64,9 @@ class CheckpointOptions(OptionGroup):
 
 
 @dataclass(frozen=True)
-class DemoCheckpointOptions(CheckpointOptions):
+class OptionalCheckpointOptions(CheckpointOptions):
     """A checkpoint that may be left out: then it is one that comes with the package."""
 
-    checkpoint: str = option(DEFAULT, f"{CHECKPOINT_HELP}; the package's {DEFAULT} if not given", positional=True)
+    checkpoint: str = option(
+        DEFAULT_CHECKPOINT, f"{CHECKPOINT_HELP}; the package's {DEFAULT_CHECKPOINT} if not given", positional=True
+    )

@@ -29,7 +29,7 @@ from semiuhpe.inference.detectors.onestage import split_spec
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.samples import BOXES, sample_heads
 from semiuhpe.models.onestage import FAMILY
-from semiuhpe.models.weights import RELEASED, checkpoint_stem, find_checkpoint
+from semiuhpe.models.weights import RELEASED, SHIPPED, checkpoint_stem, find_checkpoint
 from semiuhpe.options import OptionGroup, option
 
 logger = logging.getLogger(__name__)
@@ -106,8 +106,8 @@ def check_heads(heads: HeadOptions, checkpoint: str, default_detector: str = DEF
     """
     require(heads.mesh is None or heads.draw == MESH, f"--mesh {heads.mesh}: needs --draw mesh")
     check_min_score(heads.min_score)
-    # The default is for models of head crops, as all released ones are; others may be one-stage models.
-    if heads.detector or checkpoint_stem(checkpoint) in RELEASED:
+    # The default is for models of head crops, as all released and shipped ones are; others may be one-stage models.
+    if heads.detector or checkpoint_stem(checkpoint) in (*RELEASED, *SHIPPED):
         check_detector(heads.detector or default_detector)
 
 

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from semiuhpe.cli.checkpoint_options import bind_trained, trained_parser
 from semiuhpe.cli.config import bind, parse
-from semiuhpe.cli.options import DemoCheckpointOptions
+from semiuhpe.cli.options import OptionalCheckpointOptions
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.cli.pose_options import AS_ORIGINAL, SAMPLES, HeadOptions, check_heads, find_model, samples_if_none
 from semiuhpe.distributed import pick_device
@@ -76,7 +76,7 @@ class VideoOptions(OptionGroup, title="video"):
 
 def main(argv: Sequence[str]) -> int:
     help_text = "Head poses on a video, drawn over it and as JSON Lines."
-    groups = (DemoCheckpointOptions, VideoOptions, HeadOptions)
+    groups = (OptionalCheckpointOptions, VideoOptions, HeadOptions)
     parser = trained_parser("video.py", help_text, groups, ("bf16",), original=AS_ORIGINAL)
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, VideoOptions), bind(parsed, HeadOptions), bind_trained(parsed)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.distributions.registry import DISTRIBUTIONS
+from semiuhpe.distributions.registry import DISTRIBUTIONS, POINT_ESTIMATES
 from semiuhpe.models.output import CONFIDENCE_DEG
 
 SAMPLES = 500
@@ -57,6 +57,19 @@ def credible_level(distribution: str, parameter: Tensor, truth: Tensor) -> Tenso
         denser = predicted.log_prob(samples) > predicted.log_prob(rotation.double())
         levels.append(denser.double().mean(0))
     return torch.cat(levels)
+
+
+def confidences(distribution: str, parameter: Tensor) -> Tensor:
+    """Return the confidence (N,) of each prediction, in float64; NaN for a distribution without uncertainty.
+
+    Args:
+        distribution: name of a kind of distributions.
+        parameter: (N, 3, 3) of R head to camera.
+    """
+    if distribution in POINT_ESTIMATES:
+        return torch.full((len(parameter),), torch.nan, dtype=torch.float64)
+    kind, parts = DISTRIBUTIONS[distribution], parameter.double().split(_HEADS_AT_A_TIME)
+    return torch.cat([kind(part).mass_within(CONFIDENCE_DEG) for part in parts])
 
 
 def rank_correlation(entropy: np.ndarray, error: np.ndarray) -> float | None:

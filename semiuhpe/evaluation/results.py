@@ -4,8 +4,8 @@
 ``settings`` of the evaluation, and by role (``student``, ``teacher``): ``results`` (means over all heads),
 ``intervals`` (95 percent, bootstrap), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and
 ``worst``, the hundred heads with the largest geodesic errors. ``eval_SET.npz`` contains arrays over all heads:
-``names``; the true ``rotation``; by role, such as ``teacher_rotation``, the prediction, its ``entropy`` and its errors;
-and by break-down, such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none.
+``names``; the true ``rotation``; by role, such as ``teacher_rotation``, the prediction, its ``entropy``, ``confidence``
+and errors; and by break-down, such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none.
 If heads were also turned in plane, ``in_plane_deg`` is the angle of each, and ``teacher_in_plane_error_deg`` its error
 after turning.
 
@@ -27,18 +27,16 @@ from semiuhpe import files
 from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, store_path
 from semiuhpe.data.stores import HeadStore
 from semiuhpe.data.stores.base import SCENES
-from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
-from semiuhpe.evaluation.calibration import calibration, credible_level
+from semiuhpe.evaluation.calibration import calibration, confidences, credible_level
 from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
 from semiuhpe.files import parse_json, parse_yaml, sha256
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.models.output import entropy_and_confidence
 from semiuhpe.settings import RUN_SETTINGS
 
 FORMAT_VERSION = 1
@@ -227,11 +225,10 @@ def _store_facts(store: HeadStore) -> dict[str, Any]:
 
 def head_arrays(found: Evaluation, distribution: str, level: np.ndarray | None) -> dict[str, np.ndarray]:
     """Return prediction and errors of each head, as (N, ...) arrays."""
-    _, confidence = entropy_and_confidence(DISTRIBUTIONS[distribution](found.parameter.double()))
     arrays = {
         "rotation": found.rotation.numpy(),
         "entropy": found.entropy.numpy().astype(np.float64),
-        "confidence": confidence.numpy(),
+        "confidence": confidences(distribution, found.parameter).numpy(),
     }
     arrays |= {name: error.numpy() for name, error in found.errors.items()}
     return arrays if level is None else arrays | {"credible_level": level}

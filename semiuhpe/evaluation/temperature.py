@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from semiuhpe.data.stores.heads import HeadStore
-from semiuhpe.distributions.registry import DISTRIBUTIONS, POINT_ESTIMATES
+from semiuhpe.distributions.registry import POINT_ESTIMATES
 from semiuhpe.errors import ConfigError, StoreError
+from semiuhpe.evaluation.calibration import confidences
 from semiuhpe.evaluation.predict import check_labels, evaluate
 from semiuhpe.models import LoadedModel, network_spec
-from semiuhpe.models.output import CONFIDENCE_DEG, PoseDecoder, entropy_and_confidence
+from semiuhpe.models.output import CONFIDENCE_DEG, PoseDecoder
 from semiuhpe.models.pose_head import find_pose_head
 
 MIN_HEADS = 200
@@ -37,11 +38,10 @@ def fit_temperature(distribution: str, parameter: Tensor, error_deg: Tensor) -> 
     from scipy.optimize import minimize_scalar  # takes as long to import as half of PyTorch
 
     right = (error_deg <= CONFIDENCE_DEG).double()
-    parameter = parameter.double()
 
     def brier(log_temperature: float) -> float:
-        predicted = DISTRIBUTIONS[distribution](parameter / math.exp(log_temperature))
-        return float((entropy_and_confidence(predicted)[1] - right).square().mean())
+        confidence = confidences(distribution, parameter / math.exp(log_temperature))
+        return float((confidence - right).square().mean())
 
     bound = math.log(LIMIT)
     return math.exp(minimize_scalar(brier, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3}).x)
@@ -57,8 +57,8 @@ def calibrate(loaded: LoadedModel, store: HeadStore, device: torch.device, batch
         batch_size: heads at a time.
 
     Raises:
-        ConfigError: the model finds heads, or has no uncertainty.
-        StoreError: the store has no labels, wrong ones, or too few heads.
+        ConfigError: the model finds heads, has no uncertainty, or doesn't end with a pose head.
+        StoreError: the store has no labels, wrong ones, too few heads, or none or only such that the model is right on.
         TrainingError: a prediction is not finite.
     """
     description = loaded.description
@@ -69,11 +69,25 @@ def calibrate(loaded: LoadedModel, store: HeadStore, device: torch.device, batch
     check_labels(store)
     if len(store) < MIN_HEADS:
         raise StoreError(f"--calibrate {store.path}: has {len(store)} heads; {MIN_HEADS} or more are needed")
+    last = _last_layer(loaded)
     found = evaluate(loaded.model.to(device), PoseDecoder(description), store, device, batch_size)
-    temperature = fit_temperature(description.distribution, found.parameter, found.errors["geodesic_deg"])
+    error = found.errors["geodesic_deg"]
+    if not (error <= CONFIDENCE_DEG).any() or (error <= CONFIDENCE_DEG).all():
+        raise StoreError(
+            f"--calibrate {store.path}: the model is right to {CONFIDENCE_DEG:.0f} degrees on all of its heads or on "
+            "none, which tells no temperature; name another store"
+        )
+    temperature = fit_temperature(description.distribution, found.parameter, error)
     with torch.no_grad():
-        last = find_pose_head(loaded.model)[-1]
-        assert isinstance(last, nn.Linear), "a pose head ends with the layer of its nine outputs"
         last.weight.div_(temperature)
         last.bias.div_(temperature)
     return temperature
+
+
+def _last_layer(loaded: LoadedModel) -> nn.Linear:
+    try:
+        layer = find_pose_head(loaded.model)[-1]
+    except ValueError as error:
+        raise ConfigError(f"--calibrate: {loaded.network} doesn't end with a pose head") from error
+    assert isinstance(layer, nn.Linear), "find_pose_head looks for a layer of nine outputs"
+    return layer

@@ -36,7 +36,7 @@ from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
 from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_finite
-from semiuhpe.models.weights import DEFAULT
+from semiuhpe.models.weights import DEFAULT_CHECKPOINT
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
 
 MAX_BATCH = 64
@@ -78,7 +78,7 @@ class HeadPoseEstimator:
     @classmethod
     def from_checkpoint(
         cls,
-        path_or_name: str | os.PathLike = DEFAULT,
+        path_or_name: str | os.PathLike = DEFAULT_CHECKPOINT,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
     ) -> "HeadPoseEstimator":

@@ -30,8 +30,8 @@ RELEASED = (
 )
 SHIPPED = ("heads-full", "heads-front")
 """The models that come with the package, trained on rendered heads only: of any rotation, and from front to profile."""
-DEFAULT = SHIPPED[0]
-"""The model of demos where none is named."""
+DEFAULT_CHECKPOINT = SHIPPED[0]
+"""The model that is used where none is named."""
 ENDINGS = (".pth", SAFETENSORS)
 """Of files of checkpoints."""
 
@@ -74,7 +74,7 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
         raise CheckpointError(f"{name}: is in several experiments; pass one of the files: {', '.join(map(str, found))}")
     raise CheckpointError(
         f"{name}: there is no such checkpoint; pass a file, the name of one in {WEIGHTS}/, EXP_DETAIL/DATE/best of a "
-        f"run in {exps_dir}/, or one of the released {', '.join(RELEASED)}"
+        f"run in {exps_dir}/, or one of {', '.join((*SHIPPED, *RELEASED))}"
     )
 
 
@@ -86,6 +86,12 @@ def checkpoint_stem(name: str) -> str:
 def in_weights(checkpoint: Path) -> bool:
     """Whether a checkpoint is in ``weights/``, the current folder's or the package's, and not in a run folder."""
     return checkpoint.resolve().parent in [folder.resolve() for folder in (WEIGHTS, *_package_folders())]
+
+
+def is_shipped(checkpoint: Path) -> bool:
+    """Whether a checkpoint is one that comes with the package, not a user's own of the same name."""
+    folders = [folder.resolve() for folder in _package_folders()]
+    return checkpoint.stem in SHIPPED and checkpoint.resolve().parent in folders
 
 
 def _with_endings(folder: Path, stem: str) -> list[Path]:

@@ -116,8 +116,8 @@ def test_confidences_of_a_calibrated_model_are_right():
     parameter = random_fishers(3000)
     predicted = MatrixFisher(parameter)
     _, confidence = entropy_and_confidence(predicted)
-    for narrower, (low, high) in ((1.0, (0.0, 0.04)), (4.0, (0.15, 1.0))):
-        truth = MatrixFisher(parameter / narrower).sample((), torch.Generator().manual_seed(7))
+    for broader, (low, high) in ((1.0, (0.0, 0.04)), (4.0, (0.15, 1.0))):
+        truth = MatrixFisher(parameter / broader).sample((), torch.Generator().manual_seed(7))
         error = geodesic_deg(predicted.mode(), truth)
         assert low <= reliability(confidence.numpy(), error.numpy())["ece"] <= high
 

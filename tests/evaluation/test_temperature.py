@@ -14,9 +14,10 @@ from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation import temperature as module
+from semiuhpe.evaluation.calibration import confidences
 from semiuhpe.evaluation.predict import evaluate
 from semiuhpe.evaluation.temperature import fit_temperature
-from semiuhpe.models import load_checkpoint
+from semiuhpe.models import find_checkpoint, load_checkpoint
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import geodesic_deg
 
@@ -33,7 +34,7 @@ def test_the_temperature_is_that_of_the_truths(true_temperature):
 
 def test_an_exported_model_is_calibrated(stores, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "MIN_HEADS", 10)
-    path, out = save_plainnet(tmp_path / "model.pth"), tmp_path / "calibrated.pth"
+    path, out = find_checkpoint("heads-front"), tmp_path / "calibrated.pth"
     assert run(export.main, [str(path), "--weights", str(out), "--calibrate", str(stores["test"])]) == 0
     told = float(capsys.readouterr().out.split("divided by ")[1].split()[0])
     store, cpu = HeadStore(stores["test"]), torch.device("cpu")
@@ -42,8 +43,17 @@ def test_an_exported_model_is_calibrated(stores, tmp_path, monkeypatch, capsys):
         for loaded in (load_checkpoint(path), load_checkpoint(out))
     )
     np.testing.assert_allclose(after.parameter * told, before.parameter, rtol=2e-3, atol=1e-5)
-    fitted = fit_temperature("matrixFisher", before.parameter, before.errors["geodesic_deg"])
-    assert told == pytest.approx(fitted, abs=1e-3)
+    right = (after.errors["geodesic_deg"] <= 15).double()
+    claimed = [confidences("matrixFisher", found.parameter) for found in (before, after)]
+    unsure, sure = ((confidence - right).square().mean() for confidence in claimed)
+    assert 0 < right.mean() < 1 and sure < unsure
+
+
+def test_a_model_that_is_never_right_tells_no_temperature(stores, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "MIN_HEADS", 10)
+    argv = [str(save_plainnet(tmp_path / "model.pth")), "--weights", str(tmp_path / "out.pth")]
+    assert "on none" in refused(capsys, export.main, [*argv, "--calibrate", str(stores["test"])])
+    assert not (tmp_path / "out.pth").exists()
 
 
 def test_what_can_not_be_calibrated(stores, tmp_path, capsys):

@@ -10,7 +10,7 @@ from semiuhpe.data.preparing import prepare
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.models import find_checkpoint
-from semiuhpe.models.weights import DEFAULT, SHIPPED
+from semiuhpe.models.weights import DEFAULT_CHECKPOINT, SHIPPED
 from semiuhpe.rotation import geodesic_deg
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 
@@ -33,7 +33,7 @@ def test_shipped_models_see_rendered_heads(name, range_, most_deg, tmp_path):
 def test_shipped_models_are_small_and_one_is_the_default():
     sizes = [find_checkpoint(name).stat().st_size for name in SHIPPED]
     assert sum(sizes) <= 12_000_000
-    assert HeadPoseEstimator.from_checkpoint(device="cpu").path == find_checkpoint(DEFAULT)
+    assert HeadPoseEstimator.from_checkpoint(device="cpu").path == find_checkpoint(DEFAULT_CHECKPOINT)
 
 
 @pytest.mark.skipif(not AFLW2000.is_dir(), reason="needs the photographs in ../shared/real/AFLW2000-dev")

@@ -1,4 +1,4 @@
-"""What commands find from any folder: settings, the small model, all scripts by the command's name."""
+"""What commands find from any folder: settings, the models, all scripts by the command's name."""
 
 import logging
 import re

@@ -86,7 +86,8 @@ def test_mixed_crops_are_those_of_either_rule(tmp_path):
     assert not square[~face_seen].any() and 0.4 < square[face_seen].mean() < 0.9
     side = (1 + 2 * HEAD_BOX.margin_range[1]) * store.box[square, 2]
     center = store.box[square, :2] + store.box[square, 2:] / 2
-    assert (center - side[:, None] / 2).min() > -3 and (center + side[:, None] / 2).max() < 64 + 3  # all of it is there
+    beyond = 0.03 * 64 + 0.5  # what the loosest crop may lack
+    assert (center - side[:, None] / 2).min() > -beyond and (center + side[:, None] / 2).max() < 64 + beyond
 
 
 def test_a_box_of_landmarks_as_that_of_a_head():
