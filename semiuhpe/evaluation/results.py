@@ -5,9 +5,9 @@
 ``intervals`` (95 percent, bootstrap), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and
 ``worst``, the hundred heads with the largest geodesic errors. ``eval_SET.npz`` contains arrays over all heads:
 ``names``; the true ``rotation``; by role, such as ``teacher_rotation``, the prediction, its ``entropy``, ``confidence``
-and errors; and by break-down, such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none.
-If heads were also turned in plane, ``in_plane_deg`` is the angle of each, and ``teacher_in_plane_error_deg`` its error
-after turning.
+and errors; and by break-down, such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``,
+-1 for none. If heads were also turned in plane, ``in_plane_deg`` is the angle of each, and
+``teacher_in_plane_error_deg`` its error after turning.
 
 Evaluations of whole scenes have those of these parts that make sense; :mod:`semiuhpe.evaluation.scene_results`
 describes their further parts.
