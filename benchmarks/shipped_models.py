@@ -7,15 +7,19 @@ errors, confidence and calibration by set, then errors by kind of head. Finished
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from semiuhpe.data.preparing import prepare
 from semiuhpe.evaluation.run import evaluate_checkpoint
+from semiuhpe.experiments.rendering import render_once
 from semiuhpe.models.weights import SHIPPED
+from semiuhpe.synthetic.head_stores import SyntheticSet
 
 SEED = 900  # of no heads that the models were trained or calibrated on
+SIZE = 112
 SETS = {
     "rendered, mixed rotations": ("mixed", "head_box"),
     "rendered, front to profile": ("front", "head_box"),
@@ -37,7 +41,7 @@ def main() -> None:
     if arguments.aflw2000:
         stores[PHOTOGRAPHS] = arguments.work / "aflw2000.lmdb"
         if not stores[PHOTOGRAPHS].exists():
-            run("prepare", "AFLW2000", "--source", arguments.aflw2000, "--size", 112, "--out", stores[PHOTOGRAPHS])
+            prepare("AFLW2000", arguments.aflw2000, stores[PHOTOGRAPHS], size=SIZE)
     full, *others = arguments.models
     asked = {full: list(stores), **{model: [name for name in stores if name != MIXED] for model in others}}
     summaries = {
@@ -49,16 +53,12 @@ def main() -> None:
     print_kinds({model: summaries[model, MIXED if model == full else FRONT] for model in arguments.models})
 
 
-def run(*command: object) -> None:
-    subprocess.run([sys.executable, "-m", "semiuhpe.cli.main", *map(str, command)], check=True, stdout=sys.stderr)
-
-
 def rendered(arguments: argparse.Namespace, range_: str, crop_rule: str) -> Path:
     """The store of a set of wild heads."""
-    store = arguments.work / f"{range_}_{crop_rule}_{arguments.heads}.lmdb"
-    if not store.exists():
-        run("synth", "--out", store, "--count", arguments.heads, "--range", range_, "--crop_rule", crop_rule, "--seed",
-            SEED, "--size", 112, "--test")  # fmt: skip
+    store = arguments.work / f"{range_}_{crop_rule}.lmdb"
+    heads = SyntheticSet(arguments.heads, "wild", range_, SEED, SIZE, test=True, crop_rule=crop_rule)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    render_once(heads, store, workers=1)
     return store
 
 
@@ -68,7 +68,7 @@ def print_errors(summaries: dict[tuple[str, str], dict[str, Any]]) -> None:
     for (model, name), summary in summaries.items():
         role = list(summary["results"])[-1]  # the teacher
         found, sure = summary["results"][role], summary["calibration"][role]["confidence"]
-        claimed = sum(n * c for n, c in zip(sure["heads"], sure["confidence"], strict=True)) / sum(sure["heads"])
+        claimed = np.average(sure["confidence"], weights=sure["heads"])
         euler = f"{found['euler_mae_deg']:.1f}" if "euler_mae_deg" in found else ""
         cells = [
             model, name, f"{found['geodesic_mean_deg']:.1f}", f"{found['geodesic_median_deg']:.1f}", euler,

@@ -326,11 +326,12 @@ def _square(left: float, top: float, right: float, bottom: float, width: int, he
     return Rectangle(left, top - extra, right, bottom + extra)
 
 
-def head_in_crop(boxes: np.ndarray) -> np.ndarray:
+def head_in_crop(boxes: np.ndarray, margin: float = HEAD_BOX.margin) -> np.ndarray:
     """Return the (N, 4) boxes of the heads on pictures that are head crops by :data:`HEAD_BOX`.
 
     Args:
         boxes: (N, 4) x, y, w, h of the whole pictures.
+        margin: the margin that they were cropped with.
     """
-    side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * HEAD_BOX.margin)
+    side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * margin)
     return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side, side], axis=1)

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from semiuhpe.data.splits import evenly_spaced
-from semiuhpe.distributions.registry import DISTRIBUTIONS, POINT_ESTIMATES
-from semiuhpe.models.output import CONFIDENCE_DEG
+from semiuhpe.distributions.registry import DISTRIBUTIONS
+from semiuhpe.models.output import CONFIDENCE_DEG, confidence_of
 
 SAMPLES = 500
 SEED = 0
@@ -66,10 +66,8 @@ def confidences(distribution: str, parameter: Tensor) -> Tensor:
         distribution: name of a kind of distributions.
         parameter: (N, 3, 3) of R head to camera.
     """
-    if distribution in POINT_ESTIMATES:
-        return torch.full((len(parameter),), torch.nan, dtype=torch.float64)
     kind, parts = DISTRIBUTIONS[distribution], parameter.double().split(_HEADS_AT_A_TIME)
-    return torch.cat([kind(part).mass_within(CONFIDENCE_DEG) for part in parts])
+    return torch.cat([confidence_of(kind(part)) for part in parts]).double()
 
 
 def rank_correlation(entropy: np.ndarray, error: np.ndarray) -> float | None:

@@ -72,7 +72,8 @@ def calibrate(loaded: LoadedModel, store: HeadStore, device: torch.device, batch
     last = _last_layer(loaded)
     found = evaluate(loaded.model.to(device), PoseDecoder(description), store, device, batch_size)
     error = found.errors["geodesic_deg"]
-    if not (error <= CONFIDENCE_DEG).any() or (error <= CONFIDENCE_DEG).all():
+    right = error <= CONFIDENCE_DEG
+    if right.all() or not right.any():
         raise StoreError(
             f"--calibrate {store.path}: the model is right to {CONFIDENCE_DEG:.0f} degrees on all of its heads or on "
             "none, which tells no temperature; name another store"

@@ -40,10 +40,15 @@ class PoseDecoder:
 
 def entropy_and_confidence(predicted: RotationDistribution) -> tuple[Tensor, Tensor]:
     """Return (N,) entropies and (N,) confidences in [0, 1] of N predictions; NaN where these are rotations only."""
+    confidence = confidence_of(predicted)
+    return (predicted.entropy() if predicted.has_uncertainty else confidence), confidence
+
+
+def confidence_of(predicted: RotationDistribution) -> Tensor:
+    """Return (N,) confidences in [0, 1] of N predictions; NaN where these are rotations only."""
     if not predicted.has_uncertainty:
-        unknown = torch.full(predicted.batch_shape, torch.nan, device=predicted.parameter.device)
-        return unknown, unknown
-    return predicted.entropy(), predicted.mass_within(CONFIDENCE_DEG)
+        return torch.full(predicted.batch_shape, torch.nan, device=predicted.parameter.device)
+    return predicted.mass_within(CONFIDENCE_DEG)
 
 
 def not_finite(dtype: torch.dtype) -> str:

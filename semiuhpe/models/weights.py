@@ -85,13 +85,16 @@ def checkpoint_stem(name: str) -> str:
 
 def in_weights(checkpoint: Path) -> bool:
     """Whether a checkpoint is in ``weights/``, the current folder's or the package's, and not in a run folder."""
-    return checkpoint.resolve().parent in [folder.resolve() for folder in (WEIGHTS, *_package_folders())]
+    return _is_in(checkpoint, WEIGHTS, *_package_folders())
 
 
 def is_shipped(checkpoint: Path) -> bool:
     """Whether a checkpoint is one that comes with the package, not a user's own of the same name."""
-    folders = [folder.resolve() for folder in _package_folders()]
-    return checkpoint.stem in SHIPPED and checkpoint.resolve().parent in folders
+    return checkpoint.stem in SHIPPED and _is_in(checkpoint, *_package_folders())
+
+
+def _is_in(file: Path, *folders: Path) -> bool:
+    return file.resolve().parent in [folder.resolve() for folder in folders]
 
 
 def _with_endings(folder: Path, stem: str) -> list[Path]:

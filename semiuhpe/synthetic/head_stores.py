@@ -15,9 +15,11 @@ from semiuhpe.data.crop import (
     HEAD_BOX,
     JPEG_QUALITY,
     LANDMARKS,
+    CropRule,
     StoredCrop,
     box_rectangle,
     encode,
+    head_in_crop,
     landmark_rectangle,
     store_crop,
 )
@@ -84,7 +86,7 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
         dataset=f"synthetic-{heads.domain}",
         split="test" if heads.test else "train",
         size=heads.size,
-        crop_rule=HEAD_BOX if heads.crop_rule == MIXED else CROP_RULES[heads.crop_rule],
+        crop_rule=stored_rule(heads),
         loose=not heads.test,
         full_range=is_full_range(heads.range),
         source=HEADS_SOURCE,
@@ -92,6 +94,11 @@ def write_store(heads: SyntheticSet, path: str | os.PathLike, workers: int = 1, 
     )
     jobs = [(heads, number, rotations[number], euler[number]) for number in range(heads.count)]
     render_store(StoreWriter(path, meta, overwrite), _render, jobs, workers)
+
+
+def stored_rule(heads: SyntheticSet) -> CropRule:
+    """Return the rule that all heads of a set's store are cropped by; mixed ones have boxes for that of head boxes."""
+    return HEAD_BOX if heads.crop_rule == MIXED else CROP_RULES[heads.crop_rule]
 
 
 def check_backgrounds(domain: str, photographs: Photographs | None) -> None:
@@ -128,18 +135,16 @@ def _crop(heads: SyntheticSet, number: int, rotation: np.ndarray) -> tuple[Store
     rng = np.random.default_rng([heads.seed, 1, number])
     # The tight crop is cut from a larger picture, so enlarging does not blur test heads.
     size = round(heads.size * 1.5) if heads.test else heads.size
-    mixed = heads.crop_rule == MIXED
-    if mixed:
-        face_seen = rotation[2, 2] < 0
-        crop_rule = LANDMARKS if face_seen and rng.random() < MIXED_LANDMARKS else HEAD_BOX
-    else:
-        crop_rule = CROP_RULES[heads.crop_rule]
+    crop_rule = framed_by = stored_rule(heads)
+    face_seen = rotation[2, 2] < 0
+    if heads.crop_rule == MIXED and face_seen and rng.random() < MIXED_LANDMARKS:
+        framed_by = LANDMARKS
     head = render_head(
-        rotation, rng, heads.domain, size, photographs=heads.backgrounds, crop_rule=crop_rule, without=heads.without
+        rotation, rng, heads.domain, size, photographs=heads.backgrounds, crop_rule=framed_by, without=heads.without
     )
     box = head.box
-    if mixed and crop_rule is LANDMARKS:
-        box, crop_rule = landmarks_as_head_box(box, rng.uniform(*MIXED_MARGIN)), HEAD_BOX
+    if framed_by is not crop_rule:
+        box = landmarks_as_head_box(box, rng.uniform(*MIXED_MARGIN))
     if not heads.test:
         whole = np.array([0.0, 0.0, heads.size, heads.size])
         return StoredCrop(encode(head.image, JPEG_QUALITY), box, whole), head.kinds
@@ -158,7 +163,6 @@ def landmarks_as_head_box(box: np.ndarray, margin: float) -> np.ndarray:
     """
     x, y, w, h = box
     reach = margin * max(w, h)
-    width, height = w + 2 * reach, h + (1 + LANDMARKS.above) * reach
-    center = np.array([x + w / 2, y - LANDMARKS.above * reach + height / 2])
-    side = max(width, height) / (1 + 2 * HEAD_BOX.margin_range[0])
-    return np.array([*(center - side / 2), side, side], np.float32)
+    above = LANDMARKS.above * reach
+    crop = np.array([[x - reach, y - above, w + 2 * reach, h + above + reach]])
+    return head_in_crop(crop, HEAD_BOX.margin_range[0])[0].astype(np.float32)
