@@ -1,4 +1,4 @@
-"""Networks from timm: the paper's EfficientNet-B4 and TinyViT-21M, and any other model as ``timm:<name>``.
+"""Networks from timm: the paper's EfficientNet-B4 and TinyViT-21M, and any other model as ``timm:<name>[:<stages>]``.
 
 State dicts of TinyViT have the keys of the released checkpoints, in saving and in loading. Pictures are normalized with
 ImageNet's mean and deviation, whatever a model was trained with.
@@ -54,14 +54,31 @@ class TimmNet(nn.Module):
         return self.head(self.backbone(image))
 
 
+class FirstStages(nn.Module):
+    """The first stages of a timm model: (B, 3, H, W) -> (B, channels), the mean over the last one's feature map."""
+
+    def __init__(self, features: nn.Module):
+        super().__init__()
+        self.features = features
+        [self.num_features] = features.feature_info.channels()  # type: ignore[union-attr, operator]
+
+    def forward(self, image: Tensor) -> Tensor:
+        [level] = self.features(image)
+        return level.mean((-2, -1))
+
+
 @register_family("timm")
 def timm_network(model: str) -> NetworkSpec:
-    """Return the network ``timm:<model>``; the model may have a tag that names its weights, as in resnet50.a1_in1k.
+    """Return the network ``timm:<model>``, or ``timm:<model>:<stages>``, which ends after that many of its stages.
+
+    The model may have a tag that names its weights, as in resnet50.a1_in1k. A network that ends early is smaller and
+    faster, and still starts from ImageNet weights.
 
     Raises:
-        ConfigError: the installed timm has no such model or no such tag.
+        ConfigError: the installed timm has no such model, no such tag, or the model has not that many stages.
     """
     name = f"timm:{model}"
+    model, colon, stages = model.partition(":")
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models(), n=3)
@@ -70,9 +87,14 @@ def timm_network(model: str) -> NetworkSpec:
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise ConfigError(f"--network {name}: timm has no weights of that tag; it has {', '.join(tags) or 'none'}")
+    if colon:
+        _check_stages(name, model, stages)
 
     def build(pretrained: bool) -> nn.Module:
-        return TimmNet(spec, timm_model(name, model, pretrained))
+        if not colon:
+            return TimmNet(spec, timm_model(name, model, pretrained))
+        last = int(stages) - 1
+        return TimmNet(spec, FirstStages(timm_model(name, model, pretrained, features_only=True, feature_cls="getter", out_indices=(last,))))
 
     config = timm.models.get_pretrained_cfg(model)
     image_size = config.input_size[-1] if config and config.fixed_input_size else None
@@ -111,6 +133,24 @@ def timm_model(network: str, model: str, pretrained: bool, **options: Any) -> nn
         raise no_imagenet_weights(network, error, source, place) from error
     backbone.register_forward_hook(_forget_attention_biases)
     return backbone
+
+
+def _check_stages(network: str, model: str, stages: str) -> None:
+    """Check the number of stages in a network's name.
+
+    Raises:
+        ConfigError: it is none, the model has fewer, or timm gives no feature maps of the model.
+    """
+    try:
+        with torch.device("meta"):
+            count = len(timm.create_model(model, features_only=True, feature_cls="getter").feature_info)
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        raise ConfigError(f"--network {network}: timm can't end this model early; pass timm:{model}") from error
+    if not (stages.isdecimal() and 1 <= int(stages) <= count):
+        raise ConfigError(
+            f"--network {network}: {model} has {count} stages; pass timm:{model}:1 to timm:{model}:{count}, or "
+            f"timm:{model} for all of it"
+        )
 
 
 def _check_network(network: str, model: str, file: Path) -> None:

@@ -175,6 +175,18 @@ def test_timm_networks():
     assert network_spec("timm:test_resnet").has_pretrained
 
 
+def test_timm_networks_can_end_early():
+    pictures = torch.randn(2, 3, 64, 64)
+    network = create_model("timm:test_resnet:2").eval()
+    backbone = create_model("timm:test_resnet").eval().backbone
+    backbone.load_state_dict(network.backbone.features.model.state_dict(), strict=False)
+    whole, taken = backbone.forward_intermediates(pictures, intermediates_only=True), 1
+    torch.testing.assert_close(network.backbone(pictures), whole[taken].mean((-2, -1)))
+    weights = {name: len(list(create_model(name).parameters())) for name in ("timm:test_resnet:2", "timm:test_resnet")}
+    assert weights["timm:test_resnet:2"] < weights["timm:test_resnet"]  # what comes later is gone
+    assert create_model("timm:test_vit:1").eval()(torch.zeros(2, 3, 160, 160)).shape == (2, 9)
+
+
 @pytest.mark.parametrize(
     "name, words",
     [
@@ -182,6 +194,10 @@ def test_timm_networks():
         ("timm:", "timm:"),
         ("timm:hf_hub:someone/something", "someone/something"),
         ("timm:resnet18.nope", "a1_in1k"),
+        ("timm:resnet18:6", "resnet18 has 5 stages; pass timm:resnet18:1 to timm:resnet18:5"),
+        ("timm:resnet18:0", "has 5 stages"),
+        ("timm:resnet18:", "has 5 stages"),
+        ("timm:resnet18:two", "has 5 stages"),
         ("nothing", "resnet18.*timm:<name>"),
     ],
 )
@@ -217,6 +233,8 @@ def test_timm_weights_come_from_the_weights_folder(tmp_path, monkeypatch):
     state = create_model("timm:test_resnet", pretrained=True).state_dict()
     key = "layer1.0.conv1.weight"
     torch.testing.assert_close(state[f"backbone.{key}"], theirs[key])
+    early = create_model("timm:test_resnet:2", pretrained=True).state_dict()
+    torch.testing.assert_close(early[f"backbone.features.model.{key}"], theirs[key])
     place.write_bytes(place.read_bytes()[:1000])
     with pytest.raises(ConfigError, match="--pretrained false"):
         create_model("timm:test_resnet", pretrained=True)
