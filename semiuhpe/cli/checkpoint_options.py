@@ -13,12 +13,13 @@ from semiuhpe.cli.config import SettingsOptions, add_group, bind, called, make_p
 from semiuhpe.cli.options import CheckpointOptions
 from semiuhpe.data.experiment import DataOptions
 from semiuhpe.errors import ConfigError, require
-from semiuhpe.evaluation.results import run_settings
+from semiuhpe.evaluation.results import MODEL, run_settings
+from semiuhpe.foreign import is_foreign, load_model, locate_model, short_name
 from semiuhpe.methods import option_groups
 from semiuhpe.methods.onestage import OneStageOptions
 from semiuhpe.methods.options import RunOptions, TrainingOptions
 from semiuhpe.methods.original import OriginalOptions
-from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
+from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.weights import in_weights
 from semiuhpe.options import OptionGroup, PositiveInt, option
@@ -26,8 +27,8 @@ from semiuhpe.settings import RUN_SETTINGS
 
 STUDENT, TEACHER = "student", "teacher"
 OUTPUTS = Path("outputs", "eval")
-"""Where the results of models in ``weights/`` go, a folder each."""
-BESIDE = f"beside the checkpoint ({OUTPUTS}/NAME for models of weights/)"
+"""Where the results of models in ``weights/`` and of networks of others go, a folder each."""
+BESIDE = f"beside the checkpoint ({OUTPUTS}/NAME for models of weights/ and of others)"
 """Where results go, in help texts."""
 ROLES = (STUDENT, TEACHER)
 _OF_RUN = (DataOptions, OneStageOptions)
@@ -137,7 +138,7 @@ def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) ->
         CheckpointError: there is no such checkpoint, or it can't be fetched.
     """
     given = bind_trained(parse(parser, argv))
-    path = find_checkpoint(given.model.checkpoint, given.run.exps_dir)
+    path = locate_model(given.model.checkpoint, given.run.exps_dir)
     return parse_with_run(parser, argv, path), path
 
 
@@ -164,7 +165,7 @@ def _settings_to_use(checkpoint: Path) -> dict[str, Any]:
 
 
 def load_models(options: TrainedOptions, path: Path, roles: Sequence[str] = ROLES) -> dict[str, LoadedModel]:
-    """Student and teacher of a checkpoint, or one of them.
+    """Student and teacher of a checkpoint, or one of them; of a network of others the only one, whatever is asked for.
 
     Raises:
         ConfigError: an option contradicts the checkpoint.
@@ -173,7 +174,9 @@ def load_models(options: TrainedOptions, path: Path, roles: Sequence[str] = ROLE
     network, convention = options.described.network, options.model.convention
     if network is not None:
         network_spec(network)
-    models = {role: load_checkpoint(path, role == TEACHER, network, convention) for role in roles}
+    if is_foreign(path):
+        roles = (MODEL,)
+    models = {role: load_model(path, role == TEACHER, network, convention) for role in roles}
     options.described.check(models[roles[0]].description, path)
     return models
 
@@ -184,9 +187,9 @@ def results_folder(checkpoint: Path) -> Path:
     Raises:
         ConfigError: the folder can't be made.
     """
-    if not in_weights(checkpoint):
+    if not in_weights(checkpoint) and not is_foreign(checkpoint):
         return checkpoint.parent
-    folder = OUTPUTS / checkpoint.stem
+    folder = OUTPUTS / short_name(checkpoint)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,7 +13,7 @@ from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_comparison
 from semiuhpe.evaluation.evaluation_page import MEANS
-from semiuhpe.evaluation.results import ALL, Results, read_results, write_result
+from semiuhpe.evaluation.results import ALL, Results, read_results, with_role, write_result
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.options import OptionGroup, option
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     check_output(output)
     heads = [path.with_suffix(".npz") for path in paths]
     check_outputs([("--output", output), ("--output", output.with_suffix(".html"))], [*paths, *heads])
-    first, second = (read_results(path) for path in paths)
+    first, second = (with_role(read_results(path), options.role or TEACHER) for path in paths)
     found = compare(first, second, options.role)
     print(f"A  {paths[0]}\nB  {paths[1]}\n{found['role']}s on {found['heads']} heads\n")
     if second.of_scenes:

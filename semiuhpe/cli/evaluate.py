@@ -9,7 +9,6 @@ import torch
 
 from semiuhpe.cli.checkpoint_options import (
     BESIDE,
-    STUDENT,
     TrainedOptions,
     bind_trained,
     check_output,
@@ -26,10 +25,11 @@ from semiuhpe.data.experiment import open_labeled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import require
-from semiuhpe.evaluation.evaluation_page import SELECTED, means_table, paper_table, write_report
+from semiuhpe.evaluation.evaluation_page import SELECTED, alignment_table, means_table, paper_table, write_report
+from semiuhpe.evaluation.protocols import PROTOCOLS
 from semiuhpe.evaluation.report import Table
 from semiuhpe.evaluation.results import write_results
-from semiuhpe.evaluation.run import evaluate_heads
+from semiuhpe.evaluation.run import evaluate_heads, test_heads
 from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
@@ -59,7 +59,14 @@ class EvaluationOptions(OptionGroup):
     output: Path | None = option(
         None, f"file to write; eval_<test_set>.json, with report.html, {BESIDE} if not given", metavar="FILE"
     )
-    protocol: str = option(EXACT, "print the paper's arithmetic beside the exact one", choices=lambda: (EXACT, PAPER))
+    protocol: str = option(
+        EXACT,
+        lambda: (
+            f"which heads are evaluated ({', '.join(PROTOCOLS)}; the dataset's default if not given), or {PAPER} to "
+            "print the paper's arithmetic beside the exact one"
+        ),
+        choices=lambda: (EXACT, PAPER, *PROTOCOLS),
+    )
     transform: str | None = option(None, f"evaluate on heads moved in plane, labels along: {TRANSFORMS}")
     in_plane: bool = option(False, "also turn each head by a random angle; draw the error against it")
 
@@ -70,14 +77,15 @@ class EvaluationOptions(OptionGroup):
 
 
 def main(argv: Sequence[str]) -> int:
-    help_text = "Evaluates a checkpoint, student and teacher, on a labeled head store."
+    help_text = "Evaluates a checkpoint, student and teacher, or a network of others, on a labeled head store."
     groups = (CheckpointOptions, EvaluationOptions)
     parser = trained_parser("eval.py", help_text, groups, ("test_set", "eval_batch_size", "num_workers"))
     parsed, path = parse_for_run(parser, argv)
     trained, options = bind_trained(parsed), bind(parsed, EvaluationOptions)
     models = load_models(trained, path)
-    if network_spec(models[STUDENT].network).detects:
-        return _evaluate_scenes(options, trained, bind(parsed, OneStageOptions), path, models[STUDENT])
+    loaded = next(iter(models.values()))
+    if network_spec(loaded.network).detects:
+        return _evaluate_scenes(options, trained, bind(parsed, OneStageOptions), path, loaded)
     return _evaluate_heads(options, trained, path, models)
 
 
@@ -86,22 +94,31 @@ def _evaluate_heads(
 ) -> int:
     """Evaluate models of head crops; print tables, and write the results and a page."""
     data, training = trained.data, trained.training
-    store = open_labeled(data, "test_set")
+    loaded = next(iter(models.values()))
+    opened = open_labeled(data, "test_set", whole=True)
+    store, protocol = test_heads(opened, loaded, PROTOCOLS.get(options.protocol))
+    turned = turned_at_random(store) if options.in_plane else None
     if options.transform:
         store = transformed(store, options.transform)
-    turned = turned_at_random(open_labeled(data, "test_set")) if options.in_plane else None
     output = output_path(options, trained, path)
     device = pick_device(trained.run.gpu_ids)
     transform = {"transform": options.transform} if options.transform else {}
-    settings = _settings(trained, path, device, transform | {"protocol": options.protocol})
+    settings = _settings(
+        trained, path, device, transform | {"protocol": protocol.name if protocol else options.protocol}
+    )
     workers = loader_workers(training.num_workers, device)
     results = evaluate_heads(
         models, store, path, settings, device, training.eval_batch_size,
         turned=turned, num_workers=workers, progress=True,
     )  # fmt: skip
     moved = f", {options.transform}" if options.transform else ""
-    print(f"{path} on {store.path}{moved} ({len(store)} heads; degrees)\n")
+    kept = f", {protocol.name}" if protocol else ""
+    print(f"{path} on {store.path}{kept}{moved} ({len(store)} heads; degrees)\n")
     print(_text(means_table(results.summary)))
+    if aligned_table := alignment_table(results.summary):
+        print(f"\nwithout the constant rotation between predictions and labels\n\n{_text(aligned_table)}")
+    if protocol and len(store) != protocol.heads:
+        print(f"\nnote: a complete copy of {protocol.dataset} gives {protocol.heads} heads")
     if options.protocol == PAPER:
         paper = _text(paper_table(results.summary, (PAPER, EXACT)))
         print(f"\nthe paper's arithmetic, and the exact one\n\n{paper}")

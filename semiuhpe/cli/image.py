@@ -32,7 +32,7 @@ from semiuhpe.distributed import Process, start_process
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.overlay import NONE, draw_heads
 from semiuhpe.errors import DataError, require
-from semiuhpe.files import sha256
+from semiuhpe.foreign import files_of, model_sha256
 from semiuhpe.inference.detectors import Source
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.inference.records import picture_line
@@ -109,7 +109,7 @@ def main(
     check_drawings(output)
     check_heads(heads, given.model.checkpoint, default_detector)
     model = find_model(parser, argv, given, heads)
-    check_written(options, heads, names, [given.config, *heads.files(), model.path])
+    check_written(options, heads, names, [given.config, *heads.files(), *files_of(model.path)])
     return pose(options, model, names, default_detector)
 
 
@@ -160,7 +160,7 @@ def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path) -> 
     """What all results in a folder have in common."""
     return {
         "checkpoint": str(path),
-        "checkpoint_sha256": sha256(path),
+        "checkpoint_sha256": model_sha256(path),
         "convention": trained.model.convention,
         "student": heads.student,
         "bf16": trained.training.bf16,

@@ -13,9 +13,10 @@ import torch
 
 import sim3dr
 from semiuhpe.cli.checkpoint_options import STUDENT, TEACHER, TrainedOptions, bind_trained, load_models, parse_with_run
-from semiuhpe.data.crop import HEAD_BOX, original_demo_crop, squeezed_picture
+from semiuhpe.data.crop import FACE_BOX, HEAD_BOX, original_demo_crop, squeezed_picture
 from semiuhpe.drawing.overlay import AXES, DRAWINGS, MESH, load_head_mesh
 from semiuhpe.errors import ConfigError, require
+from semiuhpe.foreign import ForeignModel, is_foreign, locate_model
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
     DEFAULT_FILE,
@@ -29,7 +30,7 @@ from semiuhpe.inference.detectors.onestage import split_spec
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.samples import BOXES, sample_heads
 from semiuhpe.models.onestage import FAMILY
-from semiuhpe.models.weights import RELEASED, SHIPPED, checkpoint_stem, find_checkpoint
+from semiuhpe.models.weights import RELEASED, SHIPPED, checkpoint_stem
 from semiuhpe.options import OptionGroup, option
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def check_heads(heads: HeadOptions, checkpoint: str, default_detector: str = DEF
     require(heads.mesh is None or heads.draw == MESH, f"--mesh {heads.mesh}: needs --draw mesh")
     check_min_score(heads.min_score)
     # The default is for models of head crops, as all released and shipped ones are; others may be one-stage models.
-    if heads.detector or checkpoint_stem(checkpoint) in (*RELEASED, *SHIPPED):
+    if heads.detector or is_foreign(checkpoint) or checkpoint_stem(checkpoint) in (*RELEASED, *SHIPPED):
         check_detector(heads.detector or default_detector)
 
 
@@ -144,7 +145,7 @@ class FoundModel:
         """
         options, heads, checkpoint = self.options, self.heads, self.options.model.checkpoint
         role = STUDENT if heads.student or options.original else TEACHER
-        loaded = load_models(options, self.path, (role,))[role]
+        [loaded] = load_models(options, self.path, (role,)).values()
         estimator = HeadPoseEstimator(loaded, device, "bfloat16" if options.training.bf16 else None)
         if estimator.finds_heads:
             return estimator, *self._own_detector(estimator)
@@ -153,12 +154,24 @@ class FoundModel:
             f"{checkpoint}: is a model of head crops ({loaded.network}); leave {_PREFIX} and a size out",
         )
         detector = heads.detector or default_detector
+        if isinstance(loaded, ForeignModel):
+            return estimator, *self._foreign_detector(loaded, detector, device)
         if options.original:
             return estimator, *_as_in_original(heads, detector, device)
         if detector.startswith(_PREFIX):
             message = "boxes are of %s, poses of %s; for its own poses name it as the checkpoint"
             logger.info(message, detector, self.path)
         return estimator, load_detector(detector, device, heads.min_score), replace(heads, detector=detector)
+
+    def _foreign_detector(self, loaded: ForeignModel, name: str, device: torch.device) -> tuple[Detector, HeadOptions]:
+        require(not self.options.original, f"--original: is for the paper's models, not {loaded.path}; leave it out")
+        require(not self.heads.student, f"--student: {loaded.path} has no student; leave it out")
+        detector = load_detector(name, device, self.heads.min_score)
+        found = "head" if detector.crop_rule == HEAD_BOX else "face" if detector.crop_rule == FACE_BOX else None
+        if found not in (None, loaded.facts.box_of):
+            message = "%s is cropped about boxes of %ss, those of %s are of %ss: expect larger errors"
+            logger.warning(message, loaded.kind, loaded.facts.box_of, name, found)
+        return detector, replace(self.heads, detector=name)
 
     def _own_detector(self, estimator: HeadPoseEstimator) -> tuple[Detector, HeadOptions]:
         heads, one_stage = self.heads, f"{self.path} is a one-stage model, which"
@@ -191,7 +204,7 @@ def find_model(
     mesh = _drawn_mesh(heads)
     name = given.model.checkpoint
     file, size = split_spec(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else (name, None)
-    path = find_checkpoint(file, given.run.exps_dir)
+    path = locate_model(file, given.run.exps_dir)
     return FoundModel(bind_trained(parse_with_run(parser, argv, path)), heads, path, mesh, size)
 
 

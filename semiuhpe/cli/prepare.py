@@ -40,6 +40,7 @@ class PrepareOptions(OptionGroup):
     workers: NaturalInt = option(
         min(8, os.cpu_count() or 1), "processes that cut and encode; 0 for none beside this one"
     )
+    whole: bool = option(False, "store whole pictures, for evaluations that crop each head as a network needs it")
     scenes: bool = option(False, "store whole pictures for --method onestage, not head crops")
     masked: float = option(0.0, "with --scenes: share of heads that get a mask", metavar="SHARE")
     turned: float = option(0.0, "with --scenes: share of pictures that are turned by up to 45 degrees", metavar="SHARE")
@@ -50,8 +51,10 @@ def main(argv: Sequence[str]) -> int:
     options = parse_group("semiuhpe prepare", "Writes the head store of a raw dataset.", PrepareOptions, argv)
     only_scenes = "--masked and --turned: are for whole pictures; pass --scenes"
     require(options.scenes or (not options.masked and not options.turned), only_scenes)
+    require(not (options.scenes and options.whole), "--scenes and --whole: are two kinds of stores; pass one of them")
     check_shares(masked=options.masked, turned=options.turned)
-    out = options.out or Path(_default_store(*chosen(options.dataset, options.split), options.scenes))
+    kind = "scenes" if options.scenes else "whole" if options.whole else None
+    out = options.out or Path(_default_store(*chosen(options.dataset, options.split), kind))
     check_outputs([("--out", out)], [options.source])
     if options.scenes:
         change = partial(mask_some, share=options.masked) if options.masked else None
@@ -63,15 +66,15 @@ def main(argv: Sequence[str]) -> int:
     else:
         summary = prepare(
             options.dataset, options.source, out, split=options.split, size=options.size, quality=options.quality,
-            limit=options.limit, workers=options.workers, overwrite=options.overwrite,
+            limit=options.limit, workers=options.workers, overwrite=options.overwrite, whole=options.whole,
         )  # fmt: skip
     _report(summary, out)
     return 1 if summary.broken else 0
 
 
-def _default_store(importer: Importer, split: str, scenes: bool) -> str:
+def _default_store(importer: Importer, split: str, kind: str | None) -> str:
     path = default_store(importer.name, split)
-    return path.replace(".lmdb", "_scenes.lmdb") if scenes else path
+    return path.replace(".lmdb", f"_{kind}.lmdb") if kind else path
 
 
 def _report(summary: Summary, out: Path) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.options import parse_experiment
+from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import require
+from semiuhpe.evaluation.network_table import network_table
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
+from semiuhpe.evaluation.protocols import PROTOCOLS
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.tables import Table, comma_separated, latex, markdown
 from semiuhpe.experiments import clerf, onestage, photographs, synthetic
@@ -64,6 +67,32 @@ def paper(argv: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True)
+class NetworkTableOptions(OptionGroup):
+    """The options of ``semiuhpe tables networks``."""
+
+    models: tuple[str, ...] = option(
+        ..., "checkpoints, or networks of others as KIND:FILE[,FILE...]", metavar="MODEL", positional=True
+    )
+    test_set: Path = option(..., "labeled heads, of `semiuhpe prepare DATASET --whole`", metavar="STORE")
+    protocol: str | None = option(
+        None, "which heads are evaluated; the dataset's default if not given", choices=lambda: PROTOCOLS
+    )
+    output: Path = option(Path("outputs/tables"), "folder to write the table to", metavar="DIR")
+
+
+def networks(argv: Sequence[str]) -> int:
+    """Networks of this project and of others on the same heads."""
+    options = parse_group(
+        "semiuhpe tables networks", "Evaluates networks, of whoever made them, on the same heads.",
+        NetworkTableOptions, argv,
+    )  # fmt: skip
+    table = network_table(options.models, HeadStore(options.test_set), options.protocol, progress=True)
+    print(markdown(table))
+    write_tables([table], options.output)
+    return 0
+
+
+@dataclass(frozen=True)
 class TrainedTables:
     """A command that trains and compares models.
 
@@ -108,6 +137,7 @@ def write_tables(tables: Sequence[Table], folder: Path) -> None:
 
 TABLES: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "paper": (paper, "tables 2 and 4 of the paper, with the numbers of finished runs; this one if none is named"),
+    "networks": (networks, "networks, also of others, on the same heads: errors, alignment, time"),
     "synthetic": (
         TrainedTables(
             "synthetic", "Trains and compares models on rendered wild heads.",

@@ -77,15 +77,30 @@ def landmark_box(landmarks: np.ndarray) -> np.ndarray:
     Raises:
         DataError: no landmark is present, or all of them coincide.
     """
-    x_min, y_min, x_max, y_max = _landmark_extent(landmarks)
-    return np.array([x_min, y_min, x_max - x_min, y_max - y_min], dtype=np.float64)
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    if landmarks.ndim != 2 or landmarks.shape[1] != 2:
+        raise DataError(f"landmarks have the shape {landmarks.shape}; K rows of x and y are needed")
+    present = landmarks > 0
+    present = present[:, present.sum(axis=0).argmin()]
+    if not present.any():
+        raise DataError("no landmark is present (all have a coordinate that is not positive)")
+    points = landmarks[present].astype(np.int64)
+    first, last = points.min(axis=0), points.max(axis=0)
+    if (first == last).all():
+        raise DataError("all landmarks lie in one point")
+    return np.concatenate([first, last - first]).astype(np.float64)
 
 
 def landmark_rectangle(landmarks: np.ndarray, margin: float, width: int, height: int) -> Rectangle:
     """Return the crop bounds of the landmark rule in an image of the given size."""
-    x_min, y_min, x_max, y_max = _landmark_extent(landmarks)
-    reach = margin * max(x_max - x_min, y_max - y_min)
-    return _square(x_min - reach, y_min - LANDMARKS.above * reach, x_max + reach, y_max + reach, width, height)
+    return extent_rectangle(landmark_box(landmarks), margin, width, height)
+
+
+def extent_rectangle(box: np.ndarray, margin: float, width: int, height: int) -> Rectangle:
+    """Return the crop bounds of the landmark rule about the (4,) box x, y, w, h of landmarks."""
+    x, y, w, h = (float(value) for value in box)
+    reach = margin * max(w, h)
+    return _square(x - reach, y - LANDMARKS.above * reach, x + w + reach, y + h + reach, width, height)
 
 
 def checked_box(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float]:
@@ -137,14 +152,25 @@ def whole_picture(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]
     Returns:
         (size, size, 3) uint8 square, and the (4,) box x, y, w, h of the picture in it.
     """
+    canvas, box = padded_to_square(image)
+    side = len(canvas)
+    if side != size:
+        canvas = np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
+    return canvas, box * (size / side)
+
+
+def padded_to_square(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pad a (H, W, 3) picture to a square with black.
+
+    Returns:
+        (S, S, 3) uint8 square, and the (4,) box x, y, w, h of the picture in it.
+    """
     height, width = image.shape[:2]
     side = max(height, width)
     left, top = (side - width) // 2, (side - height) // 2
     canvas = np.zeros((side, side, 3), dtype=np.uint8)
     canvas[top : top + height, left : left + width] = image
-    if side != size:
-        canvas = np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
-    return canvas, np.array([left, top, width, height]) * (size / side)
+    return canvas, np.array([left, top, width, height])
 
 
 def box_in_crop(box: np.ndarray, rectangle: Rectangle, size: int) -> np.ndarray:
@@ -297,22 +323,6 @@ def crop_by_landmarks(
     """
     height, width = image.shape[:2]
     return cut(image, landmark_rectangle(landmarks, margin, width, height), size)
-
-
-def _landmark_extent(landmarks: np.ndarray) -> tuple[int, int, int, int]:
-    landmarks = np.asarray(landmarks, dtype=np.float64)
-    if landmarks.ndim != 2 or landmarks.shape[1] != 2:
-        raise DataError(f"landmarks have the shape {landmarks.shape}; K rows of x and y are needed")
-    present = landmarks > 0
-    present = present[:, present.sum(axis=0).argmin()]
-    if not present.any():
-        raise DataError("no landmark is present (all have a coordinate that is not positive)")
-    points = landmarks[present]
-    x_min, y_min = (int(value) for value in points.min(axis=0))
-    x_max, y_max = (int(value) for value in points.max(axis=0))
-    if x_max == x_min and y_max == y_min:
-        raise DataError("all landmarks lie in one point")
-    return x_min, y_min, x_max, y_max
 
 
 def _square(left: float, top: float, right: float, bottom: float, width: int, height: int) -> Rectangle:

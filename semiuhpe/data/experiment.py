@@ -141,18 +141,25 @@ def _split(name: str, option: str) -> str | None:
     return None if found == splits[0] else found
 
 
-def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadStore:
+def open_named(data: DataOptions, role: str, name: str | None = None, whole: bool = False) -> HeadStore:
     """Open the store that an option names; warn if a store for training has the tight crops of evaluation.
 
     Args:
         data, role, name: see :func:`store_path`.
+        whole: it may hold whole pictures.
 
     Raises:
-        StoreError: the store is missing, a raw dataset, or broken; the message names the command that makes it.
+        StoreError: the store is missing, a raw dataset, or broken, or holds whole pictures that are of no use; the
+            message names the command that makes it.
     """
     path, name = store_path(data, role, name), name or getattr(data, role)
     if is_store(path):
         opened = HeadStore(path)
+        if opened.whole and not whole:
+            raise StoreError(
+                f"--{role} {name}: {path} holds whole pictures, which only eval.py and `semiuhpe tables networks` "
+                "crop; make a store without --whole"
+            )
         if role not in EVALUATION_ROLES and not opened.meta["loose"]:
             logger.warning(
                 "--%s %s: %s has the tight crops of evaluation, from which views of training can't be cut; name a "
@@ -182,9 +189,9 @@ def open_named(data: DataOptions, role: str, name: str | None = None) -> HeadSto
     raise StoreError(f"--{role} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
 
 
-def open_labeled(data: DataOptions, role: str, name: str | None = None) -> HeadStore:
+def open_labeled(data: DataOptions, role: str, name: str | None = None, whole: bool = False) -> HeadStore:
     """Open a store as :func:`open_named` does; raise StoreError if its heads have no rotation."""
-    store = open_named(data, role, name)
+    store = open_named(data, role, name, whole)
     if store.rotation is None:
         raise StoreError(f"--{role} {name or getattr(data, role)}: {store.path} has no labels")
     return store

@@ -15,7 +15,7 @@ from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.bootstrap import FEWEST, bootstrap, interval
 from semiuhpe.evaluation.metrics import SHARE_LIMITS_DEG, averaged_columns
-from semiuhpe.evaluation.results import ALL, GROUP, MEDIAN, SCENE_ROLE, Results
+from semiuhpe.evaluation.results import ALL, GROUP, MEDIAN, SCENE_ROLE, Results, with_role
 
 ERRORS = ("geodesic_deg", "frobenius", "axis_deg", "euler_abs_deg")
 GEODESIC = "geodesic_deg"
@@ -27,7 +27,8 @@ def compare(first: Results, second: Results, role: str | None = None) -> dict[st
 
     Args:
         first, second: evaluations on the same heads, or on the same scenes.
-        role: the role to compare, ``student`` or ``teacher``; teacher if None. Evaluations of scenes have only one.
+        role: the role to compare, ``student`` or ``teacher``; teacher if None. Evaluations of scenes have only one, and
+            of a network of others its only one is compared.
 
     Returns:
         The result of :func:`compare_heads` or :func:`compare_scenes`.
@@ -45,7 +46,8 @@ def compare(first: Results, second: Results, role: str | None = None) -> dict[st
                 f"{_path(first)}: was evaluated without a {role}, as one-stage models are; leave out --role"
             )
         return compare_scenes(first, second)
-    return compare_heads(first, second, role or "teacher")
+    role = role or "teacher"
+    return compare_heads(with_role(first, role), with_role(second, role), role)
 
 
 def compare_heads(first: Results, second: Results, role: str) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
         evaluated=_facts(summary),
         euler_labels=summary["store"]["euler_labels"],
         means=means_table(summary),
+        alignment=alignment_table(summary),
         paper=paper_table(summary, ("paper's arithmetic", "ours")),
         **_error_plots(results, store),
         **_calibration(results),
@@ -110,6 +111,22 @@ def means_table(summary: Mapping[str, Any]) -> report.Table:
             cells = ([number(key, row[key]), interval_text(key, intervals[name][key])] for name, row in results.items())
             rows.append([text, *(cell for pair in cells for cell in pair)])
     return ["", *(column for name in results for column in (name, "95% interval"))], rows
+
+
+def alignment_table(summary: Mapping[str, Any]) -> report.Table | None:
+    """Return the constant rotation between predictions and labels, and the errors without it; None for few heads."""
+    found = {name: frames for name, frames in summary["alignment"].items() if frames is not None}
+    if not found:
+        return None
+    rows = [
+        [
+            f"{name}, {frame.replace('_', ' ')}",
+            *(f"{values[key]:.3f}" for key in ("offset_deg", "geodesic_mean_deg", "geodesic_median_deg")),
+        ]
+        for name, frames in found.items()
+        for frame, values in frames.items()
+    ]
+    return ["", "off by (°)", "geodesic mean without it (°)", "median (°)"], rows
 
 
 def paper_table(summary: Mapping[str, Any], kinds: tuple[str, str]) -> report.Table:

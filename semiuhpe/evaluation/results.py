@@ -1,13 +1,13 @@
 """Results of an evaluation: a JSON file with all numbers, and an .npz file with the errors of each head.
 
 ``eval_SET.json`` contains ``checkpoint`` (with its SHA-256), ``run`` (the settings of training), ``store``,
-``settings`` of the evaluation, and by role (``student``, ``teacher``): ``results`` (means over all heads),
-``intervals`` (95 percent, bootstrap), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and
-``worst``, the hundred heads with the largest geodesic errors. ``eval_SET.npz`` contains arrays over all heads:
-``names``; the true ``rotation``; by role, such as ``teacher_rotation``, the prediction, its ``entropy``, ``confidence``
-and errors; and by break-down, such as ``group_yaw``, the number of each head's group in the JSON file's ``divisions``,
--1 for none. If heads were also turned in plane, ``in_plane_deg`` is the angle of each, and
-``teacher_in_plane_error_deg`` its error after turning.
+``settings`` of the evaluation, and by role (``student``, ``teacher``, or ``model``, of a network of others):
+``results`` (means over all heads), ``intervals`` (95 percent, bootstrap), ``alignment`` (errors without a constant
+rotation), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and ``worst``, the hundred heads with the
+largest geodesic errors. ``eval_SET.npz`` contains arrays over all heads: ``names``; the true ``rotation``; by role,
+such as ``teacher_rotation``, the prediction, its ``entropy``, ``confidence`` and errors; and by break-down, such as
+``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none. If heads were also turned
+in plane, ``in_plane_deg`` is the angle of each, and ``teacher_in_plane_error_deg`` its error after turning.
 
 Evaluations of whole scenes have those of these parts that make sense; :mod:`semiuhpe.evaluation.scene_results`
 describes their further parts.
@@ -29,13 +29,15 @@ from semiuhpe.data.stores import HeadStore
 from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import ConfigError, DataError
 from semiuhpe.evaluation import bootstrap
+from semiuhpe.evaluation.alignment import alignment
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
 from semiuhpe.evaluation.calibration import calibration, confidences, credible_level
 from semiuhpe.evaluation.metrics import averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
-from semiuhpe.files import parse_json, parse_yaml, sha256
+from semiuhpe.files import parse_json, parse_yaml
+from semiuhpe.foreign import model_sha256
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.settings import RUN_SETTINGS
 
@@ -46,6 +48,8 @@ _ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # in every evaluation
 _SCENE_SHAPES = {"rotation": (3, 3), "axis_deg": (3,), "euler_abs_deg": (3,)}
 IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
 MEDIAN = "geodesic_median_deg"
+MODEL = "model"
+"""The role of a network of others, which has neither student nor teacher."""
 SCENE_ROLE = "student"
 """The role in a one-stage checkpoint that is evaluated."""
 ALL = "all"
@@ -90,6 +94,22 @@ class InPlaneErrors:
     def of(cls, store: TurnedStore, evaluations: Mapping[str, Evaluation]) -> "InPlaneErrors":
         errors = {name: found.errors["geodesic_deg"].numpy() for name, found in evaluations.items()}
         return cls(store.motion.angle_deg.numpy(), errors)
+
+
+def with_role(results: Results, role: str) -> Results:
+    """Return results of a network of others as if it had this role, to be compared; others are returned as they are."""
+    if results.models != [MODEL]:
+        return results
+    summary = {
+        part: {role: values[MODEL]} if isinstance(values, dict) and values.keys() == {MODEL} else values
+        for part, values in results.summary.items()
+    }
+    prefix = f"{MODEL}_"
+    heads = {
+        f"{role}_{name.removeprefix(prefix)}" if name.startswith(prefix) else name: values
+        for name, values in results.heads.items()
+    }
+    return Results(summary, heads)
 
 
 def run_settings(checkpoint: Path) -> dict[str, Any] | None:
@@ -160,7 +180,7 @@ def collect(
     resampling = {"bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}}
     summary = provenance(checkpoint, description, store.path, facts, {**settings, **resampling})
     summary["divisions"] = {key: {"title": found.title, "labels": found.labels} for key, found in divisions.items()}
-    parts = ("results", "intervals", "paper", "calibration", "breakdowns", "worst")
+    parts = ("results", "intervals", "alignment", "paper", "calibration", "breakdowns", "worst")
     summary |= {part: {} for part in parts}
     heads: dict[str, np.ndarray] = {"names": store.names, "rotation": store.truth}
     heads |= {f"{GROUP}{key}": division.group for key, division in divisions.items()}
@@ -172,6 +192,7 @@ def collect(
         columns = {key: column.numpy() for key, column in averaged_columns(found.errors).items()}
         summary["results"][name] = found.summary
         summary["intervals"][name] = bootstrap.intervals(columns, {MEDIAN: geodesic})
+        summary["alignment"][name] = alignment(found.rotation, truth)
         summary["paper"][name] = paper_summary(found.rotation, truth, euler, full_range)
         summary["calibration"][name] = calibration(
             arrays["entropy"], arrays["confidence"], geodesic, arrays.get("credible_level")
@@ -207,7 +228,7 @@ def provenance(
         "format_version": FORMAT_VERSION,
         "checkpoint": {
             "path": str(checkpoint),
-            "sha256": sha256(checkpoint),
+            "sha256": model_sha256(checkpoint),
             **asdict(description),
             "selected_on_this_set": selected_on(settings["test_set"], store, run, checkpoint),
         },
@@ -220,6 +241,7 @@ def provenance(
 def _store_facts(store: HeadStore) -> dict[str, Any]:
     kept = ("dataset", "split", "protocol", "loose", "full_range", "size", "source")
     facts = {key: store.meta[key] for key in kept}
+    facts["protocol"] = store.meta.get("crop_rule", facts["protocol"])  # of whole pictures that were cropped just now
     return facts | {"euler_labels": store.euler_deg is not None, "attributes": sorted(store.attributes)}
 
 

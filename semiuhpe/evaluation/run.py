@@ -1,5 +1,6 @@
 """The evaluation of a checkpoint from beginning to end, as ``eval.py`` does it."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +12,17 @@ from semiuhpe.data.experiment import DataOptions, store_path
 from semiuhpe.data.stores import HeadStore, SceneStore, open_store
 from semiuhpe.distributed import named_device, pick_device
 from semiuhpe.errors import ConfigError, StoreError, require
+from semiuhpe.evaluation.cropped_store import CroppedStore
 from semiuhpe.evaluation.predict import Evaluation, evaluate_all
-from semiuhpe.evaluation.results import InPlaneErrors, Results, collect
+from semiuhpe.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
+from semiuhpe.evaluation.results import MODEL, InPlaneErrors, Results, collect
 from semiuhpe.evaluation.scene_results import evaluate_scenes
 from semiuhpe.evaluation.transformed_store import TurnedStore, transformed, turned_at_random
-from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint, network_spec
+from semiuhpe.foreign import ForeignModel, is_foreign, load_model, locate_model
+from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.models.output import PoseDecoder
+
+logger = logging.getLogger(__name__)
 
 ROLES = {"student": False, "teacher": True}
 """The models of a checkpoint, and whether they are its teacher."""
@@ -28,6 +34,7 @@ def evaluate_checkpoint(
     *,
     transform: str | None = None,
     in_plane: bool = False,
+    protocol: str | None = None,
     batch_size: int = 64,
     num_workers: int = 0,
     device: str | torch.device | None = None,
@@ -35,13 +42,18 @@ def evaluate_checkpoint(
 ) -> Results:
     """Evaluate a checkpoint, student and teacher, on a store of labeled heads; a one-stage model on scenes.
 
+    Heads on whole pictures are cropped as the model needs it.
+
     Nothing is written; :func:`semiuhpe.evaluation.results.write_results` does that.
 
     Args:
-        checkpoint: a file, or a name that :func:`semiuhpe.models.find_checkpoint` knows.
+        checkpoint: a file, a name that :func:`semiuhpe.models.find_checkpoint` knows, or a network of others,
+            ``KIND:FILE`` (:mod:`semiuhpe.foreign`).
         store: a path, the name of a dataset whose store is at its default place, an open store, or a view of one.
         transform: evaluate on heads moved in plane, see :mod:`semiuhpe.evaluation.transformed_store`.
         in_plane: also turn each head by a random angle.
+        protocol: which heads are evaluated, one of :data:`semiuhpe.evaluation.protocols.PROTOCOLS`; all in a store of
+            crops, and the dataset's default of whole pictures if None.
         batch_size: heads, or scenes, at a time.
         num_workers: processes that decode pictures; with 0 this process does.
         device: the first GPU, if there is one, or the CPU if None.
@@ -55,8 +67,8 @@ def evaluate_checkpoint(
     """
     require(batch_size >= 1, f"batch_size {batch_size}: is not positive")
     device = pick_device(None) if device is None else named_device(device)
-    path = find_checkpoint(checkpoint)
-    models = {role: load_checkpoint(path, teacher) for role, teacher in ROLES.items()}
+    path = locate_model(checkpoint)
+    models = load_roles(path)
     if isinstance(store, HeadStore | SceneStore):
         opened = store
     else:
@@ -64,18 +76,57 @@ def evaluate_checkpoint(
     settings: dict[str, Any] = {"test_set": str(opened.path), **({"transform": transform} if transform else {})}
     settings |= {"eval_batch_size": int(batch_size), "device": device.type}
     loading: dict[str, Any] = {"num_workers": num_workers, "progress": progress}
-    student = models["student"]
+    student = next(iter(models.values()))
     if network_spec(student.network).detects:
-        if transform or in_plane:
-            raise ConfigError(f"transform, in_plane: are for models of head crops, and {path} finds heads on pictures")
+        if transform or in_plane or protocol:
+            refused = "transform, in_plane, protocol"
+            raise ConfigError(f"{refused}: are for models of head crops, and {path} finds heads on pictures")
         if not isinstance(opened, SceneStore):
             raise StoreError(f"{opened.path}: holds head crops; {path} finds heads on whole scenes")
         return evaluate_scenes(student, opened, path, settings, device, batch_size, **loading).results
     if not isinstance(opened, HeadStore):
         raise StoreError(f"{opened.path}: holds whole scenes; {path} poses head crops")
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol {protocol}: is unknown; there are {', '.join(PROTOCOLS)}")
+    opened, kept = test_heads(opened, student, PROTOCOLS.get(protocol or ""))
+    settings |= {"protocol": kept.name} if kept else {}
     moved = transformed(opened, transform) if transform else opened
     turned = turned_at_random(opened) if in_plane else None
     return evaluate_heads(models, moved, path, settings, device, batch_size, turned=turned, **loading)
+
+
+def load_roles(path: Path) -> dict[str, LoadedModel]:
+    """Return the models of a checkpoint by their roles; a network of others has one, :data:`MODEL`."""
+    if is_foreign(path):
+        return {MODEL: load_model(path)}
+    return {role: load_model(path, teacher) for role, teacher in ROLES.items()}
+
+
+def test_heads(
+    store: HeadStore, loaded: LoadedModel, protocol: Protocol | None = None
+) -> tuple[HeadStore, Protocol | None]:
+    """Return the heads of a store that a protocol keeps, cropped as a model needs them, and the protocol.
+
+    Args:
+        store: crops, which are left as they are, or whole pictures.
+        loaded: the model.
+        protocol: which heads are kept; that of :func:`semiuhpe.evaluation.protocols.default_protocol` if None.
+
+    Raises:
+        ConfigError: the protocol is another dataset's.
+        StoreError: the store lacks what the protocol or the crop rule needs.
+    """
+    protocol = protocol or default_protocol(store)
+    heads = protocol.select(store) if protocol else store
+    if store.whole:
+        rule, name = (loaded.facts.crop, loaded.kind) if isinstance(loaded, ForeignModel) else (None, None)
+        return CroppedStore(heads, loaded.image_size, rule, name), protocol
+    if isinstance(loaded, ForeignModel):
+        logger.warning(
+            "%s holds crops of the rule %s, %s has its own: its errors will be larger. `semiuhpe prepare --whole` "
+            "makes a store that serves every rule.", store.path, store.meta["protocol"], loaded.kind,
+        )  # fmt: skip
+    return heads, protocol
 
 
 def evaluate_heads(

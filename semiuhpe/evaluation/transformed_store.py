@@ -36,7 +36,7 @@ class TurnedStore(HeadStore):
                 f"{store.path}: is a training store; only test stores, which hold the protocol's crop, can be turned"
             )
         super().__init__(store.path, store.indices)
-        self.motion = motion
+        self.meta, self.source, self.motion = store.meta, store, motion
         self._angle, self._mirrored, self._flipped_vertical = (
             values.numpy() for values in (motion.angle_deg, motion.mirrored, motion.flipped_vertical)
         )
@@ -48,13 +48,13 @@ class TurnedStore(HeadStore):
 
     def image(self, index: int) -> np.ndarray:
         """Return the transformed crop of one head, (H, W, 3) uint8 RGB."""
-        return move(super().image(index), self._angle[index], self._mirrored[index], self._flipped_vertical[index])
+        return move(self.source.image(index), self._angle[index], self._mirrored[index], self._flipped_vertical[index])
 
     def view(self, indices: Sequence[int] | np.ndarray) -> "TurnedStore":
         """Return a part of this view, by positions in it."""
         chosen = np.asarray(indices, dtype=np.int64)
         motion = InPlane(*(values[chosen] for values in vars(self.motion).values()))
-        return TurnedStore(HeadStore(self.path, self.indices[chosen]), motion)
+        return TurnedStore(self.source.view(chosen), motion)
 
 
 def move(image: np.ndarray, angle_deg: float, mirrored: bool, flipped_vertical: bool) -> np.ndarray:

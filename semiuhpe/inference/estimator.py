@@ -20,9 +20,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from semiuhpe.augment.views import normalize
-from semiuhpe.data.crop import HEAD_BOX, AnyCropRule, crop_head, whole_picture
+from semiuhpe.data.crop import HEAD_BOX, AnyCropRule, crop_head
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
+from semiuhpe.foreign import ForeignModel, load_model
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
     Detections,
@@ -34,7 +35,7 @@ from semiuhpe.inference.detectors import (
 from semiuhpe.inference.detectors.base import checked_image
 from semiuhpe.inference.detectors.onestage import OneStageDetector
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
-from semiuhpe.models import LoadedModel, load_checkpoint, network_spec, reparametrize
+from semiuhpe.models import LoadedModel, network_spec, reparametrize
 from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_finite
 from semiuhpe.models.weights import DEFAULT_CHECKPOINT
 from semiuhpe.rotation import HEAD_TO_CAMERA, matrix_to_euler
@@ -71,6 +72,7 @@ class HeadPoseEstimator:
         if self.finds_heads and loaded.convention != HEAD_TO_CAMERA:
             raise ConfigError(f"--convention {loaded.convention}: {loaded.path} is a one-stage model; leave it out")
         self._decoder = PoseDecoder(loaded.description)
+        self._facts = loaded.facts if isinstance(loaded, ForeignModel) else None
         network = reparametrize(loaded.model)
         self._network = network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self._default_detector: Detector | None = None
@@ -83,15 +85,16 @@ class HeadPoseEstimator:
         dtype: str | torch.dtype | None = None,
     ) -> "HeadPoseEstimator":
         """Load the teacher of a checkpoint: a file, or the name of a run, of a released checkpoint or of one that comes
-        with the package, of which the default is for heads of any rotation.
+        with the package, of which the default is for heads of any rotation. ``KIND:FILE`` is a network of others, whose
+        heads are cropped by its own rule.
 
-        See :func:`load_checkpoint`.
+        See :func:`semiuhpe.foreign.load_model`.
 
         Raises:
             CheckpointError: it can't be found or read, or its convention is unknown.
             ConfigError: there is no such device or dtype.
         """
-        return cls(load_checkpoint(path_or_name), device, dtype)
+        return cls(load_model(path_or_name), device, dtype)
 
     def predict(
         self,
@@ -123,7 +126,8 @@ class HeadPoseEstimator:
                 the default detector.
             sources: where the images come from, for detectors that need it.
             crop_rule: how given boxes are cropped: ``HEAD_BOX``, ``FACE_BOX`` for boxes of faces, None to use every
-                image as it is, or a function (:data:`semiuhpe.data.crop.AnyCropRule`). A detector has its own.
+                image as it is, or a function (:data:`semiuhpe.data.crop.AnyCropRule`). A detector has its own, and so
+                has a network of others, which takes boxes by its own rule whatever they are of.
 
         Raises:
             DataError: an image is invalid, or a box is empty or outside of its image.
@@ -140,11 +144,9 @@ class HeadPoseEstimator:
         found = [_given(heads) for heads in boxes]
         if self.finds_heads:
             return [self._found_poses(heads) for heads in found]
-        size = self.description.image_size
+        size, rule = self.description.image_size, self._rule(crop_rule)
         crops = [
-            crop_head(image, box, size, crop_rule)
-            for image, heads in zip(images, found, strict=True)
-            for box in heads.boxes
+            crop_head(image, box, size, rule) for image, heads in zip(images, found, strict=True) for box in heads.boxes
         ]
         return self._poses(crops, found)
 
@@ -166,8 +168,17 @@ class HeadPoseEstimator:
             raise ConfigError(f"{self.path}: finds heads on whole pictures and takes no crops; use predict")
         images = [checked_image(crop) for crop in crops]
         boxes = np.array([[0, 0, *image.shape[1::-1]] for image in images], np.float32).reshape(-1, 4)
-        resized = [whole_picture(image, self.description.image_size)[0] for image in images]
-        return self._poses(resized, [_given(boxes)])[0]
+        size, rule = self.description.image_size, self._rule(None)
+        return self._poses(
+            [crop_head(image, box, size, rule) for image, box in zip(images, boxes, strict=True)], [_given(boxes)]
+        )[0]
+
+    def _rule(self, crop_rule: AnyCropRule) -> AnyCropRule:
+        """Return how heads are cropped that are given with a crop rule."""
+        if self._facts is None:
+            return crop_rule
+        box_crop = self._facts.box_crop
+        return box_crop.crop if crop_rule is not None else lambda image, _, size: box_crop.resize(image, size)
 
     def own_detector(self, min_score: float | None = None, size: int | None = None) -> Detector:
         """Return the detector of a one-stage model.

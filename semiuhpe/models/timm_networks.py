@@ -94,7 +94,12 @@ def timm_network(model: str) -> NetworkSpec:
         if not colon:
             return TimmNet(spec, timm_model(name, model, pretrained))
         last = int(stages) - 1
-        return TimmNet(spec, FirstStages(timm_model(name, model, pretrained, features_only=True, feature_cls="getter", out_indices=(last,))))
+        return TimmNet(
+            spec,
+            FirstStages(
+                timm_model(name, model, pretrained, features_only=True, feature_cls="getter", out_indices=(last,))
+            ),
+        )
 
     config = timm.models.get_pretrained_cfg(model)
     image_size = config.input_size[-1] if config and config.fixed_input_size else None
@@ -143,7 +148,8 @@ def _check_stages(network: str, model: str, stages: str) -> None:
     """
     try:
         with torch.device("meta"):
-            count = len(timm.create_model(model, features_only=True, feature_cls="getter").feature_info)
+            features: Any = timm.create_model(model, features_only=True, feature_cls="getter")
+            count = len(features.feature_info)
     except (RuntimeError, AttributeError, AssertionError) as error:
         raise ConfigError(f"--network {network}: timm can't end this model early; pass timm:{model}") from error
     if not (stages.isdecimal() and 1 <= int(stages) <= count):

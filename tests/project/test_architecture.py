@@ -16,6 +16,7 @@ LAYERS = (
     ("methods",),
     ("evaluation",),
     ("drawing",),
+    ("foreign",),
     ("synthetic", "augment"),
     ("data",),
     ("models",),

@@ -21,8 +21,9 @@ def write_aflw(folder, angles):
         Image.fromarray(rng.integers(0, 255, (120, 100, 3), dtype=np.uint8)).save(folder / f"image{i:05d}.jpg")
         points = np.stack([rng.uniform(30, 70, 21), rng.uniform(40, 80, 21)])
         points[:, 3] = -1
+        face = np.random.default_rng(i).uniform((25, 35, -9), (75, 85, 9), (68, 3)).T
         pose = np.radians([*euler, 0, 0, 0, 0])[None]
-        scipy.io.savemat(folder / f"image{i:05d}.mat", {"Pose_Para": pose, "pt2d": points})
+        scipy.io.savemat(folder / f"image{i:05d}.mat", {"Pose_Para": pose, "pt2d": points, "pt3d_68": face})
     return folder
 
 

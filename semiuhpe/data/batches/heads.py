@@ -44,6 +44,8 @@ class Heads:
     """Whole batches of a store by lists of positions."""
 
     def __init__(self, store: HeadStore):
+        if store.whole:
+            raise StoreError(f"{store.path}: holds whole pictures, not head crops; make a store without --whole")
         self.store = store
 
     def batch(self, positions: list[int]) -> HeadBatch:

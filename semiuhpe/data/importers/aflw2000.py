@@ -7,13 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from semiuhpe.data.crop import LANDMARKS
-from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead, mat_array, pose_para_euler, read_mat
+from semiuhpe.data.importers.base import Importer, Picture, RawHead, mat_array, pose_para_euler, read_mat
 from semiuhpe.errors import DataError
-
-LIMIT_DEG = 90.0
 
 
 class Aflw2000(Importer):
@@ -21,6 +17,7 @@ class Aflw2000(Importer):
 
     name = "AFLW2000"
     crop_rule = LANDMARKS
+    limit_deg = 90.0
     splits: tuple[str, ...] = ("test",)
     counts: ClassVar = {"test": 1964}
 
@@ -30,11 +27,13 @@ class Aflw2000(Importer):
             raise DataError(f"--source {source}: has no image*.jpg; it should be the folder AFLW2000 itself")
         return [Picture(image.stem, image) for image in images]
 
-    def heads(self, picture: Picture) -> Iterator[RawHead | Dropped]:
+    def heads(self, picture: Picture) -> Iterator[RawHead]:
         path = picture.file.with_suffix(".mat")
         mat = read_mat(path)
-        euler = pose_para_euler(mat, path)
-        if (np.abs(euler) > LIMIT_DEG).any():
-            yield Dropped(picture.name, "an angle beyond 90 degrees")
-        else:
-            yield RawHead(picture.name, landmarks=mat_array(mat, "pt2d", path).T, euler_deg=euler)
+        landmarks68 = mat_array(mat, "pt3d_68", path)[:2].T if "pt3d_68" in mat else None
+        yield RawHead(
+            picture.name,
+            landmarks=mat_array(mat, "pt2d", path).T,
+            euler_deg=pose_para_euler(mat, path),
+            landmarks68=landmarks68,
+        )

@@ -54,6 +54,7 @@ class RawHead:
         box: (4,) x, y, w, h in pixels, if the crop rule is one of boxes. With neither, the whole picture is the crop.
         rotation: (3, 3) head to camera, if the dataset has rotations.
         euler_deg: (3,) pitch, yaw, roll in degrees, if the dataset has Euler angles instead.
+        landmarks68: (68, 2) pixels, the landmarks of 300W-LP, where the dataset has them beside others.
         attributes: other labels of the dataset as text, with the same keys for all of its heads.
         notes: changes that the dataset's protocol makes to the labels; they are counted and printed.
     """
@@ -63,6 +64,7 @@ class RawHead:
     box: np.ndarray | None = None
     rotation: np.ndarray | None = None
     euler_deg: np.ndarray | None = None
+    landmarks68: np.ndarray | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -84,6 +86,8 @@ class Importer(ABC):
         crop_rule: crop rule of its heads.
         splits: its splits, the default first. Crops of ``train`` are loose, those of other splits tight.
         full_range: whether rotations are full range, beyond front to profile.
+        limit_deg: heads with an Euler angle beyond it are left out of stores of crops; stores of whole pictures have
+            them, because evaluations differ in their limits.
         min_size: minimum of the shorter side of a head's box in pixels; smaller heads are left out.
         counts: number of heads in a complete copy by split, if known.
     """
@@ -92,6 +96,7 @@ class Importer(ABC):
     crop_rule: CropRule = HEAD_BOX
     splits: tuple[str, ...] = ("train",)
     full_range: bool = False
+    limit_deg: float | None = None
     min_size: float = 0.0
     counts: ClassVar[Mapping[str, int]] = {}
 

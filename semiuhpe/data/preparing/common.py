@@ -149,6 +149,24 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def heads_of(importer: Importer, picture: Picture, beyond_limit: bool = False) -> list[RawHead | Dropped]:
+    """Return all heads on a picture; those beyond the dataset's limit of angles are dropped, unless they are asked for.
+
+    Raises:
+        DataError: the picture's labels can't be read.
+    """
+    limit = importer.limit_deg
+    heads: list[RawHead | Dropped] = []
+    for head in importer.heads(picture):
+        if isinstance(head, Dropped) or beyond_limit or limit is None or head.euler_deg is None:
+            heads.append(head)
+        elif (np.abs(head.euler_deg) > limit).any():
+            heads.append(Dropped(head.name, f"an angle beyond {limit:g} degrees"))
+        else:
+            heads.append(head)
+    return heads
+
+
 def rotation_of(head: RawHead) -> np.ndarray | None:
     """Return the (3, 3) rotation head to camera of a head's labels; DataError if they are not a rotation."""
     if head.rotation is not None:

@@ -4,11 +4,14 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from semiuhpe.data.crop import (
     JPEG_QUALITY,
+    StoredCrop,
     box_rectangle,
+    encode,
     landmark_box,
     landmark_rectangle,
     store_crop,
@@ -20,12 +23,13 @@ from semiuhpe.data.preparing.common import (
     check_source,
     chosen,
     fill_store,
+    heads_of,
     printable,
     read_image,
     rotation_of,
 )
 from semiuhpe.data.stores import HeadStore, StoredHead, StoreWriter, head_meta
-from semiuhpe.errors import DataError
+from semiuhpe.errors import DataError, require
 
 TEST_SIZE = 224
 TRAIN_SIZE = 320
@@ -39,11 +43,13 @@ class CropSettings:
         loose: keep the loosest crop that training draws from, as JPEG, instead of the protocol's own one, lossless.
         size: side of the protocol's crop, or the largest side of a loose one, in pixels.
         quality: of the JPEG.
+        whole: keep the pictures as they are, whatever the rest says.
     """
 
     loose: bool
     size: int
     quality: int
+    whole: bool = False
 
 
 def prepare(
@@ -57,11 +63,14 @@ def prepare(
     limit: int | None = None,
     workers: int = 0,
     overwrite: bool = False,
+    whole: bool = False,
 ) -> Summary:
     """Write the head store of one split of a raw dataset.
 
     The split ``train`` holds the loosest crop that training draws from, as JPEG, with the head's place in it. Other
-    splits hold the protocol's own crop, lossless. ``dropped.csv`` in the store lists what was dropped and why.
+    splits hold the protocol's own crop, lossless. With ``whole`` there are no crops: the store has the source's
+    pictures, and what each crop rule of an evaluation starts from. ``dropped.csv`` in the store lists what was dropped
+    and why.
 
     Args:
         dataset: its name, such as ``300WLP``, or its importer.
@@ -73,6 +82,8 @@ def prepare(
         limit: keep the first heads only.
         workers: processes that read and crop; with 0 this process does.
         overwrite: replace a store that is there.
+        whole: store whole pictures, for evaluations that crop each head as a network needs it. ``size`` is not for
+            them: they keep theirs.
 
     Raises:
         ConfigError: there is no such dataset or split, or an argument is out of its range.
@@ -82,19 +93,22 @@ def prepare(
     importer, split = chosen(dataset, split)
     source = Path(source)
     check_source(source, quality, size, limit)
-    loose = split == "train"
-    settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality)
+    require(not whole or size is None, f"--size {size}: whole pictures keep their size; leave it out")
+    loose = split == "train" and not whole
+    settings = CropSettings(loose, size or (TRAIN_SIZE if loose else TEST_SIZE), quality, whole)
     meta = head_meta(
         dataset=importer.name,
         split=split,
-        size=settings.size,
+        size=0 if whole else settings.size,
         crop_rule=importer.crop_rule,
         loose=loose,
         full_range=importer.full_range,
         source=str(source),
         settings={"quality": quality if loose else None, "limit": limit},
+        whole=whole,
     )
-    summary = Summary("head", expected=None if limit else importer.counts.get(split))
+    complete = None if limit or (whole and importer.limit_deg is not None) else importer.counts.get(split)
+    summary = Summary("head", expected=complete)
 
     def crop(picture: Picture, _: int) -> list[StoredHead | Dropped]:
         return crop_heads(importer, picture, settings)
@@ -111,7 +125,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
     The picture is only decoded if a head is on it.
     """
     try:
-        found = list(importer.heads(picture))
+        found = heads_of(importer, picture, beyond_limit=settings.whole)
     except DataError as error:
         return [Dropped(printable(picture.name), printable(str(error)), broken=True)]
     image = None
@@ -125,7 +139,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
         else:
             try:
                 image = read_image(picture) if image is None else image
-                result = _crop(importer, image, head, settings)
+                result = _whole(picture, image, head) if settings.whole else _crop(importer, image, head, settings)
             except DataError as error:
                 result = Dropped(head.name, printable(str(error)), broken=True)
         results.append(replace(result, name=printable(result.name)))
@@ -157,3 +171,31 @@ def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSe
         size = min(settings.size, rectangle.right - rectangle.left) if settings.loose else settings.size
         crop = store_crop(image, rectangle, box, size, quality)
     return StoredHead(head.name, crop, rotation, head.euler_deg, dict(head.attributes), head.notes)
+
+
+def _whole(picture: Picture, image: np.ndarray, head: RawHead) -> StoredHead:
+    """Return a head on the whole picture, whose file is kept as it is if it can be read back as it was read here."""
+    height, width = image.shape[:2]
+    whole = np.array([0.0, 0.0, width, height])
+    box = head.box
+    if box is None:
+        box = whole if head.landmarks is None else landmark_box(head.landmarks)
+    landmarks68, extent = head.landmarks68, None
+    if head.landmarks is not None:
+        first, last = head.landmarks.min(axis=0), head.landmarks.max(axis=0)
+        extent = np.concatenate([first, last - first])
+        if landmarks68 is None and len(head.landmarks) == 68:
+            landmarks68 = head.landmarks
+    crop = StoredCrop(_original_bytes(picture, image), np.asarray(box, np.float64), whole)
+    labels = (rotation_of(head), head.euler_deg, dict(head.attributes), head.notes)
+    return StoredHead(head.name, crop, *labels, landmarks68, extent)
+
+
+def _original_bytes(picture: Picture, image: np.ndarray) -> bytes:
+    """Return the bytes of a picture's file if stores decode them to just these pixels, else those of a PNG."""
+    if isinstance(picture.image, Path):
+        content = picture.image.read_bytes()
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if decoded is not None and np.array_equal(decoded, image):
+            return content
+    return encode(image)

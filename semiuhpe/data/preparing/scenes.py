@@ -23,6 +23,7 @@ from semiuhpe.data.preparing.common import (
     check_source,
     chosen,
     fill_store,
+    heads_of,
     printable,
     read_image,
     rotation_of,
@@ -119,7 +120,7 @@ def scene_of(
     name = printable(picture.name)
     try:
         found: list[RawHead] = []
-        for head in importer.heads(picture):
+        for head in heads_of(importer, picture):
             if isinstance(head, Dropped):
                 return Dropped(name, f"has a head that was left out: {printable(head.reason)}", head.broken)
             found.append(head)

@@ -4,9 +4,14 @@ Its ``__meta__`` holds format version, dataset, split, count, size, crop protoco
 and the settings that it was made with. Its ``__labels__`` hold, for each head: ``rotation`` float32 (N, 3, 3) head to
 camera and ``euler_deg`` float32 (N, 3), where the source has them; ``box`` float32 (N, 4), the head inside the stored
 crop; ``bounds`` float32 (N, 4), the source's picture inside the stored crop, to which the crop protocol limits a crop;
-``scale`` float32 (N,), pixels of the stored crop per pixel of the source; ``names``, what the source calls each head;
+``scale`` float32 (N,), pixels of the stored crop per pixel of the source; for whole pictures whose
+source has landmarks ``landmarks68`` float32 (N, 68, 2) and ``landmark_extent`` float32 (N, 4), the box about all of
+them, also about those that are marked as missing by -1; ``names``, what the source calls each head;
 ``attribute_KEY``, what else the source says of each head, as text; ``crc32`` uint32 (N,) of the encoded crops, which
 stores made before it don't have. Crops are JPEG in training stores and PNG in test stores.
+
+A store may also hold the source's pictures as they are (``whole`` in its meta), for evaluations that crop each head as
+a network needs it (:mod:`semiuhpe.evaluation.cropped_store`).
 
 See :mod:`semiuhpe.data.stores.base` for where these lie; :mod:`semiuhpe.data.stores.writer` writes them.
 """
@@ -32,6 +37,8 @@ HEAD_SCHEMA = Schema(
         **SHARED_LABELS,
         "rotation": Label(np.float32, (3, 3), required=False),
         "euler_deg": Label(np.float32, (3,), required=False),
+        "landmarks68": Label(np.float32, (68, 2), required=False),
+        "landmark_extent": Label(np.float32, (4,), required=False),
     },
     meta={**SHARED_META, "protocol": str, "loose": bool},
 )
@@ -48,6 +55,8 @@ class StoredHead:
         euler_deg: (3,) pitch, yaw, roll as the source gives them.
         attributes: what else the source says of this head.
         notes: what was changed about it.
+        landmarks68: (68, 2) landmarks in pixels of the picture.
+        landmark_extent: (4,) x, y, w, h of all landmarks.
     """
 
     name: str
@@ -56,6 +65,8 @@ class StoredHead:
     euler_deg: np.ndarray | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    landmarks68: np.ndarray | None = None
+    landmark_extent: np.ndarray | None = None
 
     @property
     def encoded(self) -> bytes:
@@ -64,8 +75,13 @@ class StoredHead:
     def labels(self) -> dict[str, Any]:
         crop = self.crop
         row: dict[str, Any] = {"box": crop.box, "bounds": crop.bounds, "scale": crop.scale, NAMES: self.name}
-        poses = {"rotation": self.rotation, "euler_deg": self.euler_deg}
-        row |= {key: value for key, value in poses.items() if value is not None}
+        known = {
+            "rotation": self.rotation,
+            "euler_deg": self.euler_deg,
+            "landmarks68": self.landmarks68,
+            "landmark_extent": self.landmark_extent,
+        }
+        row |= {key: value for key, value in known.items() if value is not None}
         return row | {ATTRIBUTE + key: value for key, value in self.attributes.items()}
 
 
@@ -78,6 +94,8 @@ class HeadStore(Store):
         box: (N, 4) float32 x, y, w, h of the head inside the stored crop.
         bounds: (N, 4) float32 x, y, w, h of the source's picture inside the stored crop; it may reach beyond it.
         scale: (N,) float32 pixels of the stored crop per pixel of the source's picture.
+        landmarks68: (N, 68, 2) float32 landmarks in pixels of the picture, or None.
+        landmark_extent: (N, 4) float32 x, y, w, h of all landmarks in pixels of the picture, or None.
         attributes: what else the source says of each head, (N,) str by name, such as DAD-3DHeads' ``expression``.
     """
 
@@ -90,6 +108,7 @@ class HeadStore(Store):
         self.rotation = labels.get("rotation")
         self.euler_deg = labels.get("euler_deg")
         self.box, self.bounds, self.scale = (labels[name] for name in ("box", "bounds", "scale"))
+        self.landmarks68, self.landmark_extent = labels.get("landmarks68"), labels.get("landmark_extent")
         self.attributes = {
             name.removeprefix(ATTRIBUTE): values for name, values in labels.items() if name.startswith(ATTRIBUTE)
         }
@@ -108,6 +127,11 @@ class HeadStore(Store):
         return self.image(index), labels
 
     @property
+    def whole(self) -> bool:
+        """Whether the pictures are the source's, not head crops."""
+        return bool(self.meta.get("whole", False))
+
+    @property
     def truth(self) -> np.ndarray:
         """``rotation``, where heads have to be labeled.
 
@@ -121,20 +145,22 @@ class HeadStore(Store):
 
 def head_meta(
     *, dataset: str, split: str, size: int, crop_rule: CropRule, loose: bool, full_range: bool, source: str,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any], whole: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what a head store says about itself, but for what the writer adds: format version, count, labeled.
 
     Args:
         dataset, split: the names that the source goes by.
-        size: the largest side of a stored crop in pixels.
-        crop_rule: that the crops follow.
+        size: the largest side of a stored crop in pixels; 0 for whole pictures.
+        crop_rule: that the crops follow, or would follow if the pictures were not whole.
         loose: the crops are as wide as training needs to draw its own from them; else they are the protocol's.
         full_range: the labels go beyond front to profile.
         source: where the pictures came from.
         settings: that would make the same store from the same source.
+        whole: the pictures are the source's, not head crops.
     """
     return {
+        **({"whole": True} if whole else {}),
         "dataset": dataset,
         "split": split,
         "size": size,
