@@ -126,19 +126,24 @@ def trained_parser(
     return parser
 
 
-def parse_for_run(parser: configargparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
+def parse_for_run(
+    parser: configargparse.ArgumentParser, argv: Sequence[str], others: bool = False
+) -> tuple[argparse.Namespace, Path]:
     """Options and the checkpoint's file. What neither the command line nor ``--config`` says, the run's settings say.
 
     Args:
         parser: of :func:`trained_parser`.
         argv: the command line.
+        others: the checkpoint may be a network of others.
 
     Raises:
-        ConfigError: an unknown option.
+        ConfigError: an unknown option, or a network of others that is of no use.
         CheckpointError: there is no such checkpoint, or it can't be fetched.
     """
     given = bind_trained(parse(parser, argv))
-    path = locate_model(given.model.checkpoint, given.run.exps_dir)
+    name = given.model.checkpoint
+    require(others or not is_foreign(name), f"{name}: is a network of others; name a checkpoint of this project")
+    path = locate_model(name, given.run.exps_dir)
     return parse_with_run(parser, argv, path), path
 
 

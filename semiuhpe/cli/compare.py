@@ -10,10 +10,10 @@ from semiuhpe.cli.checkpoint_options import ROLES, TEACHER, check_output
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.errors import ConfigError, require
-from semiuhpe.evaluation.compare import compare
+from semiuhpe.evaluation.compare import compare, with_role
 from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_comparison
 from semiuhpe.evaluation.evaluation_page import MEANS
-from semiuhpe.evaluation.results import ALL, Results, read_results, with_role, write_result
+from semiuhpe.evaluation.results import ALL, Results, read_results, write_result
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.options import OptionGroup, option
 

@@ -18,7 +18,7 @@ from semiuhpe.cli.checkpoint_options import (
     trained_parser,
 )
 from semiuhpe.cli.config import bind
-from semiuhpe.cli.options import CheckpointOptions
+from semiuhpe.cli.options import ModelOptions
 from semiuhpe.cli.outputs import check_outputs, store_files
 from semiuhpe.data.batches.heads import loader_workers
 from semiuhpe.data.experiment import open_labeled, store_path
@@ -78,9 +78,9 @@ class EvaluationOptions(OptionGroup):
 
 def main(argv: Sequence[str]) -> int:
     help_text = "Evaluates a checkpoint, student and teacher, or a network of others, on a labeled head store."
-    groups = (CheckpointOptions, EvaluationOptions)
+    groups = (ModelOptions, EvaluationOptions)
     parser = trained_parser("eval.py", help_text, groups, ("test_set", "eval_batch_size", "num_workers"))
-    parsed, path = parse_for_run(parser, argv)
+    parsed, path = parse_for_run(parser, argv, others=True)
     trained, options = bind_trained(parsed), bind(parsed, EvaluationOptions)
     models = load_models(trained, path)
     loaded = next(iter(models.values()))

@@ -22,7 +22,7 @@ COMMANDS = {
     "embedding": ("embedding", "is near in a model's embedding near in rotation: neighbors, rank correlation"),
     "tables": (
         "tables",
-        "the paper's tables with finished runs' numbers; others: synthetic, photographs, clerf, onestage",
+        "the paper's tables with finished runs' numbers; others: networks, synthetic, photographs, clerf, onestage",
     ),
     "compare": ("compare", "two evaluations on the same heads: is one better, and where"),
     "demo": ("demo", "a page to try a model on pictures and the webcam"),

@@ -14,6 +14,7 @@ from semiuhpe.rotation import CONVENTIONS
 from semiuhpe.training.run import refuse_unused
 
 CHECKPOINT_HELP = "a checkpoint file, EXP_DETAIL/DATE/best of a run, or a released one's name"
+MODEL_HELP = "a checkpoint file, EXP_DETAIL/DATE/best of a run, a released name, or KIND:FILE of others"
 
 
 def experiment_parser(prog: str, description: str, *own: type[OptionGroup]) -> configargparse.ArgumentParser:
@@ -64,9 +65,16 @@ class CheckpointOptions(OptionGroup):
 
 
 @dataclass(frozen=True)
+class ModelOptions(CheckpointOptions):
+    """A checkpoint, or a network of others."""
+
+    checkpoint: str = option(..., MODEL_HELP, positional=True)
+
+
+@dataclass(frozen=True)
 class OptionalCheckpointOptions(CheckpointOptions):
     """A checkpoint that may be left out: then it is one that comes with the package."""
 
     checkpoint: str = option(
-        DEFAULT_CHECKPOINT, f"{CHECKPOINT_HELP}; the package's {DEFAULT_CHECKPOINT} if not given", positional=True
+        DEFAULT_CHECKPOINT, f"{MODEL_HELP}; the package's {DEFAULT_CHECKPOINT} if not given", positional=True
     )

@@ -7,7 +7,8 @@ drawn independently. It does not cover the randomness of training, and it is too
 such as the frames of a video (BIWI).
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -29,32 +30,38 @@ def resample_counts(heads: int, resamples: int = RESAMPLES, seed: int = SEED) ->
         yield np.bincount(drawn.ravel(), minlength=count * heads).reshape(count, heads).astype(np.float32)
 
 
-def bootstrap(values: np.ndarray, median_of: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means of columns on each resample, and the median of one column.
+def bootstrap(
+    values: np.ndarray, quantiles_of: np.ndarray | None = None, levels: Sequence[float] = (0.5,)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means of columns on each resample, and quantiles of one column.
 
     Args:
         values: (N, K), N > 0.
-        median_of: (N,).
+        quantiles_of: (N,).
+        levels: L levels of quantiles; 0.5 is the median.
 
     Returns:
-        (RESAMPLES, K) means, and (RESAMPLES,) medians, empty without ``median_of``.
+        (RESAMPLES, K) means, and (RESAMPLES, L) quantiles, empty without ``quantiles_of``.
     """
     heads = len(values)
-    order = np.empty(0, int) if median_of is None else np.argsort(median_of)
-    means, medians = [], []
+    order = np.empty(0, int) if quantiles_of is None else np.argsort(quantiles_of)
+    means, quantiles = [], []
     for counts in resample_counts(heads):
         means.append(counts @ values.astype(np.float64) / heads)
-        if median_of is not None:
-            medians.append(_medians(counts[:, order], median_of[order]))
-    return np.concatenate(means), np.concatenate(medians) if medians else np.empty(0)
+        if quantiles_of is not None:
+            quantiles.append(_quantiles(counts[:, order], quantiles_of[order], levels))
+    return np.concatenate(means), np.concatenate(quantiles) if quantiles else np.empty((0, len(levels)))
 
 
-def _medians(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return medians of sorted values with these counts; the mean of the middle two where the total is even."""
+def _quantiles(counts: np.ndarray, values: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Return (r, L) quantiles of sorted values with these (r, N) counts, linear between values as NumPy's."""
     rank = np.cumsum(counts, axis=1)
-    heads = counts.shape[1]
-    middle = [values[(rank > position).argmax(axis=1)] for position in ((heads - 1) // 2, heads // 2)]
-    return (middle[0] + middle[1]) / 2
+    columns = []
+    for level in levels:
+        position = level * (counts.shape[1] - 1)
+        low, high = (values[(rank > whole).argmax(axis=1)] for whole in (math.floor(position), math.ceil(position)))
+        columns.append(low + (position - math.floor(position)) * (high - low))
+    return np.stack(columns, axis=1)
 
 
 def interval(statistics: np.ndarray) -> tuple[float, float]:
@@ -63,11 +70,10 @@ def interval(statistics: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def intervals(columns: dict[str, np.ndarray], medians: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Return 95 percent intervals of the means of (N,) columns, and of the median of at most one column, by name."""
-    (median_name, median_of) = next(iter(medians.items()), (None, None))
-    means, median = bootstrap(np.stack(list(columns.values()), axis=1), median_of)
-    result = {name: interval(means[:, i]) for i, name in enumerate(columns)}
-    if median_name is not None:
-        result[median_name] = interval(median)
-    return result
+def intervals(
+    columns: Mapping[str, np.ndarray], quantiles_of: np.ndarray, levels: Mapping[str, float]
+) -> dict[str, tuple[float, float]]:
+    """Return 95 percent intervals of the means of (N,) columns, and of quantiles of a (N,) column, by name."""
+    means, quantiles = bootstrap(np.stack(list(columns.values()), axis=1), quantiles_of, list(levels.values()))
+    found = {name: interval(means[:, i]) for i, name in enumerate(columns)}
+    return found | {name: interval(quantiles[:, i]) for i, name in enumerate(levels)}

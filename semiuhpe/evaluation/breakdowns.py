@@ -64,6 +64,10 @@ def breakdowns(store: HeadStore) -> dict[str, Breakdown]:
         found[name] = by_angle(f"true {name}", angle, np.arange(-limits[name], limits[name] + 1, step))
     found["distance_to_frontal"] = _sides("distance to frontal", distance_to_frontal_deg(store.truth))
     found["facing"] = _sides("facing", facing_deg(store.truth))
+    if full_range:  # what is behind the sides, in finer steps
+        for step in (FULL_STEP_DEG, FRONT_STEP_DEG):
+            title = f"facing, by {step} degrees"
+            found[f"facing_{step}"] = by_angle(title, facing_deg(store.truth), np.arange(0, 181, step))
     found["head_size"] = _by_size(store)
     for name, values in store.attributes.items():
         categories, group = np.unique(values, return_inverse=True)

@@ -123,21 +123,24 @@ def reliability(confidence: np.ndarray, error_deg: np.ndarray) -> dict[str, Any]
     """Return how far confidences (N,) are right about errors (N,) of at most 15 degrees; None if they are NaN.
 
     Returns:
-        ``ece``: the expected calibration error, 0 to 1; ``heads``, ``confidence`` and ``right``: the number of heads in
-        each bin that isn't empty, their mean confidence, and the share of them that is right.
+        ``ece``: the expected calibration error, 0 to 1; ``heads``, ``confidence``, ``right`` and ``error_deg``: the
+        number of heads in each bin that isn't empty, their mean confidence, the share of them that is right, and their
+        mean error.
     """
     if np.isnan(confidence).any():
         return None
     bins = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)
     heads = np.bincount(bins, minlength=CONFIDENCE_BINS)
     kept = heads > 0
-    sums = [np.bincount(bins, values, CONFIDENCE_BINS)[kept] for values in (confidence, error_deg <= CONFIDENCE_DEG)]
-    claimed, right = (values / heads[kept] for values in sums)
+    columns = (confidence, error_deg <= CONFIDENCE_DEG, error_deg)
+    sums = [np.bincount(bins, values, CONFIDENCE_BINS)[kept] for values in columns]
+    claimed, right, error = (values / heads[kept] for values in sums)
     return {
         "ece": float(np.average(np.abs(claimed - right), weights=heads[kept])),
         "heads": heads[kept].tolist(),
         "confidence": claimed.tolist(),
         "right": right.tolist(),
+        "error_deg": error.tolist(),
     }
 
 

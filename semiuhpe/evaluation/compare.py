@@ -14,8 +14,8 @@ import torch
 from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.bootstrap import FEWEST, bootstrap, interval
-from semiuhpe.evaluation.metrics import SHARE_LIMITS_DEG, averaged_columns
-from semiuhpe.evaluation.results import ALL, GROUP, MEDIAN, SCENE_ROLE, Results, with_role
+from semiuhpe.evaluation.metrics import QUANTILES, SHARE_LIMITS_DEG, averaged_columns
+from semiuhpe.evaluation.results import ALL, GROUP, MODEL, SCENE_ROLE, Results
 
 ERRORS = ("geodesic_deg", "frobenius", "axis_deg", "euler_abs_deg")
 GEODESIC = "geodesic_deg"
@@ -48,6 +48,22 @@ def compare(first: Results, second: Results, role: str | None = None) -> dict[st
         return compare_scenes(first, second)
     role = role or "teacher"
     return compare_heads(with_role(first, role), with_role(second, role), role)
+
+
+def with_role(results: Results, role: str) -> Results:
+    """Return results of a network of others as if it had this role, to be compared; others are returned as they are."""
+    if results.models != [MODEL]:
+        return results
+    summary = {
+        part: {role: values[MODEL]} if isinstance(values, dict) and values.keys() == {MODEL} else values
+        for part, values in results.summary.items()
+    }
+    prefix = f"{MODEL}_"
+    heads = {
+        f"{role}_{name.removeprefix(prefix)}" if name.startswith(prefix) else name: values
+        for name, values in results.heads.items()
+    }
+    return Results(summary, heads)
 
 
 def compare_heads(first: Results, second: Results, role: str) -> dict[str, Any]:
@@ -107,17 +123,22 @@ def _found_by_both(first: Results, second: Results) -> np.ndarray:
 
 
 def _means(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return rows for the means of (N,) columns that both have, and for the median geodesic error."""
+    """Return rows for the means of (N,) columns that both have, and for quantiles of the geodesic error."""
     names = [name for name in first if name in second]
     a, b = (np.stack([columns[name] for name in names], axis=1) for columns in (first, second))
     geodesic_a, geodesic_b = first["geodesic_mean_deg"], second["geodesic_mean_deg"]
     # With the same seed and number of heads, both calls draw the same resamples.
-    (means_a, medians_a), (means_b, medians_b) = bootstrap(a, geodesic_a), bootstrap(b, geodesic_b)
+    levels = list(QUANTILES.values())
+    means_a, quantiles_a = bootstrap(a, geodesic_a, levels)
+    means_b, quantiles_b = bootstrap(b, geodesic_b, levels)
     means = {
         name: _row(a[:, i].mean(), b[:, i].mean(), means_b[:, i] - means_a[:, i], name in LARGER_IS_BETTER)
         for i, name in enumerate(names)
     }
-    return means | {MEDIAN: _row(np.median(geodesic_a), np.median(geodesic_b), medians_b - medians_a)}
+    for i, (name, level) in enumerate(QUANTILES.items()):
+        exact = np.quantile(geodesic_a, level), np.quantile(geodesic_b, level)
+        means[name] = _row(*exact, quantiles_b[:, i] - quantiles_a[:, i])
+    return means
 
 
 def _both(a: Mapping[str, float | None], b: Mapping[str, float | None], key: str) -> bool:

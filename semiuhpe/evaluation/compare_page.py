@@ -10,7 +10,7 @@ from markupsafe import Markup
 from semiuhpe.evaluation import plots, report
 from semiuhpe.evaluation.bootstrap import FEWEST
 from semiuhpe.evaluation.compare import paired_errors
-from semiuhpe.evaluation.evaluation_page import MEANS, number
+from semiuhpe.evaluation.evaluation_page import MEANS, SHARES, number
 from semiuhpe.evaluation.results import Results
 from semiuhpe.evaluation.scene_results import METRICS
 
@@ -71,7 +71,7 @@ def cells(key: str, row: Mapping[str, Any]) -> list[str]:
 
 
 def _signed(key: str, value: float) -> str:
-    return f"{value:+.1%}" if key.startswith("under_") else f"{value:+.3f}"
+    return f"{value:+.1%}" if key.startswith(SHARES) else f"{value:+.3f}"
 
 
 def _plot(rows: Sequence[Mapping[str, Any]]) -> Markup:

@@ -23,10 +23,14 @@ IN_PLANE_STEP_DEG = 30
 MEANS = {
     "geodesic_mean_deg": "geodesic mean (°)",
     "geodesic_median_deg": "geodesic median (°)",
+    "geodesic_p90_deg": "geodesic, 90% below (°)",
+    "geodesic_p95_deg": "geodesic, 95% below (°)",
     "under_5_deg": "under 5°",
     "under_10_deg": "under 10°",
     "under_15_deg": "under 15°",
     "under_30_deg": "under 30°",
+    "over_30_deg": "over 30°",
+    "over_90_deg": "over 90°",
     "frobenius_mean": "Frobenius norm",
     "pitch_mae_deg": "pitch MAE (°)",
     "yaw_mae_deg": "yaw MAE (°)",
@@ -38,6 +42,8 @@ MEANS = {
     "front_axis_mean_deg": "front axis (°)",
 }
 """Reported means and their titles, in the order of the tables."""
+SHARES = ("under_", "over_")
+"""Beginnings of the names of shares of heads."""
 SELECTED = (
     "this checkpoint was selected on this very set, as in the paper; its errors on other heads may be larger "
     "(train with --val_set, or evaluate `last`)"
@@ -74,7 +80,7 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
 
 def number(name: str, value: float) -> str:
     """Return a reported mean as text: shares in percent, norms and angles with three decimals."""
-    return f"{value:.1%}" if name.startswith("under_") else f"{value:.3f}"
+    return f"{value:.1%}" if name.startswith(SHARES) else f"{value:.3f}"
 
 
 def interval_text(name: str, bounds: Sequence[float]) -> str:
@@ -191,11 +197,19 @@ def _calibration(results: Results) -> dict[str, Any]:
                 *(f"{share:.1%}" for share in inside.values()),
             ]
         )
+    sure = found[shown]["confidence"]
+    by_confidence = sure and [
+        [f"{claimed:.2f}", str(heads), f"{right:.0%}", f"{error:.1f}"]
+        for claimed, heads, right, error in zip(
+            sure["confidence"], sure["heads"], sure["right"], sure["error_deg"], strict=True
+        )
+    ]
     inside = found[shown]["coverage"]["inside"] if found[shown]["coverage"] else {}
     columns = ["", "rank correlation", "AUSE", "ECE", *(f"inside {level}" for level in inside)]
     coverage = plots.plot_coverage({name: values["coverage"] for name, values in found.items()}) if inside else None
     return {
         "calibration": (columns, rows),
+        "by_confidence": by_confidence,
         "coverage": coverage,
         "sparsification": plots.plot_sparsification({name: values["sparsification"] for name, values in found.items()}),
         "entropy": plots.plot_entropy(results.heads[f"{shown}_entropy"], results.heads[f"{shown}_geodesic_deg"]),

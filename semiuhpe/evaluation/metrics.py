@@ -1,5 +1,6 @@
 """Errors of predicted rotations and their means."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,6 +9,11 @@ from semiuhpe.rotation import euler_in_range, geodesic_deg, matrix_to_euler, wra
 AXIS_NAMES = ("left", "down", "front")
 EULER_NAMES = ("pitch", "yaw", "roll")
 SHARE_LIMITS_DEG = (5, 10, 15, 30)
+"""Errors below these are counted."""
+FAILURE_LIMITS_DEG = (30, 90)
+"""Errors above these are counted."""
+QUANTILES = {"geodesic_median_deg": 0.5, "geodesic_p90_deg": 0.9, "geodesic_p95_deg": 0.95}
+"""Levels of the reported quantiles of the geodesic error."""
 
 
 def pose_errors(
@@ -51,6 +57,7 @@ def averaged_columns(errors: dict[str, Tensor]) -> dict[str, Tensor]:
     columns = {"geodesic_mean_deg": geodesic, "frobenius_mean": errors["frobenius"], "axis_mean_deg": axis.mean(-1)}
     columns |= {f"{name}_axis_mean_deg": axis[:, i] for i, name in enumerate(AXIS_NAMES)}
     columns |= {f"under_{limit}_deg": (geodesic < limit).double() for limit in SHARE_LIMITS_DEG}
+    columns |= {f"over_{limit}_deg": (geodesic > limit).double() for limit in FAILURE_LIMITS_DEG}
     if "euler_abs_deg" in errors:
         euler = errors["euler_abs_deg"]
         columns |= {f"{name}_mae_deg": euler[:, i] for i, name in enumerate(EULER_NAMES)}
@@ -59,6 +66,7 @@ def averaged_columns(errors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def summarize(errors: dict[str, Tensor]) -> dict[str, float]:
-    """Return means over all heads, the median geodesic error, and the share of heads below each angle, as floats."""
+    """Return means over all heads, quantiles of the geodesic error, and shares of heads by it, as floats."""
     summary = {name: float(column.mean()) for name, column in averaged_columns(errors).items()}
-    return summary | {"geodesic_median_deg": float(errors["geodesic_deg"].quantile(0.5))}
+    geodesic = errors["geodesic_deg"].numpy(force=True)  # torch's quantile refuses more than 16 million
+    return summary | {name: float(np.quantile(geodesic, level)) for name, level in QUANTILES.items()}

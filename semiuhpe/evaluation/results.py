@@ -32,7 +32,7 @@ from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.alignment import alignment
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
 from semiuhpe.evaluation.calibration import calibration, confidences, credible_level
-from semiuhpe.evaluation.metrics import averaged_columns
+from semiuhpe.evaluation.metrics import QUANTILES, averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
 from semiuhpe.evaluation.transformed_store import TurnedStore
@@ -47,9 +47,7 @@ GROUP = "group_"
 _ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # in every evaluation
 _SCENE_SHAPES = {"rotation": (3, 3), "axis_deg": (3,), "euler_abs_deg": (3,)}
 IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
-MEDIAN = "geodesic_median_deg"
-MODEL = "model"
-"""The role of a network of others, which has neither student nor teacher."""
+MODEL = "model"  # the role of a network of others, which has neither student nor teacher
 SCENE_ROLE = "student"
 """The role in a one-stage checkpoint that is evaluated."""
 ALL = "all"
@@ -94,22 +92,6 @@ class InPlaneErrors:
     def of(cls, store: TurnedStore, evaluations: Mapping[str, Evaluation]) -> "InPlaneErrors":
         errors = {name: found.errors["geodesic_deg"].numpy() for name, found in evaluations.items()}
         return cls(store.motion.angle_deg.numpy(), errors)
-
-
-def with_role(results: Results, role: str) -> Results:
-    """Return results of a network of others as if it had this role, to be compared; others are returned as they are."""
-    if results.models != [MODEL]:
-        return results
-    summary = {
-        part: {role: values[MODEL]} if isinstance(values, dict) and values.keys() == {MODEL} else values
-        for part, values in results.summary.items()
-    }
-    prefix = f"{MODEL}_"
-    heads = {
-        f"{role}_{name.removeprefix(prefix)}" if name.startswith(prefix) else name: values
-        for name, values in results.heads.items()
-    }
-    return Results(summary, heads)
 
 
 def run_settings(checkpoint: Path) -> dict[str, Any] | None:
@@ -191,7 +173,7 @@ def collect(
         heads |= {f"{name}_{key}": values for key, values in arrays.items()}
         columns = {key: column.numpy() for key, column in averaged_columns(found.errors).items()}
         summary["results"][name] = found.summary
-        summary["intervals"][name] = bootstrap.intervals(columns, {MEDIAN: geodesic})
+        summary["intervals"][name] = bootstrap.intervals(columns, geodesic, QUANTILES)
         summary["alignment"][name] = alignment(found.rotation, truth)
         summary["paper"][name] = paper_summary(found.rotation, truth, euler, full_range)
         summary["calibration"][name] = calibration(

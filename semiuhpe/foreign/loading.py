@@ -29,7 +29,7 @@ FAMILY = "foreign"
 _YAML = (".yml", ".yaml")
 
 
-@register_family(FAMILY)
+@register_family(FAMILY, listed=False)
 def foreign_network(kind: str) -> NetworkSpec:
     """Return the network ``foreign:<kind>``, as descriptions name those of others; they can't be trained here.
 

@@ -34,6 +34,7 @@ class NetworkSpec:
 
 NETWORKS: Registry[NetworkSpec] = Registry("network", "--network")
 FAMILIES: Registry[Callable[[str], NetworkSpec]] = Registry("family of networks", "--network")
+_LISTED: set[str] = set()
 
 
 def register_model(name: str, has_pretrained: bool) -> Callable:
@@ -46,11 +47,18 @@ def register_model(name: str, has_pretrained: bool) -> Callable:
     return register
 
 
-def register_family(prefix: str) -> Callable:
-    """Decorate ``find(name) -> NetworkSpec`` to register it for all networks ``<prefix>:<name>``."""
+def register_family(prefix: str, listed: bool = True) -> Callable:
+    """Decorate ``find(name) -> NetworkSpec`` to register it for all networks ``<prefix>:<name>``.
+
+    Args:
+        prefix: before the colon.
+        listed: whether help texts name the family, because its networks can be trained.
+    """
 
     def register(find: Callable[[str], NetworkSpec]) -> Callable[[str], NetworkSpec]:
         FAMILIES.register(prefix, find)
+        if listed:
+            _LISTED.add(prefix)
         return find
 
     return register
@@ -63,7 +71,7 @@ def list_models() -> list[str]:
 
 def network_choices() -> str:
     """What ``--network`` takes, in words."""
-    return ", ".join([*list_models(), *(f"{prefix}:<name>" for prefix in sorted(FAMILIES))])
+    return ", ".join([*list_models(), *(f"{prefix}:<name>" for prefix in sorted(_LISTED))])
 
 
 def network_spec(name: str) -> NetworkSpec:

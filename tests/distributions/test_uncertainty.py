@@ -23,25 +23,26 @@ from semiuhpe.rotation import geodesic_deg
 
 def test_intervals_agree_with_theory_and_scipy():
     values = np.random.default_rng(1).normal(20, 5, 400)
-    found = intervals({"mean": values}, {"median": values})
+    found = intervals({"mean": values}, values, {"median": 0.5})
     half = 1.96 * values.std() / 20
     np.testing.assert_allclose(found["mean"], [values.mean() - half, values.mean() + half], atol=0.06)
     theirs = scipy.stats.bootstrap((values,), np.median, n_resamples=2000, method="percentile", rng=5)
     np.testing.assert_allclose(found["median"], theirs.confidence_interval, atol=0.12)
-    assert found == intervals({"mean": values}, {"median": values}), "not repeatable"
+    assert found == intervals({"mean": values}, values, {"median": 0.5}), "not repeatable"
 
 
 @pytest.mark.parametrize("heads", [1, 2, 7, 8])
-def test_resampled_means_and_medians_are_those_of_the_drawn_heads(heads, monkeypatch):
+def test_resampled_means_and_quantiles_are_those_of_the_drawn_heads(heads, monkeypatch):
     monkeypatch.setattr(bootstrapping, "_CHUNK_ELEMENTS", 5 * heads)  # several blocks
     values = np.random.default_rng(heads).normal(size=(heads, 2))
-    means, medians = bootstrap(values, values[:, 1])
+    levels = [0.5, 0.9, 1.0]
+    means, quantiles = bootstrap(values, values[:, 1], levels)
     counts = np.concatenate(list(resample_counts(heads)))
-    assert len(counts) == len(means) == len(medians) == 2000 and (counts.sum(axis=1) == heads).all()
+    assert len(counts) == len(means) == len(quantiles) == 2000 and (counts.sum(axis=1) == heads).all()
     for i in (0, 4, 5, 1999):
         drawn = np.repeat(values, counts[i].astype(int), axis=0)
         np.testing.assert_allclose(means[i], drawn.mean(axis=0))
-        assert medians[i] == pytest.approx(np.median(drawn[:, 1]))
+        np.testing.assert_allclose(quantiles[i], np.quantile(drawn[:, 1], levels))
 
 
 def test_an_interval_of_equal_values_is_that_value():
@@ -109,6 +110,7 @@ def test_calibration_error_by_hand():
     assert found["heads"] == [2, 2, 2] and found["right"] == [0.5, 0.5, 0.5]
     assert found["confidence"] == pytest.approx([0.06, 0.65, 1.0])
     assert found["ece"] == pytest.approx((0.44 + 0.15 + 0.5) / 3)
+    assert found["error_deg"] == pytest.approx([25.0, 15.05, 46.5])
 
 
 def test_confidences_of_a_calibrated_model_are_right():

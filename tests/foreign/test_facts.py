@@ -6,7 +6,10 @@ import yaml
 from support.errors import refused, says
 from support.foreign_files import write_onnx
 
+from semiuhpe.cli import embedding as embedding_cli
 from semiuhpe.cli import evaluate as evaluate_cli
+from semiuhpe.cli import evaluate_dad3dheads as dad_cli
+from semiuhpe.cli import export as export_cli
 from semiuhpe.data.fitted_crop import FittedCrop
 from semiuhpe.errors import CheckpointError, ConfigError
 from semiuhpe.foreign import files_of, load_model, locate_model, model_sha256, short_name
@@ -134,3 +137,10 @@ def test_names_that_lead_nowhere(tmp_path, capsys):
     name = written(tmp_path)
     for option, value in (("--network", "resnet18"), ("--convention", "300wlp")):
         assert says(refused(capsys, evaluate_cli.main, [name, option, value]), f"{option} {value}")
+
+
+@pytest.mark.parametrize("command", [dad_cli.main, embedding_cli.main, export_cli.main])
+def test_commands_for_checkpoints_of_this_project(tmp_path, capsys, command):
+    name = written(tmp_path)
+    more = ["--onnx", tmp_path / "out.onnx"] if command is export_cli.main else []
+    assert says(refused(capsys, command, [name, *more]), "net.onnx")
