@@ -113,6 +113,8 @@ def _provenance(store: HeadStore | SceneStore) -> list[str]:
         crops = "loose, for training to draw its own from" if meta["loose"] else "as evaluation needs them"
         at_most = "at most " if meta["loose"] else ""
         own = [f"crops      {crops}; protocol {meta['protocol']}, {at_most}{meta['size']} px"]
+        if store.whole:
+            own = [f"pictures   whole, for evaluations to crop; protocol {meta['protocol']}"]
     data_bytes = (store.path / DATA_FILE).stat().st_size
     lines = [
         f"{store.path}: {first}",

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from semiuhpe.data.crop import padded_to_square
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.data.stores.inspect import label_faults, picture_fault, poses
 from semiuhpe.drawing.axes import AXIS_COLORS, draw_axes
@@ -65,10 +66,10 @@ def _drawn(shown: HeadStore, row: int) -> np.ndarray:
     """Return a head (_HEAD_PX, _HEAD_PX, 3) uint8 with its box and axes, if any; gray if it can't be decoded."""
     if picture_fault(shown, row):
         return np.full((_HEAD_PX, _HEAD_PX, 3), _MISSING, np.uint8)
-    image = shown.image(row)
+    image, (left, top, _, _) = padded_to_square(shown.image(row))  # whole pictures need not be square
     scale = _HEAD_PX / image.shape[0]
     resized = cv2.resize(image, (_HEAD_PX, _HEAD_PX), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    x, y, w, h = shown.box[row].astype(np.float64) * scale
+    x, y, w, h = (shown.box[row].astype(np.float64) + np.array([left, top, 0, 0])) * scale
     if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
         x, y, w, h = 0, 0, _HEAD_PX, _HEAD_PX  # so that the axes can be seen; the caption names the fault
     else:

@@ -14,12 +14,14 @@ from support.raw_datasets import write_300wlp, write_aflw
 
 from semiuhpe.cli import compare as compare_cli
 from semiuhpe.cli import evaluate as evaluate_cli
+from semiuhpe.cli import inspect as inspect_cli
 from semiuhpe.cli import main as main_cli
 from semiuhpe.cli import prepare as prepare_cli
 from semiuhpe.cli import train as train_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.preparing import prepare
+from semiuhpe.data.stores.inspect import picture_fault
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.evaluation.cropped_store import CroppedStore
 from semiuhpe.evaluation.protocols import PROTOCOLS, default_protocol
@@ -105,6 +107,15 @@ def test_protocols_keep_their_heads(whole, source, tmp_path, stores):
         PROTOCOLS["AFLW2000-1969"].select(crops)
     with pytest.raises(ConfigError, match="is for AFLW2000"):
         PROTOCOLS["AFLW2000-1964"].select(HeadStore(stores["test"]))
+
+
+def test_a_store_of_whole_pictures_is_inspected(whole, tmp_path, capsys):
+    assert run(inspect_cli.main, [str(whole), "--verify", "--workers", "0"]) == 0
+    assert run(inspect_cli.main, [str(whole), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert "whole" in capsys.readouterr().out and (tmp_path / "sheet.png").is_file()
+    store = HeadStore(whole)
+    store.bounds[3] = [0, 0, 90, 120]
+    assert "100x120" in picture_fault(store, 3) and picture_fault(store, 2) is None
 
 
 @pytest.fixture

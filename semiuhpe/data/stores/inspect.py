@@ -143,7 +143,7 @@ def _pose_faults(store: HeadStore) -> Iterator[Fault]:
 
 def _box_faults(store: HeadStore) -> Iterator[Fault]:
     """Yield the faults of boxes. A head may reach beyond its crop, but part of it and of its picture are inside."""
-    whole = np.array([0.0, 0.0, store.size, store.size])
+    whole = store.bounds if store.whole else np.array([0.0, 0.0, store.size, store.size])
     sane_bounds = _sane(store.bounds) & _overlaps(store.bounds, whole)
     yield from _faults(store, ~sane_bounds, "the bounds of its picture are not sane", store.bounds)
     sane = _sane(store.box)
@@ -173,6 +173,10 @@ def picture_fault(store: AnyStore, index: int) -> str | None:
         return str(error).removeprefix(f"{store.path}: ")
     if isinstance(store, SceneStore):
         return None  # it was checked as it was read
+    if store.whole:
+        bounds = store.bounds[index].tolist()
+        fits = bounds == [0, 0, width, height]
+        return None if fits else f"its picture is {width}x{height} px, not {bounds[2]:g}x{bounds[3]:g}"
     loose, size = store.meta["loose"], store.size
     if height == width and (width <= size if loose else width == size):
         return None
