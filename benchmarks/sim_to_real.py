@@ -57,10 +57,9 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, network: str, seed: int, without: tuple[str, ...]) -> list[float]:
     """The figures of the table's columns."""
-    size = int(network.split("@")[1])
-    photographs = arguments.work / f"aflw2000_{size}.lmdb"
+    photographs = arguments.work / "aflw2000.lmdb"
     if not photographs.exists():
-        prepare("AFLW2000", arguments.aflw2000, photographs, size=size)
+        prepare("AFLW2000", arguments.aflw2000, photographs)
     folder = trained(arguments, network, seed, without, photographs)
     summary = evaluate_checkpoint(folder / "last.pth", photographs).summary
     found, aligned = summary["results"]["teacher"], summary["alignment"]["teacher"][HEAD_FRAME]
@@ -79,7 +78,8 @@ def trained(
         arguments.heads, "wild", arguments.range, seed, stored, test=False, crop_rule=arguments.crop_rule,
         without=without,
     )  # fmt: skip
-    store = arguments.work / f"{arguments.range}_{arguments.crop_rule}_{stored}_{'_'.join([*without, str(seed)])}.lmdb"
+    parts = [arguments.range, arguments.crop_rule, arguments.heads, stored, *without, seed]
+    store = arguments.work / f"{'_'.join(map(str, parts))}.lmdb"
     render_once(heads, store, workers=1)
     options = {
         "exp_name": "sim_to_real",

@@ -13,7 +13,8 @@ from semiuhpe.cli.config import SettingsOptions, add_group, bind, called, make_p
 from semiuhpe.cli.options import CheckpointOptions
 from semiuhpe.data.experiment import DataOptions
 from semiuhpe.errors import ConfigError, require
-from semiuhpe.evaluation.results import MODEL, run_settings
+from semiuhpe.evaluation.provenance import run_settings
+from semiuhpe.evaluation.results import MODEL
 from semiuhpe.foreign import is_foreign, load_model, locate_model, short_name
 from semiuhpe.methods import option_groups
 from semiuhpe.methods.onestage import OneStageOptions

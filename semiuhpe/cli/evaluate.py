@@ -29,10 +29,11 @@ from semiuhpe.evaluation.evaluation_page import SELECTED, alignment_table, means
 from semiuhpe.evaluation.protocols import PROTOCOLS
 from semiuhpe.evaluation.report import Table
 from semiuhpe.evaluation.results import write_results
-from semiuhpe.evaluation.run import evaluate_heads, test_heads
+from semiuhpe.evaluation.run import HEADS_PROTOCOL, evaluate_heads, test_heads
 from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
+from semiuhpe.foreign import files_of, is_foreign
 from semiuhpe.methods.onestage import OneStageOptions, open_test_set
 from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.options import OptionGroup, option
@@ -103,9 +104,8 @@ def _evaluate_heads(
     output = output_path(options, trained, path)
     device = pick_device(trained.run.gpu_ids)
     transform = {"transform": options.transform} if options.transform else {}
-    settings = _settings(
-        trained, path, device, transform | {"protocol": protocol.name if protocol else options.protocol}
-    )
+    kept_by = {HEADS_PROTOCOL: protocol.name} if protocol else {}
+    settings = _settings(trained, path, device, transform | {"protocol": options.protocol} | kept_by)
     workers = loader_workers(training.num_workers, device)
     results = evaluate_heads(
         models, store, path, settings, device, training.eval_batch_size,
@@ -189,7 +189,7 @@ def output_path(options: EvaluationOptions, trained: TrainedOptions, checkpoint:
     output = options.output or results_folder(checkpoint) / f"eval_{test_set}{options.suffix}.json"
     check_output(output)
     others = [output.with_suffix(ending) for ending in (".npz", ".html")]
-    inputs = [checkpoint, trained.config, *store_files(store)]
+    inputs = [*files_of(checkpoint), trained.config, *store_files(store)]
     check_outputs([("--output", path) for path in (output, *others, sheet_path(output))], inputs)
     return output
 
@@ -201,6 +201,8 @@ def sheet_path(output: Path) -> Path:
 
 def trained_iterations(checkpoint: Path) -> int | None:
     """How far the run has come that a checkpoint lies in; None if it lies in none."""
+    if is_foreign(checkpoint):
+        return None
     try:
         return max(int(entry["step"]) for entry in read_scalars(checkpoint.parent))
     except (OSError, ValueError, KeyError):

@@ -33,7 +33,7 @@ from semiuhpe.errors import StoreError, require
 from semiuhpe.evaluation.dad3dheads import SPLITS, open_items, pose_error, write_submission
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.predict import predict_views
-from semiuhpe.evaluation.results import run_settings
+from semiuhpe.evaluation.provenance import run_settings
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder

@@ -7,7 +7,7 @@ from typing import Any
 
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.options import parse_experiment
-from semiuhpe.data.stores.heads import HeadStore
+from semiuhpe.data.experiment import DataOptions, open_labeled
 from semiuhpe.errors import require
 from semiuhpe.evaluation.network_table import network_table
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
@@ -73,7 +73,9 @@ class NetworkTableOptions(OptionGroup):
     models: tuple[str, ...] = option(
         ..., "checkpoints, or networks of others as KIND:FILE[,FILE...]", metavar="MODEL", positional=True
     )
-    test_set: Path = option(..., "labeled heads, of `semiuhpe prepare DATASET --whole`", metavar="STORE")
+    test_set: str = option(
+        ..., "labeled heads, best of `semiuhpe prepare --whole`: a store, or a dataset's name", metavar="DATASET"
+    )
     protocol: str | None = option(
         None, "which heads are evaluated; the dataset's default if not given", choices=lambda: PROTOCOLS
     )
@@ -86,7 +88,8 @@ def networks(argv: Sequence[str]) -> int:
         "semiuhpe tables networks", "Evaluates networks, of whoever made them, on the same heads.",
         NetworkTableOptions, argv,
     )  # fmt: skip
-    table = network_table(options.models, HeadStore(options.test_set), options.protocol, progress=True)
+    store = open_labeled(DataOptions(), "test_set", options.test_set, whole=True)
+    table = network_table(options.models, store, options.protocol, progress=True)
     print(markdown(table))
     write_tables([table], options.output)
     return 0

@@ -24,6 +24,7 @@ from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.overlay import NONE
 from semiuhpe.errors import ConfigError, DataError, require
 from semiuhpe.files import atomic_path, is_writable
+from semiuhpe.foreign import files_of
 from semiuhpe.inference.pipeline import HeadPipeline
 from semiuhpe.options import InvalidValue, OptionGroup, Parser, option
 from semiuhpe.video.pipeline import PosedFrame, frame_record, pose_video
@@ -90,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     check_outputs(outputs, [*video.files, given.config, *heads.files()])
     check_heads(heads, given.model.checkpoint, default_detector)
     model = find_model(parser, argv, given, heads)
-    check_outputs(outputs, [model.path])
+    check_outputs(outputs, files_of(model.path))
     estimator, detector, heads = model.load(pick_device(model.options.run.gpu_ids), default_detector)
     with _stop_at_interrupt() as stop:
         draw = None if output is None else heads.draw

@@ -45,8 +45,10 @@ class FittedCrop:
         rounding: of its bounds to whole pixels.
         fit: how it becomes the network's square: by squeezing it, by resizing its shorter side and keeping the center,
             or by resizing its longer side and padding the other with black on both ends.
-        zoom: with ``center``, the shorter side becomes as many times the network's.
+        zoom: with ``squeeze`` and ``center``, 1 or more: it is resized to as many times the network's side, of which
+            the center is kept.
         resampling: OpenCV's filters, or Pillow's, which look at all pixels where they shrink (antialiased).
+        name: that stands in results.
     """
 
     start: Start
@@ -60,6 +62,7 @@ class FittedCrop:
     fit: Fit = "squeeze"
     zoom: float = 1.0
     resampling: Resampling = "bilinear"
+    name: str = ""
 
     def rectangle(self, box: np.ndarray) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the crop about a (4,) box x, y, w, h, in pixels, not yet limited."""
@@ -92,14 +95,15 @@ class FittedCrop:
         if right <= left or bottom <= top:
             raise DataError(f"the crop has no pixel inside the image of {width}x{height} pixels")
         pixels = _pixels(image, left, top, right, bottom)
-        if self.fit == "squeeze":
-            return self._resized(pixels, size, size)
         if self.fit == "pad":
             return self.resize(pixels, size)
         height, width = pixels.shape[:2]
-        # As torchvision's Resize does it, the longer side is truncated.
-        shorter, target = min(height, width), round(self.zoom * size)
-        pixels = self._resized(pixels, width * target // shorter, height * target // shorter)
+        target = round(self.zoom * size)
+        if self.fit == "squeeze":
+            pixels = self._resized(pixels, target, target)
+        else:  # as torchvision's Resize does it, the longer side is truncated
+            shorter = min(height, width)
+            pixels = self._resized(pixels, width * target // shorter, height * target // shorter)
         y, x = (round((side - size) / 2) for side in pixels.shape[:2])
         return pixels[y : y + size, x : x + size]
 
@@ -130,12 +134,15 @@ class FittedCrop:
             raise ConfigError(f"{source}: crop has no {', '.join(unknown)}; it has {', '.join(known)}")
         require("start" in values, f"{source}: crop lacks start, one of {', '.join(get_args(Start))}")
         for name, value in values.items():
+            if name == "name":
+                continue
             choices = get_args(known[name]) if get_origin(known[name]) is Literal else ()
             if choices and value not in choices:
                 raise ConfigError(f"{source}: crop: {name} is {value!r}; it has to be one of {', '.join(choices)}")
             is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 100
             if not choices and not is_number:
                 raise ConfigError(f"{source}: crop: {name} is {value!r}; it has to be a share of the box, such as 0.2")
+        require(values.get("zoom", 1) >= 1, f"{source}: crop: zoom is {values.get('zoom')}; it has to be 1 or more")
         return cls(**values)
 
 

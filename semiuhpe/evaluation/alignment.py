@@ -43,7 +43,7 @@ def alignment(predicted: Tensor, truth: Tensor) -> dict[str, dict[str, float | l
             "offset_deg": float(vector.norm()),
             "rotation_vector_deg": vector.tolist(),
             "geodesic_mean_deg": float(error.mean()),
-            "geodesic_median_deg": float(error.median()),
+            "geodesic_median_deg": float(error.quantile(0.5)),
         }
     return found
 

@@ -147,10 +147,11 @@ def reliability(confidence: np.ndarray, error_deg: np.ndarray) -> dict[str, Any]
 def calibration(
     entropy: np.ndarray, confidence: np.ndarray, error: np.ndarray, level: np.ndarray | None
 ) -> dict[str, Any]:
-    """Return all numbers of one model; ``coverage`` is None where there are no credible levels."""
+    """Return all numbers of one model; None for those that a model without uncertainty or credible levels lacks."""
+    unknown = bool(np.isnan(entropy).any())
     return {
         "confidence": reliability(confidence, error),
-        "spearman": rank_correlation(entropy, error),
-        "sparsification": sparsification(entropy, error),
+        "spearman": None if unknown else rank_correlation(entropy, error),
+        "sparsification": None if unknown else sparsification(entropy, error),
         "coverage": None if level is None else coverage(level),
     }

@@ -9,7 +9,7 @@ from semiuhpe.data.fitted_crop import FittedCrop
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import DataError, StoreError
 
-_STARTS = {"landmarks68": "68 landmarks", "landmark_extent": "landmarks", "box": "box"}
+_STARTS = {"landmarks68": "68 landmarks", "landmark_extent": "landmarks", "box": "a box of the head"}
 
 
 class CroppedStore(HeadStore):
@@ -19,32 +19,33 @@ class CroppedStore(HeadStore):
         store: whole pictures.
         size: side of the crops in pixels.
         rule: how heads are cropped; as the dataset's own test heads are if None.
-        name: of the rule, which stands in results; that of the dataset's own if None.
 
     Raises:
         StoreError: the pictures have nothing that the rule can start from.
     """
 
-    def __init__(self, store: HeadStore, size: int, rule: FittedCrop | None = None, name: str | None = None):
+    def __init__(self, store: HeadStore, size: int, rule: FittedCrop | None = None):
         super().__init__(store.path, store.indices)
         self.rule = rule
-        self.name = name or str(self.meta["protocol"])
+        self.name = str(self.meta["protocol"]) if rule is None else rule.name
         self._start = self._starts()
         self.meta = {**self.meta, "whole": False, "crop_rule": self.name, "size": size}
 
     def _starts(self) -> np.ndarray:
         """Return the (N, 4) boxes x, y, w, h that the rule starts from."""
-        if self.rule is None or self.rule.start == "box":
+        if self.rule is None:
             return self.box
         found = self.landmark_extent
+        if self.rule.start == "box":  # where the dataset's crops start from landmarks, its boxes are theirs
+            found = None if CROP_RULES[self.meta["protocol"]].by_extent else self.box
         if self.rule.start == "landmarks68" and self.landmarks68 is not None:
             first, last = self.landmarks68.min(axis=1), self.landmarks68.max(axis=1)
             found = np.concatenate([first, last - first], axis=1)
         elif self.rule.start == "landmarks68":
             found = None
-        if found is None:
+        if found is None or not np.isfinite(found).all():
             raise StoreError(
-                f"{self.path}: its heads have no {_STARTS[self.rule.start]}, from which the crops of {self.name} start"
+                f"{self.path}: not all heads have {_STARTS[self.rule.start]}, from which the crops {self.name} start"
             )
         return found
 
@@ -61,7 +62,7 @@ class CroppedStore(HeadStore):
     def view(self, indices: Sequence[int] | np.ndarray) -> "CroppedStore":
         """Return a part of this view, by positions in it."""
         part = HeadStore(self.path, self.indices[np.asarray(indices, dtype=np.int64)])
-        return CroppedStore(part, self.size, self.rule, self.name)
+        return CroppedStore(part, self.size, self.rule)
 
 
 def _own_crop(image: np.ndarray, box: np.ndarray, rule: CropRule, size: int) -> np.ndarray:

@@ -72,7 +72,13 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
         breakdowns=_breakdowns(summary),
         attributes=_attributes(store),
         worst=[
-            [str(rank), row["name"], f"{row['geodesic_deg']:.2f}", f"{row['frobenius']:.3f}", f"{row['entropy']:.2f}"]
+            [
+                str(rank),
+                row["name"],
+                f"{row['geodesic_deg']:.2f}",
+                f"{row['frobenius']:.3f}",
+                _or_nothing(row["entropy"], 2),
+            ]
             for rank, row in enumerate(summary["worst"][shown], 1)
         ],
     )
@@ -186,17 +192,19 @@ def _calibration(results: Results) -> dict[str, Any]:
     rows = []
     for name, values in found.items():
         inside = values["coverage"]["inside"] if values["coverage"] else {}
-        sure = "" if values["confidence"] is None else f"{values['confidence']['ece']:.3f}"
-        rank = "" if values["spearman"] is None else f"{values['spearman']:.3f}"
+        sure = _or_nothing(values["confidence"] and values["confidence"]["ece"], 3)
+        rank = _or_nothing(values["spearman"], 3)
         rows.append(
             [
                 name,
                 rank,
-                f"{values['sparsification']['ause']:.3f}",
+                _or_nothing(values["sparsification"] and values["sparsification"]["ause"], 3),
                 sure,
                 *(f"{share:.1%}" for share in inside.values()),
             ]
         )
+    curves = {name: values["sparsification"] for name, values in found.items() if values["sparsification"]}
+    entropy = results.heads[f"{shown}_entropy"]
     sure = found[shown]["confidence"]
     by_confidence = sure and [
         [f"{claimed:.2f}", str(heads), f"{right:.0%}", f"{error:.1f}"]
@@ -211,8 +219,8 @@ def _calibration(results: Results) -> dict[str, Any]:
         "calibration": (columns, rows),
         "by_confidence": by_confidence,
         "coverage": coverage,
-        "sparsification": plots.plot_sparsification({name: values["sparsification"] for name, values in found.items()}),
-        "entropy": plots.plot_entropy(results.heads[f"{shown}_entropy"], results.heads[f"{shown}_geodesic_deg"]),
+        "sparsification": plots.plot_sparsification(curves) if curves else None,
+        "entropy": plots.plot_entropy(entropy, results.heads[f"{shown}_geodesic_deg"]) if curves else None,
     }
 
 
@@ -237,8 +245,13 @@ def _pair(results: Results, store: HeadStore, model: str, head: int) -> dict[str
         "prediction": draw_axes(picture, predicted),
         "title": f"{error:.1f}° · {store.names[head]}",
         "true_angles": f"truth {_angles(truth, store)}",
-        "predicted_angles": f"predicted {_angles(predicted, store)} · entropy {entropy:.2f}",
+        "predicted_angles": f"predicted {_angles(predicted, store)}"
+        + ("" if np.isnan(entropy) else f" · entropy {entropy:.2f}"),
     }
+
+
+def _or_nothing(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _angles(rotation: np.ndarray, store: HeadStore) -> str:

@@ -13,9 +13,10 @@ import torch
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.alignment import CAMERA_FRAME, HEAD_FRAME
-from semiuhpe.evaluation.run import evaluate_checkpoint, load_roles
+from semiuhpe.evaluation.run import HEADS_PROTOCOL, evaluate_checkpoint, load_roles
 from semiuhpe.evaluation.tables import Row, Table
 from semiuhpe.foreign import is_foreign, locate_model, short_name
+from semiuhpe.models import reparametrize
 
 COLUMNS = (
     "crop", "px", "yaw", "pitch", "roll", "Euler MAE", "geodesic mean", "median", "head frame off by", "without it",
@@ -41,7 +42,7 @@ def network_table(names: Sequence[str], store: HeadStore, protocol: str | None, 
     for path in paths:
         results = evaluate_checkpoint(path, store, protocol=protocol, device="cpu", progress=progress)
         summary, role = results.summary, results.models[-1]
-        kept, heads = summary["settings"].get("protocol", "all"), summary["store"]["heads"]
+        kept, heads = summary["settings"].get(HEADS_PROTOCOL, "of all heads"), summary["store"]["heads"]
         rows.append(Row([_label(path)], _cells(summary, role, _milliseconds(path))))
     return Table(
         "networks",
@@ -86,11 +87,12 @@ def _cells(summary: dict[str, Any], role: str, milliseconds: float) -> list[str]
 
 @torch.inference_mode()
 def _milliseconds(path: Path) -> float:
-    """Return how long a network takes for one head, on the CPU."""
+    """Return how long a network takes for one head, on the CPU, in the form in which pictures are posed."""
     loaded = list(load_roles(path).values())[-1]
+    network = reparametrize(loaded.model).to(memory_format=torch.channels_last)
     picture, times = torch.zeros(1, 3, loaded.image_size, loaded.image_size), []
     for _ in range(TIMED_HEADS + 3):
         start = time.perf_counter()
-        loaded.model(picture)
+        network(picture)
         times.append(1000 * (time.perf_counter() - start))
     return statistics.median(times[3:])

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import DataError
-from semiuhpe.evaluation.results import read_summary, run_settings
+from semiuhpe.evaluation.provenance import run_settings
+from semiuhpe.evaluation.results import read_summary
 from semiuhpe.evaluation.tables import Missing, Row, Table
 from semiuhpe.pictures import files_below
 from semiuhpe.settings import RUN_SETTINGS

@@ -54,9 +54,7 @@ CROPS_BELOW_DEG = float(np.nextafter(np.float32(90.0), np.float32(91.0)))
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol(
-            "AFLW2000-1964", "AFLW2000", 1964, CROPS_BELOW_DEG, "SemiUHPE, DAD-3DNet and others: at most 90 degrees"
-        ),
+        Protocol("AFLW2000-1964", "AFLW2000", 1964, CROPS_BELOW_DEG, "SemiUHPE and others: at most 90 degrees"),
         Protocol("AFLW2000-1969", "AFLW2000", 1969, 99.0, "Hopenet, FSA-Net, 6DRepNet: below 99 degrees"),
     )
 }
@@ -64,6 +62,6 @@ _DEFAULTS = {"AFLW2000": "AFLW2000-1964"}
 
 
 def default_protocol(store: HeadStore) -> Protocol | None:
-    """Return the protocol of a store of whole pictures where none is named; None if all of its heads are evaluated."""
-    name = _DEFAULTS.get(store.meta["dataset"]) if store.whole else None
+    """Return the protocol of a store where none is named; None if all of its heads are evaluated."""
+    name = _DEFAULTS.get(store.meta["dataset"]) if store.euler_deg is not None else None
     return None if name is None else PROTOCOLS[name]

@@ -16,7 +16,7 @@ describes their further parts.
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from semiuhpe import files
-from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, store_path
 from semiuhpe.data.stores import HeadStore
 from semiuhpe.data.stores.base import SCENES
-from semiuhpe.errors import ConfigError, DataError
+from semiuhpe.distributions.registry import POINT_ESTIMATES
+from semiuhpe.errors import DataError
 from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.alignment import alignment
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
@@ -35,13 +35,11 @@ from semiuhpe.evaluation.calibration import calibration, confidences, credible_l
 from semiuhpe.evaluation.metrics import QUANTILES, averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
+from semiuhpe.evaluation.provenance import FORMAT_VERSION, provenance, store_facts
 from semiuhpe.evaluation.transformed_store import TurnedStore
-from semiuhpe.files import parse_json, parse_yaml
-from semiuhpe.foreign import model_sha256
+from semiuhpe.files import parse_json
 from semiuhpe.models.checkpoint import Description
-from semiuhpe.settings import RUN_SETTINGS
 
-FORMAT_VERSION = 1
 WORST_HEADS = 100
 GROUP = "group_"
 _ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # in every evaluation
@@ -94,48 +92,6 @@ class InPlaneErrors:
         return cls(store.motion.angle_deg.numpy(), errors)
 
 
-def run_settings(checkpoint: Path) -> dict[str, Any] | None:
-    """Return the settings of a checkpoint's run, from ``config.yml`` beside it; None if there is none.
-
-    Raises:
-        ConfigError: the file is broken.
-    """
-    path = checkpoint.parent / RUN_SETTINGS
-    if not path.is_file():
-        return None
-    try:
-        settings = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: is not a readable settings file ({error})") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: has to consist of lines `option: value`; restore it, or move the checkpoint away")
-    return settings
-
-
-def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, checkpoint: Path) -> bool | None:
-    """Return whether ``best`` of a run was selected on the same heads that it is evaluated on, as in the paper.
-
-    Args:
-        test_set: the value of ``--test_set``.
-        store: path of that store.
-        run: the settings of the run; if None, None is returned.
-        checkpoint: a checkpoint of the run.
-    """
-    if run is None:
-        return None
-    try:
-        data = DataOptions.from_values(run)
-    except ConfigError as error:
-        raise ConfigError(f"{checkpoint.parent / RUN_SETTINGS}: {error}; mend that line") from error
-    role = data.selection_role
-    chosen = getattr(data, role)
-    if checkpoint.stem != "best" or not isinstance(chosen, str):
-        return False
-    # A dataset is the same set, wherever its store was when the run was trained.
-    same_dataset = role in EVALUATION_ROLES and chosen == test_set and chosen in datasets()
-    return same_dataset or store_path(data, role).resolve() == store.resolve()
-
-
 def collect(
     evaluations: Mapping[str, Evaluation],
     store: HeadStore,
@@ -158,7 +114,7 @@ def collect(
     truth = torch.from_numpy(store.truth)
     euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
     full_range = store.meta["full_range"]
-    facts = {"path": str(store.path), "heads": len(store), **_store_facts(store)}
+    facts = {"path": str(store.path), "heads": len(store), **store_facts(store)}
     resampling = {"bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}}
     summary = provenance(checkpoint, description, store.path, facts, {**settings, **resampling})
     summary["divisions"] = {key: {"title": found.title, "labels": found.labels} for key, found in divisions.items()}
@@ -186,60 +142,26 @@ def collect(
             }
             for key, division in divisions.items()
         }
-        summary["worst"][name] = worst_heads(store, found)
+        summary["worst"][name] = worst_heads(store, found, arrays["entropy"])
     if in_plane:
         heads[IN_PLANE] = in_plane.angle_deg
         heads |= {f"{name}_{IN_PLANE_ERROR}": errors for name, errors in in_plane.geodesic_deg.items()}
     return Results(summary, heads)
 
 
-def provenance(
-    checkpoint: Path, description: Description, store: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the parts of a summary that describe what was evaluated.
-
-    Args:
-        checkpoint: the file of the models.
-        description: the description of the models.
-        store: path of the store.
-        facts: facts about the store.
-        settings: settings of the evaluation, including ``test_set``.
-    """
-    run = run_settings(checkpoint)
-    return {
-        "format_version": FORMAT_VERSION,
-        "checkpoint": {
-            "path": str(checkpoint),
-            "sha256": model_sha256(checkpoint),
-            **asdict(description),
-            "selected_on_this_set": selected_on(settings["test_set"], store, run, checkpoint),
-        },
-        "run": run,
-        "store": dict(facts),
-        "settings": dict(settings),
-    }
-
-
-def _store_facts(store: HeadStore) -> dict[str, Any]:
-    kept = ("dataset", "split", "protocol", "loose", "full_range", "size", "source")
-    facts = {key: store.meta[key] for key in kept}
-    facts["protocol"] = store.meta.get("crop_rule", facts["protocol"])  # of whole pictures that were cropped just now
-    return facts | {"euler_labels": store.euler_deg is not None, "attributes": sorted(store.attributes)}
-
-
 def head_arrays(found: Evaluation, distribution: str, level: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return prediction and errors of each head, as (N, ...) arrays."""
-    arrays = {
-        "rotation": found.rotation.numpy(),
-        "entropy": found.entropy.numpy().astype(np.float64),
-        "confidence": confidences(distribution, found.parameter).numpy(),
-    }
+    """Return prediction and errors of each head, as (N, ...) arrays; entropy and confidence may be NaN."""
+    confidence = confidences(distribution, found.parameter).numpy()
+    entropy = found.entropy.numpy().astype(np.float64)
+    if distribution in POINT_ESTIMATES:
+        entropy = np.full_like(entropy, np.nan)
+    arrays = {"rotation": found.rotation.numpy(), "entropy": entropy, "confidence": confidence}
     arrays |= {name: error.numpy() for name, error in found.errors.items()}
     return arrays if level is None else arrays | {"credible_level": level}
 
 
-def worst_heads(store: HeadStore, found: Evaluation) -> list[dict[str, Any]]:
-    """Return the heads with the largest geodesic errors, worst first, with their names and errors."""
+def worst_heads(store: HeadStore, found: Evaluation, entropy: np.ndarray) -> list[dict[str, Any]]:
+    """Return the heads with the largest geodesic errors, worst first, with their names, errors and entropies."""
     geodesic = found.errors["geodesic_deg"]
     chosen = torch.argsort(geodesic, descending=True, stable=True)[:WORST_HEADS].tolist()
     rows = []
@@ -249,7 +171,7 @@ def worst_heads(store: HeadStore, found: Evaluation) -> list[dict[str, Any]]:
             "name": str(store.names[position]),
             "geodesic_deg": float(geodesic[position]),
             "frobenius": float(found.errors["frobenius"][position]),
-            "entropy": float(found.entropy[position]),
+            "entropy": None if np.isnan(entropy[position]) else float(entropy[position]),
         }
         if "euler_abs_deg" in found.errors:
             row["euler_abs_deg"] = found.errors["euler_abs_deg"][position].tolist()

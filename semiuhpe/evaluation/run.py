@@ -24,6 +24,9 @@ from semiuhpe.models.output import PoseDecoder
 
 logger = logging.getLogger(__name__)
 
+HEADS_PROTOCOL = "heads_protocol"
+"""Of the settings of an evaluation: the name of the protocol that says which heads are evaluated."""
+
 ROLES = {"student": False, "teacher": True}
 """The models of a checkpoint, and whether they are its teacher."""
 
@@ -89,7 +92,7 @@ def evaluate_checkpoint(
     if protocol is not None and protocol not in PROTOCOLS:
         raise ConfigError(f"protocol {protocol}: is unknown; there are {', '.join(PROTOCOLS)}")
     opened, kept = test_heads(opened, student, PROTOCOLS.get(protocol or ""))
-    settings |= {"protocol": kept.name} if kept else {}
+    settings |= {HEADS_PROTOCOL: kept.name} if kept else {}
     moved = transformed(opened, transform) if transform else opened
     turned = turned_at_random(opened) if in_plane else None
     return evaluate_heads(models, moved, path, settings, device, batch_size, turned=turned, **loading)
@@ -119,8 +122,8 @@ def test_heads(
     protocol = protocol or default_protocol(store)
     heads = protocol.select(store) if protocol else store
     if store.whole:
-        rule, name = (loaded.facts.crop, loaded.kind) if isinstance(loaded, ForeignModel) else (None, None)
-        return CroppedStore(heads, loaded.image_size, rule, name), protocol
+        rule = loaded.facts.crop if isinstance(loaded, ForeignModel) else None
+        return CroppedStore(heads, loaded.image_size, rule), protocol
     if isinstance(loaded, ForeignModel):
         logger.warning(
             "%s holds crops of the rule %s, %s has its own: its errors will be larger. `semiuhpe prepare --whole` "

@@ -29,7 +29,8 @@ from semiuhpe.evaluation.detection import (
     subset_masks,
     true_heads,
 )
-from semiuhpe.evaluation.results import ALL, SCENE_ROLE, Results, provenance
+from semiuhpe.evaluation.provenance import provenance
+from semiuhpe.evaluation.results import ALL, SCENE_ROLE, Results
 from semiuhpe.models import LoadedModel
 from semiuhpe.models.checkpoint import Description
 

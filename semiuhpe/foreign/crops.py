@@ -1,10 +1,12 @@
 """Crop rules of other networks, with the repositories and files that state them."""
 
+from dataclasses import replace
+
 from semiuhpe.data.fitted_crop import FittedCrop, Resampling
 
 _ANTIALIASED: Resampling = "antialiased bilinear"
 _HALF_OF_SQRT2 = (2**0.5 - 1) / 2
-CROPS: dict[str, FittedCrop] = {
+_RULES = {
     # natanielruiz/deep-head-pose, code/datasets.py, AFLW2000: k = 0.2 in four steps, each after those before
     "hopenet": FittedCrop(
         "landmark_extent", 0.4, 0.4, 0.56, 0.168, outside="black", fit="center", resampling=_ANTIALIASED
@@ -17,9 +19,9 @@ CROPS: dict[str, FittedCrop] = {
     "hopenet68": FittedCrop(
         "landmarks68", 0.4, 0.4, 0.56, 0.168, outside="black", fit="center", resampling=_ANTIALIASED
     ),
-    # The margins at which the ONNX files of FSA-Net reach the error of its paper on AFLW2000
+    # With these margins the ONNX files of omasaht/headpose-fsanet-pytorch have the error of its README on AFLW2000
     "fsanet": FittedCrop("landmarks68", 0.21, 0.7, 0.21, 0.21),
-    # shamangary/FSA-Net, data/type1: margins of 0.6
+    # shamangary/FSA-Net, data/type1: its authors' margins
     "fsanet_0.6": FittedCrop("landmarks68", 0.6, 0.6, 0.6, 0.6),
     # cleardusk/3DDFA_V2, utils/functions.py: a square of sqrt(2) times the longer side
     "3ddfa": FittedCrop(
@@ -45,10 +47,11 @@ CROPS: dict[str, FittedCrop] = {
     # yakhyo/head-pose-estimation, onnx_inference.py: the same, squeezed
     "scrfd_0.2": FittedCrop("box", 0.2, 0.2, 0.2, 0.2),
     # Ascend-Research/HeadPoseEstimation-WHENet, demo_video.py: a fifth and a tenth, each on what is before it
-    "whenet": FittedCrop("box", 0.2, 0.1, 0.24, 0.11),
+    "whenet_box": FittedCrop("box", 0.2, 0.1, 0.24, 0.11),
     # PinataFarms/DAD-3DHeads: the middle of the margins of its training
-    "dad3dnet": FittedCrop("box", 0.1, 0.1, 0.1, 0.1, fit="pad"),
+    "dad3dnet_box": FittedCrop("box", 0.1, 0.1, 0.1, 0.1, fit="pad"),
     # PINTO_model_zoo 423: a head box of 1.2 times its sides, squeezed to 256, and the center of it
-    "head_1.2": FittedCrop("box", 0.1, 0.1, 0.1, 0.1, fit="center", zoom=256 / 224),
+    "head_1.2": FittedCrop("box", 0.1, 0.1, 0.1, 0.1, zoom=256 / 224),
 }
+CROPS = {name: replace(rule, name=name) for name, rule in _RULES.items()}
 """By name; a YAML of facts may name them too."""

@@ -13,7 +13,7 @@ from semiuhpe.files import parse_yaml
 Colors = Literal["rgb", "bgr"]
 BoxOf = Literal["face", "head"]
 Unit = Literal["degrees", "radians"]
-Kind = Literal["matrix", "rotation_6d", "quaternion"]
+RotationForm = Literal["matrix", "rotation_6d", "quaternion"]
 Angle = Literal["pitch", "yaw", "roll"]
 ANGLES: tuple[Angle, ...] = get_args(Angle)
 CONVENTIONS = ("head_to_camera", "300wlp", "dad3dheads", "biwi")
@@ -57,13 +57,13 @@ class Rotations:
     """An output of rotations.
 
     Attributes:
-        kind: ``matrix``, 3x3 row by row; ``rotation_6d``, the first and second column of one (Zhou et al., CVPR 2019);
+        form: ``matrix``, 3x3 row by row; ``rotation_6d``, the first and second column of one (Zhou et al., CVPR 2019);
             ``quaternion``.
         convention: one of :data:`CONVENTIONS`.
         quaternion: the order of its numbers.
     """
 
-    kind: Kind
+    form: RotationForm
     convention: str
     quaternion: str = "xyzw"
 
@@ -132,7 +132,7 @@ def read_facts(path: Path, crops: Mapping[str, FittedCrop]) -> Facts:
     if unknown := sorted(str(name) for name in values if name not in (*needed, *_OPTIONAL)):
         raise ConfigError(f"{path}: {', '.join(unknown)}: is no fact of an output of {kind}; leave it out")
     size = values["size"]
-    require(isinstance(size, int) and 1 <= size <= 4096, f"{path}: size is {size!r}; it has to be a number of pixels")
+    require(type(size) is int and 1 <= size <= 4096, f"{path}: size is {size!r}; it has to be a number of pixels")
     crop = _crop(path, "crop", values["crop"], crops)
     box_crop = _crop(path, "box_crop", values["box_crop"], crops) if "box_crop" in values else crop
     require(
@@ -173,8 +173,8 @@ def _output(path: Path, kind: str, values: Mapping[str, Any]) -> Angles | Rotati
 
 def _crop(path: Path, name: str, value: Any, crops: Mapping[str, FittedCrop]) -> FittedCrop:
     if isinstance(value, dict):
-        return FittedCrop.from_values(value, f"{path}: {name}")
-    if value not in crops:
+        return FittedCrop.from_values({**value, "name": f"{name} of {path.name}"}, f"{path}: {name}")
+    if not isinstance(value, str) or value not in crops:
         raise ConfigError(f"{path}: {name} is {value!r}; it has to be one of {', '.join(crops)}, or a mapping")
     return crops[value]
 

@@ -90,7 +90,7 @@ _STANDARDIZED = {"colors": "bgr", "mean": (127.5,) * 3, "std": (128.0,) * 3}
 for kind in (
     Kind(
         "fsanet",
-        "FSA-Net (Yang et al., CVPR 2019): ONNX files, whose angles are averaged",
+        "FSA-Net (Yang et al., CVPR 2019): ONNX files of omasaht/headpose-fsanet-pytorch, whose angles are averaged",
         _facts(64, "fsanet", "mtcnn_0.6", Angles(("yaw", "pitch", "roll")), **_STANDARDIZED),
         _onnx(64),
     ),
@@ -124,7 +124,7 @@ for kind in (
         _facts(
             224,
             "hopenet68",
-            "whenet",
+            "whenet_box",
             Angles(("yaw", "pitch", "roll"), bins=(Bins(3.0, -180.0), _BINS, _BINS)),
             full_range=True,
             box_of="head",
@@ -146,7 +146,14 @@ for kind in (
     Kind(
         "dad3dnet",
         "DAD-3DNet (Martyniuk et al., CVPR 2022): its network as an ONNX file",
-        _facts(256, "dad3dnet", "dad3dnet", Rotations("rotation_6d", "head_to_camera"), full_range=True, box_of="head"),
+        _facts(
+            256,
+            "dad3dnet_box",
+            "dad3dnet_box",
+            Rotations("rotation_6d", "head_to_camera"),
+            full_range=True,
+            box_of="head",
+        ),
         _open_dad3dnet,
     ),
 ):

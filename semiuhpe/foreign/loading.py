@@ -5,12 +5,13 @@ The name of a network of others is passed on as a path, which :func:`load_model`
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from semiuhpe.errors import CheckpointError, ConfigError, did_you_mean, require
+from semiuhpe.errors import CheckpointError, ConfigError, did_you_mean, first_line, require
 from semiuhpe.files import sha256
 from semiuhpe.foreign.crops import CROPS
 from semiuhpe.foreign.facts import Facts, read_facts
@@ -57,6 +58,7 @@ def locate_model(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps") 
 
     Raises:
         CheckpointError: a file is missing, or there is no such kind of network.
+        ConfigError: the name of a network of others names no file.
     """
     if not is_foreign(name):
         kind, _, files = str(name).partition(":")
@@ -92,8 +94,10 @@ def model_sha256(path: Path) -> str:
 
 def short_name(path: Path) -> str:
     """Return a model's name without folders and endings, for folders and pages."""
-    kind = str(path).partition(":")[0]
-    return f"{kind}_{files_of(path)[0].stem}" if is_foreign(path) else path.stem
+    if not is_foreign(path):
+        return path.stem
+    stems = [file.stem for file in files_of(path) if file.suffix not in _YAML]
+    return "_".join([str(path).partition(":")[0], *stems])
 
 
 def load_model(
@@ -131,9 +135,18 @@ def load_model(
         facts = KINDS[kind].facts
         networks = [KINDS[kind].open(file) for file in weights]
     for file, net in zip(weights, networks, strict=True):
-        with torch.inference_mode():
-            check_outputs(net.eval()(torch.zeros(1, 3, facts.size, facts.size)), facts.output, str(file))
+        check_outputs(_tried(net.eval(), file, facts.size), facts.output, str(file))
     return ForeignModel(ForeignNetwork(networks, facts).eval(), _described(kind, facts), {}, path, facts, kind)
+
+
+@torch.inference_mode()
+def _tried(network: nn.Module, file: Path, size: int) -> Sequence[Tensor]:
+    """Return the outputs for one black picture; CheckpointError if the network can't be run."""
+    try:
+        outputs: Sequence[Tensor] = network(torch.zeros(1, 3, size, size))
+    except (RuntimeError, ValueError, IndexError) as error:  # ONNX Runtime's are RuntimeErrors
+        raise CheckpointError(f"{file}: can't be run on a picture of {size} px ({first_line(error)})") from error
+    return outputs
 
 
 def _described(kind: str, facts: Facts) -> Description:

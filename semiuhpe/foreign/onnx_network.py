@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semiuhpe.errors import CheckpointError, first_line
+from semiuhpe.errors import CheckpointError, ConfigError, first_line
 
 
 class OnnxNetwork(nn.Module):
@@ -20,17 +20,26 @@ class OnnxNetwork(nn.Module):
         size: side of the pictures in pixels.
 
     Raises:
-        CheckpointError: it is no ONNX file, or its input is not one picture of that size.
+        CheckpointError: it is no ONNX file, or its input is not float pictures of that size, one or any number.
+        ConfigError: onnxruntime is not installed.
     """
 
     def __init__(self, path: Path, size: int):
         super().__init__()
-        import onnxruntime  # takes a moment to import
-
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ConfigError(
+                f"{path}: onnxruntime is not installed; install it with pip install 'semiuhpe[onnx]' or pip install "
+                "onnxruntime"
+            ) from error
         if not path.is_file():
             raise CheckpointError(f"{path}: there is no such file")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            settings = onnxruntime.SessionOptions()
+            settings.log_severity_level = 3
+            settings.intra_op_num_threads = torch.get_num_threads()
+            self._session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises errors of its own, and of the operating system
             raise CheckpointError(f"{path}: is not a readable ONNX file ({first_line(error)})") from error
         inputs = self._session.get_inputs()
@@ -42,9 +51,13 @@ class OnnxNetwork(nn.Module):
         fits = len(shape) == 4 and all(
             found == side or not isinstance(found, int) for found, side in zip(shape[1:], expected, strict=True)
         )
+        fits = fits and inputs[0].type == "tensor(float)" and (shape[0] == 1 or not isinstance(shape[0], int))
         if len(inputs) != 1 or not fits:
-            found = " and ".join(str(tensor.shape) for tensor in inputs) or "nothing"
-            raise CheckpointError(f"{path}: takes {found}, not one picture of {size} px: it is another network")
+            found = " and ".join(f"{tensor.type} {tensor.shape}" for tensor in inputs) or "nothing"
+            raise CheckpointError(
+                f"{path}: takes {found}, not float pictures of {size} px, one by one or any number: it is another "
+                "network, or has to be exported otherwise"
+            )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         pixels = image.float().cpu().numpy()

@@ -51,7 +51,7 @@ def euler_angles(output: Sequence[Tensor], meaning: Angles) -> Tensor:
         angles = torch.rad2deg(angles) if meaning.unit == "radians" else angles
     else:
         columns = []
-        for logits, bins in zip(output, meaning.bins, strict=True):
+        for logits, bins in zip(output, meaning.bins, strict=False):  # there may be more outputs, of something else
             centers = bins.offset + bins.step * torch.arange(logits.shape[-1], device=logits.device)
             columns.append((logits.double().softmax(-1) * centers).sum(-1))
         angles = torch.stack(columns, dim=-1)
@@ -62,9 +62,9 @@ def euler_angles(output: Sequence[Tensor], meaning: Angles) -> Tensor:
 def rotation_matrices(output: Sequence[Tensor], meaning: Rotations) -> Tensor:
     """Return (B, 3, 3) rotations, head to camera, of a network's output of B rotations."""
     numbers = output[0].double().flatten(1)
-    if meaning.kind == "rotation_6d":
+    if meaning.form == "rotation_6d":
         rotation = roma.special_gramschmidt(numbers.unflatten(-1, (2, 3)).mT)
-    elif meaning.kind == "quaternion":
+    elif meaning.form == "quaternion":
         if meaning.quaternion == "wxyz":
             numbers = roma.quat_wxyz_to_xyzw(numbers)
         rotation = roma.unitquat_to_rotmat(roma.quat_normalize(numbers))
@@ -80,14 +80,14 @@ def check_outputs(outputs: Sequence[Tensor], meaning: Angles | Rotations, file: 
         CheckpointError: they have other shapes than their meaning asks for.
     """
     shapes = [tuple(output.shape) for output in outputs]
-    lengths = [output.numel() for output in outputs]
+    lengths = [output.numel() if output.ndim > 1 and len(output) == 1 else 0 for output in outputs]
     if isinstance(meaning, Angles) and meaning.bins is not None:
-        fine, asked = len(outputs) >= 3 and min(lengths[:3]) > 1, "three outputs of bins"
+        fine, asked = len(outputs) >= 3 and min(lengths[:3]) > 1, "three outputs (1, K) of bins"
     elif isinstance(meaning, Angles):
-        fine, asked = lengths[:1] == [3], "one output of three angles"
+        fine, asked = lengths[:1] == [3], "one output (1, 3) of angles"
     else:
-        count = _LENGTHS[meaning.kind]
-        fine, asked = lengths[:1] == [count], f"one output of {count} numbers, a {meaning.kind}"
+        count = _LENGTHS[meaning.form]
+        fine, asked = lengths[:1] == [count], f"one output of {count} numbers for a head, a {meaning.form}"
     if not fine:
         found = ", ".join(map(str, shapes)) or "no outputs"
         raise CheckpointError(f"{file}: its outputs have the shapes {found}, not {asked}: it is another network")

@@ -48,7 +48,9 @@ class RepVGGBlock(nn.Module):
 
     @torch.no_grad()
     def reparameterize(self) -> None:
-        """Replace the branches by the single convolution that equals their sum in eval mode."""
+        """Replace the branches by the single convolution that equals their sum in eval mode, if that isn't done."""
+        if self.merged is not None:
+            return
         dense = self.rbr_dense.conv
         weight, bias = _fused(dense.weight, self.rbr_dense.bn)
         branches = [_fused(self.rbr_1x1.conv.weight, self.rbr_1x1.bn)]

@@ -32,7 +32,7 @@ def test_whenets_rule_is_that_of_its_code():
     y_max += abs(y_min - y_max) / 10
     x_min -= abs(x_min - x_max) / 5
     x_max += abs(x_min - x_max) / 5
-    np.testing.assert_allclose(CROPS["whenet"].rectangle(BOX), (x_min, y_min, x_max, y_max))
+    np.testing.assert_allclose(CROPS["whenet_box"].rectangle(BOX), (x_min, y_min, x_max, y_max))
 
 
 def test_3ddfas_rules_are_those_of_its_code():
@@ -63,6 +63,8 @@ def test_fits(picture):
     np.testing.assert_array_equal(center, picture[45:95, 40:90])
     zoomed = FittedCrop("box", fit="center", zoom=2.0).crop(picture, BOX, 25)
     np.testing.assert_array_equal(zoomed, picture[58:83, 52:77])
+    tall = FittedCrop("box", zoom=2.0).crop(picture, BOX, 40)
+    np.testing.assert_array_equal(tall, FittedCrop("box").crop(picture, BOX, 80)[20:60, 20:60])
     padded = FittedCrop("box", fit="pad").crop(picture, BOX, 80)
     np.testing.assert_array_equal(padded[:, 15:65], picture[30:110, 40:90])
     assert (padded[:, :15] == 0).all()

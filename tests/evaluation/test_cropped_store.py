@@ -1,7 +1,6 @@
 """Whole pictures, of which each network gets the crops that it needs, and the protocols that say which heads count."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,7 +83,7 @@ def test_other_rules_start_from_what_they_need(whole, tmp_path):
     left, top = int(first[0] - 0.21 * w), int(first[1] - 0.7 * h)
     right, bottom = int(last[0] + 0.21 * w), int(last[1] + 0.21 * h)
     expected = store.image(5)[max(top, 0) : bottom, max(left, 0) : right]
-    cropped = CroppedStore(store, 64, replace(rule, fit="squeeze"), "fsanet")
+    cropped = CroppedStore(store, 64, rule)
     assert abs(cropped.image(5).mean() - expected.mean()) < 2
     write_300wlp(tmp_path / "300W_LP", False)
     prepare("300WLP", tmp_path / "300W_LP", tmp_path / "w.lmdb", whole=True)
@@ -93,7 +92,18 @@ def test_other_rules_start_from_what_they_need(whole, tmp_path):
     Image.new("RGB", (50, 50)).save(tmp_path / "heads" / "a.png")
     prepare("folder", tmp_path / "heads", tmp_path / "f.lmdb", whole=True)
     with pytest.raises(StoreError, match=r"f\.lmdb.*68 landmarks.*fsanet"):
-        CroppedStore(HeadStore(tmp_path / "f.lmdb"), 64, rule, "fsanet")
+        CroppedStore(HeadStore(tmp_path / "f.lmdb"), 64, rule)
+    with pytest.raises(StoreError, match=r"a box of the head.*dad3dnet_box"):
+        CroppedStore(store, 64, CROPS["dad3dnet_box"])
+    store.landmarks68 = np.full((24, 68, 2), np.nan)  # as of a file without them
+    with pytest.raises(StoreError, match="68 landmarks"):
+        CroppedStore._starts(_with(store, rule))
+
+
+def _with(store, rule):
+    cropped = CroppedStore(HeadStore(store.path), 64, rule)
+    cropped.landmarks68 = store.landmarks68
+    return cropped
 
 
 def test_protocols_keep_their_heads(whole, source, tmp_path, stores):
@@ -102,7 +112,8 @@ def test_protocols_keep_their_heads(whole, source, tmp_path, stores):
     assert [len(PROTOCOLS[f"AFLW2000-{count}"].select(store)) for count in (1964, 1969)] == [22, 23]
     prepare("AFLW2000", source, tmp_path / "crops.lmdb", size=16)
     crops = HeadStore(tmp_path / "crops.lmdb")
-    assert default_protocol(crops) is None and len(PROTOCOLS["AFLW2000-1964"].select(crops)) == 22
+    assert default_protocol(crops).name == "AFLW2000-1964" and len(PROTOCOLS["AFLW2000-1964"].select(crops)) == 22
+    assert default_protocol(HeadStore(stores["test"])) is None
     with pytest.raises(StoreError, match=r"--protocol AFLW2000-1969.*--whole"):
         PROTOCOLS["AFLW2000-1969"].select(crops)
     with pytest.raises(ConfigError, match="is for AFLW2000"):
@@ -130,12 +141,16 @@ def test_a_network_of_others_is_evaluated_and_compared(whole, fsanet, tmp_path, 
     printed = capsys.readouterr().out
     assert "AFLW2000-1969 (23 heads" in printed and "a complete copy of AFLW2000 gives 1969" in printed
     assert "head frame" in printed
-    [path] = (tmp_path / "outputs" / "eval" / "fsanet_a").glob("*.json")
+    [path] = (tmp_path / "outputs" / "eval" / "fsanet_a_b").glob("*.json")
     summary = json.loads(path.read_text())
-    assert summary["settings"]["protocol"] == "AFLW2000-1969" and summary["store"]["protocol"] == "fsanet"
+    assert summary["settings"]["heads_protocol"] == "AFLW2000-1969" and summary["store"]["protocol"] == "fsanet"
     assert list(summary["results"]) == ["model"] and summary["checkpoint"]["path"] == fsanet
-    assert summary["calibration"]["model"] is not None and "AFLW2000-1969" in path.with_name("report.html").read_text()
-    again = evaluate_checkpoint(fsanet, whole, protocol="AFLW2000-1969").summary
+    assert summary["calibration"]["model"]["sparsification"] is None and summary["worst"]["model"][0]["entropy"] is None
+    assert "AFLW2000-1969" in path.with_name("report.html").read_text()
+    (tmp_path / "config.yml").write_text("test_set: elsewhere\n")  # of no run of this network
+    found = evaluate_checkpoint(fsanet, whole, protocol="AFLW2000-1969")
+    again = found.summary
+    assert np.isnan(found.heads["model_entropy"]).all() and again["run"] is None
     assert json.loads(json.dumps(again["results"])) == summary["results"]
 
     assert run(evaluate_cli.main, [SHIPPED.stem, *options]) == 0
@@ -164,7 +179,7 @@ def test_table_of_networks(whole, fsanet, tmp_path, capsys):
     command = ["tables", "networks", fsanet, SHIPPED.stem, "--test_set", str(whole), "--output", str(tmp_path / "t")]
     assert run(main_cli._dispatch, command) == 0
     printed = capsys.readouterr().out
-    assert "AFLW2000-1964" in printed and "fsanet a" in printed and SHIPPED.stem in printed and "22 heads" in printed
+    assert "AFLW2000-1964" in printed and "fsanet a_b" in printed and SHIPPED.stem in printed and "22 heads" in printed
     assert {file.suffix for file in (tmp_path / "t").iterdir()} == {".md", ".csv", ".tex"}
 
 

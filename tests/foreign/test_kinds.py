@@ -6,9 +6,11 @@ import pytest
 import timm
 import torch
 import torchvision
+from onnx import TensorProto
 from support.errors import says
 from support.foreign_files import spike, uniform, write_onnx
 
+from semiuhpe import HeadPoseEstimator
 from semiuhpe.errors import CheckpointError
 from semiuhpe.foreign import load_model
 from semiuhpe.foreign.kinds import KINDS
@@ -18,12 +20,15 @@ from semiuhpe.rotation import euler_to_matrix, from_300wlp, geodesic_deg, matrix
 EULER = torch.tensor([12.0, -39.0, 21.0], dtype=torch.float64)  # pitch, yaw, roll; multiples of three
 
 
-def predicted(name):
+def predicted(name, posed=True):
     """The rotation that a network predicts for a gray picture, and its description."""
     loaded = load_model(name)
     with torch.inference_mode():
         output = loaded.model(torch.zeros(2, 3, loaded.image_size, loaded.image_size))
     assert output.shape == (2, 9)
+    if posed:
+        poses = HeadPoseEstimator(loaded, "cpu").predict_crops([np.full((20, 20, 3), 120, np.uint8)])
+        assert np.isfinite(poses.rotations).all()
     return output[0].reshape(3, 3).double(), loaded
 
 
@@ -221,7 +226,8 @@ def test_channels_last_and_larger_batches(tmp_path):
 def test_kinds_of_onnx_files(tmp_path):
     rotation, loaded = predicted(f"yakhyo:{write_onnx(tmp_path / 'r18.onnx', 224, 9, batch='N')}")
     assert loaded.network == "foreign:yakhyo" and abs(float(torch.linalg.det(rotation)) - 1) < 1e-4
-    _, loaded = predicted(f"dad3dnet:{write_onnx(tmp_path / 'dad.onnx', 256, 413)}")
+    # Its six numbers are two equal vectors, which are no rotation.
+    _, loaded = predicted(f"dad3dnet:{write_onnx(tmp_path / 'dad.onnx', 256, 413)}", posed=False)
     assert loaded.full_range and loaded.facts.box_of == "head"
     _, loaded = predicted(f"3ddfa_v2:{write_onnx(tmp_path / 'mb1.onnx', 120, 62)}")
     assert loaded.facts.colors == "bgr"
@@ -247,6 +253,14 @@ def test_onnx_files_of_another_network(tmp_path, kind, outputs):
     smaller = write_onnx(tmp_path / "small.onnx", size // 2, outputs)
     with pytest.raises(CheckpointError, match=rf"small\.onnx.*{size} px"):
         load_model(f"{kind}:{smaller}")
+
+
+def test_onnx_files_that_can_not_be_run(tmp_path):
+    for name, changes in {"four": {"batch": 4}, "bytes": {"kind": TensorProto.UINT8}, "flat": {"flat": True}}.items():
+        path = write_onnx(tmp_path / f"{name}.onnx", **changes)
+        with pytest.raises(CheckpointError, match=rf"{name}\.onnx") as error:
+            load_model(f"fsanet:{path}")
+        assert "\n" not in str(error.value)
 
 
 def test_a_file_of_weights_runs_no_code(tmp_path):

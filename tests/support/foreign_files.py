@@ -8,7 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 SIZE = 64
 
 
-def write_onnx(path, size=SIZE, outputs=3, factor=1.0, batch=1, channels_last=False):
+def write_onnx(
+    path, size=SIZE, outputs=3, factor=1.0, batch=1, channels_last=False, kind=TensorProto.FLOAT, flat=False
+):
     """A network whose output is ``factor`` times the mean of each channel, repeated to as many numbers as asked for."""
     shape = [batch, size, size, 3] if channels_last else [batch, 3, size, size]
     sides, channels = ([1, 2], 3) if channels_last else ([2, 3], 3)
@@ -19,15 +21,19 @@ def write_onnx(path, size=SIZE, outputs=3, factor=1.0, batch=1, channels_last=Fa
         numpy_helper.from_array(np.float32(factor), "factor"),
     ]
     nodes = [
-        helper.make_node("ReduceMean", ["input", "sides"], ["means"], keepdims=0),
+        helper.make_node("Cast", ["input"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers", "sides"], ["means"], keepdims=0),
         helper.make_node("Gather", ["means", "picked"], ["chosen"], axis=1),
-        helper.make_node("Mul", ["chosen", "factor"], ["output"]),
+        helper.make_node("Mul", ["chosen", "factor"], ["product" if flat else "output"]),
     ]
+    if flat:
+        constants.append(numpy_helper.from_array(np.array([outputs], np.int64), "length"))
+        nodes.append(helper.make_node("Reshape", ["product", "length"], ["output"]))
     graph = helper.make_graph(
         nodes,
         "channels",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch, outputs])],
+        [helper.make_tensor_value_info("input", kind, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [outputs] if flat else [batch, outputs])],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])

@@ -14,7 +14,7 @@ from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
 from semiuhpe.data.experiment import open_training_data, store_path
 from semiuhpe.data.stores import StoredHead, head_meta
 from semiuhpe.errors import ConfigError, StoreError
-from semiuhpe.evaluation.results import selected_on
+from semiuhpe.evaluation.provenance import selected_on
 from semiuhpe.rotation import euler_to_matrix
 from semiuhpe.training.run import train as run_training
 

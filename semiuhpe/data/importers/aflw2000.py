@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.importers.base import Importer, Picture, RawHead, mat_array, pose_para_euler, read_mat
 from semiuhpe.errors import DataError
@@ -30,10 +32,7 @@ class Aflw2000(Importer):
     def heads(self, picture: Picture) -> Iterator[RawHead]:
         path = picture.file.with_suffix(".mat")
         mat = read_mat(path)
-        landmarks68 = mat_array(mat, "pt3d_68", path)[:2].T if "pt3d_68" in mat else None
-        yield RawHead(
-            picture.name,
-            landmarks=mat_array(mat, "pt2d", path).T,
-            euler_deg=pose_para_euler(mat, path),
-            landmarks68=landmarks68,
-        )
+        euler, landmarks = pose_para_euler(mat, path), mat_array(mat, "pt2d", path).T
+        face = mat_array(mat, "pt3d_68", path) if "pt3d_68" in mat else np.empty(0)
+        landmarks68 = face[:2].T if face.shape == (3, 68) else None
+        yield RawHead(picture.name, landmarks=landmarks, euler_deg=euler, landmarks68=landmarks68)

@@ -128,7 +128,7 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
         found = heads_of(importer, picture, beyond_limit=settings.whole)
     except DataError as error:
         return [Dropped(printable(picture.name), printable(str(error)), broken=True)]
-    image = None
+    image, encoded = None, b""
     results: list[StoredHead | Dropped] = []
     for head in found:
         result: StoredHead | Dropped
@@ -139,7 +139,11 @@ def crop_heads(importer: Importer, picture: Picture, settings: CropSettings) -> 
         else:
             try:
                 image = read_image(picture) if image is None else image
-                result = _whole(picture, image, head) if settings.whole else _crop(importer, image, head, settings)
+                if settings.whole:
+                    encoded = encoded or _original_bytes(picture, image)
+                    result = _whole(encoded, image, head)
+                else:
+                    result = _crop(importer, image, head, settings)
             except DataError as error:
                 result = Dropped(head.name, printable(str(error)), broken=True)
         results.append(replace(result, name=printable(result.name)))
@@ -173,8 +177,8 @@ def _crop(importer: Importer, image: np.ndarray, head: RawHead, settings: CropSe
     return StoredHead(head.name, crop, rotation, head.euler_deg, dict(head.attributes), head.notes)
 
 
-def _whole(picture: Picture, image: np.ndarray, head: RawHead) -> StoredHead:
-    """Return a head on the whole picture, whose file is kept as it is if it can be read back as it was read here."""
+def _whole(encoded: bytes, image: np.ndarray, head: RawHead) -> StoredHead:
+    """Return a head on the whole picture. One with landmarks, but without the 68, gets NaN in their place."""
     height, width = image.shape[:2]
     whole = np.array([0.0, 0.0, width, height])
     box = head.box
@@ -184,9 +188,9 @@ def _whole(picture: Picture, image: np.ndarray, head: RawHead) -> StoredHead:
     if head.landmarks is not None:
         first, last = head.landmarks.min(axis=0), head.landmarks.max(axis=0)
         extent = np.concatenate([first, last - first])
-        if landmarks68 is None and len(head.landmarks) == 68:
-            landmarks68 = head.landmarks
-    crop = StoredCrop(_original_bytes(picture, image), np.asarray(box, np.float64), whole)
+        if landmarks68 is None:
+            landmarks68 = head.landmarks if len(head.landmarks) == 68 else np.full((68, 2), np.nan)
+    crop = StoredCrop(encoded, np.asarray(box, np.float64), whole)
     labels = (rotation_of(head), head.euler_deg, dict(head.attributes), head.notes)
     return StoredHead(head.name, crop, *labels, landmarks68, extent)
 
