@@ -31,14 +31,10 @@ def alignment(predicted: Tensor, truth: Tensor) -> dict[str, dict[str, float | l
     if len(truth) < FEWEST:
         return None
     predicted, truth = predicted.double(), truth.double()
-    first = torch.arange(len(truth)) % 2 == 0
     found: dict[str, dict[str, float | list[float]]] = {}
     for frame in (HEAD_FRAME, CAMERA_FRAME):
-        error = torch.empty(len(truth), dtype=torch.float64)
-        for half in (first, ~first):
-            constant = _constant(predicted[~half], truth[~half], frame)
-            error[half] = geodesic_deg(_turned(predicted[half], constant, frame), truth[half])
-        vector = torch.rad2deg(roma.rotmat_to_rotvec(_constant(predicted, truth, frame)))
+        error = errors_without_it(predicted, truth, frame)
+        vector = torch.rad2deg(roma.rotmat_to_rotvec(constant_rotation(predicted, truth, frame)))
         found[frame] = {
             "offset_deg": float(vector.norm()),
             "rotation_vector_deg": vector.tolist(),
@@ -48,11 +44,21 @@ def alignment(predicted: Tensor, truth: Tensor) -> dict[str, dict[str, float | l
     return found
 
 
-def _constant(predicted: Tensor, truth: Tensor, frame: str) -> Tensor:
+def errors_without_it(predicted: Tensor, truth: Tensor, frame: str) -> Tensor:
+    """Return (N,) geodesic errors in degrees without the constant rotation that the other half of the heads has."""
+    error, first = torch.empty_like(truth[:, 0, 0]), torch.arange(len(truth)) % 2 == 0
+    for half in (first, ~first):
+        constant = constant_rotation(predicted[~half], truth[~half], frame)
+        error[half] = geodesic_deg(turned_by(predicted[half], constant, frame), truth[half])
+    return error
+
+
+def constant_rotation(predicted: Tensor, truth: Tensor, frame: str) -> Tensor:
     """Return the (3, 3) rotation that turns predictions into labels best."""
     differences = predicted.mT @ truth if frame == HEAD_FRAME else truth @ predicted.mT
     return roma.special_procrustes(differences.mean(0))
 
 
-def _turned(predicted: Tensor, constant: Tensor, frame: str) -> Tensor:
+def turned_by(predicted: Tensor, constant: Tensor, frame: str) -> Tensor:
+    """Return predictions with a constant rotation in a frame."""
     return predicted @ constant if frame == HEAD_FRAME else constant @ predicted

@@ -1,5 +1,6 @@
 """Rotations of other datasets and programs, against arithmetic as their owners publish it, by scipy."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -98,3 +99,52 @@ def test_all_of_them_come_back_over_all_rotations_in_batches(name):
 def test_other_shapes_are_an_error_that_names_them():
     with pytest.raises(DataError, match=r"model_view_matrix .*\(3, 4\)"):
         conventions.from_dad3dheads(torch.zeros(3, 4))
+
+
+# Axes of other programs, as vectors in ours: of the camera x right, y down, z into the scene; of the head x to the
+# subject's left, y up, z out of the face. Columns are their axes.
+OPENGL_CAMERA = np.diag([1.0, -1, -1])
+UNITY_CAMERA = np.diag([1.0, -1, 1])
+UNITY_HEAD = np.diag([-1.0, 1, 1])
+ROS_HEAD = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])  # forward, left, up
+
+
+@pytest.mark.parametrize("euler", EULER)
+@pytest.mark.parametrize(
+    "name, camera, head",
+    [
+        ("mediapipe", OPENGL_CAMERA, np.eye(3)),
+        ("arkit", OPENGL_CAMERA, np.eye(3)),
+        ("unity", UNITY_CAMERA, UNITY_HEAD),
+        ("ros", np.eye(3), ROS_HEAD),
+    ],
+)
+def test_matrices_of_other_programs(euler, name, camera, head):
+    rotation = rotation_of(euler)
+    theirs = camera.T @ rotation.numpy() @ head  # their camera's coordinates of their head's axes
+    assert np.linalg.det(theirs) == pytest.approx(1)
+    near(getattr(conventions, f"from_{name}")(torch.from_numpy(theirs)), rotation)
+    near(getattr(conventions, f"to_{name}")(rotation), theirs)
+
+
+def test_what_other_programs_say_of_a_frontal_head():
+    frontal = rotation_of((0.0, 0, 0))
+    near(conventions.to_mediapipe(frontal), np.eye(3))
+    near(conventions.to_openface(frontal), np.zeros(3))
+    near(conventions.to_unity(frontal) @ np.array([0.0, 0, 1]), [0, 0, -1])  # it looks against the camera's z
+    near(conventions.to_ros(frontal)[:, 0], [0, 0, -1])
+
+
+@pytest.mark.parametrize("euler", EULER)
+def test_openface_and_opencv(euler):
+    rotation = rotation_of(euler)
+    angles = conventions.to_openface(rotation).numpy()
+    product = np.eye(3)
+    for axis, angle in zip("xyz", angles, strict=True):
+        product = product @ Rotation.from_euler(axis, angle).as_matrix()
+    near(product @ np.diag([1, -1, -1]), rotation)
+    near(conventions.from_openface(torch.from_numpy(angles)), rotation)
+    near(conventions.from_opencv(conventions.to_opencv(rotation)), rotation)
+    near(cv2.Rodrigues(conventions.to_opencv(rotation).numpy())[0], rotation)
+    turned_left = conventions.to_openface(rotation_of((0.0, 20.0, 0.0)))  # the nose to the left of the picture
+    assert turned_left[1] > 0 and abs(turned_left[0]) < 1e-9
