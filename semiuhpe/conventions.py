@@ -142,7 +142,7 @@ def from_opencv(rotation_vector: Tensor) -> Tensor:
 
 
 def to_opencv(rotation: Tensor) -> Tensor:
-    """Return (..., 3) rotation vectors in radians for OpenCV's ``projectPoints``, with model points in our head axes."""
+    """Return (..., 3) rotation vectors in radians for OpenCV's ``projectPoints`` of model points in our head axes."""
     return roma.rotmat_to_rotvec(rotation)
 
 
