@@ -183,4 +183,4 @@ def test_the_page_opens_in_a_browser(runs, tmp_path):
         [browser, *flags, "--dump-dom", probe.as_uri()], capture_output=True, text=True, timeout=120
     )
     assert "CONSOLE" not in result.stderr
-    assert re.search(r"<title>(.*?)</title>", result.stdout)[1] == "8 plots"
+    assert re.search(r"<title>(.*?)</title>", result.stdout)[1] == "10 plots"
