@@ -9,7 +9,7 @@ from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.options import parse_experiment
 from semiuhpe.data.experiment import DataOptions, open_labeled
 from semiuhpe.errors import require
-from semiuhpe.evaluation.network_table import network_table
+from semiuhpe.evaluation.network_table import network_table, published_table
 from semiuhpe.evaluation.paper_tables import filled_cells, find_runs, paper_tables
 from semiuhpe.evaluation.protocols import PROTOCOLS
 from semiuhpe.evaluation.results import write_result
@@ -90,8 +90,9 @@ def networks(argv: Sequence[str]) -> int:
     )  # fmt: skip
     store = open_labeled(DataOptions(), "test_set", options.test_set, whole=True)
     table = network_table(options.models, store, options.protocol, progress=True)
-    print(markdown(table))
-    write_tables([table], options.output)
+    tables = [table, *filter(None, [published_table(store.meta["dataset"])])]
+    print("\n".join(markdown(each) for each in tables))
+    write_tables(tables, options.output)
     return 0
 
 

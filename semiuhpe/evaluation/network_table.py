@@ -1,11 +1,14 @@
 """``semiuhpe tables networks``: networks of this project and of others on the same heads, in one table.
 
-All rows are of one protocol; each network has its own crops and its own arithmetic.
+All rows are of one protocol; each network has its own crops. What others have published is a table of its own, because
+each number is of a protocol of its own.
 """
 
+import json
 import statistics
 import time
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ COLUMNS = (
     "camera frame off by", "without it", "ms per head",
 )  # fmt: skip
 TIMED_HEADS = 20
+BIWI_SETS = ("BIWI", "BIWItest", "BIWItrain")
+"""Datasets that published numbers of BIWI are about."""
 
 
 def network_table(names: Sequence[str], store: HeadStore, protocol: str | None, progress: bool = False) -> Table:
@@ -57,6 +62,32 @@ def network_table(names: Sequence[str], store: HeadStore, protocol: str | None, 
             f"ms per head: one by one on a CPU, {torch.get_num_threads()} threads, the median of {TIMED_HEADS}.",
         ],
     )
+
+
+def published_table(dataset: str) -> Table | None:
+    """Return the numbers that others have published of a dataset, with their protocols; None if none are known."""
+    rows = json.loads((resources.files("semiuhpe.evaluation") / "published.json").read_text("utf-8"))["rows"]
+    chosen = [row for row in rows if row[2] == dataset or (row[2] == "BIWI" and dataset in BIWI_SETS)]
+    if not chosen:
+        return None
+    return Table(
+        "networks_published",
+        f"Published numbers of {chosen[0][2]}",
+        ["network", "paper", "trained on"],
+        ("yaw", "pitch", "roll", "mean", "as stated in"),
+        [
+            Row([method, paper or "", trained], [*(_number(value) for value in angles), source])
+            for method, paper, _, *angles, trained, source in chosen
+        ],
+        [
+            "Each was measured in its own way: which heads, which crops, which labels. Only rows of the table above, "
+            "which are of one protocol, can be compared with each other.",
+        ],
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _label(path: Path) -> str:

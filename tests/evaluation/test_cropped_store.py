@@ -23,6 +23,7 @@ from semiuhpe.data.preparing import prepare
 from semiuhpe.data.stores.inspect import picture_fault
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.evaluation.cropped_store import CroppedStore
+from semiuhpe.evaluation.network_table import published_table
 from semiuhpe.evaluation.protocols import PROTOCOLS, default_protocol
 from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.foreign.crops import CROPS
@@ -181,6 +182,14 @@ def test_table_of_networks(whole, fsanet, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "AFLW2000-1964" in printed and "fsanet a_b" in printed and SHIPPED.stem in printed and "22 heads" in printed
     assert {file.suffix for file in (tmp_path / "t").iterdir()} == {".md", ".csv", ".tex"}
+    assert "Published numbers of AFLW2000" in printed and "RankPose" in printed and "300W-LP" in printed
+    published = published_table("BIWItest")
+    assert published.title.endswith("BIWI") and published_table("drawn") is None
+    for row in (*published.rows, *published_table("AFLW2000").rows):
+        *angles, mean, _ = row.cells
+        assert all(angles) != (not any(angles)) and float(mean) < 7
+        if all(angles):  # as it is printed: rounded, or of rounded angles
+            assert abs(np.mean([float(angle) for angle in angles]) - float(mean)) < 0.02
 
 
 def test_what_whole_pictures_are_not_for(whole, source, tmp_path, capsys, monkeypatch):
