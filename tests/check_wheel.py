@@ -39,6 +39,7 @@ synth --count 3 --domain clean --size 96 --out demo/heads.lmdb --pictures demo/h
 image --draw axes
 image heads-front --input demo/heads --detector boxes:demo/heads/boxes.csv --output demo/poses --draw mesh
 quickstart --labelled_heads 40 --unlabelled_heads 40 --val_heads 8 --test_heads 8 --stage1_iteration 2 --max_iteration 4
+tables networks heads-front --test_set demo/heads.lmdb
 export heads-full --torchscript demo/model.pt
 tables
 """
