@@ -43,15 +43,16 @@ def network_table(names: Sequence[str], store: HeadStore, protocol: str | None, 
         CheckpointError, ConfigError, StoreError: as :func:`semiuhpe.evaluation.run.evaluate_checkpoint`.
     """
     paths = [locate_model(name) for name in names]
-    rows, kept, heads = [], "all", 0
+    rows, kept, heads = [], "all heads", 0
     for path in paths:
         results = evaluate_checkpoint(path, store, protocol=protocol, device="cpu", progress=progress)
         summary, role = results.summary, results.models[-1]
-        kept, heads = summary["settings"].get(HEADS_PROTOCOL, "of all heads"), summary["store"]["heads"]
+        protocol_name, heads = summary["settings"].get(HEADS_PROTOCOL), summary["store"]["heads"]
+        kept = f"protocol {protocol_name}" if protocol_name else kept
         rows.append(Row([_label(path)], _cells(summary, role, _milliseconds(path))))
     return Table(
         "networks",
-        f"Networks on {store.meta['dataset']}, protocol {kept}",
+        f"Networks on {store.meta['dataset']}, {kept}",
         ["network"],
         COLUMNS,
         rows,
