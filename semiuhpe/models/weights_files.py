@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from semiuhpe.errors import CheckpointError, first_line
@@ -98,8 +98,8 @@ def write_safetensors(path: Path, weights: Mapping[str, Tensor], facts: Mapping[
     stored = {name: value.contiguous() for name, value in weights.items()}
     values = {**facts, _CHECKSUM: _checksum(stored, facts)}
     try:
-        with atomic_path(path) as temporary:
-            save_file(stored, temporary, {name: json.dumps(value) for name, value in values.items()})
+        with atomic_path(path) as temporary:  # save_file would leave the file to its owner alone
+            temporary.write_bytes(save(stored, {name: json.dumps(value) for name, value in values.items()}))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: can't be written ({error})") from error
 
