@@ -14,8 +14,8 @@ from semiuhpe.cli.options import CheckpointOptions
 from semiuhpe.data.experiment import DataOptions
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.evaluation.provenance import run_settings
-from semiuhpe.evaluation.results import MODEL
-from semiuhpe.foreign import is_foreign, load_model, locate_model, short_name
+from semiuhpe.evaluation.run import load_roles
+from semiuhpe.foreign import is_foreign, locate_model, short_name
 from semiuhpe.methods import option_groups
 from semiuhpe.methods.onestage import OneStageOptions
 from semiuhpe.methods.options import RunOptions, TrainingOptions
@@ -180,10 +180,8 @@ def load_models(options: TrainedOptions, path: Path, roles: Sequence[str] = ROLE
     network, convention = options.described.network, options.model.convention
     if network is not None:
         network_spec(network)
-    if is_foreign(path):
-        roles = (MODEL,)
-    models = {role: load_model(path, role == TEACHER, network, convention) for role in roles}
-    options.described.check(models[roles[0]].description, path)
+    models = load_roles(path, roles, network, convention)
+    options.described.check(next(iter(models.values())).description, path)
     return models
 
 

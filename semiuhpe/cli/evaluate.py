@@ -29,7 +29,7 @@ from semiuhpe.evaluation.evaluation_page import SELECTED, alignment_table, means
 from semiuhpe.evaluation.protocols import PROTOCOLS
 from semiuhpe.evaluation.report import Table
 from semiuhpe.evaluation.results import write_results
-from semiuhpe.evaluation.run import HEADS_PROTOCOL, evaluate_heads, test_heads
+from semiuhpe.evaluation.run import HEADS_PROTOCOL, evaluate_heads, heads_to_evaluate
 from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
@@ -97,7 +97,7 @@ def _evaluate_heads(
     data, training = trained.data, trained.training
     loaded = next(iter(models.values()))
     opened = open_labeled(data, "test_set", whole=True)
-    store, protocol = test_heads(opened, loaded, PROTOCOLS.get(options.protocol))
+    store, protocol = heads_to_evaluate(opened, loaded, PROTOCOLS.get(options.protocol))
     turned = turned_at_random(store) if options.in_plane else None
     if options.transform:
         store = transformed(store, options.transform)

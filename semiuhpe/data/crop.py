@@ -134,16 +134,21 @@ def box_rectangle(box: np.ndarray, margin: float, width: int, height: int, crop_
 def cut(image: np.ndarray, rectangle: Rectangle, size: int | None) -> np.ndarray:
     """Return the pixels of a rectangle, black outside the image, resized to (size, size) unless size is None."""
     height, width = image.shape[:2]
-    left, top, right, bottom = rectangle
     # As in the paper's code, a crop that extends beyond the image lacks the image's last column and row.
-    x_end = right if right <= width - 1 else width - 1
-    y_end = bottom if bottom <= height - 1 else height - 1
-    canvas = np.zeros((bottom - top, right - left, 3), dtype=np.uint8)
-    x_start, y_start = max(left, 0), max(top, 0)
-    canvas[y_start - top : y_end - top, x_start - left : x_end - left] = image[y_start:y_end, x_start:x_end]
+    canvas = pixels_of(image, rectangle, width - 1, height - 1)
     if size is None or canvas.shape[:2] == (size, size):
         return canvas
     return np.asarray(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def pixels_of(image: np.ndarray, rectangle: Rectangle, width: int, height: int) -> np.ndarray:
+    """Return the pixels of a rectangle, black beyond the first ``width`` columns and ``height`` rows of the image."""
+    left, top, right, bottom = rectangle
+    canvas = np.zeros((bottom - top, right - left, 3), dtype=np.uint8)
+    x, y, x_end, y_end = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    if x < x_end and y < y_end:
+        canvas[y - top : y_end - top, x - left : x_end - left] = image[y:y_end, x:x_end]
+    return canvas
 
 
 def whole_picture(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from semiuhpe.data.crop import checked_box, padded_to_square
+from semiuhpe.data.crop import Rectangle, checked_box, padded_to_square, pixels_of
 from semiuhpe.errors import ConfigError, DataError, require
 
 Start = Literal["landmarks68", "landmark_extent", "box"]
@@ -94,7 +94,7 @@ class FittedCrop:
             left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
         if right <= left or bottom <= top:
             raise DataError(f"the crop has no pixel inside the image of {width}x{height} pixels")
-        pixels = _pixels(image, left, top, right, bottom)
+        pixels = pixels_of(image, Rectangle(left, top, right, bottom), width, height)
         if self.fit == "pad":
             return self.resize(pixels, size)
         height, width = pixels.shape[:2]
@@ -144,13 +144,3 @@ class FittedCrop:
                 raise ConfigError(f"{source}: crop: {name} is {value!r}; it has to be a share of the box, such as 0.2")
         require(values.get("zoom", 1) >= 1, f"{source}: crop: zoom is {values.get('zoom')}; it has to be 1 or more")
         return cls(**values)
-
-
-def _pixels(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """Return the pixels of a rectangle, right and bottom excluded, black outside the image."""
-    height, width = image.shape[:2]
-    canvas = np.zeros((bottom - top, right - left, 3), np.uint8)
-    y, y_end, x, x_end = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
-    if y < y_end and x < x_end:
-        canvas[y - top : y_end - top, x - left : x_end - left] = image[y:y_end, x:x_end]
-    return canvas

@@ -45,7 +45,9 @@ def network_table(names: Sequence[str], store: HeadStore, protocol: str | None, 
     paths = [locate_model(name) for name in names]
     rows, kept, heads = [], "all heads", 0
     for path in paths:
-        results = evaluate_checkpoint(path, store, protocol=protocol, device="cpu", progress=progress)
+        results = evaluate_checkpoint(
+            path, store, protocol=protocol, roles=("teacher",), device="cpu", progress=progress
+        )
         summary, role = results.summary, results.models[-1]
         protocol_name, heads = summary["settings"].get(HEADS_PROTOCOL), summary["store"]["heads"]
         kept = f"protocol {protocol_name}" if protocol_name else kept
@@ -120,7 +122,7 @@ def _cells(summary: dict[str, Any], role: str, milliseconds: float) -> list[str]
 @torch.inference_mode()
 def _milliseconds(path: Path) -> float:
     """Return how long a network takes for one head, on the CPU, in the form in which pictures are posed."""
-    loaded = list(load_roles(path).values())[-1]
+    [loaded] = load_roles(path, ("teacher",)).values()
     network = reparametrize(loaded.model).to(memory_format=torch.channels_last)
     picture, times = torch.zeros(1, 3, loaded.image_size, loaded.image_size), []
     for _ in range(TIMED_HEADS + 3):

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def evaluate_checkpoint(
     transform: str | None = None,
     in_plane: bool = False,
     protocol: str | None = None,
+    roles: Sequence[str] = tuple(ROLES),
     batch_size: int = 64,
     num_workers: int = 0,
     device: str | torch.device | None = None,
@@ -55,8 +56,9 @@ def evaluate_checkpoint(
         store: a path, the name of a dataset whose store is at its default place, an open store, or a view of one.
         transform: evaluate on heads moved in plane, see :mod:`semiuhpe.evaluation.transformed_store`.
         in_plane: also turn each head by a random angle.
-        protocol: which heads are evaluated, one of :data:`semiuhpe.evaluation.protocols.PROTOCOLS`; all in a store of
-            crops, and the dataset's default of whole pictures if None.
+        protocol: which heads are evaluated, one of :data:`semiuhpe.evaluation.protocols.PROTOCOLS`; the dataset's
+            default if None, and all heads of a dataset that has none.
+        roles: the models of the checkpoint that are evaluated, of :data:`ROLES`.
         batch_size: heads, or scenes, at a time.
         num_workers: processes that decode pictures; with 0 this process does.
         device: the first GPU, if there is one, or the CPU if None.
@@ -71,7 +73,7 @@ def evaluate_checkpoint(
     require(batch_size >= 1, f"batch_size {batch_size}: is not positive")
     device = pick_device(None) if device is None else named_device(device)
     path = locate_model(checkpoint)
-    models = load_roles(path)
+    models = load_roles(path, roles)
     if isinstance(store, HeadStore | SceneStore):
         opened = store
     else:
@@ -91,21 +93,29 @@ def evaluate_checkpoint(
         raise StoreError(f"{opened.path}: holds whole scenes; {path} poses head crops")
     if protocol is not None and protocol not in PROTOCOLS:
         raise ConfigError(f"protocol {protocol}: is unknown; there are {', '.join(PROTOCOLS)}")
-    opened, kept = test_heads(opened, student, PROTOCOLS.get(protocol or ""))
+    opened, kept = heads_to_evaluate(opened, student, PROTOCOLS.get(protocol or ""))
     settings |= {HEADS_PROTOCOL: kept.name} if kept else {}
     moved = transformed(opened, transform) if transform else opened
     turned = turned_at_random(opened) if in_plane else None
     return evaluate_heads(models, moved, path, settings, device, batch_size, turned=turned, **loading)
 
 
-def load_roles(path: Path) -> dict[str, LoadedModel]:
-    """Return the models of a checkpoint by their roles; a network of others has one, :data:`MODEL`."""
+def load_roles(
+    path: Path, roles: Sequence[str] = tuple(ROLES), network: str | None = None, convention: str | None = None
+) -> dict[str, LoadedModel]:
+    """Return the models of a checkpoint by their roles; a network of others has one, :data:`MODEL`, whatever is asked.
+
+    Args:
+        path: of :func:`semiuhpe.foreign.locate_model`.
+        roles: of :data:`ROLES`.
+        network, convention: see :func:`semiuhpe.foreign.load_model`.
+    """
     if is_foreign(path):
-        return {MODEL: load_model(path)}
-    return {role: load_model(path, teacher) for role, teacher in ROLES.items()}
+        roles = (MODEL,)
+    return {role: load_model(path, ROLES.get(role, True), network, convention) for role in roles}
 
 
-def test_heads(
+def heads_to_evaluate(
     store: HeadStore, loaded: LoadedModel, protocol: Protocol | None = None
 ) -> tuple[HeadStore, Protocol | None]:
     """Return the heads of a store that a protocol keeps, cropped as a model needs them, and the protocol.

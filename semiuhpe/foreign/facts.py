@@ -1,14 +1,18 @@
 """What has to be known of another network to use it: its pictures, its crops, and what its numbers mean."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from torch import Tensor
+
+from semiuhpe.conventions import from_biwi, from_dad3dheads
 from semiuhpe.data.fitted_crop import FittedCrop
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.files import parse_yaml
+from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, from_300wlp
 
 Colors = Literal["rgb", "bgr"]
 BoxOf = Literal["face", "head"]
@@ -16,8 +20,13 @@ Unit = Literal["degrees", "radians"]
 RotationForm = Literal["matrix", "rotation_6d", "quaternion"]
 Angle = Literal["pitch", "yaw", "roll"]
 ANGLES: tuple[Angle, ...] = get_args(Angle)
-CONVENTIONS = ("head_to_camera", "300wlp", "dad3dheads", "biwi")
-"""Of rotations, see :mod:`semiuhpe.conventions`."""
+CONVENTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    HEAD_TO_CAMERA: lambda rotation: rotation,
+    R_300WLP: from_300wlp,
+    "dad3dheads": from_dad3dheads,
+    "biwi": from_biwi,
+}
+"""From rotations of a convention to R head to camera, by its name."""
 _RANGES = {"front": False, "full": True}
 _QUATERNIONS = ("xyzw", "wxyz")
 

@@ -1,23 +1,15 @@
 """From the numbers of other networks to rotations, head to camera."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import roma
 import torch
 from torch import Tensor
 
-from semiuhpe.conventions import from_biwi, from_dad3dheads
 from semiuhpe.errors import CheckpointError
-from semiuhpe.foreign.facts import ANGLES, Angles, Facts, Rotations
-from semiuhpe.rotation import HEAD_TO_CAMERA, R_300WLP, euler_to_matrix, from_300wlp
+from semiuhpe.foreign.facts import ANGLES, CONVENTIONS, Angles, Facts, Rotations
+from semiuhpe.rotation import euler_to_matrix
 
-_TO_HEAD_TO_CAMERA: dict[str, Callable[[Tensor], Tensor]] = {
-    HEAD_TO_CAMERA: lambda rotation: rotation,
-    R_300WLP: from_300wlp,
-    "dad3dheads": from_dad3dheads,
-    "biwi": from_biwi,
-}
-"""By the names of :data:`semiuhpe.foreign.facts.CONVENTIONS`."""
 _LENGTHS = {"matrix": 9, "rotation_6d": 6, "quaternion": 4}
 
 
@@ -70,7 +62,7 @@ def rotation_matrices(output: Sequence[Tensor], meaning: Rotations) -> Tensor:
         rotation = roma.unitquat_to_rotmat(roma.quat_normalize(numbers))
     else:
         rotation = roma.special_procrustes(numbers.unflatten(-1, (3, 3)))
-    return _TO_HEAD_TO_CAMERA[meaning.convention](rotation)
+    return CONVENTIONS[meaning.convention](rotation)
 
 
 def check_outputs(outputs: Sequence[Tensor], meaning: Angles | Rotations, file: str) -> None:
