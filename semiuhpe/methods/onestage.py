@@ -31,7 +31,7 @@ from semiuhpe.methods.options import Experiment
 from semiuhpe.methods.registry import register_method
 from semiuhpe.methods.supervised import predict
 from semiuhpe.models import network_spec
-from semiuhpe.models.onestage import FAMILY, STRIDES, anchor_boxes, decode_boxes
+from semiuhpe.models.onestage import FAMILY, STRIDES, OneStageNet, anchor_boxes, decode_boxes
 from semiuhpe.models.output import eval_mode
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.synthetic.scene_stores import mask_some
@@ -54,6 +54,9 @@ class OneStageOptions(OptionGroup, title="one stage"):
     )
     optimizer: str = option(SGD, "optimizer; adamw learns faster from random weights", choices=lambda: (SGD, ADAMW))
     masked_share: float = option(0.0, "share of heads that get a mask in training, 0 to 1")
+    frozen_levels: int = option(
+        0, "feature levels of the backbone, of 3, that keep the weights they start with; the first ones take longest"
+    )
     turned_share: float = option(0.0, "share of views that are turned by up to 45 degrees, 0 to 1")
     sequence_share: float = option(0.7, "share of folders to train on if the test set is the training set")
 
@@ -93,6 +96,10 @@ class OneStage(Method[OneStageOptions, SceneData]):
         for name in ("masked_share", "turned_share"):
             share = getattr(self.options, name)
             require(0.0 <= share <= 1.0, f"--{name} {share}: must lie in [0, 1]")
+        levels = self.options.frozen_levels
+        require(0 <= levels <= len(STRIDES), f"--frozen_levels {levels}: must be 0 to {len(STRIDES)}")
+        random = network.pretrained is False and not self.experiment.training.init_from
+        require(not (levels and random), "--frozen_levels: would keep random weights; leave out --pretrained false")
         require(not data.train_unlabeled, "--train_unlabeled: --method onestage has no use for unlabeled data")
         require(data.ss_ratio == 1.0, f"--ss_ratio {data.ss_ratio}: --method onestage trains on all labeled scenes")
         require(data.val_split is None, "--val_split: holds out head crops; name scenes with --val_set")
@@ -108,6 +115,7 @@ class OneStage(Method[OneStageOptions, SceneData]):
         parts = [self._network_name(), f"s{network.image_size}", f"b{self.experiment.training.batch_size}"]
         parts += [options.class_loss] if options.class_loss != MINING else []
         parts += [options.optimizer] if options.optimizer != SGD else []
+        parts += [f"F{options.frozen_levels}"] if options.frozen_levels else []
         parts += [network.distribution] if network.distribution != "matrixFisher" else []
         shares = {"M": options.masked_share, "T": options.turned_share}
         return "_".join(parts + [f"{name}{share:g}" for name, share in shares.items() if share])
@@ -121,6 +129,12 @@ class OneStage(Method[OneStageOptions, SceneData]):
             return SceneData(train, SceneStore(store_path(data, "val_set")), f"the validation set {data.val_set}")
         test = open_test_set(data, self.options)
         return SceneData(train, test, f"the test set {data.test_set}; --val_set names another")
+
+    def create_student(self, pretrained: bool) -> nn.Module:
+        student = super().create_student(pretrained)
+        if self.options.frozen_levels and isinstance(student, OneStageNet):
+            student.freeze(self.options.frozen_levels)
+        return student
 
     def create_optimizer(self, student: nn.Module) -> torch.optim.Optimizer:
         """Return SGD with momentum, or AdamW."""

@@ -23,6 +23,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, box_convert
 
 from semiuhpe.errors import ConfigError
+from semiuhpe.models.output import eval_mode
 from semiuhpe.models.pose_head import OUTPUTS
 from semiuhpe.models.registry import NetworkSpec, create_model, network_spec, register_family
 from semiuhpe.models.timm_networks import timm_model
@@ -85,6 +86,7 @@ class OneStageNet(nn.Module):
 
     def __init__(self, backbone: nn.Module, channels: tuple[int, ...]):
         super().__init__()
+        self._frozen: list[nn.Module] = []
         width = 256 if max(channels) >= 1024 else 64
         self.backbone = backbone
         self.pyramid = FeaturePyramidNetwork(list(channels), width, norm_layer=nn.BatchNorm2d)
@@ -97,9 +99,33 @@ class OneStageNet(nn.Module):
         for branch in self.logit:
             nn.init.constant_(branch.get_parameter("bias"), -math.log((1 - _PRIOR) / _PRIOR))
 
-    def forward(self, image: Tensor) -> Outputs:
+    def freeze(self, levels: int) -> None:
+        """Keep the weights and statistics of all that the first feature levels of the backbone, 1 to 3, are made of."""
+        image = torch.zeros(1, 3, 2 * STRIDES[-1], 2 * STRIDES[-1])
+        with eval_mode(self):
+            level = self._features(image)[levels - 1]
+        parameters = list(self.backbone.parameters())
+        used = torch.autograd.grad(level.sum(), parameters, allow_unused=True)
+        frozen = {id(p) for p, gradient in zip(parameters, used, strict=True) if gradient is not None}
+        for parameter in parameters:
+            parameter.requires_grad_(id(parameter) not in frozen)
+        modules = self.backbone.modules()
+        self._frozen = [each for each in modules if any(id(p) in frozen for p in each.parameters(recurse=False))]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "OneStageNet":
+        """Set the mode, but for what is frozen: that stays in eval mode, so that its statistics stay."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def _features(self, image: Tensor) -> list[Tensor]:
         features = self.backbone(image)
-        features = list(features.values()) if isinstance(features, dict) else features
+        return list(features.values()) if isinstance(features, dict) else features
+
+    def forward(self, image: Tensor) -> Outputs:
+        features = self._features(image)
         pyramid = self.pyramid({str(level): feature for level, feature in enumerate(features)})
         context = [module(feature) for module, feature in zip(self.context, pyramid.values(), strict=True)]
         pose = [module(feature) for module, feature in zip(self.pose_feature, context, strict=True)]

@@ -228,6 +228,25 @@ def test_heads_are_decoded_once_each_and_the_best_first():
     assert len(find_heads(outputs, ANCHORS, "matrixFisher", min_score=0.9999).score) == 0
 
 
+@pytest.mark.parametrize("backbone", ["timm:lcnet_035", "resnet18"])
+def test_frozen_levels_keep_their_weights_and_statistics(backbone):
+    network = create_model(f"onestage:{backbone}").train()
+    everything = {name: value.clone() for name, value in network.state_dict().items()}
+    network.freeze(1)
+    assert network.training and all((everything[name] == value).all() for name, value in network.state_dict().items())
+    optimizer = torch.optim.AdamW(network.parameters(), 0.1)
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    first_level = network.eval()._features(image)[0]
+    outputs = network.train()(image)
+    sum(values.square().sum() for values in outputs).backward()
+    optimizer.step()
+    torch.testing.assert_close(network.eval()._features(image)[0], first_level, rtol=0, atol=0)
+    parameters = list(network.backbone.parameters())
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    assert 0 < len(frozen) < len(parameters) and all(parameter.grad is None for parameter in frozen)
+    assert all(parameter.grad is not None for parameter in parameters if parameter.requires_grad)
+
+
 def test_unknown_backbones_are_refused():
     for name, words in (("foo", "foo"), ("timm:vit_tiny_patch16_224", "strides"), ("timm:no", "timm:no")):
         with pytest.raises(ConfigError, match=words):

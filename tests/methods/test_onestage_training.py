@@ -170,6 +170,8 @@ def test_bad_detectors_are_refused(trained, stores):
         (["--network", "resnet18"], "onestage:"),
         (["--image_size", "70"], "--image_size"),
         (["--masked_share", "1.5"], "--masked_share"),
+        (["--frozen_levels", "4"], "--frozen_levels 4: must be 0 to 3"),
+        (["--frozen_levels", "1"], "--frozen_levels: would keep random weights"),
         (["--ss_ratio", "0.05"], "--ss_ratio 0.05: --method onestage"),
         (["--cutout_aug"], "--cutout_aug True: --method onestage"),
         (["--val_split", "0.1"], "--val_split"),
