@@ -22,11 +22,11 @@ from semiuhpe.methods.options import RunOptions, TrainingOptions
 from semiuhpe.methods.original import OriginalOptions
 from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.roles import STUDENT, TEACHER
 from semiuhpe.models.weights import in_weights
 from semiuhpe.options import OptionGroup, PositiveInt, option
 from semiuhpe.settings import RUN_SETTINGS
 
-STUDENT, TEACHER = "student", "teacher"
 OUTPUTS = Path("outputs", "eval")
 """Where the results of models in ``weights/`` and of networks of others go, a folder each."""
 BESIDE = f"beside the checkpoint ({OUTPUTS}/NAME for models of weights/ and of others)"

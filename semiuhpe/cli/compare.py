@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiuhpe.cli.checkpoint_options import ROLES, TEACHER, check_output
+from semiuhpe.cli.checkpoint_options import ROLES, check_output
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.errors import ConfigError, require
@@ -15,6 +15,7 @@ from semiuhpe.evaluation.compare_page import COLUMNS, cells, scene_rows, write_c
 from semiuhpe.evaluation.evaluation_page import MEANS
 from semiuhpe.evaluation.results import ALL, Results, read_results, write_result
 from semiuhpe.evaluation.tables import aligned
+from semiuhpe.models.roles import TEACHER
 from semiuhpe.options import OptionGroup, option
 
 _RUN_HELP = "a run's folder, EXP_DETAIL/DATE, or its eval_SET.json"

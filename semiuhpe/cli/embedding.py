@@ -6,7 +6,6 @@ from pathlib import Path
 
 from semiuhpe.cli.checkpoint_options import (
     BESIDE,
-    STUDENT,
     bind_trained,
     load_models,
     parse_for_run,
@@ -23,6 +22,7 @@ from semiuhpe.evaluation.embedding import evenly_spread
 from semiuhpe.evaluation.embedding_page import embedded, write_embedding
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import turned_at_random
+from semiuhpe.models.roles import STUDENT
 from semiuhpe.options import OptionGroup, option
 
 HEADS = 1000

@@ -25,11 +25,18 @@ from semiuhpe.data.experiment import open_labeled, store_path
 from semiuhpe.distributed import pick_device
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.errors import require
-from semiuhpe.evaluation.evaluation_page import SELECTED, alignment_table, means_table, paper_table, write_report
+from semiuhpe.evaluation.evaluation_page import (
+    SELECTED,
+    alignment_table,
+    means_table,
+    paper_table,
+    reliability_table,
+    write_report,
+)
 from semiuhpe.evaluation.protocols import PROTOCOLS
 from semiuhpe.evaluation.report import Table
-from semiuhpe.evaluation.results import write_results
-from semiuhpe.evaluation.run import HEADS_PROTOCOL, evaluate_heads, heads_to_evaluate
+from semiuhpe.evaluation.results import HEADS_PROTOCOL, write_results
+from semiuhpe.evaluation.run import evaluate_heads, heads_to_evaluate
 from semiuhpe.evaluation.scene_results import METRICS, evaluate_scenes, result_sheet
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.evaluation.transformed_store import TRANSFORMS, transformed, turned_at_random
@@ -117,7 +124,9 @@ def _evaluate_heads(
     print(_text(means_table(results.summary)))
     if aligned_table := alignment_table(results.summary):
         print(f"\nwithout the constant rotation between predictions and labels\n\n{_text(aligned_table)}")
-    if protocol and len(store) != protocol.heads:
+    if results.summary["reliability"]:
+        print(f"\nradii of the calibration\n\n{_text(reliability_table(results.summary))}")
+    if protocol and protocol.heads and len(store) != protocol.heads:
         print(f"\nnote: a complete copy of {protocol.dataset} gives {protocol.heads} heads")
     if options.protocol == PAPER:
         paper = _text(paper_table(results.summary, (PAPER, EXACT)))

@@ -11,8 +11,6 @@ from tqdm import tqdm
 from semiuhpe.cli.checkpoint_options import (
     BESIDE,
     ROLES,
-    STUDENT,
-    TEACHER,
     bind_trained,
     check_output,
     load_models,
@@ -37,6 +35,7 @@ from semiuhpe.evaluation.provenance import run_settings
 from semiuhpe.evaluation.tables import aligned
 from semiuhpe.models import network_spec
 from semiuhpe.models.output import PoseDecoder
+from semiuhpe.models.roles import STUDENT, TEACHER
 from semiuhpe.options import OptionGroup, option
 
 IMPORTER = Dad3DHeads()

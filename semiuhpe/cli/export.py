@@ -12,6 +12,7 @@ from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.errors import require
 from semiuhpe.evaluation.temperature import calibrate
+from semiuhpe.foreign import is_foreign, load_model
 from semiuhpe.inference.export import (
     check_distribution,
     check_onnx_packages,
@@ -20,7 +21,7 @@ from semiuhpe.inference.export import (
     export_torchscript,
 )
 from semiuhpe.inference.export_onestage import export_onestage
-from semiuhpe.models import LoadedModel, load_checkpoint, network_choices, network_spec
+from semiuhpe.models import LoadedModel, network_choices, network_spec
 from semiuhpe.models.checkpoint import save_weights
 from semiuhpe.options import option
 
@@ -51,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
     require(bool(targets), "none of --onnx, --torchscript and --weights is given: the file to write")
     if options.network:
         network_spec(options.network)
-    loaded = load_checkpoint(
+    require(not is_foreign(options.checkpoint), f"{options.checkpoint}: is a network of others, which isn't exported")
+    loaded = load_model(
         options.checkpoint,
         teacher=not options.student,
         network=options.network,

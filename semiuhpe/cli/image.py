@@ -32,6 +32,7 @@ from semiuhpe.distributed import Process, start_process
 from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.overlay import NONE, draw_heads
 from semiuhpe.errors import DataError, require
+from semiuhpe.files import sha256
 from semiuhpe.foreign import files_of, model_sha256
 from semiuhpe.inference.detectors import Source
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
@@ -48,6 +49,7 @@ from semiuhpe.inference.result_files import (
     truncate_torn_lines,
     write_csv,
 )
+from semiuhpe.models.reliability import calibration_file
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.pictures import MAX_PIXELS, SUFFIXES, Picture, count_pixels, find_pictures, read_picture, warn_of_unread
 
@@ -158,6 +160,7 @@ def check_written(
 
 def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path) -> dict[str, object]:
     """What all results in a folder have in common."""
+    calibration = calibration_file(files_of(path)[0])
     return {
         "checkpoint": str(path),
         "checkpoint_sha256": model_sha256(path),
@@ -169,6 +172,7 @@ def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path) -> 
         "draw": heads.draw,
         "mesh": heads.mesh,
         **({"original": True} if trained.original else {}),
+        **({"calibration_sha256": sha256(calibration)} if calibration.is_file() else {}),
     }
 
 

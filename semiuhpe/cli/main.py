@@ -25,6 +25,7 @@ COMMANDS = {
         "the paper's tables with finished runs' numbers; others: networks, synthetic, photographs, clerf, onestage",
     ),
     "compare": ("compare", "two evaluations on the same heads: is one better, and where"),
+    "calibrate": ("calibrate", "how far off may predictions be? found on labeled heads"),
     "convention": ("convention", "which convention have angles? found from pairs with known poses"),
     "demo": ("demo", "a page to try a model on pictures and the webcam"),
     "export": ("export", "write a model as ONNX or TorchScript"),

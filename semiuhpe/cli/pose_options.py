@@ -12,7 +12,7 @@ import configargparse
 import torch
 
 import sim3dr
-from semiuhpe.cli.checkpoint_options import STUDENT, TEACHER, TrainedOptions, bind_trained, load_models, parse_with_run
+from semiuhpe.cli.checkpoint_options import TrainedOptions, bind_trained, load_models, parse_with_run
 from semiuhpe.data.crop import FACE_BOX, HEAD_BOX, original_demo_crop, squeezed_picture
 from semiuhpe.drawing.overlay import AXES, DRAWINGS, MESH, load_head_mesh
 from semiuhpe.errors import ConfigError, require
@@ -30,6 +30,7 @@ from semiuhpe.inference.detectors.onestage import split_spec
 from semiuhpe.inference.estimator import HeadPoseEstimator
 from semiuhpe.inference.samples import BOXES, sample_heads
 from semiuhpe.models.onestage import FAMILY
+from semiuhpe.models.roles import STUDENT, TEACHER
 from semiuhpe.models.weights import RELEASED, SHIPPED, checkpoint_stem
 from semiuhpe.options import OptionGroup, option
 

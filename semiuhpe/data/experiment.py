@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _FOLDER = "folder"
 _NO_DATASETS = (_FOLDER, "scenes")  # importers without a default store
 _ONE_SET = ("BIWI", "EG3D")  # datasets whose splits may be different crops of the same heads
-EVALUATION_ROLES = ("test_set", "val_set")
+EVALUATION_ROLES = ("test_set", "val_set", "on", "check")
 _TRAIN = "train"
 _LABEL_TOLERANCE = 1e-4
 """Tolerance of the entries of rotations of the same head."""

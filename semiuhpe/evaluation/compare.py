@@ -15,7 +15,8 @@ from semiuhpe.data.stores.base import SCENES
 from semiuhpe.errors import DataError
 from semiuhpe.evaluation.bootstrap import FEWEST, bootstrap, interval
 from semiuhpe.evaluation.metrics import QUANTILES, SHARE_LIMITS_DEG, averaged_columns
-from semiuhpe.evaluation.results import ALL, GROUP, MODEL, SCENE_ROLE, Results
+from semiuhpe.evaluation.results import ALL, GROUP, HEADS_PROTOCOL, SCENE_ROLE, Results
+from semiuhpe.models.roles import MODEL
 
 ERRORS = ("geodesic_deg", "frobenius", "axis_deg", "euler_abs_deg")
 GEODESIC = "geodesic_deg"
@@ -175,6 +176,10 @@ def check_same_heads(first: Results, second: Results, role: str) -> None:
     for results in (first, second):
         if role not in results.models:
             raise DataError(f"{_path(results)}: was evaluated without a {role}")
+    names = [results.summary["settings"].get(HEADS_PROTOCOL) for results in (first, second)]
+    if names[0] != names[1]:
+        said = " and ".join(f"{_path(r)} by {name or 'none'}" for r, name in zip((first, second), names, strict=True))
+        raise DataError(f"{said}: were evaluated by different protocols; evaluate them again with the same --protocol")
     if not _same_truth(first, second):
         stores = [
             f"{results.summary['store']['path']} ({len(results.heads['names'])} heads)" for results in (first, second)

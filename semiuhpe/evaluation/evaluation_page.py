@@ -66,6 +66,7 @@ def write_report(path: Path, results: Results, store: HeadStore) -> None:
         means=means_table(summary),
         alignment=alignment_table(summary),
         paper=paper_table(summary, ("paper's arithmetic", "ours")),
+        reliability=reliability_table(summary) if summary["reliability"] else None,
         **_error_plots(results, store),
         **_calibration(results),
         galleries=_galleries(results, store, shown),
@@ -139,6 +140,18 @@ def alignment_table(summary: Mapping[str, Any]) -> report.Table | None:
         for frame, values in frames.items()
     ]
     return ["", "off by (°)", "geodesic mean without it (°)", "median (°)"], rows
+
+
+def reliability_table(summary: Mapping[str, Any]) -> report.Table:
+    """Return whether the radii of calibrated models hold the truth, over all heads and by true yaw."""
+    rows = []
+    for name, held in summary["reliability"].items():
+        for row in ({**held, "label": "all"}, *held["by_yaw"]):
+            errors = [_or_nothing(row[key], 2) for key in ("reliable_error_deg", "other_error_deg")]
+            cells = [f"{row['inside']:.1%}", f"{row['median_deg']:.1f}", f"{row['reliable']:.1%}"]
+            rows.append([name, row["label"], str(row["heads"]), *cells, *errors])
+    columns = ["", "yaw, either side (°)", "heads", "truth within the radius", "median radius (°)"]
+    return [*columns, "reliable", "error of these (°)", "of the others (°)"], rows
 
 
 def paper_table(summary: Mapping[str, Any], kinds: tuple[str, str]) -> report.Table:

@@ -1,11 +1,15 @@
 """Errors of predicted rotations and their means."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from semiuhpe.rotation import euler_in_range, geodesic_deg, matrix_to_euler, wrap_deg
+from semiuhpe.rotation import euler_in_range, from_300wlp, geodesic_deg, matrix_to_euler, to_300wlp, wrap_deg
 
+Angles = Literal["300wlp", "transposed"]
+"""Euler angles are compared of ``R_300wlp = Rz Ry Rx``, or of its transpose in the same order, as on Biwi+."""
 AXIS_NAMES = ("left", "down", "front")
 EULER_NAMES = ("pitch", "yaw", "roll")
 SHARE_LIMITS_DEG = (5, 10, 15, 30)
@@ -17,7 +21,11 @@ QUANTILES = {"geodesic_median_deg": 0.5, "geodesic_p90_deg": 0.9, "geodesic_p95_
 
 
 def pose_errors(
-    predicted: Tensor, truth: Tensor, truth_euler_deg: Tensor | None = None, full_range: bool = False
+    predicted: Tensor,
+    truth: Tensor,
+    truth_euler_deg: Tensor | None = None,
+    full_range: bool = False,
+    angles: Angles = "300wlp",
 ) -> dict[str, Tensor]:
     """Return errors of each head.
 
@@ -26,6 +34,7 @@ def pose_errors(
         truth_euler_deg: (N, 3) pitch, yaw, roll as the dataset gives them; the prediction's angles are then compared
             with them too. Labels outside the range are compared by the equivalent triple inside it.
         full_range: range of the angles that are compared; the papers use the front range on AFLW2000 and BIWI.
+        angles: of which rotation; those of the truth's transpose are computed from ``truth``.
 
     Returns:
         ``geodesic_deg`` (N,) in [0, 180]; ``frobenius`` (N,) norm of I - R1 R2^T; ``axis_deg`` (N, 3) angle between
@@ -39,6 +48,9 @@ def pose_errors(
         "frobenius": torch.linalg.matrix_norm(identity - predicted @ truth.mT),
         "axis_deg": torch.rad2deg(_angle_between(predicted, truth)),
     }
+    if truth_euler_deg is not None and angles == "transposed":
+        predicted, truth = (from_300wlp(to_300wlp(rotation).mT) for rotation in (predicted, truth))
+        truth_euler_deg = matrix_to_euler(truth)
     if truth_euler_deg is not None:
         difference = matrix_to_euler(predicted, full_range) - euler_in_range(truth_euler_deg.double(), full_range)
         errors["euler_abs_deg"] = wrap_deg(difference).abs()

@@ -16,7 +16,8 @@ import torch
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.alignment import CAMERA_FRAME, HEAD_FRAME
-from semiuhpe.evaluation.run import HEADS_PROTOCOL, evaluate_checkpoint, load_roles
+from semiuhpe.evaluation.results import HEADS_PROTOCOL
+from semiuhpe.evaluation.run import evaluate_checkpoint, load_roles
 from semiuhpe.evaluation.tables import Row, Table
 from semiuhpe.foreign import is_foreign, locate_model, short_name
 from semiuhpe.models import reparametrize

@@ -15,7 +15,7 @@ from semiuhpe.data.crop import CROP_RULES
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributions import NonFiniteParameterError
 from semiuhpe.errors import StoreError, TrainingError
-from semiuhpe.evaluation.metrics import pose_errors, summarize
+from semiuhpe.evaluation.metrics import Angles, pose_errors, summarize
 from semiuhpe.models.output import PoseDecoder, eval_mode
 from semiuhpe.rotation import is_rotation
 
@@ -149,8 +149,11 @@ def evaluate_all(
     *,
     num_workers: int = 0,
     progress: bool = False,
+    angles: Angles = "300wlp",
 ) -> dict[str, Evaluation]:
     """Evaluate several networks of one kind on a labeled store.
+
+    ``angles`` says which Euler angles are compared, see :func:`semiuhpe.evaluation.metrics.pose_errors`.
 
     Raises:
         StoreError: the store has no heads, no labels, or labels that are not rotations.
@@ -162,7 +165,7 @@ def evaluate_all(
     euler = None if store.euler_deg is None else torch.from_numpy(store.euler_deg)
     evaluations = {}
     for name, predicted in predictions.items():
-        errors = pose_errors(predicted.rotation, truth, euler, store.meta["full_range"])
+        errors = pose_errors(predicted.rotation, truth, euler, store.meta["full_range"], angles)
         evaluations[name] = Evaluation(**vars(predicted), errors=errors, summary=summarize(errors))
     return evaluations
 

@@ -3,11 +3,12 @@
 ``eval_SET.json`` contains ``checkpoint`` (with its SHA-256), ``run`` (the settings of training), ``store``,
 ``settings`` of the evaluation, and by role (``student``, ``teacher``, or ``model``, of a network of others):
 ``results`` (means over all heads), ``intervals`` (95 percent, bootstrap), ``alignment`` (errors without a constant
-rotation), ``paper`` (the paper's arithmetic), ``calibration``, ``breakdowns`` and ``worst``, the hundred heads with the
-largest geodesic errors. ``eval_SET.npz`` contains arrays over all heads: ``names``; the true ``rotation``; by role,
-such as ``teacher_rotation``, the prediction, its ``entropy``, ``confidence`` and errors; and by break-down, such as
-``group_yaw``, the number of each head's group in the JSON file's ``divisions``, -1 for none. If heads were also turned
-in plane, ``in_plane_deg`` is the angle of each, and ``teacher_in_plane_error_deg`` its error after turning.
+rotation), ``paper`` (the paper's arithmetic), ``calibration``, ``reliability`` (whether the radii of a calibrated model
+hold the truth), ``breakdowns`` and ``worst``, the hundred heads with the largest geodesic errors. ``eval_SET.npz``
+contains arrays over all heads: ``names``; the true ``rotation``; by role, such as ``teacher_rotation``, the prediction,
+its ``entropy``, ``confidence`` and errors; and by break-down, such as ``group_yaw``, the number of each head's group in
+the JSON file's ``divisions``, -1 for none. If heads were also turned in plane, ``in_plane_deg`` is the angle of each,
+and ``teacher_in_plane_error_deg`` its error after turning.
 
 Evaluations of whole scenes have those of these parts that make sense; :mod:`semiuhpe.evaluation.scene_results`
 describes their further parts.
@@ -32,6 +33,7 @@ from semiuhpe.evaluation import bootstrap
 from semiuhpe.evaluation.alignment import alignment
 from semiuhpe.evaluation.breakdowns import breakdowns, group_rows
 from semiuhpe.evaluation.calibration import calibration, confidences, credible_level
+from semiuhpe.evaluation.conformal import coverage_of_radii
 from semiuhpe.evaluation.metrics import QUANTILES, averaged_columns
 from semiuhpe.evaluation.paper_protocol import paper_summary
 from semiuhpe.evaluation.predict import Evaluation
@@ -39,13 +41,15 @@ from semiuhpe.evaluation.provenance import FORMAT_VERSION, provenance, store_fac
 from semiuhpe.evaluation.transformed_store import TurnedStore
 from semiuhpe.files import parse_json
 from semiuhpe.models.checkpoint import Description
+from semiuhpe.models.reliability import Reliability
 
 WORST_HEADS = 100
 GROUP = "group_"
 _ERRORS = ("geodesic_deg", "frobenius", "axis_deg")  # in every evaluation
 _SCENE_SHAPES = {"rotation": (3, 3), "axis_deg": (3,), "euler_abs_deg": (3,)}
 IN_PLANE, IN_PLANE_ERROR = "in_plane_deg", "in_plane_error_deg"
-MODEL = "model"  # the role of a network of others, which has neither student nor teacher
+HEADS_PROTOCOL = "heads_protocol"
+"""Of the settings of an evaluation: the name of the protocol that says which heads are evaluated."""
 SCENE_ROLE = "student"
 """The role in a one-stage checkpoint that is evaluated."""
 ALL = "all"
@@ -99,6 +103,7 @@ def collect(
     checkpoint: Path,
     settings: Mapping[str, Any],
     in_plane: InPlaneErrors | None = None,
+    reliability: Mapping[str, Reliability | None] | None = None,
 ) -> Results:
     """Return all results of an evaluation.
 
@@ -109,6 +114,7 @@ def collect(
         checkpoint: the file of the models.
         settings: settings of the evaluation as plain values, including ``test_set``.
         in_plane: errors of turned heads, if requested.
+        reliability: of the models that are calibrated, by role.
     """
     divisions = breakdowns(store)
     truth = torch.from_numpy(store.truth)
@@ -118,7 +124,7 @@ def collect(
     resampling = {"bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}}
     summary = provenance(checkpoint, description, store.path, facts, {**settings, **resampling})
     summary["divisions"] = {key: {"title": found.title, "labels": found.labels} for key, found in divisions.items()}
-    parts = ("results", "intervals", "alignment", "paper", "calibration", "breakdowns", "worst")
+    parts = ("results", "intervals", "alignment", "paper", "calibration", "reliability", "breakdowns", "worst")
     summary |= {part: {} for part in parts}
     heads: dict[str, np.ndarray] = {"names": store.names, "rotation": store.truth}
     heads |= {f"{GROUP}{key}": division.group for key, division in divisions.items()}
@@ -126,6 +132,11 @@ def collect(
         geodesic = found.errors["geodesic_deg"].numpy()
         level = credible_level(description.distribution, found.parameter, truth)
         arrays = head_arrays(found, description.distribution, None if level is None else level.numpy())
+        if known := (reliability or {}).get(name):
+            within = known.within_90_deg(found.rotation, torch.from_numpy(arrays["entropy"])).numpy()
+            arrays["within_90_deg"] = within
+            held = coverage_of_radii(within, geodesic, store.truth, known.reliable_deg)
+            summary["reliability"][name] = held
         heads |= {f"{name}_{key}": values for key, values in arrays.items()}
         columns = {key: column.numpy() for key, column in averaged_columns(found.errors).items()}
         summary["results"][name] = found.summary

@@ -13,21 +13,20 @@ from semiuhpe.data.stores import HeadStore, SceneStore, open_store
 from semiuhpe.distributed import named_device, pick_device
 from semiuhpe.errors import ConfigError, StoreError, require
 from semiuhpe.evaluation.cropped_store import CroppedStore
+from semiuhpe.evaluation.metrics import Angles
 from semiuhpe.evaluation.predict import Evaluation, evaluate_all
 from semiuhpe.evaluation.protocols import PROTOCOLS, Protocol, default_protocol
-from semiuhpe.evaluation.results import MODEL, InPlaneErrors, Results, collect
+from semiuhpe.evaluation.results import HEADS_PROTOCOL, InPlaneErrors, Results, collect
 from semiuhpe.evaluation.scene_results import evaluate_scenes
 from semiuhpe.evaluation.transformed_store import TurnedStore, transformed, turned_at_random
 from semiuhpe.foreign import ForeignModel, is_foreign, load_model, locate_model
 from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.models.output import PoseDecoder
+from semiuhpe.models.roles import MODEL, STUDENT, TEACHER
 
 logger = logging.getLogger(__name__)
 
-HEADS_PROTOCOL = "heads_protocol"
-"""Of the settings of an evaluation: the name of the protocol that says which heads are evaluated."""
-
-ROLES = {"student": False, "teacher": True}
+ROLES = {STUDENT: False, TEACHER: True}
 """The models of a checkpoint, and whether they are its teacher."""
 
 
@@ -101,18 +100,22 @@ def evaluate_checkpoint(
 
 
 def load_roles(
-    path: Path, roles: Sequence[str] = tuple(ROLES), network: str | None = None, convention: str | None = None
+    path: Path,
+    roles: Sequence[str] = tuple(ROLES),
+    network: str | None = None,
+    convention: str | None = None,
+    calibrated: bool = True,
 ) -> dict[str, LoadedModel]:
     """Return the models of a checkpoint by their roles; a network of others has one, :data:`MODEL`, whatever is asked.
 
     Args:
         path: of :func:`semiuhpe.foreign.locate_model`.
         roles: of :data:`ROLES`.
-        network, convention: see :func:`semiuhpe.foreign.load_model`.
+        network, convention, calibrated: see :func:`semiuhpe.foreign.load_model`.
     """
     if is_foreign(path):
         roles = (MODEL,)
-    return {role: load_model(path, ROLES.get(role, True), network, convention) for role in roles}
+    return {role: load_model(path, ROLES.get(role, True), network, convention, calibrated=calibrated) for role in roles}
 
 
 def heads_to_evaluate(
@@ -126,10 +129,12 @@ def heads_to_evaluate(
         protocol: which heads are kept; that of :func:`semiuhpe.evaluation.protocols.default_protocol` if None.
 
     Raises:
-        ConfigError: the protocol is another dataset's.
+        ConfigError: the protocol is another dataset's, or for models that were trained on other labels.
         StoreError: the store lacks what the protocol or the crop rule needs.
     """
     protocol = protocol or default_protocol(store)
+    if protocol:
+        protocol.check_training(loaded)
     heads = protocol.select(store) if protocol else store
     if store.whole:
         rule = loaded.facts.crop if isinstance(loaded, ForeignModel) else None
@@ -172,12 +177,15 @@ def evaluate_heads(
         TrainingError: a prediction is not finite.
     """
     description = next(iter(models.values())).description
+    named = settings.get(HEADS_PROTOCOL)
+    angles: Angles = PROTOCOLS[named].angles if named else "300wlp"
 
     def evaluated(heads: HeadStore) -> dict[str, Evaluation]:
         networks = {role: loaded.model.to(device) for role, loaded in models.items()}
-        decoder = PoseDecoder(description)
-        return evaluate_all(networks, decoder, heads, device, batch_size, num_workers=num_workers, progress=progress)
+        loading: dict[str, Any] = {"num_workers": num_workers, "progress": progress}
+        return evaluate_all(networks, PoseDecoder(description), heads, device, batch_size, angles=angles, **loading)
 
     evaluations = evaluated(store)
     in_plane = InPlaneErrors.of(turned, evaluated(turned)) if turned else None
-    return collect(evaluations, store, description, checkpoint, settings, in_plane)
+    reliability = {role: loaded.reliability for role, loaded in models.items()}
+    return collect(evaluations, store, description, checkpoint, settings, in_plane, reliability)

@@ -10,16 +10,16 @@ the Brier score of the confidence, the mean squared difference between it and wh
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributions.registry import POINT_ESTIMATES
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.evaluation.calibration import confidences
-from semiuhpe.evaluation.predict import check_labels, evaluate
+from semiuhpe.evaluation.predict import Evaluation, check_labels, evaluate
 from semiuhpe.models import LoadedModel, network_spec
 from semiuhpe.models.output import CONFIDENCE_DEG, PoseDecoder
-from semiuhpe.models.pose_head import find_pose_head
+from semiuhpe.models.reliability import divide_output, output_layer
 
 MIN_HEADS = 200
 """Heads that a temperature can be fitted on; fewer would leave it to chance."""
@@ -47,6 +47,36 @@ def fit_temperature(distribution: str, parameter: Tensor, error_deg: Tensor) -> 
     return math.exp(minimize_scalar(brier, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3}).x)
 
 
+def check_calibratable(loaded: LoadedModel, store: HeadStore) -> None:
+    """Raise an error unless a model's uncertainty, or its radii, can be calibrated on a store.
+
+    Raises:
+        ConfigError: the model finds heads.
+        StoreError: the store has no labels, wrong ones, or too few heads.
+    """
+    if network_spec(loaded.network).detects:
+        raise ConfigError(f"{loaded.path}: {loaded.network} finds heads; only models of head crops are calibrated")
+    check_labels(store)
+    if len(store) < MIN_HEADS:
+        raise StoreError(f"{store.path}: has {len(store)} heads; {MIN_HEADS} or more are needed to calibrate on")
+
+
+def temperature_of(distribution: str, found: Evaluation, store: HeadStore) -> float:
+    """Return the temperature that fits a model's predictions on a store.
+
+    Raises:
+        StoreError: the model is right to 15 degrees on all heads, or on none.
+    """
+    error = found.errors["geodesic_deg"]
+    right = error <= CONFIDENCE_DEG
+    if right.all() or not right.any():
+        raise StoreError(
+            f"{store.path}: the model is right to {CONFIDENCE_DEG:.0f} degrees on all of its heads or on none, which "
+            "tells no temperature; calibrate on another store"
+        )
+    return fit_temperature(distribution, found.parameter, error)
+
+
 def calibrate(loaded: LoadedModel, store: HeadStore, device: torch.device, batch_size: int = 64) -> float:
     """Divide the output of a model by the temperature that fits a store, in place, and return the temperature.
 
@@ -62,33 +92,11 @@ def calibrate(loaded: LoadedModel, store: HeadStore, device: torch.device, batch
         TrainingError: a prediction is not finite.
     """
     description = loaded.description
-    if network_spec(loaded.network).detects:
-        raise ConfigError(f"--calibrate: {loaded.network} finds heads; only models of head crops are calibrated")
     if description.distribution in POINT_ESTIMATES:
-        raise ConfigError(f"--calibrate: {description.distribution} has no uncertainty that could be calibrated")
-    check_labels(store)
-    if len(store) < MIN_HEADS:
-        raise StoreError(f"--calibrate {store.path}: has {len(store)} heads; {MIN_HEADS} or more are needed")
-    last = _last_layer(loaded)
+        raise ConfigError(f"{loaded.path}: {description.distribution} has no uncertainty that could be calibrated")
+    check_calibratable(loaded, store)
+    output_layer(loaded.model)
     found = evaluate(loaded.model.to(device), PoseDecoder(description), store, device, batch_size)
-    error = found.errors["geodesic_deg"]
-    right = error <= CONFIDENCE_DEG
-    if right.all() or not right.any():
-        raise StoreError(
-            f"--calibrate {store.path}: the model is right to {CONFIDENCE_DEG:.0f} degrees on all of its heads or on "
-            "none, which tells no temperature; name another store"
-        )
-    temperature = fit_temperature(description.distribution, found.parameter, error)
-    with torch.no_grad():
-        last.weight.div_(temperature)
-        last.bias.div_(temperature)
+    temperature = temperature_of(description.distribution, found, store)
+    divide_output(loaded.model, temperature)
     return temperature
-
-
-def _last_layer(loaded: LoadedModel) -> nn.Linear:
-    try:
-        layer = find_pose_head(loaded.model)[-1]
-    except ValueError as error:
-        raise ConfigError(f"--calibrate: {loaded.network} doesn't end with a pose head") from error
-    assert isinstance(layer, nn.Linear), "find_pose_head looks for a layer of nine outputs"
-    return layer

@@ -6,6 +6,7 @@ The name of a network of others is passed on as a path, which :func:`load_model`
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +23,8 @@ from semiuhpe.foreign.outputs import check_outputs
 from semiuhpe.models import LoadedModel, find_checkpoint, load_checkpoint
 from semiuhpe.models.checkpoint import Description
 from semiuhpe.models.registry import NetworkSpec, register_family
+from semiuhpe.models.reliability import calibration_file, divide_output, read_calibration
+from semiuhpe.models.roles import MODEL, STUDENT, TEACHER
 from semiuhpe.rotation import HEAD_TO_CAMERA
 
 ONNX = "onnx"
@@ -106,6 +109,7 @@ def load_model(
     network: str | None = None,
     convention: str | None = None,
     exps_dir: str | os.PathLike = "exps",
+    calibrated: bool = True,
 ) -> LoadedModel:
     """Load a model that is ready to use.
 
@@ -113,13 +117,38 @@ def load_model(
         path: of :func:`locate_model`, or a name as it takes them.
         teacher, network, convention, exps_dir: of a checkpoint, see :func:`semiuhpe.models.load_checkpoint`; a network
             of others has no such choices.
+        calibrated: use the calibration beside the file, if there is one.
 
     Raises:
         CheckpointError: a file can't be found or read, or is of another network.
         ConfigError: a fact of the network is missing, or a choice is given that it doesn't have.
     """
-    if not is_foreign(path):
-        return load_checkpoint(path, teacher, network, convention, exps_dir=exps_dir)
+    role = MODEL if is_foreign(path) else TEACHER if teacher else STUDENT
+    loaded: LoadedModel
+    if role == MODEL:
+        loaded = _foreign_model(path, network, convention)
+    else:
+        loaded = load_checkpoint(path, teacher, network, convention, exps_dir=exps_dir)
+    return with_calibration(loaded, role) if calibrated else loaded
+
+
+def with_calibration(loaded: LoadedModel, role: str) -> LoadedModel:
+    """Return a model with the calibration beside its file, if there is one for its role; its output is then divided by
+    the temperature, in place.
+
+    Raises:
+        CheckpointError: the calibration is damaged.
+    """
+    path = calibration_file(files_of(loaded.path)[0])
+    found = read_calibration(path, model_sha256(loaded.path)).get(role) if path.is_file() else None
+    if found is None:
+        return loaded
+    if found.temperature != 1.0:
+        divide_output(loaded.model, found.temperature)
+    return replace(loaded, reliability=found)
+
+
+def _foreign_model(path: str | os.PathLike, network: str | None, convention: str | None) -> ForeignModel:
     require(network is None, f"--network {network}: {path} says what network it is; leave it out")
     require(convention is None, f"--convention {convention}: {path} says its convention; leave it out")
     path = locate_model(path)

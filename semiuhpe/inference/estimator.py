@@ -72,6 +72,7 @@ class HeadPoseEstimator:
         if self.finds_heads and loaded.convention != HEAD_TO_CAMERA:
             raise ConfigError(f"--convention {loaded.convention}: {loaded.path} is a one-stage model; leave it out")
         self._decoder = PoseDecoder(loaded.description)
+        self._reliability = loaded.reliability
         self._facts = loaded.facts if isinstance(loaded, ForeignModel) else None
         network = reparametrize(loaded.model)
         self._network = network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
@@ -209,7 +210,10 @@ class HeadPoseEstimator:
             raise ConfigError(f"{self.path}: finds the heads itself; give it neither boxes nor another detector")
         rotations = torch.from_numpy(heads.rotations)
         front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
-        return HeadPoses(heads.boxes, heads.scores, heads.rotations, front, full, heads.entropy, heads.confidence)
+        unknown = np.full(len(heads), np.nan, np.float32), np.zeros(len(heads), bool)
+        return HeadPoses(
+            heads.boxes, heads.scores, heads.rotations, front, full, heads.entropy, heads.confidence, *unknown
+        )
 
     @torch.no_grad()
     def _poses(self, crops: Sequence[np.ndarray], found: Sequence[Detections]) -> list[HeadPoses]:
@@ -220,14 +224,21 @@ class HeadPoseEstimator:
             raise CheckpointError(f"{self.path}: {not_finite(self.dtype)}")
         predicted = self._decoder(output)
         rotations = predicted.mode()
+        entropy, confidence = entropy_and_confidence(predicted)
+        within, reliable = torch.full_like(confidence, torch.nan), torch.zeros_like(confidence, dtype=torch.bool)
+        if self._reliability is not None:
+            within = self._reliability.within_90_deg(rotations, entropy)
+            reliable = within <= self._reliability.reliable_deg
         columns = (
             rotations,
             matrix_to_euler(rotations),
             matrix_to_euler(rotations, full_range=True),
-            *entropy_and_confidence(predicted),
+            entropy,
+            confidence,
+            within,
         )
         counts = [len(heads) for heads in found]
-        rows = zip(*(column.float().cpu().split(counts) for column in columns), strict=True)
+        rows = zip(*(part.cpu().split(counts) for part in (*(c.float() for c in columns), reliable)), strict=True)
         return [
             HeadPoses(heads.boxes, heads.scores, *(values.numpy() for values in row))
             for heads, row in zip(found, rows, strict=True)

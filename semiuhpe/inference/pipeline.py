@@ -27,6 +27,9 @@ class HeadPoses:
         euler_full_deg: (N, 3) float32 equivalent angles with ``|pitch| <= 90`` and yaw in (-180, 180].
         entropy: (N,) float32, lower if the model is more certain; NaN if the model has no uncertainty.
         confidence: (N,) float32 in [0, 1]; NaN if the model has no uncertainty; see :mod:`semiuhpe.models.output`.
+        within_90_deg: (N,) float32, degrees within which the truth is with a probability of 90 percent; NaN if the
+            model isn't calibrated; see :mod:`semiuhpe.models.reliability`.
+        reliable: (N,) bool, whether that is small enough; False if the model isn't calibrated.
     """
 
     boxes: np.ndarray
@@ -36,6 +39,8 @@ class HeadPoses:
     euler_full_deg: np.ndarray
     entropy: np.ndarray
     confidence: np.ndarray
+    within_90_deg: np.ndarray
+    reliable: np.ndarray
 
     def __len__(self) -> int:
         return len(self.boxes)

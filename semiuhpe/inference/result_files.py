@@ -28,7 +28,7 @@ _ROTATION = [f"r{row}{column}" for row in range(3) for column in range(3)]
 CSV_COLUMNS = (
     *("image", "width", "height", "heads", "x", "y", "w", "h", "score", *_ROTATION),
     *(f"{angle}_{span}" for span in ("front", "full") for angle in ("pitch", "yaw", "roll")),
-    *("entropy", "confidence"),
+    *("entropy", "confidence", "within_90_deg", "reliable"),
 )
 """``heads`` is the number of heads on the picture; a picture without heads has a row with 0 and empty fields."""
 
@@ -212,7 +212,8 @@ def _csv_rows(line: Mapping[str, Any]) -> Iterator[list[Any]]:
     for head in line["heads"]:
         rotation = [value for row in head["rotation"] for value in row]
         angles = [*head["euler_front_deg"], *head["euler_full_deg"]]
-        yield [*first, *head["box"], head["score"], *rotation, *angles, head["entropy"], head["confidence"]]
+        sureness = (head["entropy"], head["confidence"], head.get("within_90_deg"), head.get("reliable"))
+        yield [*first, *head["box"], head["score"], *rotation, *angles, *sureness]
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ follows from its keys and its name. Loading never runs code.
 
 import os
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -20,6 +20,7 @@ from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError
 from semiuhpe.files import atomic_path
 from semiuhpe.models.registry import create_model, list_models, network_spec
+from semiuhpe.models.reliability import Reliability
 from semiuhpe.models.weights import find_checkpoint
 from semiuhpe.models.weights_files import SAFETENSORS, read_safetensors, read_weights_file, write_safetensors
 from semiuhpe.rotation import CONVENTIONS, HEAD_TO_CAMERA, R_300WLP
@@ -51,12 +52,22 @@ class Description:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model from a checkpoint, in eval mode on the CPU, with its description and its last validation results."""
+    """A model from a checkpoint, in eval mode on the CPU.
+
+    Attributes:
+        model: the network.
+        description: what it is.
+        metrics: its last validation results.
+        path: its file.
+        reliability: what labeled heads have told of its errors; None if it isn't calibrated. The model's output is
+            divided by the temperature.
+    """
 
     model: nn.Module
     description: Description
     metrics: dict[str, float]
     path: Path
+    reliability: Reliability | None = field(default=None, kw_only=True)
 
     @property
     def network(self) -> str:
@@ -243,10 +254,10 @@ def _read_description(values: Any, path: Path) -> Description:
     except TypeError as error:
         raise CheckpointError(f"{path}: doesn't say which network it is (no valid description)") from error
     kinds = get_type_hints(Description)
-    for field in fields(described):
-        value = getattr(described, field.name)
-        if not isinstance(value, kinds[field.name]):
-            raise CheckpointError(f"{path}: its description is not valid: {field.name} is {value!r}")
+    for each in fields(described):
+        value = getattr(described, each.name)
+        if not isinstance(value, kinds[each.name]):
+            raise CheckpointError(f"{path}: its description is not valid: {each.name} is {value!r}")
     if described.distribution not in DISTRIBUTIONS or described.image_size < 1:
         found = f"{described.distribution!r} on pictures of {described.image_size} px"
         raise CheckpointError(f"{path}: its description is not valid: its output is a {found}")

@@ -18,7 +18,7 @@ import sim3dr
 from semiuhpe.data.crop import MIN_HEAD_PX
 from semiuhpe.drawing.overlay import draw_heads, person_color
 from semiuhpe.inference.detectors import Detections
-from semiuhpe.inference.pipeline import HeadPipeline
+from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.inference.records import head_record
 from semiuhpe.rotation import matrix_to_euler
 from semiuhpe.video.prefetch import Prefetcher
@@ -45,6 +45,8 @@ class PosedFrame:
         rotations: (N, 3, 3) head to camera.
         entropy: (N,) entropies of the predicted distributions; NaN if the model has no uncertainty.
         confidence: (N,) in [0, 1]; NaN if the model has no uncertainty.
+        within_90_deg: (N,) degrees within which the truth is at 90 percent; NaN if the model isn't calibrated.
+        reliable: (N,) bool, whether that is small enough.
         persons: the person of each head, numbered from 1, None for a head not yet tracked; None without tracking.
         drawn: the picture with the heads drawn on it; None before that.
     """
@@ -56,6 +58,8 @@ class PosedFrame:
     rotations: np.ndarray
     entropy: np.ndarray
     confidence: np.ndarray
+    within_90_deg: np.ndarray
+    reliable: np.ndarray
     persons: list[int | None] | None = None
     drawn: np.ndarray | None = field(default=None, repr=False)
 
@@ -144,11 +148,13 @@ def _posed(
         if stop.is_set():
             return
         results = pipeline.pose([frame.image for frame in group], detections)
-        times = [float(frame.pts * video.time_base) for frame in group]
-        yield [
-            PosedFrame(frame, time, poses.boxes, poses.scores, poses.rotations, poses.entropy, poses.confidence)
-            for frame, time, poses in zip(group, times, results, strict=True)
-        ]
+        yield [_posed_frame(frame, video, poses) for frame, poses in zip(group, results, strict=True)]
+
+
+def _posed_frame(frame: Frame, video: VideoSource, poses: HeadPoses) -> PosedFrame:
+    sureness = (poses.entropy, poses.confidence, poses.within_90_deg, poses.reliable)
+    time = float(frame.pts * video.time_base)
+    return PosedFrame(frame, time, poses.boxes, poses.scores, poses.rotations, *sureness)
 
 
 def _followed(
@@ -180,7 +186,8 @@ def frame_record(posed: PosedFrame) -> dict[str, Any]:
     """Return the record of a frame and its heads (:func:`semiuhpe.inference.records.head_record`), for JSON Lines."""
     rotations = torch.as_tensor(posed.rotations, dtype=torch.float64).reshape(-1, 3, 3)
     front, full = (matrix_to_euler(rotations, full_range).numpy() for full_range in (False, True))
-    columns = (posed.boxes, posed.scores, posed.rotations, front, full, posed.entropy, posed.confidence)
+    sureness = (posed.entropy, posed.confidence, posed.within_90_deg, posed.reliable)
+    columns = (posed.boxes, posed.scores, posed.rotations, front, full, *sureness)
     persons = [None] * len(posed) if posed.persons is None else posed.persons
     rows = zip(persons, zip(*columns, strict=True), strict=True)
     heads = [{"person": person, **head_record(*row)} for person, row in rows]

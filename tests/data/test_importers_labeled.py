@@ -26,7 +26,7 @@ from semiuhpe.data.importers import IMPORTERS, biwi_npz
 from semiuhpe.data.importers.base import LIMITED
 from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError
-from semiuhpe.rotation import euler_to_matrix, matrix_to_euler, mirror
+from semiuhpe.rotation import euler_to_matrix, geodesic_deg, matrix_to_euler, mirror
 
 # BIWI, FSA-Net's files
 
@@ -81,6 +81,13 @@ def test_biwi_npz_of_other_contents(tmp_path, changes, words):
     with pytest.raises(DataError, match=re.escape(f"--source {path}:")) as caught:
         biwi_npz.BIWI_TEST.pictures(path, "test")
     assert words in str(caught.value)
+
+
+def test_biwi_npz_of_all_sequences(tmp_path):
+    write_npz(tmp_path / "BIWI_test.npz", POSES[:1])
+    write_npz(tmp_path / "BIWI_noTrack.npz", POSES[:3])
+    assert prepare("BIWInoTrack", tmp_path, tmp_path / "a.lmdb", split="test", workers=0).kept == 3
+    assert HeadStore(tmp_path / "a.lmdb").meta["dataset"] == "BIWInoTrack"
 
 
 def test_biwi_npz_that_can_not_be_found_or_read(tmp_path):
@@ -163,6 +170,19 @@ def test_biwi(tmp_path, source):
     head = projected_head(CENTER)
     picture = np.asarray(Image.open(tmp_path / "hpdb/12/frame_00003_rgb.png"))
     np.testing.assert_array_equal(store.image(1), crop_by_box(picture, head))
+
+
+def test_biwi_plus_has_the_rotation_that_the_color_camera_sees(tmp_path):
+    write_biwi(tmp_path / "hpdb")
+    for name in ("BIWI", "BIWIplus"):
+        prepare(IMPORTERS[name], tmp_path, tmp_path / f"{name}.lmdb", split="test", workers=0)
+    annotated, seen = (HeadStore(tmp_path / f"{name}.lmdb") for name in ("BIWI", "BIWIplus"))
+    # A point of the head goes to the depth camera, and from there to the color camera.
+    expected = CAMERA_ROTATION @ FILE_ROTATION @ np.diag([1, -1, -1])
+    np.testing.assert_allclose(seen.rotation[0], expected, atol=1e-5)
+    np.testing.assert_array_equal(seen.box, annotated.box)
+    between = geodesic_deg(*(torch.from_numpy(store.rotation).double() for store in (annotated, seen)))
+    assert between.item() == pytest.approx(1.05, abs=0.05)  # that of the calibration
 
 
 def test_biwi_euler_angles_are_the_published_reading_of_any_pose():

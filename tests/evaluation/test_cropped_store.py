@@ -21,10 +21,12 @@ from semiuhpe.cli.entry import run
 from semiuhpe.data import HeadStore
 from semiuhpe.data.preparing import prepare
 from semiuhpe.data.stores.inspect import picture_fault
-from semiuhpe.errors import ConfigError, StoreError
+from semiuhpe.errors import ConfigError, DataError, StoreError
+from semiuhpe.evaluation.compare import compare
 from semiuhpe.evaluation.cropped_store import CroppedStore
 from semiuhpe.evaluation.network_table import published_table
 from semiuhpe.evaluation.protocols import PROTOCOLS, default_protocol
+from semiuhpe.evaluation.results import Results
 from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.foreign.crops import CROPS
 
@@ -119,6 +121,29 @@ def test_protocols_keep_their_heads(whole, source, tmp_path, stores):
         PROTOCOLS["AFLW2000-1969"].select(crops)
     with pytest.raises(ConfigError, match="is for AFLW2000"):
         PROTOCOLS["AFLW2000-1964"].select(HeadStore(stores["test"]))
+
+
+def test_protocols_are_of_a_dataset_a_split_and_a_training(stores, tmp_path, capsys):
+    path = tmp_path / "BIWI_noTrack.npz"
+    images = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
+    np.savez(path, image=images, pose=np.zeros((3, 3)), img_size=64)
+    prepare("BIWInoTrack", path, tmp_path / "biwi.lmdb", size=64)
+    store = HeadStore(tmp_path / "biwi.lmdb")
+    assert len(PROTOCOLS["BIWI-FSANet"].select(store)) == 3 and default_protocol(store) is None
+    with pytest.raises(ConfigError, match=r"is for BIWItest; .* is BIWInoTrack test"):
+        PROTOCOLS["BIWI-70-30"].select(store)
+    with pytest.raises(ConfigError, match="is for DAD3DHeads val"):
+        PROTOCOLS["DAD3DHeads-val"].select(store)
+    with pytest.raises(ConfigError, match=r"is for models of 300WLP; .*heads-front.* was trained on"):
+        evaluate_checkpoint("heads-front", tmp_path / "biwi.lmdb", protocol="BIWI-FSANet")
+
+
+def test_results_of_different_protocols_are_not_compared(whole, tmp_path):
+    kept = HeadStore(whole)
+    first = evaluate_checkpoint("heads-front", kept, protocol="AFLW2000-1969", roles=("teacher",))
+    summary = {**first.summary, "settings": {**first.summary["settings"], "heads_protocol": "AFLW2000-1964"}}
+    with pytest.raises(DataError, match=r"by AFLW2000-1969 and .* by AFLW2000-1964"):
+        compare(first, Results(summary, first.heads))
 
 
 def test_a_store_of_whole_pictures_is_inspected(whole, tmp_path, capsys):

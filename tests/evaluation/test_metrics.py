@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import roma
 import torch
+from scipy.spatial.transform import Rotation
 from support.rotations import random_rotations
 
 from semiuhpe.evaluation.metrics import pose_errors, summarize
 from semiuhpe.evaluation.paper_protocol import paper_summary
-from semiuhpe.rotation import euler_to_matrix, from_300wlp, geodesic_deg, in_plane_rotation, matrix_to_euler
+from semiuhpe.rotation import euler_to_matrix, from_300wlp, geodesic_deg, in_plane_rotation, matrix_to_euler, to_300wlp
 
 
 def test_agrees_with_reference_numbers(reference):
@@ -21,6 +22,19 @@ def test_agrees_with_reference_numbers(reference):
     assert summary["euler_mae_deg"] == pytest.approx(expected["euler_mae"], abs=1e-3)
     mae = [summary[f"{name}_mae_deg"] for name in ("pitch", "yaw", "roll")]
     np.testing.assert_allclose(mae, expected["euler_mae_pitch_yaw_roll"], atol=1e-3)
+
+
+def test_angles_of_biwi_plus_are_those_of_scipy():
+    """The authors of Biwi+ convert all angles: the matrix of BIWI's axes, by extrinsic xyz, is pitch, yaw and roll."""
+    predicted, truth = random_rotations(60, seed=4), random_rotations(60, seed=5)
+    first, second = (
+        Rotation.from_matrix(to_300wlp(rotation).mT.numpy()).as_euler("xyz", degrees=True)
+        for rotation in (predicted, truth)
+    )
+    errors = pose_errors(predicted, truth, matrix_to_euler(truth), False, "transposed")["euler_abs_deg"].numpy()
+    np.testing.assert_allclose(errors, np.abs((first - second + 180) % 360 - 180), atol=1e-9)
+    plain = pose_errors(predicted, truth, matrix_to_euler(truth))["euler_abs_deg"].numpy()
+    assert np.abs(plain - errors).mean() > 1
 
 
 def test_right_predictions_have_no_error():

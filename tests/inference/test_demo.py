@@ -103,7 +103,8 @@ def test_a_picture_is_shown_with_its_heads_and_their_record(page, examples, tmp_
     assert downloading.value.suggested_filename == f"{examples[3].stem}_heads.json"
     assert (record["image"], record["width"], record["height"]) == (examples[3].name, 256, 256)
     (head,) = record["heads"]
-    assert set(head) == {"box", "score", "rotation", "euler_front_deg", "euler_full_deg", "entropy", "confidence"}
+    sureness = {"entropy", "confidence", "within_90_deg", "reliable"}
+    assert set(head) == {"box", "score", "rotation", "euler_front_deg", "euler_full_deg"} | sureness
     assert np.allclose(head["rotation"], poses.rotations[0], atol=1e-4)
 
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")

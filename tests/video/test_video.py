@@ -32,6 +32,8 @@ class Poses:
     rotations: np.ndarray
     entropy: np.ndarray
     confidence: np.ndarray
+    within_90_deg: np.ndarray
+    reliable: np.ndarray
 
 
 def yaw_matrix(degrees: float) -> np.ndarray:
@@ -54,8 +56,8 @@ class FakeEstimator:
     def _poses(self, number, boxes, scores):
         rotations = [yaw_matrix(10 * number + box[0] / 10) for box in boxes]
         rotations = np.array(rotations, np.float32).reshape(-1, 3, 3)
-        entropy, confidence = (np.full(len(boxes), value, np.float32) for value in (-5.0, 0.5))
-        return Poses(boxes, scores, rotations, entropy, confidence)
+        entropy, confidence, within = (np.full(len(boxes), value, np.float32) for value in (-5.0, 0.5, 12.5))
+        return Poses(boxes, scores, rotations, entropy, confidence, within, within <= 30)
 
 
 class TwoHeads(Detector):
@@ -253,6 +255,7 @@ def test_a_record_says_all_of_a_frame(tmp_path):
     np.testing.assert_allclose(head["euler_front_deg"], [0, 30.5, 0], atol=2e-3)
     np.testing.assert_allclose(head["rotation"], yaw_matrix(30.5), atol=1e-5)
     assert (head["score"], head["entropy"], head["confidence"]) == (0.9, -5.0, 0.5)
+    assert (head["within_90_deg"], head["reliable"]) == (12.5, True)
     turned = [frame for frame in pose_video(clip(tmp_path), HeadPipeline(TwoHeads(), FakeEstimator()))][11]
     full = frame_record(turned)["heads"][0]["euler_full_deg"]
     np.testing.assert_allclose(full, [0, 110 + turned.boxes[0, 0] / 10, 0], atol=5e-3)

@@ -6,8 +6,8 @@ from typing import TypeVar
 from semiuhpe.data.importers.aflw2000 import Aflw2000
 from semiuhpe.data.importers.aflwface import AflwFace
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
-from semiuhpe.data.importers.biwi import Biwi
-from semiuhpe.data.importers.biwi_npz import BIWI_TEST, BIWI_TRAIN
+from semiuhpe.data.importers.biwi import Biwi, BiwiPlus
+from semiuhpe.data.importers.biwi_npz import BIWI_NO_TRACK, BIWI_TEST, BIWI_TRAIN
 from semiuhpe.data.importers.cocohead import CocoHead
 from semiuhpe.data.importers.crowdhuman import CrowdHuman
 from semiuhpe.data.importers.dad3dheads import Dad3DHeads
@@ -25,8 +25,8 @@ I = TypeVar("I", bound=type[Importer])  # noqa: E741
 
 IMPORTERS: Registry[Importer] = Registry("dataset", "DATASET")
 for _importer in (
-    W300LP(), Aflw2000(), BIWI_TEST, BIWI_TRAIN, Biwi(), Dad3DHeads(), CocoHead(), CrowdHuman(), OpenImages(),
-    WildHead(), WiderFace(), AflwFace(), Eg3d(), Folder(), SceneHeads(),
+    W300LP(), Aflw2000(), BIWI_TEST, BIWI_TRAIN, BIWI_NO_TRACK, Biwi(), BiwiPlus(), Dad3DHeads(), CocoHead(),
+    CrowdHuman(), OpenImages(), WildHead(), WiderFace(), AflwFace(), Eg3d(), Folder(), SceneHeads(),
 ):  # fmt: skip
     IMPORTERS.register(_importer.name, _importer)
 

@@ -4,8 +4,8 @@
 ``NN/rgb.cal`` the calibration of the camera that took the pictures. They are used as follows:
 
 - **Rotation.** See :func:`semiuhpe.conventions.from_biwi`. The annotation is used unchanged, as in Hopenet and FSA-Net,
-  although the two cameras are turned against each other by about a degree. ``euler_deg`` are the Euler angles of R, as
-  in those papers.
+  although the two cameras are turned against each other by about a degree; :class:`BiwiPlus` corrects that.
+  ``euler_deg`` are the Euler angles of R, as in those papers.
 - **Head box.** BIWI has none, so this is our choice: the head's center c is transformed to the color camera,
   ``R c + t`` with the rotation and translation of ``rgb.cal``, and projected without lens distortion. It is the center
   of a square of 240 mm, as an adult's head measures up to 240 mm from chin to crown. The box is square and does not
@@ -69,13 +69,29 @@ class Biwi(Importer):
         rows = _rows(path)
         if [len(row) for row in rows] != [3] * 4:
             raise DataError(f"{path}: is not a 3x3 rotation and a position")
-        rotation = from_biwi(torch.tensor(rows[:3], dtype=torch.float64))
+        rotation = from_biwi(torch.from_numpy(self._rotation(np.array(rows[:3]), picture.labels)))
         yield RawHead(
             picture.name,
             box=_head_box(np.array(rows[3]), picture.labels, path),
             rotation=rotation.numpy(),
             euler_deg=matrix_to_euler(rotation).numpy(),
         )
+
+    def _rotation(self, annotated: np.ndarray, camera: Calibration) -> np.ndarray:
+        """Return the rotation (3, 3) that is the label, in BIWI's axes."""
+        return annotated
+
+
+class BiwiPlus(Biwi):
+    """Biwi+ (Kuhnke and Ostermann, "Deep head pose estimation using synthetic images and partial adversarial domain
+    adaption for continuous label spaces", ICCV 2019): the rotations are moved into the color camera, which took the
+    pictures. The head boxes are those of :class:`Biwi`, not theirs.
+    """
+
+    name = "BIWIplus"
+
+    def _rotation(self, annotated: np.ndarray, camera: Calibration) -> np.ndarray:
+        return camera.rotation @ annotated
 
 
 def _frames(sequence: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""BIWI as FSA-Net (Yang et al., CVPR 2019) packs it: ``BIWI_train.npz`` and ``BIWI_test.npz``.
+"""BIWI as FSA-Net (Yang et al., CVPR 2019) packs it: ``BIWI_train.npz``, ``BIWI_test.npz`` and ``BIWI_noTrack.npz``.
+
+The first two have 16 and 8 of the 24 sequences, drawn at random, the last has the frames of all in which MTCNN found
+the face, which models trained on 300W-LP are evaluated on.
 
 ``image`` (N, 64, 64, 3) uint8 BGR are face crops, which are kept whole; ``pose`` (N, 3) are yaw, pitch, roll in
 degrees, in this order. Angles are limited to +-89.99 as in the paper's code. :mod:`semiuhpe.data.importers.biwi` reads
@@ -15,18 +18,19 @@ from semiuhpe.errors import DataError
 
 
 class BiwiNpz(Importer):
-    """Importer of one of the two files, which are separate datasets.
+    """Importer of one of the files, which are separate datasets.
 
     Args:
         name: name of the dataset.
         split: the only split of the dataset.
+        file: beginning of the file's name.
     """
 
-    def __init__(self, name: str, split: str):
-        self.name, self.splits = name, (split,)
+    def __init__(self, name: str, split: str, file: str):
+        self.name, self.splits, self._file = name, (split,), file
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        path = _find(source, split) if source.is_dir() else source
+        path = _find(source, f"{self._file}*.npz") if source.is_dir() else source
         images, poses = _read(source, path)
         return [
             Picture(f"{index:05d}", image[..., ::-1], pose)
@@ -39,12 +43,12 @@ class BiwiNpz(Importer):
         yield RawHead(picture.name, euler_deg=euler, notes=notes)
 
 
-BIWI_TEST = BiwiNpz("BIWItest", "test")
-BIWI_TRAIN = BiwiNpz("BIWItrain", "train")
+BIWI_TEST = BiwiNpz("BIWItest", "test", "BIWI_test")
+BIWI_TRAIN = BiwiNpz("BIWItrain", "train", "BIWI_train")
+BIWI_NO_TRACK = BiwiNpz("BIWInoTrack", "test", "BIWI_noTrack")
 
 
-def _find(folder: Path, split: str) -> Path:
-    pattern = f"BIWI_{split}*.npz"
+def _find(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if len(found) == 1:
         return found[0]
