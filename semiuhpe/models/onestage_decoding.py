@@ -11,7 +11,7 @@ from semiuhpe.models.onestage import Outputs, decode_boxes, decode_landmarks
 
 MIN_SCORE, MAX_IOU = 0.5, 0.4
 """Lowest score of shown heads; RetinaFace's overlap threshold of the suppression."""
-CANDIDATES, MOST_FOUND = 500, 100
+CANDIDATES, MOST_FOUND = 3000, 500
 """Most anchors of a picture that enter the suppression, and most heads that it returns, the best ones."""
 
 
