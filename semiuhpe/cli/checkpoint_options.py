@@ -142,6 +142,7 @@ def parse_for_run(
         CheckpointError: there is no such checkpoint, or it can't be fetched.
     """
     given = bind_trained(parse(parser, argv))
+    given.model.obey_offline()
     name = given.model.checkpoint
     require(others or not is_foreign(name), f"{name}: is a network of others; name a checkpoint of this project")
     path = locate_model(name, given.run.exps_dir)

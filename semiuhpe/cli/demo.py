@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
     parser = trained_parser("semiuhpe demo", help_text, groups, ("bf16",))
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, DemoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
+    given.model.obey_offline()
     default = DEFAULT_DETECTOR if Path(DEFAULT_FILE).is_file() else WHOLE
     check_heads(heads, given.model.checkpoint, default)
     with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(options.host, options.port) as place:

@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse_group(
         "semiuhpe export", "Writes a model, from head crops to poses, as ONNX or TorchScript.", ExportOptions, argv
     )
+    options.obey_offline()
     named = {"--onnx": options.onnx, "--torchscript": options.torchscript, "--weights": options.weights}
     targets = {name: path for name, path in named.items() if path}
     require(bool(targets), "none of --onnx, --torchscript and --weights is given: the file to write")

@@ -102,6 +102,7 @@ def main(
     parser = trained_parser(prog, help_text, groups, ("num_workers", "bf16"), original=AS_ORIGINAL)
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, group), bind(parsed, PictureHeadOptions), bind_trained(parsed)
+    given.model.obey_offline()
     samples, default_detector = samples_if_none(bool(options.input), own_detector)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = options.output

@@ -8,6 +8,7 @@ import configargparse
 
 from semiuhpe.cli.config import G, bind, make_parser, parse
 from semiuhpe.methods import Experiment, option_groups
+from semiuhpe.models.fetching import OFFLINE, forbid_network
 from semiuhpe.models.weights import DEFAULT_CHECKPOINT
 from semiuhpe.options import OptionGroup, option
 from semiuhpe.rotation import CONVENTIONS
@@ -62,6 +63,12 @@ class CheckpointOptions(OptionGroup):
     convention: str | None = option(
         None, "convention of the output, where the checkpoint doesn't tell it", choices=lambda: CONVENTIONS
     )
+    offline: bool = option(False, f"fetch nothing: a file that isn't there is an error; {OFFLINE}=1 means the same")
+
+    def obey_offline(self) -> None:
+        """Forbid the network in this process and those that it starts, if ``--offline`` is given."""
+        if self.offline:
+            forbid_network()
 
 
 @dataclass(frozen=True)

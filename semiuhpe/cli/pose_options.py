@@ -19,8 +19,8 @@ from semiuhpe.errors import ConfigError, require
 from semiuhpe.foreign import ForeignModel, is_foreign, locate_model
 from semiuhpe.inference.detectors import (
     DEFAULT_DETECTOR,
-    DEFAULT_FILE,
     Detector,
+    bpjdet,
     check_detector,
     check_min_score,
     list_detectors,
@@ -42,8 +42,6 @@ AS_ORIGINAL = (
 )
 """What ``--original`` does where heads are posed."""
 _PREFIX = f"{FAMILY}:"
-_BODY_HEAD = "bpjdet"
-_PAIRED = ":paired"
 _ORIGINAL_MIN_SCORE = 0.5
 
 
@@ -100,11 +98,11 @@ def samples_if_none(is_given: bool, default_detector: str | None = None) -> tupl
 
 
 def check_heads(heads: HeadOptions, checkpoint: str, default_detector: str = DEFAULT_DETECTOR) -> None:
-    """Checks options of finding and drawing heads, before the checkpoint is looked for, and perhaps fetched.
+    """Checks options of finding and drawing heads, before the checkpoint, or the detector, is perhaps fetched.
 
     Raises:
         ConfigError: options contradict each other, or the detector's kind is unknown.
-        CheckpointError, DataError: the detector's file is missing.
+        CheckpointError, DataError: the detector's file is missing, or can't be fetched for want of permission.
     """
     require(heads.mesh is None or heads.draw == MESH, f"--mesh {heads.mesh}: needs --draw mesh")
     check_min_score(heads.min_score)
@@ -215,8 +213,8 @@ def _as_in_original(heads: HeadOptions, detector_name: str, device: torch.device
     The options that are returned say so.
     """
     kind, _, argument = detector_name.partition(":")
-    if kind == _BODY_HEAD:
-        detector_name = f"{kind}:{(argument or DEFAULT_FILE).removesuffix(_PAIRED)}{_PAIRED}"
+    if kind == bpjdet.KIND and argument.rpartition(":")[2] != bpjdet.PAIRED:
+        detector_name = f"{kind}:{argument}:{bpjdet.PAIRED}" if argument else f"{kind}:{bpjdet.PAIRED}"
     min_score = _ORIGINAL_MIN_SCORE if heads.min_score is None else heads.min_score
     heads = replace(heads, detector=detector_name, min_score=min_score)
     detector = load_detector(detector_name, device, min_score)

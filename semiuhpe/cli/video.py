@@ -81,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
     parser = trained_parser("video.py", help_text, groups, ("bf16",), original=AS_ORIGINAL)
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, VideoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
+    given.model.obey_offline()
     samples, default_detector = samples_if_none(bool(options.input))
     require(not options.smooth or options.track, "--smooth needs --track, which tells the persons apart")
     require(heads.draw != NONE or options.jsonl is not None, "--draw none writes no video: --jsonl has to be given")

@@ -1,26 +1,18 @@
-"""Find and fetch weights: ImageNet weights, and the checkpoints that the paper's authors released.
+"""Find weights: ImageNet weights, and the checkpoints that the paper's authors released.
 
-Files are in ``weights/`` of the current folder; ``weights/README.md`` lists them. A missing file is fetched if
-possible; else the error says which file is needed, and where. The models :data:`SHIPPED` come with the package and are
-found from any folder.
+Files are in ``weights/`` of the current folder; ``weights/README.md`` lists them. A missing one that was released is
+fetched (:mod:`semiuhpe.models.fetching`); else the error says which file is needed, and where. The models
+:data:`SHIPPED` come with the package and are found from any folder.
 """
 
 import glob
-import logging
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
-
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import logging as hub_logging
 
 from semiuhpe.errors import CheckpointError, ConfigError, first_line
+from semiuhpe.models.fetching import WEIGHTS, HubFile, check_unchanged, fetched
 from semiuhpe.models.weights_files import SAFETENSORS
 
-logger = logging.getLogger(__name__)
-
-WEIGHTS = Path("weights")
 REPOSITORY = "HoyerChou/SemiUHPE"
 RELEASED = (
     "DAD-COCOHead-ResNet50-best",
@@ -53,7 +45,7 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
             which is fetched into ``weights/`` if it isn't there.
 
     Raises:
-        CheckpointError: no checkpoint, or more than one, has this name; or it can't be fetched.
+        CheckpointError: no checkpoint, or more than one, has this name; or it can't be fetched, or has changed since.
     """
     direct, name = Path(name), str(name)
     stem = checkpoint_stem(name)
@@ -64,9 +56,11 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
         places += [path for folder in _package_folders() for path in _with_endings(folder, stem)]
     for path in places:
         if path.is_file():
+            if stem in RELEASED:
+                check_unchanged(path)
             return path
     if stem in RELEASED:
-        return _fetched(stem)
+        return fetched(HubFile(REPOSITORY, f"{stem}{ENDINGS[0]}", "Apache-2.0"))
     found = sorted(Path(exps_dir).glob(f"*/{glob.escape(name)}.pth")) if name and not direct.is_absolute() else []
     if len(found) == 1:
         return found[0]
@@ -105,24 +99,3 @@ def _package_folders() -> list[Path]:
     """Return where the models of the package may be: in an installed package, and at the top of the repository."""
     package = Path(__file__).parents[1]
     return [folder / WEIGHTS.name for folder in (package, package.parent)]
-
-
-def _fetched(name: str) -> Path:
-    path = WEIGHTS / f"{name}.pth"
-    logger.info("fetching %s of https://huggingface.co/%s into %s", path.name, REPOSITORY, WEIGHTS.absolute())
-    url, answered = hf_hub_url(REPOSITORY, path.name), False
-    verbosity = hub_logging.get_verbosity()
-    hub_logging.set_verbosity(hub_logging.CRITICAL)  # it logs each attempt
-    try:
-        get_hf_file_metadata(url)  # asks once; the download itself would retry for half a minute
-        answered = True
-        return Path(hf_hub_download(REPOSITORY, path.name, local_dir=WEIGHTS))
-    except Exception as error:  # errors of connections and of the client have no common base class
-        answered = answered or isinstance(error, HfHubHTTPError)
-        reason = "can't be fetched" if answered else f"there is no connection to {urlsplit(url).hostname}"
-        raise CheckpointError(
-            f"{name}: {reason} ({first_line(error)}). Put the file into {WEIGHTS.absolute()} by hand, from {url}; "
-            "weights/README.md says more"
-        ) from error
-    finally:
-        hub_logging.set_verbosity(verbosity)

@@ -289,7 +289,8 @@ def test_the_absent_default_says_where_it_comes_from(tmp_path, monkeypatch):
         load_detector()
     message = str(error.value)
     assert DEFAULT_DETECTOR == "bpjdet:weights/ch_head_l_1536_e150_best_mMR.pt"
-    assert says(message, "weights/ch_head_l_1536_e150_best_mMR.pt github.com/hnuzhy/BPJDet onnx: yunet: boxes: whole")
+    address = "HoyerChou/BPJDet/resolve/main/ch_head_l_1536_e150_best_mMR.pt"
+    assert says(message, f"weights/ch_head_l_1536_e150_best_mMR.pt {address} onnx: yunet boxes: whole")
     with pytest.raises(CheckpointError, match=r"other\.pt"):
         load_detector("bpjdet:other.pt")
 

@@ -223,8 +223,6 @@ def test_yunet_refuses_other_files(tmp_path):
     path.write_bytes(b"no network")
     with pytest.raises(CheckpointError, match=r"net\.onnx.*YuNet"):
         load_detector(f"yunet:{path}")
-    with pytest.raises(ConfigError, match=r"yunet:FILE\.onnx"):
-        load_detector("yunet")
 
 
 # ---- whole pictures, registry, images

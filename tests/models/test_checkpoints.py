@@ -1,7 +1,6 @@
 """Our checkpoints and the released ones: what loading gives, and what it refuses."""
 
 import json
-import time
 import zipfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from support.errors import refused
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import CheckpointError
-from semiuhpe.models import checkpoint, create_model, find_checkpoint, load_checkpoint, save_checkpoint, weights
+from semiuhpe.models import checkpoint, create_model, find_checkpoint, load_checkpoint, save_checkpoint
 from semiuhpe.models.checkpoint import read_checkpoint, save_weights
 from semiuhpe.models.output import PoseDecoder
 from semiuhpe.rotation import from_300wlp
@@ -269,49 +268,6 @@ def test_released_names_are_found_in_weights(in_folder):
     torch.save(released(network, network), in_folder / "weights" / "DAD-COCOHead-ResNet50-best.pth")
     for name in ("DAD-COCOHead-ResNet50-best", "DAD-COCOHead-ResNet50-best.pth"):
         assert load_checkpoint(name).path == Path("weights/DAD-COCOHead-ResNet50-best.pth")
-
-
-def test_released_names_are_fetched(in_folder, monkeypatch):
-    asked = []
-
-    def download(repository, filename, local_dir):
-        asked.append((repository, filename))
-        path = Path(local_dir) / filename
-        path.parent.mkdir()
-        network = create_model("plainnet")
-        torch.save(released(network, network), path)
-        return str(path)
-
-    monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url: None)
-    monkeypatch.setattr(weights, "hf_hub_download", download)
-    assert load_checkpoint("DAD-WildHead-EffNetV2-S-best").train_unlabeled == "WildHead"
-    assert asked == [("HoyerChou/SemiUHPE", "DAD-WildHead-EffNetV2-S-best.pth")]
-    load_checkpoint("DAD-WildHead-EffNetV2-S-best")
-    assert len(asked) == 1
-
-
-def test_without_a_connection_the_error_says_what_to_download_and_where_to(in_folder, monkeypatch):
-    for failure in (OSError("no route to host"), RuntimeError()):
-
-        def download(*_, failure=failure, **__):
-            raise failure
-
-        monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url: None)
-        monkeypatch.setattr(weights, "hf_hub_download", download)
-        with pytest.raises(CheckpointError, match="DAD-COCOHead-RepVGG-best") as error:
-            load_checkpoint("DAD-COCOHead-RepVGG-best")
-        source = "https://huggingface.co/HoyerChou/SemiUHPE/resolve/main/DAD-COCOHead-RepVGG-best.pth"
-        assert source in str(error.value) and str(in_folder / "weights") in str(error.value)
-
-
-def test_a_server_out_of_reach_is_asked_once_and_nothing_else_is_told(in_folder, monkeypatch, capfd):
-    monkeypatch.setattr(weights, "hf_hub_url", lambda repository, file: f"http://127.0.0.1:1/{file}")
-    start = time.monotonic()
-    with pytest.raises(CheckpointError, match=r"127\.0\.0\.1 .*http://127\.0\.0\.1:1/DAD-COCOHead-RepVGG-best\.pth"):
-        load_checkpoint("DAD-COCOHead-RepVGG-best")
-    assert time.monotonic() - start < 10  # its own attempts take 23 s
-    captured = capfd.readouterr()
-    assert captured.out + captured.err == "" and not (in_folder / "weights").exists()
 
 
 def test_runs_are_found_by_name(in_folder):

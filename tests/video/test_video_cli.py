@@ -144,7 +144,7 @@ def test_an_error_on_the_way_leaves_nothing(checkpoint, clip, capsys):
 
 
 def test_what_is_wrong_is_said_before_a_checkpoint_is_fetched(clip, monkeypatch, capsys):
-    monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url: pytest.fail(f"{url} was fetched"))
+    monkeypatch.setattr(weights, "fetched", lambda file: pytest.fail(f"{file.name} was fetched"))
     for arguments, message in (
         (["--input", "none.mp4"], "--input none.mp4"),
         (["--input", "clip.mp4", "--output", "no/a.mp4"], "--output no/a.mp4"),

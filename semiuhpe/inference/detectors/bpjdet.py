@@ -1,7 +1,8 @@
 """Detection of heads and their bodies by the released detectors of BPJDet (Zhou et al., arXiv 2212.07652).
 
-``bpjdet:FILE.pt`` finds all heads. ``bpjdet:FILE.pt:paired`` keeps only heads with a body: fewer false positives, but a
-few true heads are lost. The thresholds are those of the authors' commands for pictures.
+``bpjdet`` fetches the authors' file, ``bpjdet:FILE.pt`` reads one; both find all heads. ``bpjdet:paired`` and
+``bpjdet:FILE.pt:paired`` keep only heads with a body: fewer false positives, but a few true heads are lost. The
+thresholds are those of the authors' commands for pictures.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,12 @@ from semiuhpe.inference.detectors.base import (
 from semiuhpe.inference.detectors.bpjdet_file import DetectorFile, read_detector_file
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, nms, same_shape
 from semiuhpe.inference.detectors.yolov5 import YOLOv5
+from semiuhpe.models.fetching import HubFile, check_fetched, fetched
 
-DEFAULT_FILE = "weights/ch_head_l_1536_e150_best_mMR.pt"
+KIND = "bpjdet"
+PAIRED = "paired"
+HUB_FILE = HubFile("HoyerChou/BPJDet", "ch_head_l_1536_e150_best_mMR.pt", "GPL-3.0")
+DEFAULT_FILE = str(HUB_FILE.path)
 IMAGE_SIZE = 1536
 MIN_SCORE = 0.45
 MAX_IOU = 0.75
@@ -129,23 +134,33 @@ def build_network(file: DetectorFile, path: Path) -> YOLOv5:
     return network.eval().requires_grad_(False)
 
 
-def _file_and_paired(argument: str) -> tuple[Path, bool]:
+def _file_and_paired(argument: str) -> tuple[Path | None, bool]:
+    """Return the file that is named, None for the one that is fetched, and whether heads need a body."""
+    if argument in ("", PAIRED) and not Path(argument).is_file():
+        return None, argument == PAIRED
     path, option = file_and_option(argument)
-    if option not in ("", "paired"):
-        raise ConfigError(f"--detector bpjdet:{argument}: unknown option {option}; it takes only paired")
-    if path == Path(DEFAULT_FILE) and not path.exists():
-        others = ", ".join(kind.usage for kind in list_detectors() if kind.name != "bpjdet")
+    if option not in ("", PAIRED):
+        raise ConfigError(f"--detector {KIND}:{argument}: unknown option {option}; it takes only {PAIRED}")
+    if path == HUB_FILE.path and not path.exists():
+        others = ", ".join(kind.usage for kind in list_detectors() if kind.name != KIND)
         raise CheckpointError(
-            f"{path}: there is no such file. It is the head detector trained on CrowdHuman (ch_head_l_1536_e150, "
-            "best_mMR.pt) that the BPJDet project released: github.com/hnuzhy/BPJDet, see its README for the "
-            f"models. Save it under this name, or choose another detector: --detector {others}"
+            f"{path}: there is no such file. It is the head detector of the BPJDet project ({HUB_FILE.license}): "
+            f"--detector {KIND} fetches it, or put it there by hand, from {HUB_FILE.url}; or choose another detector: "
+            f"--detector {others}"
         )
-    return require_file(path, "bpjdet"), option == "paired"
+    return require_file(path, KIND), option == PAIRED
 
 
-@register_detector("bpjdet", "bpjdet:FILE.pt[:paired]", _file_and_paired)
+def _check(argument: str) -> None:
+    path, _ = _file_and_paired(argument)
+    if path is None:
+        check_fetched(HUB_FILE)
+
+
+@register_detector(KIND, f"{KIND}[:FILE.pt][:{PAIRED}]", _check)
 def _build(options: Options) -> Detector:
-    path, paired = _file_and_paired(options.argument)
+    named, paired = _file_and_paired(options.argument)
+    path = named or fetched(HUB_FILE)
     file = read_detector_file(path)
     body = next((file.names.index(name) for name in ("person", "body") if name in file.names), None)
     if "head" not in file.names or body is None or len(file.names) != 2 or file.offsets != 2:

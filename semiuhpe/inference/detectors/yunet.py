@@ -1,12 +1,13 @@
-"""Detection of faces by YuNet (Wu et al., 2023) with OpenCV: ``yunet:FILE.onnx``.
+"""Detection of faces by YuNet (Wu et al., 2023) with OpenCV: ``yunet``, or ``yunet:FILE.onnx``.
 
-Boxes contain the face without the hair and the back of the head, and are cropped by the rule for faces. Heads from
-behind are not found.
+Without a file, that of OpenCV's model zoo is fetched. Boxes contain the face without the hair and the back of the
+head, and are cropped by the rule for faces. Heads from behind are not found.
 """
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,10 @@ import numpy as np
 from semiuhpe.data.crop import FACE_BOX
 from semiuhpe.errors import CheckpointError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, register_detector, require_file
+from semiuhpe.models.fetching import HubFile, check_fetched, fetched
 
+KIND = "yunet"
+ZOO_FILE = HubFile("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx", "MIT")
 MAX_SIDE = 1280
 """Longer side to which larger images are shrunk, as YuNet was trained on faces of about 10 to 300 px."""
 MIN_SCORE, MAX_IOU, CANDIDATES = 0.9, 0.3, 5000
@@ -63,21 +67,41 @@ def _check_in_subprocess(path: Path) -> None:
         raise CheckpointError(f"{path}: OpenCV {cv2.__version__} crashes on it, so it is damaged; download it again")
 
 
-def _file(argument: str) -> Path:
-    return require_file(Path(argument), "yunet")
-
-
-@register_detector("yunet", "yunet:FILE.onnx", _file)
-def _build(options: Options) -> Detector:
-    path = _file(options.argument)
-    _check_in_subprocess(path)
-    min_score = MIN_SCORE if options.min_score is None else options.min_score
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence OpenCV's warnings, not its errors: version 5 warns of its own choice of a target for each network."""
+    log = cv2.utils.logging
+    level = log.getLogLevel()
+    log.setLogLevel(min(level, log.LOG_LEVEL_ERROR))
     try:
-        detector = FaceDetector(cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, MAX_IOU, CANDIDATES))
+        yield
+    finally:
+        log.setLogLevel(level)
+
+
+def _create(path: Path, min_score: float) -> FaceDetector:
+    with _without_warnings():
+        return FaceDetector(cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, MAX_IOU, CANDIDATES))
+
+
+def _check(argument: str) -> None:
+    if argument:
+        require_file(Path(argument), KIND)
+    else:
+        check_fetched(ZOO_FILE)
+
+
+@register_detector(KIND, f"{KIND}[:FILE.onnx]", _check)
+def _build(options: Options) -> Detector:
+    path = require_file(Path(options.argument), KIND) if options.argument else fetched(ZOO_FILE)
+    _check_in_subprocess(path)
+    try:
+        detector = _create(path, MIN_SCORE if options.min_score is None else options.min_score)
         detector(np.zeros((64, 64, 3), np.uint8))  # fails with a network of another kind
     except cv2.error as error:
+        words = " ".join((error.err or str(error)).split())
         raise CheckpointError(
-            f"{path}: is broken or not a YuNet face detector for OpenCV {cv2.__version__} ({error.err or error}); use "
-            "face_detection_yunet_2023mar.onnx or later of OpenCV's model zoo"
+            f"{path}: is broken or not a YuNet face detector for OpenCV {cv2.__version__} ({words}); use "
+            f"{ZOO_FILE.name} or later of OpenCV's model zoo, which --detector {KIND} fetches"
         ) from error
     return detector
