@@ -67,12 +67,14 @@ def save_released(path: Path, network: YOLOv5, monkeypatch, key: str = "model", 
     torch.save({"epoch": -1, "model": None, "ema": None, key: model} | entries, path)
 
 
-def save_onnx(path: Path, nodes: list, constants: dict, outputs: list[str], shape: list, metadata: dict) -> None:
+def save_onnx(
+    path: Path, nodes: list, constants: dict, outputs: list[str], shape: list, metadata: dict, dimensions: int = 3
+) -> None:
     graph = helper.make_graph(
         nodes,
         "detector",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 3) for name in outputs],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * dimensions) for name in outputs],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
@@ -99,12 +101,12 @@ class Graph:
     def number(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
 
-    def redness(self, stride: int, channels: tuple[float, float, float]) -> str:
+    def redness(self, stride: int, channels: tuple[float, float, float], offset: float = 0.0) -> str:
         """(B, 1, h, w): how red a cell is, 1 where all of it is pure red."""
         weight = np.zeros((1, 3, stride, stride), np.float32)
         weight[0] = np.array(channels)[:, None, None] / stride**2
         conv = self.add("Conv", "images", self.constant(weight), strides=[stride] * 2, kernel_shape=[stride] * 2)
-        return self.add("Clip", conv, self.number(0), self.number(1))
+        return self.add("Clip", self.add("Add", conv, self.number(offset)), self.number(0), self.number(1))
 
 
 def save_yolo(path: Path, layout: str, names: list[str], shape=(1, 3, 64, 64), metadata: dict | None = None) -> None:
@@ -160,3 +162,54 @@ def save_yunet(path: Path) -> None:
             offset = graph.constant(np.array([0.5, 0.5, 0, 0], np.float32)[:4] if name == "bbox" else np.float32(0))
             outputs.append(graph.add("Add", product, offset, name=f"{name}_{stride}"))
     save_onnx(path, graph.nodes, graph.constants, outputs, [1, 3, "height", "width"], {})
+
+
+def save_scrfd(path: Path, shape=(1, 3, 64, 64), batched: bool = False, shift: float = 0.0) -> None:
+    """An SCRFD whose faces are red cells of 8, 16 or 32 px, found by the second of a cell's two anchors.
+
+    The anchor is the cell's top left corner; distances are 0 to the left, 0.25 up, 1 to the right, 0.75 down, so faces
+    lie a quarter of a cell above their cells. Scores are the cell's redness by its own normalized values: pure red of
+    (255, 0, 0) is (127.5, -127.5, -127.5) / 128, and black is no face.
+
+    Args:
+        shape: of the input.
+        batched: outputs have a leading dimension, and other names and places than those without.
+        shift: of the scores, which are probabilities without it.
+    """
+    graph, scores, boxes, points = Graph(), [], [], []
+    for stride in (8, 16, 32):
+        red = graph.redness(stride, (128 / 255, -128 / 255, -128 / 255), offset=-0.5)
+        score = graph.add("Add", red, graph.number(shift))
+        flat = graph.add("Reshape", score, graph.constant(np.array([-1, 1])))
+        pair = graph.add("Reshape", graph.add("Mul", flat, graph.constant(np.array([[0, 1]], np.float32))),
+                         graph.constant(np.array([-1, 1])))  # fmt: skip
+        zeros = graph.add("Mul", pair, graph.number(0))
+        distances = graph.add("Add", zeros, graph.constant(np.array([[0, 0.25, 1, 0.75]], np.float32)))
+        landmarks = graph.add("Add", zeros, graph.constant(np.zeros((1, 10), np.float32)))
+        found = [pair, distances, landmarks]
+        if batched:
+            found = [graph.add("Unsqueeze", each, graph.constant(np.array([0]))) for each in found]
+        for each, table in zip(found, (scores, boxes, points), strict=True):
+            table.append(each)
+    outputs = [*points, *boxes, *scores] if batched else [*scores, *boxes, *points]
+    save_onnx(path, graph.nodes, graph.constants, outputs, list(shape), {}, 3 if batched else 2)
+
+
+def save_ultraface(path: Path, shape=(1, 3, 48, 64), raw: bool = False) -> None:
+    """An Ultra-Light face detector whose faces are red cells of 8 px, in shares of the input.
+
+    Args:
+        shape: of the input, 1, 3, height, width; multiples of 8.
+        raw: boxes are not decoded: numbers of either sign.
+    """
+    graph = Graph()
+    height, width = shape[2] // 8, shape[3] // 8
+    score = graph.redness(8, (128 / 255, -128 / 255, -128 / 255), offset=-127 / 255)
+    face = graph.add("Reshape", score, graph.constant(np.array([1, -1, 1])))
+    background = graph.add("Sub", graph.number(1), face)
+    y, x = np.mgrid[:height, :width].reshape(2, -1)
+    boxes = np.stack([x / width, y / height, (x + 1) / width, (y + 1) / height], axis=1)[None].astype(np.float32)
+    nothing = graph.add("Mul", face, graph.number(0))
+    corners = graph.add("Add", nothing, graph.constant(-boxes if raw else boxes), name="boxes")
+    both = graph.add("Concat", background, face, axis=2, name="scores")
+    save_onnx(path, graph.nodes, graph.constants, [both, corners], list(shape), {})

@@ -7,7 +7,15 @@ import torch
 
 from semiuhpe.distributed import named_device
 from semiuhpe.errors import ConfigError
-from semiuhpe.inference.detectors import boxes_file, bpjdet, onestage, yolo_onnx, yunet  # noqa: F401  (fills the registry)
+from semiuhpe.inference.detectors import (  # noqa: F401  (fills the registry)
+    boxes_file,
+    bpjdet,
+    onestage,
+    scrfd,
+    ultraface,
+    yolo_onnx,
+    yunet,
+)
 from semiuhpe.inference.detectors.base import (
     Detections,
     Detector,
@@ -30,14 +38,15 @@ def load_detector(
     """Load a head detector.
 
     Args:
-        spec: ``kind:file``, one of :func:`list_detectors`: ``bpjdet:FILE.pt``, ``onnx:FILE.onnx``,
-            ``yunet:FILE.onnx``, ``onestage:CKPT``, ``boxes:FILE.json|csv`` or ``whole``.
+        spec: ``kind`` or ``kind:file``, one of :func:`list_detectors`: ``yunet`` and ``bpjdet``, which are fetched,
+            ``yunet:FILE.onnx``, ``bpjdet:FILE.pt``, ``scrfd:FILE.onnx``, ``ultraface:FILE.onnx``, ``onnx:FILE.onnx``,
+            ``onestage:CKPT``, ``boxes:FILE.json|csv`` or ``whole``.
         device: device of its network; yunet and detectors without a network ignore it.
         min_score: heads with a lower score, in [0, 1], are left out; None for the kind's own threshold.
 
     Raises:
         ConfigError: the kind or option is unknown, or a package or the device is missing.
-        CheckpointError: the network's file is missing, broken or of another kind.
+        CheckpointError: the network's file is missing, broken or of another kind, or can't be fetched.
         DataError: the file of boxes is missing or broken.
     """
     name, _, argument = spec.partition(":")
@@ -46,7 +55,7 @@ def load_detector(
 
 
 def check_detector(spec: str) -> None:
-    """Raise the errors of :func:`load_detector` for an unknown kind or a missing file, without loading anything."""
+    """Raise the errors of :func:`load_detector` for an unknown kind or a missing file; nothing is loaded or fetched."""
     name, _, argument = spec.partition(":")
     detector_kind(name).check(argument)
 

@@ -13,6 +13,8 @@ import torch
 import torchvision
 from torch import Tensor
 
+from semiuhpe.inference.detectors.base import Detections
+
 GRAY = 114
 MAX_CANDIDATES = 30_000
 """Maximum number of boxes that enter NMS, whose time grows with the square of that number."""
@@ -106,3 +108,16 @@ def nms(corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Te
     if len(candidates) > MAX_CANDIDATES:
         candidates = candidates[scores[candidates].topk(MAX_CANDIDATES).indices]
     return candidates[torchvision.ops.nms(corners[candidates], scores[candidates], max_iou)[:MAX_FOUND]]
+
+
+def best_boxes(box: Letterbox, corners: Tensor, scores: Tensor, min_score: float, max_iou: float) -> Detections:
+    """Return what :func:`nms` leaves, in pixels of the image, without boxes that lie completely in the padding.
+
+    Args:
+        box: where the image lies in the input.
+        corners, scores, min_score, max_iou: of :func:`nms`, corners in pixels of the input.
+    """
+    kept = nms(corners, scores, min_score, max_iou)
+    placed, scores = box.to_image(corners[kept]), scores[kept].clamp(0, 1)
+    inside = (placed[:, 2:] > 0).all(dim=1)
+    return Detections(placed[inside].numpy(), scores[inside].numpy())

@@ -11,12 +11,10 @@ Coordinates are in pixels of the network's input. Metadata are those of Ultralyt
 """
 
 import ast
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,16 +32,10 @@ from semiuhpe.inference.detectors.base import (
     register_detector,
     require_file,
 )
-from semiuhpe.inference.detectors.letterbox import (
-    Letterbox,
-    fit_shape,
-    fit_size,
-    nms,
-    same_shape,
-)
+from semiuhpe.inference.detectors.letterbox import Letterbox, best_boxes, fit_shape, fit_size, same_shape
+from semiuhpe.inference.detectors.onnx_session import OnnxSession
 
-logger = logging.getLogger(__name__)
-
+KIND = "onnx"
 IMAGE_SIZE, STRIDE = 640, 32
 """Input size and stride of networks without this metadata."""
 MIN_SCORE, MAX_IOU = 0.25, 0.45
@@ -80,51 +72,41 @@ class OnnxDetector(Detector):
     """Finds heads with a YOLO in ONNX.
 
     Args:
-        session: onnxruntime session with one input (B, 3, H, W).
+        session: the network.
         metadata: the metadata of the network.
         wanted: name or number of the class to detect; empty for ``head``, or the only class.
         min_score: boxes with a lower score are left out.
-        path: path of the file, for messages.
 
     Raises:
         CheckpointError: the network can't be run, or its output has an unknown layout.
         ConfigError: the network has no such class.
     """
 
-    def __init__(self, session: Any, metadata: Metadata, wanted: str, min_score: float, path: Path) -> None:
-        self.session, self.metadata, self.min_score, self.path = session, metadata, min_score, path
-        self.input = _the_input(session, path)
-        self.dtype: type[np.floating] = np.float16 if "16" in self.input.type else np.float32
-        sides = self.input.shape[2:]
-        self.sides = tuple(sides) if all(isinstance(side, int) for side in sides) else None
-        height, width = self.sides or (metadata.image_size, metadata.image_size)
+    def __init__(self, session: OnnxSession, metadata: Metadata, wanted: str, min_score: float) -> None:
+        self.session, self.metadata, self.min_score = session, metadata, min_score
+        height, width = session.sides or (metadata.image_size, metadata.image_size)
         outputs = self._run(np.zeros((1, height, width, 3), np.uint8))
-        self.layout, count = recognise(tuple(outputs.shape), (height, width), metadata, path)
-        self.chosen = choose_class(wanted, count, metadata.names, path)
+        self.layout, count = recognise(tuple(outputs.shape), (height, width), metadata, session.path)
+        self.chosen = choose_class(wanted, count, metadata.names, session.path)
         self.crop_rule = FACE_BOX if metadata.names.get(self.chosen, wanted).lower() == "face" else HEAD_BOX
 
     def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
         boxes = [self._fit(*image.shape[:2]) for image in images]
         found: dict[int, Detections] = {}
-        for indices in same_shape(boxes, 1 if self.input.shape[0] == 1 else BATCH):
+        for indices in same_shape(boxes, BATCH if self.session.takes_batches else 1):
             outputs = self._run(np.stack([boxes[i].place(images[i]) for i in indices]))
             for index, output in zip(indices, outputs, strict=True):
                 found[index] = self._decode(output, boxes[index])
         return [found[index] for index in range(len(images))]
 
     def _fit(self, height: int, width: int) -> Letterbox:
-        if self.sides is not None:
-            return fit_shape(height, width, *self.sides)
+        if self.session.sides is not None:
+            return fit_shape(height, width, *self.session.sides)
         return fit_size(height, width, self.metadata.image_size, self.metadata.stride)
 
     def _run(self, inputs: np.ndarray) -> Tensor:
         """Return the network's (B, ..., ...) output for (B, H, W, 3) uint8 inputs."""
-        normalized = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)).astype(self.dtype) / 255
-        try:
-            output = self.session.run(None, {self.input.name: normalized})[0]
-        except Exception as error:  # onnxruntime has no common error class
-            raise CheckpointError(f"{self.path}: fails on input {normalized.shape} ({first_line(error)})") from error
-        return torch.from_numpy(np.asarray(output, np.float32))
+        return self.session(inputs / np.float32(255))[0]
 
     def _decode(self, output: Tensor, box: Letterbox) -> Detections:
         """Return the heads of an image from its part of the output."""
@@ -138,10 +120,7 @@ class OnnxDetector(Detector):
         else:
             corners, scores = box_convert(output[:4].T, "cxcywh", "xyxy"), output[4 + self.chosen]
         max_iou = 1.0 if self.layout is Layout.END_TO_END else MAX_IOU  # 1 disables suppression
-        kept = nms(corners, scores, self.min_score, max_iou)
-        placed, scores = box.to_image(corners[kept]), scores[kept].clamp(0, 1)
-        inside = (placed[:, 2:] > 0).all(dim=1)
-        return Detections(placed[inside].numpy(), scores[inside].numpy())
+        return best_boxes(box, corners, scores, self.min_score, max_iou)
 
 
 def recognise(shape: tuple[int, ...], sides: tuple[int, int], metadata: Metadata, path: Path) -> tuple[Layout, int]:
@@ -225,57 +204,14 @@ def read_metadata(entries: dict[str, str], path: Path) -> Metadata:
     return Metadata(names, size, stride, True if nms else None if says is None else says.strip().lower() == "true")
 
 
-def _the_input(session: Any, path: Path) -> Any:
-    inputs = session.get_inputs()
-    shape: Sequence[Any] = ()
-    if len(inputs) == 1 and inputs[0].type in ("tensor(float)", "tensor(float16)"):
-        shape = inputs[0].shape
-    if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "none"
-        raise CheckpointError(f"{path}: its inputs are {found}; a YOLO has one, float (B, 3, H, W)")
-    if isinstance(shape[0], int) and shape[0] != 1:
-        raise CheckpointError(
-            f"{path}: was exported for batches of {shape[0]}; export it for one image or a dynamic batch"
-        )
-    return inputs[0]
-
-
-def _open(path: Path, device: torch.device) -> Any:
-    """Return an onnxruntime session for a file."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError(
-            f"--detector onnx:{path}: onnxruntime is not installed; install it with pip install 'semiuhpe[onnx]' or "
-            "pip install onnxruntime (onnxruntime-gpu for CUDA)"
-        ) from error
-    providers: list[str | tuple[str, dict[str, int]]] = ["CPUExecutionProvider"]
-    if device.type == "cuda":
-        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
-        else:
-            logger.warning("%s: this onnxruntime has no CUDA; the detector runs on the CPU.", path)
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = torch.get_num_threads()
-    try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
-    except Exception as error:  # onnxruntime has no common error class
-        raise CheckpointError(f"{path}: is broken or not an ONNX network ({first_line(error)})") from error
-
-
 def _file_and_class(argument: str) -> tuple[Path, str]:
     path, wanted = file_and_option(argument)
-    return require_file(path, "onnx"), wanted
+    return require_file(path, KIND), wanted
 
 
-@register_detector("onnx", "onnx:FILE.onnx[:CLASS]", _file_and_class)
+@register_detector(KIND, f"{KIND}:FILE.onnx[:CLASS]", _file_and_class)
 def _build(options: Options) -> Detector:
     path, wanted = _file_and_class(options.argument)
-    session = _open(path, options.device)
+    session = OnnxSession(path, options.device, KIND)
     min_score = MIN_SCORE if options.min_score is None else options.min_score
-    try:
-        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, path)
-        return OnnxDetector(session, metadata, wanted, min_score, path)
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path}: is damaged: a name in it is no text ({error})") from error
+    return OnnxDetector(session, read_metadata(session.metadata, path), wanted, min_score)
