@@ -34,7 +34,7 @@ from semiuhpe.drawing.overlay import NONE, draw_heads
 from semiuhpe.errors import DataError, require
 from semiuhpe.files import sha256
 from semiuhpe.foreign import files_of, model_sha256
-from semiuhpe.inference.detectors import Source
+from semiuhpe.inference.detectors import Source, TiledDetector, check_tiles
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.inference.records import picture_line
 from semiuhpe.inference.result_files import (
@@ -111,19 +111,22 @@ def main(
     check_folder(output)
     check_drawings(output)
     check_heads(heads, given.model.checkpoint, default_detector)
+    if heads.tiles and heads.detector:
+        check_tiles(heads.detector)
     model = find_model(parser, argv, given, heads)
     check_written(options, heads, names, [given.config, *heads.files(), *files_of(model.path)])
-    return pose(options, model, names, default_detector)
+    return pose(options, model, names, default_detector, heads.tiles)
 
 
-def pose(options: ImageOptions, model: FoundModel, names: Sequence[str], default_detector: str) -> int:
+def pose(options: ImageOptions, model: FoundModel, names: Sequence[str], default_detector: str, tiled: bool) -> int:
     """Pose the heads of pictures in as many processes as were started, and return the exit code."""
     output = options.output
     process = start_process(model.options.run.gpu_ids, in_step=False)
     try:
         estimator, detector, heads = model.load(process.device, default_detector)
+        detector = TiledDetector(detector) if tiled else detector
         share = Share(process.rank, process.world_size)
-        settings = common_settings(model.options, heads, model.path)
+        settings = common_settings(model.options, heads, model.path, tiled)
         if process.is_main:
             check_settings(output, settings)
             truncate_torn_lines(output, share)
@@ -159,7 +162,7 @@ def check_written(
             check_outputs([("--output", drawing_path(output / DRAWN, name))], [name])
 
 
-def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path) -> dict[str, object]:
+def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path, tiled: bool) -> dict[str, object]:
     """What all results in a folder have in common."""
     calibration = calibration_file(files_of(path)[0])
     return {
@@ -172,6 +175,7 @@ def common_settings(trained: TrainedOptions, heads: HeadOptions, path: Path) -> 
         "min_score": heads.min_score,
         "draw": heads.draw,
         "mesh": heads.mesh,
+        **({"tiles": True} if tiled else {}),
         **({"original": True} if trained.original else {}),
         **({"calibration_sha256": sha256(calibration)} if calibration.is_file() else {}),
     }

@@ -28,6 +28,7 @@ from semiuhpe.inference.detectors.base import (
 )
 from semiuhpe.inference.detectors.boxes_file import WHOLE
 from semiuhpe.inference.detectors.bpjdet import DEFAULT_FILE
+from semiuhpe.inference.detectors.tiles import TiledDetector, check_tiles
 
 DEFAULT_DETECTOR = f"bpjdet:{DEFAULT_FILE}"
 
@@ -75,8 +76,10 @@ __all__ = [
     "DetectorKind",
     "Options",
     "Source",
+    "TiledDetector",
     "check_detector",
     "check_min_score",
+    "check_tiles",
     "list_detectors",
     "load_detector",
     "register_detector",

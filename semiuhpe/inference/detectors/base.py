@@ -60,6 +60,12 @@ class Detections:
         return replace(self, **{name: column[keep] for name, column in columns.items() if column is not None})
 
 
+def joined(parts: Sequence[Detections]) -> Detections:
+    """Return the heads of several results of one detector, one after another; there has to be one result or more."""
+    columns = [field.name for field in fields(Detections) if getattr(parts[0], field.name) is not None]
+    return Detections(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+
+
 class Detector(ABC):
     """Base class of detectors, which find heads on RGB uint8 images (H, W, 3).
 

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 BOX = ("x", "y", "w", "h")
 NO_HEAD = "a row with its name and empty x,y,w,h, or an empty list in JSON, says that it has no head"
 COLUMNS = ("image", *BOX, "score", "frame")
+GIVEN = "boxes"
+"""Kind of the detector for boxes of the user's file."""
 WHOLE = "whole"
 """Kind of the detector for pictures that are head crops."""
 
@@ -246,7 +248,7 @@ def _file(argument: str) -> Path:
     return path
 
 
-@register_detector("boxes", "boxes:FILE.json|csv", _file)
+@register_detector(GIVEN, f"{GIVEN}:FILE.json|csv", _file)
 def _build_boxes(options: Options) -> Detector:
     path = _file(options.argument)
     return GivenBoxes(path, _READERS[path.suffix.lower()](path), options.min_score or 0.0)
