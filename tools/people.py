@@ -20,6 +20,12 @@ class People:
     changes: dict[str, np.ndarray]
     traits: np.ndarray
 
+    def rows(self, some: slice) -> "People":
+        phenotypes, changes = (
+            {name: value[some] for name, value in values.items()} for values in (self.phenotypes, self.changes)
+        )
+        return People(phenotypes, changes, self.traits[some])
+
 
 def sample_people(rng: np.random.Generator, count: int, model: Any) -> People:
     """Draw ``count`` people of all ages, both sexes and all ancestries, of a build that fits age and sex."""

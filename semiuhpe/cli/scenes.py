@@ -30,6 +30,10 @@ class ScenesOptions(OptionGroup):
     range: str = option(
         "full", "rotations of the heads: all, front to profile, or as on AFLW2000's pictures", choices=lambda: RANGES
     )
+    bodies: float = option(
+        0.7, "share of scenes of people with whole bodies on one ground; the others show heads and shoulders",
+        metavar="SHARE",
+    )  # fmt: skip
     masked: float = option(0.0, "share of the heads that get a mask, of those that can show one", metavar="SHARE")
     turned: float = option(0.0, "share of scenes that are turned by up to 45 degrees", metavar="SHARE")
     seed: NaturalInt = option(0, "seed of everything random")
@@ -53,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     photographs = find_photographs(options.backgrounds) if options.backgrounds else None
     scenes = SceneSet(
         options.count, options.most_heads, options.domain, options.range, options.seed, options.size, options.masked,
-        options.turned, photographs,
+        options.turned, photographs, options.bodies,
     )  # fmt: skip
     write_scenes(scenes, options.out, options.workers, options.overwrite)
     store = SceneStore(options.out)

@@ -28,7 +28,6 @@ from semiuhpe.errors import ConfigError, DataError, did_you_mean
 
 HEADS = Path(__file__).with_name("heads.npz")
 VERSION = 1
-_REMEDY = "install the package anew, or make the file with tools/bake_heads.py"
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
@@ -162,8 +161,25 @@ def _packaged() -> HeadBasis:
 
 
 def _read(path: Path) -> HeadBasis:
+    arrays = read_arrays(path, "heads", VERSION)
+    try:
+        return _unpack(arrays)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: lacks data of heads, or they don't agree ({error}); {_remedy('heads')}") from error
+
+
+def _remedy(kind: str) -> str:
+    return f"install the package anew, or make the file with tools/bake_{kind}.py"
+
+
+def read_arrays(path: Path, kind: str, reads: int) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a file of ``"heads"`` or ``"bodies"`` of the version that the program ``reads``.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another version.
+    """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file of heads; {_REMEDY}")
+        raise DataError(f"{path}: there is no such file of {kind}; {_remedy(kind)}")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -179,15 +195,12 @@ def _read(path: Path) -> HeadBasis:
         TokenError,
         zlib.error,
     ) as error:
-        raise DataError(f"{path}: is damaged or no file of heads; {_REMEDY}") from error
+        raise DataError(f"{path}: is damaged or no file of {kind}; {_remedy(kind)}") from error
     version = arrays.get("version")
-    if version is None or version.shape or version != VERSION:
+    if version is None or version.shape or version != reads:
         found = "none" if version is None else version.tolist()
-        raise DataError(f"{path}: its format version is {found}, and this program reads {VERSION}; {_REMEDY}")
-    try:
-        return _unpack(arrays)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: lacks data of heads, or they don't agree ({error}); {_REMEDY}") from error
+        raise DataError(f"{path}: its format version is {found}, and this program reads {reads}; {_remedy(kind)}")
+    return arrays
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> HeadBasis:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 import sim3dr
-from semiuhpe.synthetic.figure import Figure
+from semiuhpe.synthetic.figure import Figure, TexturedPart
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.light import Light, illuminate, sunlit, tone_curve
 from semiuhpe.synthetic.skin import atlas
@@ -27,11 +27,13 @@ class LitHead:
 
     Attributes:
         vertices: (N, 3) in head axes.
-        closed: (M, 3) triangles of the head itself, first those of the skin; only their outer side is visible.
+        closed: (M, 3) triangles of the head itself, first those of the skin, last those of a body; only their outer
+            side is visible.
         open: (L, 3) triangles of what it wears, visible from both sides.
         texture: (H, W, 3) uint8, colors of the skin as square roots.
         colors: (N, 3) those of the other parts, from 0 to 1.
         light: (N, 4) square roots of the light, as shares of the headroom, and display values of the highlights.
+        body: the body, if there is one.
     """
 
     vertices: np.ndarray
@@ -40,6 +42,7 @@ class LitHead:
     texture: np.ndarray
     colors: np.ndarray
     light: np.ndarray
+    body: TexturedPart | None = None
 
 
 def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Light) -> LitHead:
@@ -48,7 +51,7 @@ def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Ligh
     normals = sim3dr.vertex_normals(vertices, triangles) @ -rotation.T
     _face_the_camera(normals, len(figure.vertices))
     if light.casts_shadows:
-        sun = sunlit(vertices @ rotation.T, triangles, light.key_direction)
+        sun = _sunlit(vertices @ rotation.T, triangles, figure, light)
     else:
         sun = np.ones(len(vertices), np.float32)
     arrives, shine = illuminate(albedo, normals, occlusion, gloss, light, sun)
@@ -61,7 +64,22 @@ def light_up(figure: Figure, worn: list[Mesh], rotation: np.ndarray, light: Ligh
         texture=figure.texture,
         colors=np.sqrt(albedo),
         light=np.minimum(values, 1).astype(np.float32),
+        body=figure.body,
     )
+
+
+def _sunlit(camera: np.ndarray, triangles: np.ndarray, figure: Figure, light: Light) -> np.ndarray:
+    """Return how much of the key light each vertex sees; heads get fine shadows, of head and shoulders alone."""
+    sun = sunlit(camera, triangles, light.key_direction)
+    if figure.body is None:
+        return sun
+    bust, whole = len(template().vertices), len(figure.vertices)
+    of_bust = ((triangles < bust) | (triangles >= whole)).all(1)
+    alone = camera.copy()
+    alone[bust:whole] = camera[0]
+    fine = sunlit(alone, triangles[of_bust], light.key_direction)
+    fine[bust:whole] = sun[bust:whole]
+    return fine
 
 
 def _joined(figure: Figure, worn: list[Mesh]) -> tuple[np.ndarray, ...]:
@@ -93,6 +111,8 @@ class Canvas:
         background: (S, S, 3) uint8.
     """
 
+    _LAYERS = ("_colors", "_light", "depth", "_depth_of_light")
+
     def __init__(self, background: np.ndarray):
         self._background = background
         self._colors = np.zeros_like(background)
@@ -105,13 +125,29 @@ class Canvas:
         texture = template().texture
         n_skin = len(texture.triangles)
         skin = sim3dr.Mesh(placed[texture.vertex], texture.triangles, uv=atlas().uv, texture=head.texture)
-        rest = sim3dr.Mesh(placed, head.closed[n_skin:], colors=head.colors)
-        self._colors = sim3dr.draw(self._colors, [skin, rest], depth=self.depth, cull=True)
+        body = head.body
+        own = len(head.closed) - (0 if body is None else len(body.triangles))
+        meshes = [skin, sim3dr.Mesh(placed, head.closed[n_skin:own], colors=head.colors)]
+        if body is not None:
+            meshes.append(sim3dr.Mesh(placed[body.vertex], body.triangles, uv=body.uv, texture=body.texture))
+        self._colors = sim3dr.draw(self._colors, meshes, depth=self.depth, cull=True)
         depth = self._depth_of_light
         self._light = sim3dr.rasterize(placed, head.closed, head.light, bg=self._light, depth=depth, cull=True)
         if len(head.open):
             self._colors = sim3dr.rasterize(placed, head.open, head.colors, bg=self._colors, depth=self.depth)
             self._light = sim3dr.rasterize(placed, head.open, head.light, bg=self._light, depth=depth)
+
+    def part(self, where: tuple[slice, slice]) -> "Canvas":
+        """Return a copy of a part of the canvas, to draw on and to :meth:`put` back."""
+        piece = Canvas(self._background[where])
+        for name in self._LAYERS:
+            setattr(piece, name, np.ascontiguousarray(getattr(self, name)[where]))
+        return piece
+
+    def put(self, where: tuple[slice, slice], piece: "Canvas") -> None:
+        """Replace a part of the canvas by what was drawn on a copy of it."""
+        for name in self._LAYERS:
+            getattr(self, name)[where] = getattr(piece, name)
 
     def picture(self, highlights: np.ndarray) -> np.ndarray:
         """Return the picture, uint8 (S, S, 3), with highlights of a color (3,)."""

@@ -26,17 +26,35 @@ BEARD_LENGTH = {"moustache": 0.02, "goatee": 0.05, "full": 0.05, "long": 0.09}  
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
-    """A head with neck, shoulders and hair on the scalp.
+class TexturedPart:
+    """A part of a mesh with a texture of its own.
 
     Attributes:
-        vertices: (N, 3) of the template's mesh, in head axes.
-        triangles: (M, 3), those of the skin first. They turn clockwise seen from outside, as sim3dr takes them for the
-            outer side in a picture, whose y axis points down.
+        vertex: (S,) vertex of the mesh of each textured vertex; one on a seam appears several times.
+        uv: (S, 2) as :class:`sim3dr.Mesh` takes it.
+        triangles: (M, 3) indices of textured vertices.
+        texture: (H, W, 3) uint8.
+    """
+
+    vertex: np.ndarray
+    uv: np.ndarray
+    triangles: np.ndarray
+    texture: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A head with neck, shoulders and hair on the scalp, and perhaps a whole body.
+
+    Attributes:
+        vertices: (N, 3) of the template's mesh, in head axes, and after them those of a body.
+        triangles: (M, 3), those of the skin first, those of a body last. They turn clockwise seen from outside, as
+            sim3dr takes them for the outer side in a picture, whose y axis points down.
         texture: (H, W, 3) uint8, colors of the skin.
         albedo: (N, 3) linear colors of the other parts; of the skin, its tone.
         gloss: (N,) strength of the highlights.
         occlusion: (N,) ambient light that arrives.
+        body: the body, if there is one.
     """
 
     vertices: np.ndarray
@@ -45,6 +63,7 @@ class Figure:
     albedo: np.ndarray
     gloss: np.ndarray
     occlusion: np.ndarray
+    body: TexturedPart | None = None
 
 
 def build(

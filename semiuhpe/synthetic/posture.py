@@ -77,16 +77,17 @@ def random_neck(rng: np.random.Generator) -> float:
     return float(np.clip(rng.normal(*LENGTHENED), -0.05, 0.4))
 
 
-def bend_neck(v: np.ndarray, bend_deg: np.ndarray, longer: float = 0.0) -> None:
+def bend_neck(v: np.ndarray, bend_deg: np.ndarray, longer: float = 0.0, at_rest: np.ndarray | None = None) -> None:
     """Turn the shoulders, and what lies on them, relative to the head, in place; the head stays.
 
     Args:
         v: (N, 3) vertices in head axes.
         bend_deg: (3,) rotation vector; the neck turns by more of it the nearer it is to the shoulders.
         longer: by how much the shoulders are lowered first.
+        at_rest: (N, 3) where the vertices were before a pose, if they have one.
     """
     whole = np.radians(float(np.linalg.norm(bend_deg)))
-    amount = _along_neck(v)
+    amount = _along_neck(v if at_rest is None else at_rest)
     moved = np.flatnonzero(amount > 0)
     v[moved, 1] -= np.float32(longer) * amount[moved]
     if not whole or not len(moved):

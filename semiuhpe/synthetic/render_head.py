@@ -26,6 +26,7 @@ from semiuhpe.synthetic.posture import bend_neck, random_bend, random_neck, rota
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh
 from semiuhpe.synthetic.variety import reduced
+from semiuhpe.synthetic.whole_figure import with_body
 
 # How often wild heads have these, as far as others leave room
 HAT, HEADPHONES, GLASSES, FACE_MASK, HAND, OBJECT = 0.15, 0.04, 0.22, 0.07, 0.10, 0.08
@@ -191,14 +192,25 @@ class Dressed:
 
 
 def dress(
-    identity: Identity, rotation: np.ndarray, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK
-) -> Dressed:
-    """Return the figure of a person with accessories; ``face_mask`` is the share of wild heads with a face mask."""
-    bend, longer = random_bend(rotation, rng), random_neck(rng)
+    identity: Identity, rotation: np.ndarray, rng: np.random.Generator, wild: bool, face_mask: float = FACE_MASK,
+    body_bend: np.ndarray | None = None,
+) -> Dressed:  # fmt: skip
+    """Return the figure of a person with accessories.
+
+    Args:
+        identity: who it is.
+        rotation: (3, 3), head to camera.
+        rng: the only source of randomness.
+        wild: whether it may wear glasses, a hat and so on.
+        face_mask: the share of wild heads with a face mask.
+        body_bend: how the body is turned relative to the head, as :func:`semiuhpe.synthetic.posture.random_bend` has
+            it, of a person with a whole body; without it the figure is a bust that is turned at random.
+    """
+    bend, longer = random_bend(rotation, rng) if body_bend is None else body_bend, random_neck(rng)
     gaze = toward_camera(rotation, rng)
     if gaze is not None and identity.expression:
         identity = replace(identity, expression=identity.expression | looking(*gaze))
-    from_below = seen_from_below(rotation @ rotation_of(bend))
+    from_below = seen_from_below(rotation @ rotation_of(bend)) if body_bend is None else 0.0
     cut_off = from_below > CUT_OFF  # with the shoulders goes what lies on them
     height = None
     if identity.style != "bald":
@@ -225,6 +237,8 @@ def dress(
     for mesh in worn:
         bend_neck(mesh.vertices, bend, longer)
     built = figure.build(identity, height, bend, longer, from_below, covered_ears)
+    if body_bend is not None:
+        built = with_body(built, identity, bend, longer, rng)
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)
         kinds["glasses"] = "yes"

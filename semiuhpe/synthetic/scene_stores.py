@@ -35,6 +35,8 @@ class SceneSet:
         masked: share of the heads that get a mask, of those that can show one; it does not change the others.
         turned: share of the scenes that are turned by up to 45 degrees; it does not change the others.
         backgrounds: what is behind the heads, only of the wild domain; drawn places if None.
+        bodies: share of the scenes that show people with whole bodies, upright on one ground; the others show busts
+            whose rotations have the range.
     """
 
     count: int
@@ -46,6 +48,7 @@ class SceneSet:
     masked: float = 0.0
     turned: float = 0.0
     backgrounds: Photographs | None = None
+    bodies: float = 0.0
 
 
 def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
@@ -57,7 +60,7 @@ def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, ov
         StoreError: the target exists, or can't be written.
     """
     check_backgrounds(scenes.domain, scenes.backgrounds)
-    check_shares(masked=scenes.masked, turned=scenes.turned)
+    check_shares(masked=scenes.masked, turned=scenes.turned, bodies=scenes.bodies)
     rng = np.random.default_rng([scenes.seed, 0])
     rotations = random_rotations(scenes.count * scenes.most_heads, rng, scenes.range)
     rotations = rotations.reshape(scenes.count, scenes.most_heads, 3, 3)
@@ -96,6 +99,9 @@ def _render(job: tuple[SceneSet, int, np.ndarray]) -> StoredScene:
     changes = np.random.default_rng([scenes.seed, 2, number])
     turn_deg = changes.uniform(-MAX_SCENE_TURN_DEG, MAX_SCENE_TURN_DEG) if changes.random() < scenes.turned else 0.0
     rng = np.random.default_rng([scenes.seed, 1, number])
-    scene = render_scene(rotations, rng, scenes.domain, scenes.size, turn_deg, scenes.backgrounds)
+    scene = render_scene(
+        rotations, rng, scenes.domain, scenes.size, turn_deg, scenes.backgrounds, scenes.bodies,
+        is_full_range(scenes.range),
+    )  # fmt: skip
     image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)
     return StoredScene(f"{number:06d}", encode(image, JPEG_QUALITY), (scenes.size, scenes.size), heads, turn_deg)

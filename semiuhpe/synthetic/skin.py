@@ -80,14 +80,14 @@ def atlas() -> Atlas:
     index = np.full((height, left), -1, np.int32)
     blank = np.zeros((len(texel), 1), np.float32)
     sim3dr.rasterize(on_picture, t.texture.triangles, blank, height=height, width=left, index=index)
-    points = _interpolated(index, on_picture[:, :2], t.vertices[t.texture.vertex], t.texture.triangles)
+    points = interpolated(index, on_picture[:, :2], t.vertices[t.texture.vertex], t.texture.triangles)
     # sim3dr counts v from the lowest row
     uv = texel / (left, height)
     uv[:, 1] = 1 - uv[:, 1]
     return Atlas(np.ascontiguousarray(uv, np.float32), points)
 
 
-def _interpolated(index: np.ndarray, corners: np.ndarray, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def interpolated(index: np.ndarray, corners: np.ndarray, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Return values of vertices, interpolated in each pixel of a picture of triangle numbers, beyond it the nearest."""
     row, column = np.nonzero(index >= 0)
     triangle = triangles[index[row, column]]
