@@ -38,7 +38,8 @@ OUTPUT = Path(__file__).resolve().parents[1] / "semiuhpe" / "synthetic" / "bodie
 VERSION = 1
 PEOPLE = 2400
 COMPONENTS = 14
-VERTICES, SKIRT_VERTICES = 2400, 200
+VERTICES, SKIRT_VERTICES = 2900, 200
+HANDS = 12.0  # how much the shape of thin fingers counts, compared with that of other parts
 BONES_EACH = 4  # of a vertex
 RIDGE = 0.02  # of the regression of bodies on heads, relative to the variance of a head's coefficients
 RIGID = (0.15, 1.1)  # distances from the bust within which vertices come to follow other bones than the chest
@@ -106,9 +107,11 @@ def main() -> None:
     border = np.intersect1d(body, bust)
     distance = np.linalg.norm(vertices[:, None] - vertices[border], axis=2).min(1)
     weights = held_by_bust(rig, distance)
-    kept, triangles = decimate(vertices, body, mirror, weights, border, VERTICES)
+    hands = [name.endswith(("hand", "fingers")) for name in rig.names]
+    care = 1 + (HANDS - 1) * rig.weights[:, hands].sum(1)
+    kept, triangles = decimate(vertices, body, mirror, weights, care, border, VERTICES)
     skirt = quads_to_triangles(groups["helper-skirt"])
-    skirt_kept, skirt_triangles = decimate(vertices, skirt, mirror, weights, np.zeros(0, int), SKIRT_VERTICES)
+    skirt_kept, skirt_triangles = decimate(vertices, skirt, mirror, weights, care, np.zeros(0, int), SKIRT_VERTICES)
     order = np.concatenate([border, np.setdiff1d(kept, border), skirt_kept])
     number = np.full(len(vertices), -1)
     number[order] = np.arange(len(order))

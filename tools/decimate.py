@@ -15,8 +15,9 @@ FLIPPED = 0.2  # least cosine between a triangle's normals before and after
 
 
 def decimate(
-    vertices: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, weights: np.ndarray, locked: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
+    vertices: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, weights: np.ndarray, care: np.ndarray,
+    locked: np.ndarray, count: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return the vertices that are left, sorted, and the triangles between them, as indices of the given vertices.
 
     Args:
@@ -24,7 +25,8 @@ def decimate(
         triangles: (M, 3).
         mirror: (N,) the vertex on the other side, itself for those of the midline.
         weights: (N, B) of the bones; edges along which they differ are kept longer, so that joints can bend.
-        locked: (N,) vertices that must stay; those of open borders do anyway.
+        care: (N,) factor of the error where a vertex goes.
+        locked: (L,) vertices that must stay; those of open borders do anyway.
         count: about how many vertices to leave.
     """
     mesh = _Mesh(vertices, triangles, locked)
@@ -40,7 +42,7 @@ def decimate(
                     continue
                 length = float(np.linalg.norm(vertices[i] - vertices[j]))
                 bend = float(np.abs(weights[i] - weights[j]).sum())
-                heapq.heappush(heap, (mesh.error(i, j) + BEND * length * bend + 1e-4 * length**2, i, j))
+                heapq.heappush(heap, (care[i] * mesh.error(i, j) + BEND * length * bend + 1e-4 * length**2, i, j))
 
     for vertex in np.unique(triangles):
         offer(int(vertex))

@@ -22,8 +22,10 @@ _MARGIN = 4
 PLAIN, HOOPS, STRIPES, CHECKS, PRINT, OPEN = "plain", "hoops", "stripes", "checks", "print", "open"
 PATTERNS = {PLAIN: 0.5, HOOPS: 0.11, STRIPES: 0.05, CHECKS: 0.08, PRINT: 0.12, OPEN: 0.14}
 """How often a top is plain, has stripes, checks or a print on the chest, or is open over something else."""
-SLEEVES = ((0.12, (0.05, 0.15)), (0.38, (0.45, 0.95)), (0.50, (1.75, 2.05)))  # how often, and where they end
-TROUSERS = ((0.80, (1.80, 2.0)), (0.20, (0.45, 1.0)))
+SLEEVES = ((0.12, (0.05, 0.15)), (0.38, (0.45, 0.95)), (0.50, (1.70, 1.92)))  # how often, and where they end
+TROUSERS = ((0.80, (1.80, 1.93)), (0.20, (0.45, 1.0)))
+SKIRT_OFF, SKIRT_FLARE = 0.08, 0.55  # how far it stands off, and how much wider it is at its end
+FOLDS, FOLD = 8, 0.35  # patterns of folds, and how deep they are
 SKIRT, DRESS, TIGHTS = 0.35, 0.5, 0.4  # of women who don't sit; of those with a skirt
 DARK_BLUE, BEIGE, LEATHER = (0.05, 0.08, 0.17), (0.45, 0.36, 0.25), (0.07, 0.04, 0.025)
 
@@ -43,6 +45,7 @@ class Outfit:
         tights: color of the legs below a skirt, None for skin.
         shoes: their color.
         loose: how far clothes stand off the body.
+        folds: which of the patterns of folds they have.
         bare: nothing covers the shoulders.
     """
 
@@ -58,6 +61,7 @@ class Outfit:
     tights: np.ndarray | None
     shoes: np.ndarray
     loose: float
+    folds: int
     bare: bool
 
 
@@ -74,12 +78,13 @@ def random_outfit(identity: Identity, rng: np.random.Generator, sits: bool) -> O
         size=float(np.exp(rng.uniform(np.log(0.25), np.log(1.0)))),
         sleeve=_length(SLEEVES, rng),
         leg=_length(TROUSERS, rng),
-        hem=-0.3 if dress else float(rng.uniform(-0.1, 1.1)),
+        hem=-0.3 if skirt is not None else float(rng.uniform(-0.1, 1.1)),
         bottom=top if dress else _bottom_color(rng),
         skirt=skirt,
         tights=_color(rng) * np.float32(0.3) if rng.random() < TIGHTS else None,
         shoes=_color(rng) if rng.random() < 0.4 else np.array(LEATHER, np.float32) * np.float32(rng.uniform(0.3, 1.5)),
-        loose=float(rng.uniform(0.03, 0.2)),
+        loose=float(rng.uniform(0.04, 0.2)),
+        folds=int(rng.integers(FOLDS)),
         bare=identity.bare_shoulders,
     )
 
@@ -220,7 +225,7 @@ def worn(points: np.ndarray, arm: np.ndarray, leg: np.ndarray, outfit: Outfit, c
         result[leg > 0] = STOCKINGS
     legs = trunk & (y < waist + 0.6)
     result[legs & (leg < (outfit.leg if outfit.skirt is None else 0.3))] = BOTTOM
-    result[legs & (leg > 1.9)] = SHOES
+    result[legs & (leg > 1.88)] = SHOES
     top = (y > waist - outfit.hem) & (trunk & (y < -3.0) if outfit.bare else (arm < outfit.sleeve) & covered)
     result[top] = TOP
     result[top & _is_second(points, arm, outfit)] = SECOND
@@ -277,5 +282,35 @@ def thickness(outfit: Outfit, collar: tuple[float, float]) -> np.ndarray:
     points, arm, leg, covered = _at_vertices(*collar)
     plain = replace(outfit, pattern=PLAIN)
     off = np.zeros(OTHERS, np.float32)
-    off[TOP], off[BOTTOM], off[SHOES] = 0.02 + outfit.loose, 0.04 + 1.2 * outfit.loose, 0.10
-    return off[worn(points, arm, leg, plain, covered)] * BodyBasis.load().free
+    off[TOP], off[SHOES] = 0.02 + outfit.loose, 0.12
+    off[BOTTOM] = 0.04 + 1.2 * outfit.loose if outfit.skirt is None else 0.0
+    result = off[worn(points, arm, leg, plain, covered)] * BodyBasis.load().free * _folds(outfit.folds)
+    result[_of_skirt()] = SKIRT_OFF
+    return result
+
+
+@cache
+def _of_skirt() -> np.ndarray:
+    return np.unique(BodyBasis.load().skirt)
+
+
+def shorten_skirt(vertices: np.ndarray, outfit: Outfit) -> None:
+    """Raise the lower part of the skirt of a body at rest (N, 3) to where an outfit's ends, in place."""
+    if outfit.skirt is None:
+        return
+    own = vertices[_of_skirt()]
+    high, low = own[:, 1].max(), own[:, 1].min()
+    down, end = (high - own[:, 1]) / (high - low), np.float32(min(outfit.skirt / 1.85, 1.0))
+    narrower = (1 + SKIRT_FLARE * np.minimum(end, down)) / (1 + SKIRT_FLARE * down)
+    own[:, ::2] *= narrower[:, None]
+    own[:, 1] = high - np.minimum(down, end) * (high - low)
+    vertices[_of_skirt()] = own
+
+
+@cache
+def _folds(pattern: int) -> np.ndarray:
+    """Return factors (N,) of how far clothes stand off: smooth waves, longer along limbs than across."""
+    rng = np.random.default_rng(7600 + pattern)
+    points = BodyBasis.load().mean
+    waves = rng.normal(0, (5.0, 3.0, 5.0), (4, 3))
+    return np.asarray(1 + FOLD * np.sin(points @ waves.T + rng.uniform(0, 6, 4)).sum(1) / 2, np.float32)

@@ -238,7 +238,8 @@ def dress(
         bend_neck(mesh.vertices, bend, longer)
     built = figure.build(identity, height, bend, longer, from_below, covered_ears)
     if body_bend is not None:
-        built = with_body(built, identity, bend, longer, rng)
+        built, seats = with_body(built, identity, bend, longer, rng)
+        worn += seats
     if wild and rng.random() < GLASSES:
         worn += accessories.random_glasses(rng, built.vertices, covered_ears)
         kinds["glasses"] = "yes"

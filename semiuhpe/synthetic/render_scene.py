@@ -222,13 +222,18 @@ def _place(one: _Posed, turn: np.ndarray, focal: float, size: int, light: Light)
 
 
 def _before_camera(head: LitHead, body: TexturedPart, placed: np.ndarray) -> LitHead:
-    """Return the head without those triangles of its body that reach to the camera's plane or behind it."""
-    own = len(head.closed) - len(body.triangles)
-    far = (placed[head.closed[own:], 2] < 1 / NEAREST).all(1)
+    """Return the head without those triangles of its body, and of a seat, that reach to the camera's plane."""
+    far = placed[:, 2] < 1 / NEAREST
     if far.all():
         return head
-    closed = np.concatenate([head.closed[:own], head.closed[own:][far]])
-    return replace(head, closed=closed, body=replace(body, triangles=body.triangles[far]))
+    own = len(head.closed) - len(body.triangles)
+    kept = far[head.closed[own:]].all(1)
+    return replace(
+        head,
+        closed=np.concatenate([head.closed[:own], head.closed[own:][kept]]),
+        open=head.open[far[head.open].all(1)],
+        body=replace(body, triangles=body.triangles[kept]),
+    )
 
 
 _NOBODY = -1

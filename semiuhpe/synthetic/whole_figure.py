@@ -7,21 +7,23 @@ import numpy as np
 
 import sim3dr
 from semiuhpe.synthetic.body import BodyBasis, border_vertices, followed, posed
-from semiuhpe.synthetic.clothing import Outfit, paint_body, panels, random_outfit, thickness
+from semiuhpe.synthetic.clothing import Outfit, paint_body, panels, random_outfit, shorten_skirt, thickness
 from semiuhpe.synthetic.figure import CLOTH_GLOSS, Figure, TexturedPart
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.identity import Identity
 from semiuhpe.synthetic.poses import SITTING, Pose, random_pose
 from semiuhpe.synthetic.posture import bend_neck
 from semiuhpe.synthetic.regions import smoothstep
+from semiuhpe.synthetic.seats import random_seat
+from semiuhpe.synthetic.solids import Mesh
 
 AMBIENT = 0.88  # share of the environment that a body's surface sees
 
 
 def with_body(
     figure: Figure, identity: Identity, bend_deg: np.ndarray, longer_neck: float, rng: np.random.Generator
-) -> Figure:
-    """Return a figure with a body instead of the garment over its shoulders.
+) -> tuple[Figure, list[Mesh]]:
+    """Return a figure with a body instead of the garment over its shoulders, and what it sits on.
 
     Args:
         figure: of :func:`semiuhpe.synthetic.figure.build`, with all of its shoulders.
@@ -33,8 +35,28 @@ def with_body(
     vertices, joints = basis.shape(identity.coefficients, rng.standard_normal(basis.build_numbers))
     pose = random_pose(vertices, joints, rng)
     outfit = random_outfit(identity, rng, pose.posture == SITTING)
-    standing = bodily(vertices, joints, pose, outfit, identity, bend_deg, longer_neck)
-    return joined(figure, standing, outfit, identity)
+    body = bodily(vertices, joints, pose, outfit, identity, bend_deg, longer_neck)
+    seats = []
+    if pose.posture == SITTING:
+        seats.append(seat(vertices, joints, pose, bend_deg, longer_neck, rng))
+    return joined(figure, body, outfit, identity), seats
+
+
+def seat(
+    vertices: np.ndarray, joints: np.ndarray, pose: Pose, bend_deg: np.ndarray, longer_neck: float,
+    rng: np.random.Generator,
+) -> Mesh:  # fmt: skip
+    """Return a seat below someone who sits."""
+    names = BodyBasis.load().names
+    thigh, shin, foot = (joints[names.index(f"left {name}")] for name in ("thigh", "shin", "foot"))
+    shank = float(np.linalg.norm(foot - shin))
+    size = shank / 4.1  # compared with an adult
+    back = float(vertices[:, 2].min()) - 0.35
+    mesh = random_seat(thigh[1] - 0.95 * size, thigh[1] - shank - 0.8 * size, back, rng)
+    moves = np.tile(np.arange(len(names)) == names.index("pelvis"), (len(mesh.vertices), 1)).astype(np.float32)
+    v = posed(mesh.vertices, moves, *followed(names, joints, pose.turns))
+    bend_neck(v, bend_deg, longer_neck, at_rest=np.minimum(mesh.vertices, np.float32(-4)))
+    return replace(mesh, vertices=v)
 
 
 def bodily(
@@ -43,7 +65,9 @@ def bodily(
 ) -> np.ndarray:  # fmt: skip
     """Return the vertices (N, 3) of a body in its clothes and its pose, in head axes."""
     basis = BodyBasis.load()
-    normals = sim3dr.vertex_normals(vertices, basis.triangles)
+    vertices = vertices.copy()
+    shorten_skirt(vertices, outfit)
+    normals = sim3dr.vertex_normals(vertices, np.concatenate([basis.triangles, basis.skirt]))
     dressed = vertices + thickness(outfit, identity.collar)[:, None] * normals
     v = posed(dressed, basis.weights, *followed(basis.names, joints, pose.turns))
     bend_neck(v, bend_deg, longer_neck, at_rest=vertices)
