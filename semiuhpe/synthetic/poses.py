@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from semiuhpe.synthetic.body import BodyBasis
+from semiuhpe.synthetic.body import SIDES, BodyBasis
 
 STANDING, WALKING, SITTING = "standing", "walking", "sitting"
 POSTURES = {STANDING: 0.6, WALKING: 0.2, SITTING: 0.2}
@@ -66,7 +66,7 @@ def random_pose(vertices: np.ndarray, joints: np.ndarray, rng: np.random.Generat
     if rng.random() < 0.5:
         kinds.reverse()
     swing = float(rng.choice((-1, 1)) * rng.uniform(0.15, 0.5))
-    for number, (side, kind) in enumerate(zip(("left ", "right "), kinds, strict=True)):
+    for number, (side, kind) in enumerate(zip(SIDES, kinds, strict=True)):
         turns |= _arm(side, kind, body, swing * (1 - 2 * number), rng)
     return Pose(posture, turns)
 
@@ -98,7 +98,7 @@ def _standing(rng: np.random.Generator) -> dict[str, np.ndarray]:
     bent = max(0.0, rng.normal(-2, 8))
     resting = rng.integers(2)
     legs: dict[str, np.ndarray] = {}
-    for number, side in enumerate(("left ", "right ")):
+    for number, side in enumerate(SIDES):
         knee = bent if number == resting else 0.0
         legs |= _leg(side, rng.normal(1, 3) + 0.6 * knee, width + rng.normal(0, 1.5), knee + 2, -0.4 * knee)
     return legs
@@ -108,7 +108,7 @@ def _walking(rng: np.random.Generator) -> dict[str, np.ndarray]:
     step = rng.uniform(12, 28)
     forward = rng.integers(2)
     legs: dict[str, np.ndarray] = {}
-    for number, side in enumerate(("left ", "right ")):
+    for number, side in enumerate(SIDES):
         if number == forward:
             legs |= _leg(side, step, -4, rng.uniform(3, 15), -5)
         else:
@@ -119,7 +119,7 @@ def _walking(rng: np.random.Generator) -> dict[str, np.ndarray]:
 def _sitting(rng: np.random.Generator) -> dict[str, np.ndarray]:
     apart, flexion, knee = rng.normal(2, 6), rng.normal(83, 6), rng.normal(85, 12)
     legs: dict[str, np.ndarray] = {}
-    for side in ("left ", "right "):
+    for side in SIDES:
         legs |= _leg(side, flexion + rng.normal(0, 3), 0.0, knee + rng.normal(0, 6), 0, apart + rng.normal(0, 3))
     return legs
 
@@ -133,7 +133,9 @@ class _Measures:
         trunk = basis.weights[:, [basis.names.index(name) for name in ("chest", "waist", "pelvis")]].sum(1) > 0.7
         chest = trunk & (vertices[:, 1] > self.at("waist")[1])
         self.pelvis = float(self.at("pelvis")[1])
-        self.hips = float(np.abs(vertices[trunk, 0]).max())
+        thigh = basis.weights[:, [basis.names.index(f"{side}thigh") for side in SIDES]].sum(1) > 0.5
+        level = vertices[:, 1] > self.at("left thigh")[1] - 0.12 * np.ptp(joints[:, 1])
+        self.hips = float(np.abs(vertices[trunk | (thigh & level), 0]).max())
         self.front, self.back = float(vertices[chest, 2].max()), float(vertices[chest, 2].min())
         self.belly = float(vertices[trunk & ~chest, 2].max())
         self.shoulder, elbow, hand = (self.at(f"left {name}") for name in ("upper arm", "forearm", "hand"))
@@ -161,7 +163,7 @@ def _point(p: np.ndarray) -> Point:
 
 
 def _hanging(b: _Measures, forward: float) -> tuple[Point, Point]:
-    beside = max(b.hips, float(b.shoulder[0])) + 0.25 * b.unit
+    beside = max(b.hips, float(b.shoulder[0])) + 0.45 * b.unit
     return (beside, b.shoulder[1] - 0.975 * b.length, b.shoulder[2] + forward * b.length), (0.4, 0.0, -1.0)
 
 
