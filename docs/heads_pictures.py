@@ -1,4 +1,4 @@
-"""Draws the picture of docs/heads.md.
+"""Draws the pictures of people in docs/heads.md and docs/onestage.md.
 
 .venv/bin/python docs/heads_pictures.py
 """
@@ -11,6 +11,8 @@ from PIL import Image
 import sim3dr
 from semiuhpe.synthetic.anatomy import HeadBasis
 from semiuhpe.synthetic.expressions import random_expression
+from semiuhpe.synthetic.render_scene import render_scene
+from semiuhpe.synthetic.rotations import random_rotations
 
 IMAGES = Path(__file__).parent / "images"
 TILE, COLUMNS, ROWS = 200, 8, 3
@@ -32,6 +34,8 @@ COLORS = {
 }
 IRIS = (0.16, 0.10, 0.07)
 IRIS_DEPTH = 0.025  # how far behind the front of an eyeball
+SCENES = ((101, 8), (83, 8), (0, 120), (118, 8), (105, 8), (86, 8), (42, 120), (117, 8))  # seed, and most heads
+SCENE_PX = 300
 
 
 def main() -> None:
@@ -44,6 +48,14 @@ def main() -> None:
         tiles.append(draw(basis, vertices, YAWS[column], PITCHES[column]))
     sheet = np.vstack([np.hstack(tiles[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS)])
     Image.fromarray(sheet).save(IMAGES / "heads_people.jpg", quality=85)
+    scenes = [
+        render_scene(
+            random_rotations(most, np.random.default_rng(seed)), np.random.default_rng(seed), size=SCENE_PX, bodies=1.0
+        ).image
+        for seed, most in SCENES
+    ]
+    sheet = np.vstack([np.hstack(scenes[:4]), np.hstack(scenes[4:])])
+    Image.fromarray(sheet).save(IMAGES / "scenes_people.jpg", quality=80)
 
 
 def draw(basis: HeadBasis, vertices: np.ndarray, yaw: float, pitch: float) -> np.ndarray:

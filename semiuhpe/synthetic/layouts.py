@@ -24,6 +24,7 @@ LOOKS_BACK = 0.4  # how often a head is turned toward the camera as far as it ca
 LEAN_DEG = 4.0
 LEAST_FRONTAL = -0.05  # cosine between the direction to a head and the one in which it looks, within the front range
 _TRIES = 30
+APART = 4.0  # least distance between people
 MOST_COVERED = 0.7  # of a head's box by that of a nearer one, when places are drawn
 
 
@@ -70,6 +71,7 @@ def random_people(
     level = _eye_level(kind, rng)
     depth = focal * HEAD_UNITS / heights
     row = size * (rng.uniform(0.15, 0.6) if kind != CROWD else rng.uniform(0.3, 0.6))
+    row = min(max(row, rng.uniform(0.3, 1.2) * heights[-1]), 0.7 * size)  # large heads are not often cut off above
     middle = float(depth[-1] if kind == PORTRAIT else np.median(depth))
     elevation = np.arctan2(STATURE - level, middle)
     pitch = elevation - np.arctan((size / 2 - row) / focal)  # upward
@@ -147,7 +149,9 @@ def _spread(
             beside = np.abs(columns[i + 1 :] - columns[i])
             overlap = np.clip((heights[i + 1 :] + heights[i]) / 2 - beside, 0, heights[i]) / heights[i]
             level = np.abs(1 / heights[i + 1 :] - 1 / heights[i]) * heights[i] < 0.1
-            if (overlap[level | (kind != CROWD)] <= MOST_COVERED).all():
+            aside = (columns[i:] - size / 2) / focal * depth[i:]
+            apart = np.hypot(aside[1:] - aside[0], depth[i + 1 :] - depth[i])
+            if (overlap[level | (kind != CROWD)] <= MOST_COVERED).all() and (apart > APART).all():
                 break
     return columns
 
