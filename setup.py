@@ -28,6 +28,7 @@ SHIPPED = [
     "weights/README.md",
     "weights/heads-full.safetensors",
     "weights/heads-front.safetensors",
+    "weights/heads-detector.safetensors",
 ]
 
 

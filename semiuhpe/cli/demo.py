@@ -16,7 +16,7 @@ from semiuhpe.cli.pose_options import HeadOptions, check_heads, find_model
 from semiuhpe.distributed import pick_device
 from semiuhpe.errors import ConfigError, require
 from semiuhpe.inference.demo import Demo, render_examples
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, DEFAULT_FILE, WHOLE
+from semiuhpe.inference.detectors import DEFAULT_DETECTOR
 from semiuhpe.models.weights import is_shipped
 from semiuhpe.options import OptionGroup, option
 
@@ -42,15 +42,14 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, DemoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
     given.model.obey_offline()
-    default = DEFAULT_DETECTOR if Path(DEFAULT_FILE).is_file() else WHOLE
-    check_heads(heads, given.model.checkpoint, default)
+    check_heads(heads, given.model.checkpoint)
     with tempfile.TemporaryDirectory(prefix="semiuhpe-demo-") as folder, _listen(options.host, options.port) as place:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what visitors upload, removed at the end
         demo_page = _import_page()
         model = find_model(parser, argv, given, heads)
         device = pick_device(model.options.run.gpu_ids)
-        estimator, detector, heads = model.load(device, default)
-        demo = Demo(estimator, detector, heads.detector or default, heads.min_score, model.mesh, Path(folder))
+        estimator, detector, heads = model.load(device)
+        demo = Demo(estimator, detector, heads.detector or DEFAULT_DETECTOR, heads.min_score, model.mesh, Path(folder))
         note = _note(model.path, estimator.description.full_range)
         examples = render_examples(Path(folder))
         page = demo_page.make_page(demo, TITLE, note, heads.draw, examples, _is_local(place))

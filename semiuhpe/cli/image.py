@@ -103,7 +103,7 @@ def main(
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, group), bind(parsed, PictureHeadOptions), bind_trained(parsed)
     given.model.obey_offline()
-    samples, default_detector = samples_if_none(bool(options.input), own_detector)
+    samples, default_detector = samples_if_none(bool(options.input), given.original, own_detector)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # read_picture has limits of its own
     output = options.output
     names, unread = find_pictures(options.input or [samples], output / DRAWN)

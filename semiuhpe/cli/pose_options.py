@@ -78,11 +78,12 @@ class PictureHeadOptions(HeadOptions):
     tiles: bool = option(False, "look for heads in overlapping tiles, too: for small heads on large pictures")
 
 
-def samples_if_none(is_given: bool, default_detector: str | None = None) -> tuple[str, str]:
+def samples_if_none(is_given: bool, original: bool, default_detector: str | None = None) -> tuple[str, str]:
     """What a command without ``--input`` works on, said in a line, and what finds the heads if nothing is named.
 
     Args:
         is_given: whether there is an input.
+        original: do as the demos of the paper's code, whose detector is BPJDet.
         default_detector: the command's; the default detector if None, or for the sample heads their boxes.
 
     Returns:
@@ -92,7 +93,7 @@ def samples_if_none(is_given: bool, default_detector: str | None = None) -> tupl
         ConfigError: the sample heads are missing.
     """
     if is_given:
-        return "", default_detector or DEFAULT_DETECTOR
+        return "", default_detector or (bpjdet.KIND if original else DEFAULT_DETECTOR)
     folder = sample_heads()
     logger.info("--input is not given: these are %s, %s", SAMPLES, folder)
     return str(folder), default_detector or f"boxes:{folder / BOXES}"
@@ -121,14 +122,14 @@ class FoundModel:
         heads: how its heads are found and drawn.
         path: the checkpoint's file.
         mesh: drawn over heads; the one that comes with the package if None.
-        input_size: that ``onestage:CKPT:SIZE`` names.
+        input_sizes: that ``onestage:CKPT:SIZE,SIZE`` names.
     """
 
     options: TrainedOptions
     heads: HeadOptions
     path: Path
     mesh: sim3dr.Mesh | None
-    input_size: int | None
+    input_sizes: tuple[int, ...]
 
     def load(
         self, device: torch.device, default_detector: str = DEFAULT_DETECTOR
@@ -150,7 +151,7 @@ class FoundModel:
         if estimator.finds_heads:
             return estimator, *self._own_detector(estimator)
         require(
-            self.input_size is None and not checkpoint.startswith(_PREFIX),
+            not self.input_sizes and not checkpoint.startswith(_PREFIX),
             f"{checkpoint}: is a model of head crops ({loaded.network}); leave {_PREFIX} and a size out",
         )
         detector = heads.detector or default_detector
@@ -158,7 +159,7 @@ class FoundModel:
             return estimator, *self._foreign_detector(loaded, detector, device)
         if options.original:
             return estimator, *_as_in_original(heads, detector, device)
-        if detector.startswith(_PREFIX):
+        if heads.detector and detector.startswith(_PREFIX):
             message = "boxes are of %s, poses of %s; for its own poses name it as the checkpoint"
             logger.info(message, detector, self.path)
         return estimator, load_detector(detector, device, heads.min_score), replace(heads, detector=detector)
@@ -180,8 +181,9 @@ class FoundModel:
             heads.detector is None,
             f"--detector {heads.detector}: {one_stage} finds the heads itself; leave it out",
         )
-        detector = f"{_PREFIX}{self.path}:{self.input_size or estimator.description.image_size}"
-        return estimator.own_detector(heads.min_score, self.input_size), replace(heads, detector=detector)
+        sizes = self.input_sizes or (estimator.description.image_size,)
+        detector = f"{_PREFIX}{self.path}:{','.join(map(str, sizes))}"
+        return estimator.own_detector(heads.min_score, *sizes), replace(heads, detector=detector)
 
 
 def find_model(
@@ -203,9 +205,9 @@ def find_model(
     """
     mesh = _drawn_mesh(heads)
     name = given.model.checkpoint
-    file, size = split_spec(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else (name, None)
+    file, sizes = split_spec(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else (name, ())
     path = locate_model(file, given.run.exps_dir)
-    return FoundModel(bind_trained(parse_with_run(parser, argv, path)), heads, path, mesh, size)
+    return FoundModel(bind_trained(parse_with_run(parser, argv, path)), heads, path, mesh, sizes)
 
 
 def _as_in_original(heads: HeadOptions, detector_name: str, device: torch.device) -> tuple[Detector, HeadOptions]:

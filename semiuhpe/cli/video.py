@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     options, heads, given = bind(parsed, VideoOptions), bind(parsed, HeadOptions), bind_trained(parsed)
     given.model.obey_offline()
-    samples, default_detector = samples_if_none(bool(options.input))
+    samples, default_detector = samples_if_none(bool(options.input), given.original)
     require(not options.smooth or options.track, "--smooth needs --track, which tells the persons apart")
     require(heads.draw != NONE or options.jsonl is not None, "--draw none writes no video: --jsonl has to be given")
     video = open_source(options.input or samples, options.fps or (SAMPLES_FPS if samples else FPS))

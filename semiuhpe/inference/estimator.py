@@ -33,7 +33,7 @@ from semiuhpe.inference.detectors import (
     load_detector,
 )
 from semiuhpe.inference.detectors.base import checked_image
-from semiuhpe.inference.detectors.onestage import OneStageDetector
+from semiuhpe.inference.detectors.onestage import onestage_detector
 from semiuhpe.inference.pipeline import HeadPipeline, HeadPoses
 from semiuhpe.models import LoadedModel, network_spec, reparametrize
 from semiuhpe.models.output import PoseDecoder, entropy_and_confidence, not_finite
@@ -181,12 +181,12 @@ class HeadPoseEstimator:
         box_crop = self._facts.box_crop
         return box_crop.crop if crop_rule is not None else lambda image, _, size: box_crop.resize(image, size)
 
-    def own_detector(self, min_score: float | None = None, size: int | None = None) -> Detector:
+    def own_detector(self, min_score: float | None = None, *sizes: int) -> Detector:
         """Return the detector of a one-stage model.
 
         Args:
             min_score: heads with a lower score are left out; if None, the default of one-stage models applies.
-            size: longer side of the input in pixels; that of training if None.
+            sizes: longer side of the input in pixels, or several of them; that of training if none.
 
         Raises:
             ConfigError: this is a model for head crops, or the score is not in [0, 1].
@@ -194,8 +194,8 @@ class HeadPoseEstimator:
         if not self.finds_heads:
             raise ConfigError(f"{self.path}: is a model for head crops, which finds no heads; it needs a detector")
         check_min_score(min_score)
-        size = size or self.description.image_size
-        return OneStageDetector(self._network, self.description.distribution, size, min_score)
+        sizes = sizes or (self.description.image_size,)
+        return onestage_detector(self._network, self.description.distribution, sizes, min_score)
 
     def _detector(self) -> Detector:
         if self._default_detector is None:

@@ -22,6 +22,8 @@ RELEASED = (
 )
 SHIPPED = ("heads-full", "heads-front")
 """The models that come with the package, trained on rendered heads only: of any rotation, and from front to profile."""
+SHIPPED_DETECTOR = "heads-detector"
+"""The one-stage model that comes with the package, which finds heads on pictures where no detector is named."""
 DEFAULT_CHECKPOINT = SHIPPED[0]
 """The model that is used where none is named."""
 ENDINGS = (".pth", SAFETENSORS)
@@ -52,7 +54,7 @@ def find_checkpoint(name: str | os.PathLike, exps_dir: str | os.PathLike = "exps
     places = [direct, *_with_endings(direct.parent, direct.name)] if direct.name else []
     if stem:
         places += _with_endings(WEIGHTS, stem)
-    if stem in SHIPPED:
+    if stem in (*SHIPPED, SHIPPED_DETECTOR):
         places += [path for folder in _package_folders() for path in _with_endings(folder, stem)]
     for path in places:
         if path.is_file():

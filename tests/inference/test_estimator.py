@@ -139,11 +139,9 @@ def test_bfloat16_is_near_float32(checkpoint, estimator, image):
         ({"boxes": [1, 2, 3]}, DataError, r"\(N, 4\)"),
         ({"boxes": [["a", 2, 3, 4]]}, DataError, "numbers"),
         ({"boxes": [[1, 2, 30, 40]], "detector": Finder()}, ConfigError, "detector"),
-        ({}, CheckpointError, "ch_head_l_1536"),
     ],
 )
-def test_bad_arguments(arguments, error, message, estimator, image, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where the default detector is not
+def test_bad_arguments(arguments, error, message, estimator, image):
     with pytest.raises(error, match=message):
         estimator.predict(image, **arguments)
 

@@ -216,7 +216,6 @@ def test_bad_input_ends_with_one_line(arguments, message, image_py, capsys):
     ("arguments", "message"),
     [
         (["--input", "nowhere"], "--input nowhere"),
-        (["--input", "photos"], "ch_head_l_1536"),
         (["--input", "photos", "--detector", "bpjdett:a.pt"], "did you mean bpjdet"),
         (["--input", "photos", "--detector", "bpjdet:a.pt"], "a.pt"),
         (["--input", "photos", "--detector", "bpjdet:a.pt:pair"], "pair"),

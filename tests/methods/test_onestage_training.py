@@ -155,6 +155,15 @@ def test_the_checkpoint_is_a_detector_with_poses(trained, scenes):
     assert len(load_detector(f"onestage:{trained}:96", min_score=0.01)(images[0])) > 0
 
 
+def test_several_sizes_find_the_heads_of_each_once(trained, scenes):
+    picture, sizes = SceneStore(scenes["test"]).image(0), ("64", "96", "64,96")
+    small, large, both = (load_detector(f"onestage:{trained}:{size}", min_score=0.01)(picture) for size in sizes)
+    assert len(small) and len(large) and max(len(small), len(large)) <= len(both) < len(small) + len(large)
+    of_one = [tuple(box) for found in (small, large) for box in found.boxes]
+    assert all(tuple(box) in of_one for box in both.boxes) and both.rotations.shape == (len(both), 3, 3)
+    assert (np.diff(both.scores) <= 0).all()
+
+
 def test_bad_detectors_are_refused(trained, stores):
     with pytest.raises(ConfigError, match="onestage:CKPT"):
         load_detector("onestage:")

@@ -22,7 +22,7 @@ from semiuhpe.cli import image as image_cli
 from semiuhpe.cli import video as video_cli
 from semiuhpe.cli.entry import run
 from semiuhpe.errors import CheckpointError, ConfigError
-from semiuhpe.inference.detectors import DEFAULT_DETECTOR, check_detector, load_detector
+from semiuhpe.inference.detectors import check_detector, load_detector
 from semiuhpe.models import fetching, find_checkpoint
 from semiuhpe.models.fetching import HubFile, check_fetched, fetched
 
@@ -245,7 +245,6 @@ def test_detectors_by_name_are_those_of_the_hub(hub, monkeypatch):
     image[16:24, 32:40, 0] = 255
     np.testing.assert_allclose(load_detector("yunet")(image).boxes, [[32, 16, 8, 8]], atol=1e-3)
     assert not load_detector("bpjdet").paired and load_detector("bpjdet:paired").paired
-    load_detector(DEFAULT_DETECTOR)  # the same file
     assert len(hub.asked) == 4
 
 

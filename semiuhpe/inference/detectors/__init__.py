@@ -27,10 +27,12 @@ from semiuhpe.inference.detectors.base import (
     register_detector,
 )
 from semiuhpe.inference.detectors.boxes_file import WHOLE
-from semiuhpe.inference.detectors.bpjdet import DEFAULT_FILE
 from semiuhpe.inference.detectors.tiles import TiledDetector, check_tiles
+from semiuhpe.models.weights import SHIPPED_DETECTOR
 
-DEFAULT_DETECTOR = f"bpjdet:{DEFAULT_FILE}"
+DEFAULT_DETECTOR = f"{onestage.FAMILY}:{SHIPPED_DETECTOR}:256,512"
+DEFAULT_MIN_SCORE = 0.9
+"""Its threshold: having seen rendered people alone, it is too sure of some things on photographs."""
 
 
 def load_detector(
@@ -52,6 +54,8 @@ def load_detector(
     """
     name, _, argument = spec.partition(":")
     check_min_score(min_score)
+    if spec == DEFAULT_DETECTOR and min_score is None:
+        min_score = DEFAULT_MIN_SCORE
     return detector_kind(name).build(Options(argument, named_device(device, "the detector's device"), min_score))
 
 
@@ -69,7 +73,6 @@ def check_min_score(min_score: float | None) -> None:
 
 __all__ = [
     "DEFAULT_DETECTOR",
-    "DEFAULT_FILE",
     "WHOLE",
     "Detections",
     "Detector",

@@ -8,10 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torchvision
 
 from semiuhpe.data.crop import HEAD_BOX, AnyCropRule, squeezed_picture
 from semiuhpe.errors import CheckpointError, ConfigError, DataError
 from semiuhpe.registry import Registry
+
+SAME_IOU = 0.5
+"""Boxes of different views of a picture that overlap more are of one head."""
 
 
 class Source(NamedTuple):
@@ -64,6 +68,14 @@ def joined(parts: Sequence[Detections]) -> Detections:
     """Return the heads of several results of one detector, one after another; there has to be one result or more."""
     columns = [field.name for field in fields(Detections) if getattr(parts[0], field.name) is not None]
     return Detections(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+
+
+def best_of(views: Sequence[Detections]) -> Detections:
+    """Return the heads of several views of a picture once: of two boxes with an IoU over :data:`SAME_IOU` the one with
+    the higher score; highest scores first."""
+    heads = joined(views)
+    corners = torchvision.ops.box_convert(torch.from_numpy(heads.boxes), "xywh", "xyxy")
+    return heads.select(torchvision.ops.nms(corners, torch.from_numpy(heads.scores), SAME_IOU).numpy())
 
 
 class Detector(ABC):

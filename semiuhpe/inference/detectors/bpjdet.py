@@ -32,7 +32,6 @@ from semiuhpe.models.fetching import HubFile, check_fetched, fetched
 KIND = "bpjdet"
 PAIRED = "paired"
 HUB_FILE = HubFile("HoyerChou/BPJDet", "ch_head_l_1536_e150_best_mMR.pt", "GPL-3.0")
-DEFAULT_FILE = str(HUB_FILE.path)
 IMAGE_SIZE = 1536
 MIN_SCORE = 0.45
 MAX_IOU = 0.75

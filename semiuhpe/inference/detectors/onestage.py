@@ -1,7 +1,8 @@
-"""Detection of heads with their rotations by a one-stage network: ``onestage:CKPT[:SIZE]``.
+"""Detection of heads with their rotations by a one-stage network: ``onestage:CKPT[:SIZE[,SIZE...]]``.
 
 ``CKPT`` is a checkpoint's file or a run's name. Pictures are scaled so that their longer side is ``SIZE`` px (the size
-of training if not given), and padded with black to whole strides.
+of training if not given), and padded with black to whole strides. With several sizes each picture is looked at in all
+of them: small heads are found in large ones, and large heads in small ones.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,15 @@ from semiuhpe.augment.views import normalize
 from semiuhpe.distributions import NonFiniteParameterError
 from semiuhpe.distributions.registry import DISTRIBUTIONS
 from semiuhpe.errors import CheckpointError, ConfigError
-from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, file_and_option, register_detector
+from semiuhpe.inference.detectors.base import (
+    Detections,
+    Detector,
+    Options,
+    Source,
+    best_of,
+    file_and_option,
+    register_detector,
+)
 from semiuhpe.inference.detectors.letterbox import Letterbox, fit_size, same_shape
 from semiuhpe.models import load_checkpoint, network_spec
 from semiuhpe.models.onestage import FAMILY, STRIDES, Outputs, anchor_boxes
@@ -23,6 +32,9 @@ from semiuhpe.models.onestage_decoding import MIN_SCORE, FoundHeads, find_heads
 from semiuhpe.models.output import entropy_and_confidence, not_finite
 
 AT_ONCE = 8
+LARGE = 0.2
+"""Heads with a larger share of a picture's longer side are looked for in the smallest of several sizes alone."""
+USAGE = f"{FAMILY}:CKPT[:SIZE[,SIZE]]"
 
 
 class OneStageDetector(Detector):
@@ -70,6 +82,34 @@ class OneStageDetector(Detector):
         return found
 
 
+class ManySizes(Detector):
+    """Finds heads in pictures of several sizes. Only the smallest finds large heads: in others, parts look like heads.
+
+    Args:
+        detectors: one for each size.
+    """
+
+    def __init__(self, detectors: Sequence[OneStageDetector]):
+        self.detectors = sorted(detectors, key=lambda detector: detector.size)
+
+    def _detect(self, images: Sequence[np.ndarray], sources: Sequence[Source | None]) -> list[Detections]:
+        smallest, *others = (detector.batch(images) for detector in self.detectors)
+        small = [[_small(heads, image) for heads, image in zip(view, images, strict=True)] for view in others]
+        return [best_of(views) for views in zip(smallest, *small, strict=True)]
+
+
+def _small(heads: Detections, image: np.ndarray) -> Detections:
+    return heads.select(heads.boxes[:, 2:].max(axis=1, initial=0) <= LARGE * max(image.shape[:2]))
+
+
+def onestage_detector(
+    network: nn.Module, distribution: str, sizes: Sequence[int], min_score: float | None = None
+) -> Detector:
+    """Return the detector of a network at one or several sizes, see :class:`OneStageDetector`."""
+    detectors = [OneStageDetector(network, distribution, size, min_score) for size in sizes]
+    return detectors[0] if len(detectors) == 1 else ManySizes(detectors)
+
+
 def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, letterbox: Letterbox) -> Detections:
     """Return the heads of one picture of a batch, without heads that lie completely in the padding."""
     chosen = found.picture == row
@@ -80,25 +120,27 @@ def _detections(found: FoundHeads, sureness: tuple[Tensor, Tensor], row: int, le
     return Detections(boxes[inside].numpy(), score, None, *pose)
 
 
-def split_spec(text: str) -> tuple[Path, int | None]:
-    """Return checkpoint and input size of ``CKPT[:SIZE]``; the size is None if not given.
+def split_spec(text: str) -> tuple[Path, tuple[int, ...]]:
+    """Return checkpoint and input sizes of ``CKPT[:SIZE[,SIZE...]]``; no sizes if none are given.
 
     Raises:
-        ConfigError: it names no checkpoint, or the text after the colon is not a size.
+        ConfigError: it names no checkpoint, or the text after the colon is not one of sizes.
     """
     path, option = file_and_option(text)
     if not text:
-        raise ConfigError(f"--detector {FAMILY}: names no checkpoint; write {FAMILY}:CKPT[:SIZE]")
-    if option and not (option.isdecimal() and int(option) >= STRIDES[-1]):
-        raise ConfigError(f"{FAMILY}:{text}: the size {option} is not a number of pixels from {STRIDES[-1]}")
-    return path, int(option) if option else None
+        raise ConfigError(f"--detector {FAMILY}: names no checkpoint; write {USAGE}")
+    sizes = option.split(",") if option else []
+    for size in sizes:
+        if not (size.isdecimal() and int(size) >= STRIDES[-1]):
+            raise ConfigError(f"{FAMILY}:{text}: the size {size} is not a number of pixels from {STRIDES[-1]}")
+    return path, tuple(int(size) for size in sizes)
 
 
-@register_detector(FAMILY, f"{FAMILY}:CKPT[:SIZE]", split_spec)
+@register_detector(FAMILY, USAGE, split_spec)
 def _build(options: Options) -> Detector:
-    path, size = split_spec(options.argument)
+    path, sizes = split_spec(options.argument)
     loaded = load_checkpoint(path)
     if not network_spec(loaded.network).detects:
         raise CheckpointError(f"{path}: is a model for head crops ({loaded.network}), which finds no heads")
     network = loaded.model.to(options.device)
-    return OneStageDetector(network, loaded.distribution, size or loaded.image_size, options.min_score)
+    return onestage_detector(network, loaded.distribution, sizes or (loaded.image_size,), options.min_score)

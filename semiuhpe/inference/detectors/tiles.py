@@ -9,17 +9,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torchvision
 
 from semiuhpe.errors import ConfigError, require
-from semiuhpe.inference.detectors.base import Detections, Detector, Source, joined
+from semiuhpe.inference.detectors.base import Detections, Detector, Source, best_of
 from semiuhpe.inference.detectors.boxes_file import GIVEN, WHOLE, GivenBoxes, WholePicture
 
 SIDE, OVERLAP = 1024, 256
 """Side of a tile and minimum overlap of neighbors, in pixels."""
-MAX_IOU = 0.5
-"""Of two boxes from different views with a higher IoU, the one with the lower score is left out."""
 CUT = 0.1
 """A box is cut by a tile's border if it ends within this share of its side from it: boxes of cut heads are unsure."""
 LOOKED_UP = (GIVEN, WHOLE)
@@ -69,7 +65,7 @@ class TiledDetector(Detector):
             return self.detector(image)
         whole, *found = self.detector.batch([image, *(image[t.top : t.bottom, t.left : t.right] for t in parts)])
         whole_heads = (_uncut(heads, tile, height, width) for heads, tile in zip(found, parts, strict=True))
-        return _best([whole, *whole_heads])
+        return best_of([whole, *whole_heads])
 
 
 def check_tiles(spec: str) -> None:
@@ -110,10 +106,3 @@ def _uncut(heads: Detections, tile: Tile, height: int, width: int) -> Detections
     shift = np.array([tile.left, tile.top, 0, 0], np.float32)
     bodies = None if heads.bodies is None else heads.bodies + shift
     return replace(heads, boxes=heads.boxes + shift, bodies=bodies).select(~cut.any(axis=1))
-
-
-def _best(views: Sequence[Detections]) -> Detections:
-    """Return the heads of all views of a picture once, highest scores first."""
-    heads = joined(views)
-    corners = torchvision.ops.box_convert(torch.from_numpy(heads.boxes), "xywh", "xyxy")
-    return heads.select(torchvision.ops.nms(corners, torch.from_numpy(heads.scores), MAX_IOU).numpy())
