@@ -55,10 +55,7 @@ def main(argv: Sequence[str]) -> int:
     if checked is not None and checked.path.resolve() == store.path.resolve():
         raise ConfigError(f"--check {options.check}: is the store of --on, where it holds by itself; name another")
     device = pick_device(options.gpu_ids)
-    found = {
-        role: fit_reliability(loaded, store, device, options.eval_batch_size, options.reliable_deg, progress=True)
-        for role, loaded in models.items()
-    }
+    found = fit_reliability(models, store, device, options.eval_batch_size, options.reliable_deg, progress=True)
     heads = {"path": str(store.path), "heads": len(store), **store_facts(store)}
     write_calibration(target, model_sha256(path), found, heads)
     for role, each in found.items():

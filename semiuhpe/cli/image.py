@@ -81,6 +81,7 @@ class ImageOptions(OptionGroup, title="pictures"):
     )
     output: Path = option(Path("outputs/image"), "folder of results", metavar="DIR")
     save: Literal["json", "csv"] = option(JSON, "form of the results: JSON Lines, or a table beside them")
+    tiles: bool = option(False, "look for heads in overlapping tiles, too: for small heads on large pictures")
 
 
 def main(
@@ -111,22 +112,22 @@ def main(
     check_folder(output)
     check_drawings(output)
     check_heads(heads, given.model.checkpoint, default_detector)
-    if heads.tiles and heads.detector:
+    if options.tiles and heads.detector:
         check_tiles(heads.detector)
     model = find_model(parser, argv, given, heads)
     check_written(options, heads, names, [given.config, *heads.files(), *files_of(model.path)])
-    return pose(options, model, names, default_detector, heads.tiles)
+    return pose(options, model, names, default_detector)
 
 
-def pose(options: ImageOptions, model: FoundModel, names: Sequence[str], default_detector: str, tiled: bool) -> int:
+def pose(options: ImageOptions, model: FoundModel, names: Sequence[str], default_detector: str) -> int:
     """Pose the heads of pictures in as many processes as were started, and return the exit code."""
     output = options.output
     process = start_process(model.options.run.gpu_ids, in_step=False)
     try:
         estimator, detector, heads = model.load(process.device, default_detector)
-        detector = TiledDetector(detector) if tiled else detector
+        detector = TiledDetector(detector) if options.tiles else detector
         share = Share(process.rank, process.world_size)
-        settings = common_settings(model.options, heads, model.path, tiled)
+        settings = common_settings(model.options, heads, model.path, options.tiles)
         if process.is_main:
             check_settings(output, settings)
             truncate_torn_lines(output, share)

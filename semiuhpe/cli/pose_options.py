@@ -75,7 +75,6 @@ class PictureHeadOptions(HeadOptions):
     """The same for pictures, whose heads get axes."""
 
     draw: str = option(AXES, "what to draw over each head", choices=lambda: DRAWINGS)
-    tiles: bool = option(False, "look for heads in overlapping tiles, too: for small heads on large pictures")
 
 
 def samples_if_none(is_given: bool, original: bool, default_detector: str | None = None) -> tuple[str, str]:

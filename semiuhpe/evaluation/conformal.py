@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributions.registry import DISTRIBUTIONS, POINT_ESTIMATES
-from semiuhpe.evaluation.predict import evaluate
+from semiuhpe.evaluation.predict import Evaluation, evaluate_all
 from semiuhpe.evaluation.temperature import check_calibratable, temperature_of
 from semiuhpe.models import LoadedModel
 from semiuhpe.models.output import PoseDecoder
@@ -25,38 +26,43 @@ RELIABLE_DEG = 30.0
 
 
 def fit_reliability(
-    loaded: LoadedModel,
+    models: Mapping[str, LoadedModel],
     store: HeadStore,
     device: torch.device,
     batch_size: int = 64,
     reliable_deg: float = RELIABLE_DEG,
     progress: bool = False,
-) -> Reliability:
-    """Return the temperature and the radii of a model that labeled heads tell.
+) -> dict[str, Reliability]:
+    """Return the temperature and the radii that labeled heads tell of the models of a checkpoint, by role.
 
     Args:
-        loaded: a model of head crops, without a calibration of its own.
-        store: labeled heads that no training has seen, cropped as the model needs it.
+        models: of head crops, by role, without a calibration of their own.
+        store: labeled heads that no training has seen, cropped as the models need it; they are read once for all.
         device: where the heads are predicted.
         batch_size: heads at a time.
         reliable_deg: radius up to which predictions count as reliable.
         progress: show a bar.
 
     Raises:
-        ConfigError: the model finds heads.
-        StoreError: the store has no labels, wrong ones, too few heads, or none or only such that the model is right on.
+        ConfigError: the models find heads.
+        StoreError: the store has no labels, wrong ones, too few heads, or none or only such that a model is right on.
         TrainingError: a prediction is not finite.
     """
-    check_calibratable(loaded, store)
-    description = loaded.description
-    uncertain = description.distribution not in POINT_ESTIMATES
-    if uncertain:
-        output_layer(loaded.model)  # fails before the work
-    found = evaluate(loaded.model.to(device), PoseDecoder(description), store, device, batch_size, progress)
+    first = next(iter(models.values()))
+    check_calibratable(first, store)
+    description = first.description
+    if description.distribution not in POINT_ESTIMATES:
+        output_layer(first.model)  # fails before the work
+    networks = {role: loaded.model.to(device) for role, loaded in models.items()}
+    found = evaluate_all(networks, PoseDecoder(description), store, device, batch_size, progress=progress)
+    return {role: _reliability(description.distribution, one, store, reliable_deg) for role, one in found.items()}
+
+
+def _reliability(distribution: str, found: Evaluation, store: HeadStore, reliable_deg: float) -> Reliability:
     temperature, entropy = 1.0, torch.full((len(store),), torch.nan)
-    if uncertain:
-        temperature = temperature_of(description.distribution, found, store)
-        entropy = DISTRIBUTIONS[description.distribution](found.parameter.double() / temperature).entropy()
+    if distribution not in POINT_ESTIMATES:
+        temperature = temperature_of(distribution, found, store)
+        entropy = DISTRIBUTIONS[distribution](found.parameter.double() / temperature).entropy()
     limits, radii = conformal_radii(yaw_deg(found.rotation), found.errors["geodesic_deg"].double() / width(entropy))
     return Reliability(temperature, limits, radii, float(reliable_deg))
 
@@ -73,8 +79,7 @@ def conformal_radii(yaw: Tensor, score: Tensor) -> tuple[tuple[float, ...], tupl
     lower = -1.0
     for upper in range(YAW_STEP_DEG, 181, YAW_STEP_DEG):
         inside = (yaw > lower) & (yaw <= upper)
-        enough_left = int((yaw > upper).sum()) >= RANGE_HEADS or upper == 180
-        if upper < 180 and not (int(inside.sum()) >= RANGE_HEADS and enough_left):
+        if upper < 180 and min(int(inside.sum()), int((yaw > upper).sum())) < RANGE_HEADS:
             continue
         limits.append(float(upper))
         radii.append(conformal_quantile(score[inside]))

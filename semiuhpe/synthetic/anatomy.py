@@ -13,12 +13,12 @@ that its 68 landmarks lie along AFLW2000's. The origin lies between the ears at 
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,6 +29,7 @@ from semiuhpe.errors import ConfigError, DataError, did_you_mean
 HEADS = Path(__file__).with_name("heads.npz")
 VERSION = 1
 
+B = TypeVar("B")
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
 
@@ -161,23 +162,33 @@ def _packaged() -> HeadBasis:
 
 
 def _read(path: Path) -> HeadBasis:
-    arrays = read_arrays(path, "heads", VERSION)
+    return read_basis(path, "heads", VERSION, _unpack)
+
+
+def read_basis(path: Path, kind: str, reads: int, unpack: Callable[[Mapping[str, NDArray[Any]]], B]) -> B:
+    """Read a file of ``"heads"`` or ``"bodies"`` of the version that the program ``reads``.
+
+    Args:
+        path: the file.
+        kind: what it has.
+        reads: the version.
+        unpack: makes the result of the file's arrays.
+
+    Raises:
+        DataError: the file is missing, damaged, of another version, or lacks arrays.
+    """
+    arrays = _read_arrays(path, kind, reads)
     try:
-        return _unpack(arrays)
+        return unpack(arrays)
     except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: lacks data of heads, or they don't agree ({error}); {_remedy('heads')}") from error
+        raise DataError(f"{path}: lacks data of {kind}, or they don't agree ({error}); {_remedy(kind)}") from error
 
 
 def _remedy(kind: str) -> str:
     return f"install the package anew, or make the file with tools/bake_{kind}.py"
 
 
-def read_arrays(path: Path, kind: str, reads: int) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a file of ``"heads"`` or ``"bodies"`` of the version that the program ``reads``.
-
-    Raises:
-        DataError: the file is missing, damaged, or of another version.
-    """
+def _read_arrays(path: Path, kind: str, reads: int) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file of {kind}; {_remedy(kind)}")
     try:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from semiuhpe.errors import DataError
-from semiuhpe.synthetic.anatomy import HeadBasis, read_arrays
+from semiuhpe.synthetic.anatomy import HeadBasis, read_basis
 from semiuhpe.synthetic.head import template
 from semiuhpe.synthetic.regions import smoothstep
 
@@ -144,13 +143,7 @@ def _packaged() -> BodyBasis:
 
 
 def _read(path: Path) -> BodyBasis:
-    arrays = read_arrays(path, "bodies", VERSION)
-    try:
-        return _unpack(arrays)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise DataError(
-            f"{path}: lacks data of bodies, or they don't agree ({error}); make the file with tools/bake_bodies.py"
-        ) from error
+    return read_basis(path, "bodies", VERSION, _unpack)
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> BodyBasis:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from semiuhpe.synthetic.posture import rotation_vector_deg
+from semiuhpe.synthetic.posture import rotation_of, rotation_vector_deg
 
 HEAD_UNITS = 2.3  # height of a head; 1 unit is about 10 cm
 STATURE = 15.5  # height of the middle of most heads above the ground
@@ -181,7 +181,7 @@ def _turned(
         neck = _about(1, turn) @ _about(0, nod) @ _about(2, tilt)
         vector = rotation_vector_deg(neck)
         vector *= min(1.0, MOST_NECK_DEG / max(float(np.linalg.norm(vector)), 1e-6))
-        neck = cv2.Rodrigues(np.radians(vector))[0]
+        neck = rotation_of(vector)
         head = body @ neck
         if full_range or is_frontal(head, spot, up):
             break

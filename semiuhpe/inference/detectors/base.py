@@ -149,6 +149,10 @@ class Options(NamedTuple):
     device: torch.device
     min_score: float | None
 
+    def score_or(self, default: float) -> float:
+        """Return the lowest score of heads, that of the kind where none is given."""
+        return default if self.min_score is None else self.min_score
+
 
 Build = Callable[[Options], Detector]
 

@@ -168,5 +168,5 @@ def _build(options: Options) -> Detector:
             "has person and head, and two offsets"
         )
     network = build_network(file, path).to(options.device)
-    min_score = MIN_SCORE if options.min_score is None else options.min_score
+    min_score = options.score_or(MIN_SCORE)
     return BodyHeadDetector(network, file.names.index("head"), body, min_score, paired)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from semiuhpe.errors import CheckpointError, ConfigError, first_line
+from semiuhpe.inference.detectors.base import Options, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,11 @@ class OnnxSession:
         except Exception as error:  # onnxruntime has no common error class
             raise CheckpointError(f"{self.path}: fails on input {inputs.shape} ({first_line(error)})") from error
         return [torch.from_numpy(np.asarray(output, np.float32)) for output in outputs]
+
+
+def session_of(options: Options, kind: str) -> OnnxSession:
+    """Return the network of a detector of a kind whose argument is its file."""
+    return OnnxSession(require_file(Path(options.argument), kind), options.device, kind)
 
 
 def _the_input(session: Any, path: Path) -> Any:

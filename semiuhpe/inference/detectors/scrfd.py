@@ -18,7 +18,7 @@ from semiuhpe.data.crop import FACE_BOX
 from semiuhpe.errors import CheckpointError
 from semiuhpe.inference.detectors.base import Detections, Detector, Options, Source, register_detector, require_file
 from semiuhpe.inference.detectors.letterbox import best_boxes, fit_shape
-from semiuhpe.inference.detectors.onnx_session import OnnxSession
+from semiuhpe.inference.detectors.onnx_session import OnnxSession, session_of
 
 KIND = "scrfd"
 SIDES = (640, 640)
@@ -92,11 +92,6 @@ def _corners(distances: Tensor, stride: int, sides: tuple[int, int]) -> Tensor:
     return torch.cat([anchors - distances[:, :2], anchors + distances[:, 2:]], dim=1)
 
 
-def _file(argument: str) -> Path:
-    return require_file(Path(argument), KIND)
-
-
-@register_detector(KIND, f"{KIND}:FILE.onnx", _file)
+@register_detector(KIND, f"{KIND}:FILE.onnx", lambda argument: require_file(Path(argument), KIND))
 def _build(options: Options) -> Detector:
-    session = OnnxSession(_file(options.argument), options.device, KIND)
-    return ScrfdDetector(session, MIN_SCORE if options.min_score is None else options.min_score)
+    return ScrfdDetector(session_of(options, KIND), options.score_or(MIN_SCORE))

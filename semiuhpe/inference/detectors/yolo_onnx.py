@@ -213,5 +213,5 @@ def _file_and_class(argument: str) -> tuple[Path, str]:
 def _build(options: Options) -> Detector:
     path, wanted = _file_and_class(options.argument)
     session = OnnxSession(path, options.device, KIND)
-    min_score = MIN_SCORE if options.min_score is None else options.min_score
+    min_score = options.score_or(MIN_SCORE)
     return OnnxDetector(session, read_metadata(session.metadata, path), wanted, min_score)

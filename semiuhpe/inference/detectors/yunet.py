@@ -96,7 +96,7 @@ def _build(options: Options) -> Detector:
     path = require_file(Path(options.argument), KIND) if options.argument else fetched(ZOO_FILE)
     _check_in_subprocess(path)
     try:
-        detector = _create(path, MIN_SCORE if options.min_score is None else options.min_score)
+        detector = _create(path, options.score_or(MIN_SCORE))
         detector(np.zeros((64, 64, 3), np.uint8))  # fails with a network of another kind
     except cv2.error as error:
         words = " ".join((error.err or str(error)).split())
