@@ -14,6 +14,7 @@ from support.errors import refused
 from support.paths import ROOT
 from support.training import experiment_of, exps_dir, killed_run, losses, resume, state
 from support.training import train_run as train
+from torchvision.ops import box_convert, box_iou
 
 from semiuhpe.cli import evaluate as evaluate_cli
 from semiuhpe.cli import train as train_cli
@@ -23,6 +24,7 @@ from semiuhpe.errors import CheckpointError, ConfigError, StoreError
 from semiuhpe.evaluation.results import read_results
 from semiuhpe.evaluation.run import evaluate_checkpoint
 from semiuhpe.inference.detectors import load_detector
+from semiuhpe.inference.detectors.onestage import LARGE
 from semiuhpe.methods.onestage import OneStage, open_test_set
 from semiuhpe.synthetic.scene_stores import SceneSet, write_scenes
 from semiuhpe.training.run_folder import read_scalars
@@ -158,10 +160,19 @@ def test_the_checkpoint_is_a_detector_with_poses(trained, scenes):
 def test_several_sizes_find_the_heads_of_each_once(trained, scenes):
     picture, sizes = SceneStore(scenes["test"]).image(0), ("64", "96", "64,96")
     small, large, both = (load_detector(f"onestage:{trained}:{size}", min_score=0.01)(picture) for size in sizes)
-    assert len(small) and len(large) and max(len(small), len(large)) <= len(both) < len(small) + len(large)
-    of_one = [tuple(box) for found in (small, large) for box in found.boxes]
+    large = large.select(large.boxes[:, 2:].max(axis=1) <= LARGE * max(picture.shape[:2]))
+    corners, every_small, every_large = (
+        box_convert(torch.from_numpy(found.boxes), "xywh", "xyxy") for found in (both, small, large)
+    )
+    assert len(large) and 0 < len(both) < len(small) + len(large)
+    overlap = box_iou(corners, corners).fill_diagonal_(0)
+    assert overlap.max() <= 0.5 and (np.diff(both.scores) <= 0).all()
+    # Whatever either size finds is there, or a better one is in its place.
+    for found, boxes in ((small, every_small), (large, every_large)):
+        better = torch.from_numpy(both.scores) >= torch.from_numpy(found.scores)[:, None]
+        assert ((box_iou(boxes, corners) > 0.5) & better).any(1).all()
+    of_one = {tuple(box) for found in (small, large) for box in found.boxes}
     assert all(tuple(box) in of_one for box in both.boxes) and both.rotations.shape == (len(both), 3, 3)
-    assert (np.diff(both.scores) <= 0).all()
 
 
 def test_bad_detectors_are_refused(trained, stores):
