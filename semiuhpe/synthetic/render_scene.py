@@ -14,7 +14,7 @@ import numpy as np
 import sim3dr
 from semiuhpe.data.stores.scenes import SceneHeads
 from semiuhpe.data.turning import turn_picture
-from semiuhpe.synthetic import backgrounds, degrade, occluders
+from semiuhpe.synthetic import backgrounds, clutter, degrade, occluders
 from semiuhpe.synthetic.compose import Canvas, LitHead, light_up
 from semiuhpe.synthetic.figure import TexturedPart
 from semiuhpe.synthetic.identity import random_identity
@@ -117,6 +117,8 @@ def render_scene(
     fine = size * 2 if size <= 256 else int(size * 1.5)
     if wild:
         background = backgrounds.wild_background(fine, rng, light, photographs, deep=True)
+        if photographs is None:
+            clutter.draw_things(background, rng)
     else:
         background = backgrounds.clean_background(fine, rng)
     if turn_deg != 0.0:
