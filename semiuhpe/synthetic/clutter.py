@@ -121,7 +121,7 @@ def _shaded(color: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Gene
 
 def _plate(rng: np.random.Generator) -> Thing:
     """A plate or a bowl with food on it."""
-    x, y, far, direction = _grid()
+    x, y, far, _ = _grid()
     china = color_near(rng, (240, 238, 232), 10) if rng.random() < 0.7 else _any_color(rng)
     color = _flat(china) * (1 + 0.12 * x * rng.normal() + 0.12 * y * rng.normal())[..., None]
     rim = rng.uniform(0.62, 0.88)
@@ -142,7 +142,7 @@ def _plate(rng: np.random.Generator) -> Thing:
 
 def _ball(rng: np.random.Generator) -> Thing:
     """A ball, a fruit, a balloon: of one color, in stripes, in patches, or rough."""
-    x, y, far, _ = _grid()
+    x, y, _, _ = _grid()
     tall = rng.uniform(0.75, 1.0)
     x = x / tall
     color = _flat(_any_color(rng))
@@ -229,7 +229,7 @@ def _vase(rng: np.random.Generator) -> Thing:
 
 def _limb(rng: np.random.Generator) -> Thing:
     """An arm, a leg, a hand, a knee: skin without a face."""
-    x, y, far, direction = _grid()
+    x, y, _, _ = _grid()
     skin = color_near(rng, _SKINS[rng.integers(len(_SKINS))], 8)
     wide = rng.uniform(0.2, 0.6)
     along = (y + 1) / 2
