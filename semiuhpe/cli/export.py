@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -23,6 +24,7 @@ from semiuhpe.inference.export import (
 from semiuhpe.inference.export_onestage import export_onestage
 from semiuhpe.models import LoadedModel, network_choices, network_spec
 from semiuhpe.models.checkpoint import save_weights
+from semiuhpe.models.onestage import OneStageNet
 from semiuhpe.options import option
 
 
@@ -37,6 +39,9 @@ class ExportOptions(CheckpointOptions):
     )
     calibrate: Path | None = option(
         None, "labeled store, of heads that no training has seen, to make confidences right on", metavar="STORE"
+    )
+    threshold: float | None = option(
+        None, "score, of a one-stage model, that becomes 0.5: from there on heads count", metavar="SCORE"
     )
     student: bool = option(False, "export the student instead of the teacher")
     network: str | None = option(None, lambda: f"network, where the checkpoint doesn't tell it: {network_choices()}")
@@ -63,6 +68,10 @@ def main(argv: Sequence[str]) -> int:
     )
     finds_heads = network_spec(loaded.network).detects
     check_targets(targets, loaded, finds_heads)
+    if options.threshold is not None:
+        require(finds_heads, f"--threshold: {loaded.network} finds no heads")
+        require(0.0 < options.threshold < 1.0, f"--threshold {options.threshold}: scores lie between 0 and 1")
+        cast(OneStageNet, loaded.model).raise_threshold(options.threshold)
     if options.calibrate:
         temperature = calibrate(loaded, HeadStore(options.calibrate), torch.device("cpu"))
         print(f"calibrated on {options.calibrate}: the distributions' parameters are divided by {temperature:.3f}")

@@ -113,6 +113,12 @@ class OneStageNet(nn.Module):
         self._frozen = [each for each in modules if any(id(p) in frozen for p in each.parameters(recurse=False))]
         self.train(self.training)
 
+    @torch.no_grad()
+    def raise_threshold(self, score: float) -> None:
+        """Shift the log-odds of all anchors so that heads of a score, in (0, 1), get 0.5, from which on they count."""
+        for branch in self.logit:
+            branch.get_parameter("bias").sub_(math.log(score / (1 - score)))
+
     def train(self, mode: bool = True) -> "OneStageNet":
         """Set the mode, but for what is frozen: that stays in eval mode, so that its statistics stay."""
         super().train(mode)

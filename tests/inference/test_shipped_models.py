@@ -72,16 +72,16 @@ def people():
 
 @pytest.mark.skipif(not AFLW2000.is_dir(), reason="needs the photographs in ../shared/real/AFLW2000-dev")
 def test_the_shipped_detector_finds_faces_on_photographs():
-    """Those that YuNet is sure of, on each tenth picture; benchmarks/head_detectors.py measures it on all."""
+    """Those that YuNet is sure of, on some pictures; benchmarks/head_detectors.py measures it on all."""
     faces, detector, found = load_detector(f"yunet:{YUNET}"), load_detector(), []
-    for path in sorted(AFLW2000.glob("*.jpg"))[::10]:
+    for path in sorted(AFLW2000.glob("*.jpg"))[::25]:
         picture = np.asarray(Image.open(path))
         heads = torch.from_numpy(detector(picture).boxes)
         for x, y, w, h in faces(picture).boxes:
             center = torch.tensor([x + w / 2, y + h / 2])
             inside = (heads[:, :2] < center) & (center < heads[:, :2] + heads[:, 2:])
             found.append(bool(inside.all(1).any()))
-    assert len(found) > 70 and np.mean(found) > 0.9
+    assert len(found) > 25 and np.mean(found) > 0.9
 
 
 @pytest.mark.skipif(not AFLW2000.is_dir(), reason="needs the photographs in ../shared/real/AFLW2000-dev")

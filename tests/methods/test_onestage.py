@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.checkpoints import save_plainnet
+from support.errors import refused
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
 from semiuhpe.augment.scenes import SceneView
+from semiuhpe.cli import export as export_cli
+from semiuhpe.cli.entry import run
 from semiuhpe.distributions import MatrixFisher
 from semiuhpe.errors import ConfigError
 from semiuhpe.evaluation.detection import Detected, TrueHeads, evaluate_detection, subset_masks
@@ -20,8 +24,8 @@ from semiuhpe.inference.export_onestage import OUTPUTS, TOLERANCES, SceneGraph, 
 from semiuhpe.methods import Experiment
 from semiuhpe.methods.onestage import OneStage, stepped_lr
 from semiuhpe.methods.onestage_loss import FOCAL, MINING, losses, match
-from semiuhpe.models import LoadedModel, create_model, network_spec
-from semiuhpe.models.checkpoint import Description
+from semiuhpe.models import LoadedModel, create_model, load_checkpoint, network_spec
+from semiuhpe.models.checkpoint import Description, describe, save_checkpoint
 from semiuhpe.models.onestage import (
     Outputs,
     anchor_boxes,
@@ -378,6 +382,25 @@ def test_an_exported_network_finds_the_same_heads(tmp_path):
     np.testing.assert_allclose(given[3], found.rotation, atol=1e-4)
     with pytest.raises(ConfigError, match="folder"):
         export_onestage(loaded, tmp_path)
+
+
+def test_a_threshold_becomes_one_half(tmp_path, capsys):
+    model = create_model(TINY).eval()
+    description = describe(Description(TINY, "matrixFisher", "head_to_camera", True, 64, "", ""))
+    given, out = tmp_path / "last.pth", tmp_path / "out.safetensors"
+    save_checkpoint(given, {"description": description, "model_state_dict": model.state_dict()})
+    command = [str(given), "--student", "--weights", str(out), "--threshold"]
+    assert run(export_cli.main, [*command, "0.9"]) == 0
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before, after = model(image), load_checkpoint(out).model.eval()(image)
+    torch.testing.assert_close(after.logit, before.logit - np.log(9), atol=2e-2, rtol=0)
+    torch.testing.assert_close(after.box, before.box, atol=2e-2, rtol=0)
+    out.unlink()
+    assert "--threshold 1.0" in refused(capsys, export_cli.main, [*command, "1"])
+    crops = [str(save_plainnet(tmp_path / "crops.pth")), "--weights", str(out), "--threshold", "0.5"]
+    assert "plainnet finds no heads" in refused(capsys, export_cli.main, crops)
+    assert not out.exists()
 
 
 def test_an_export_is_compared_with_what_the_model_finds():

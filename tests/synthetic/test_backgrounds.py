@@ -11,7 +11,7 @@ from semiuhpe.cli import scenes, synth
 from semiuhpe.data.stores import HeadStore, SceneStore
 from semiuhpe.errors import DataError
 from semiuhpe.rotation import FRONTAL
-from semiuhpe.synthetic import backgrounds, scenery
+from semiuhpe.synthetic import backgrounds, clutter, scenery
 from semiuhpe.synthetic.head_stores import SyntheticSet, write_store
 from semiuhpe.synthetic.photographs import find_photographs
 from semiuhpe.synthetic.render_head import render_head
@@ -68,6 +68,25 @@ def test_backgrounds_are_light_and_dark_and_mostly_dull():
     means = np.array([backgrounds.wild_background(48, np.random.default_rng(i)).mean((0, 1)) for i in range(300)])
     level, saturation = means.mean(1), np.ptp(means, axis=1)
     assert (level < 50).mean() > 0.1 and (level > 205).mean() > 0.1 and np.median(saturation) < 40
+
+
+def test_things_in_focus_are_mostly_small_and_their_own():
+    changed = []
+    for seed in range(60):
+        first, again = np.full((2, 160, 160, 3), 90, np.uint8)
+        clutter.draw_things(first, np.random.default_rng(seed))
+        clutter.draw_things(again, np.random.default_rng(seed))
+        np.testing.assert_array_equal(first, again)
+        changed.append((first != 90).any(-1).mean())
+    assert 5 < np.sum(np.array(changed) == 0) < 30 and 0.05 < np.mean(changed) < 0.5
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_a_thing_fills_its_square_and_nothing_beyond(number):
+    color, opaque = clutter._thing(number)
+    assert color.shape == (clutter.SIDE, clutter.SIDE, 3) and color.min() >= 0 and color.max() <= 255
+    edge = np.concatenate([opaque[0], opaque[-1], opaque[:, 0], opaque[:, -1]])
+    assert opaque.min() >= 0 and opaque.max() == 1 and edge.max() < 0.5 and (opaque > 0.5).mean() > 0.02
 
 
 # ---- photographs ----

@@ -31,8 +31,6 @@ from semiuhpe.inference.detectors.tiles import TiledDetector, check_tiles
 from semiuhpe.models.weights import SHIPPED_DETECTOR
 
 DEFAULT_DETECTOR = f"{onestage.FAMILY}:{SHIPPED_DETECTOR}:256,512"
-DEFAULT_MIN_SCORE = 0.9
-"""Its threshold: having seen rendered people alone, it is too sure of some things on photographs."""
 
 
 def load_detector(
@@ -54,8 +52,6 @@ def load_detector(
     """
     name, _, argument = spec.partition(":")
     check_min_score(min_score)
-    if spec == DEFAULT_DETECTOR and min_score is None:
-        min_score = DEFAULT_MIN_SCORE
     return detector_kind(name).build(Options(argument, named_device(device, "the detector's device"), min_score))
 
 
