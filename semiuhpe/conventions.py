@@ -10,6 +10,8 @@ BIWI           matrix B of ``frame_*_pose.txt``: head axes are the         ``B @
                camera's for a frontal face (y down, z into the scene)
 img2pose       rotation vector v of the same axes, in radians              ``exp(v) @ diag(1, -1, -1)``
 OpenFace       ``pose_Rx, pose_Ry, pose_Rz`` of the same axes, in radians  ``Rx Ry Rz @ diag(1, -1, -1)``
+AFLW           ``yaw, pitch, roll`` of its database, in radians            ``Ry(yaw) Rx(-pitch) Rz(-roll)``
+                                                                           ``@ diag(1, -1, -1)``
 MediaPipe,     transform M of the face: camera y up, z to the viewer       ``diag(1, -1, -1) @ M[:3, :3]``
 ARKit
 OpenCV         rotation vector v of ``solvePnP``, with model points in     ``exp(v)``
@@ -99,6 +101,27 @@ def from_openface(angles: Tensor) -> Tensor:
 def to_openface(rotation: Tensor) -> Tensor:
     """Return (..., 3) angles in radians, as OpenFace's ``pose_Rx``, ``pose_Ry`` and ``pose_Rz``."""
     return roma.rotmat_to_euler("XYZ", negate_yz_columns(rotation))
+
+
+def from_aflw(angles: Tensor) -> Tensor:
+    """Return R head to camera of the angles in AFLW's table ``FacePose`` (Köstinger et al., ICCVW 2011).
+
+    Its program ``facedbtool`` splits ``G @ M = Rz(yaw) Ry(pitch) Rx(roll)``, where M turns the axes (front, right of
+    the subject, down) into the camera's and ``G = [[0, 0, -1], [-1, 0, 0], [0, 1, 0]]``. In the camera's axes that is
+    ``Ry(yaw) Rx(-pitch) Rz(-roll)``. 300W-LP turns by pitch before yaw, so changing the sign of roll alone doesn't give
+    its angles.
+
+    Args:
+        angles: (..., 3) roll, pitch, yaw in radians, in the database's order.
+    """
+    roll, pitch, yaw = angles.unbind(-1)
+    return negate_yz_columns(roma.euler_to_rotmat("YXZ", torch.stack([yaw, -pitch, -roll], dim=-1)))
+
+
+def to_aflw(rotation: Tensor) -> Tensor:
+    """Return (..., 3) roll, pitch, yaw in radians, as in AFLW's table ``FacePose``."""
+    yaw, pitch, roll = roma.rotmat_to_euler("YXZ", negate_yz_columns(rotation)).unbind(-1)
+    return torch.stack([-roll, -pitch, yaw], dim=-1)
 
 
 def from_mediapipe(transform: Tensor) -> Tensor:

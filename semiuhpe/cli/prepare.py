@@ -9,7 +9,7 @@ from pathlib import Path
 from semiuhpe.cli.config import parse_group
 from semiuhpe.cli.outputs import check_outputs
 from semiuhpe.data.crop import JPEG_QUALITY
-from semiuhpe.data.experiment import default_store
+from semiuhpe.data.experiment import copy_suffix, default_store
 from semiuhpe.data.importers import IMPORTERS, Importer
 from semiuhpe.data.preparing import Summary, prepare, prepare_scenes
 from semiuhpe.data.preparing.common import DROPPED_FILE, chosen
@@ -54,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     require(not (options.scenes and options.whole), "--scenes and --whole: are two kinds of stores; pass one of them")
     check_shares(masked=options.masked, turned=options.turned)
     kind = "scenes" if options.scenes else "whole" if options.whole else None
-    out = options.out or Path(_default_store(*chosen(options.dataset, options.split), kind))
+    copy = copy_suffix(options.masked, options.turned)
+    out = options.out or Path(_default_store(*chosen(options.dataset, options.split), kind, copy))
     check_outputs([("--out", out)], [options.source])
     if options.scenes:
         change = partial(mask_some, share=options.masked) if options.masked else None
@@ -72,9 +73,9 @@ def main(argv: Sequence[str]) -> int:
     return 1 if summary.broken else 0
 
 
-def _default_store(importer: Importer, split: str, kind: str | None) -> str:
+def _default_store(importer: Importer, split: str, kind: str | None, copy: str) -> str:
     path = default_store(importer.name, split)
-    return path.replace(".lmdb", f"_{kind}.lmdb") if kind else path
+    return path.replace(".lmdb", f"_{kind}{copy}.lmdb") if kind else path
 
 
 def _report(summary: Summary, out: Path) -> None:

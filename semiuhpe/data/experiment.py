@@ -2,7 +2,8 @@
 
 A dataset's name means the split that the option needs: the training split for ``--train_labeled``,
 ``--train_unlabeled`` and ``--generator``; for ``--test_set`` and ``--val_set`` the validation split, as in the paper,
-or else the test split. A dataset without such a split has one store for all options.
+or else the test split. A dataset without such a split has one store for all options. ``BIWI_masked``, ``BIWI_turned``
+and ``BIWI_masked_turned`` name copies of a dataset's scenes, whose stores lie beside its own.
 """
 
 import logging
@@ -14,7 +15,7 @@ import numpy as np
 
 from semiuhpe.data.importers import IMPORTERS
 from semiuhpe.data.splits import hold_out, split_store
-from semiuhpe.data.stores import HeadStore, holds_scenes, is_store
+from semiuhpe.data.stores import HeadStore, SceneStore, holds_scenes, is_store
 from semiuhpe.errors import ConfigError, StoreError, did_you_mean, require
 from semiuhpe.options import OptionGroup, option, option_family
 
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = "folder"
 _NO_DATASETS = (_FOLDER, "scenes")  # importers without a default store
+COPIES = ("masked_turned", "masked", "turned")
+"""Endings of the names of sets, such as ``BIWI_masked``: all heads of its scenes have masks, or are turned."""
 _ONE_SET = ("BIWI", "EG3D")  # datasets whose splits may be different crops of the same heads
 EVALUATION_ROLES = ("test_set", "val_set", "on", "check")
 _TRAIN = "train"
@@ -38,6 +41,24 @@ def default_store(dataset: str, split: str | None = None) -> str:
     """Return the default path of the store of a dataset's split; of its first split if None."""
     suffix = "" if split in (None, IMPORTERS[dataset].splits[0]) else f"_{split}"
     return f"data/{dataset}{suffix}.lmdb"
+
+
+def copy_suffix(masked: float, turned: float) -> str:
+    """Return the ending of the default name of a scene store that is masked or turned in all, or else no ending."""
+    done = [name for name, share in (("masked", masked), ("turned", turned)) if share == 1.0]
+    return "".join(f"_{name}" for name in done) if all(share in (0.0, 1.0) for share in (masked, turned)) else ""
+
+
+def set_and_copy(name: str) -> tuple[str, str]:
+    """Return the dataset that a name means and which copy of it: ``BIWI_masked`` is (``BIWI``, ``masked``).
+
+    The copy of a dataset itself is empty, as is that of the path of a store.
+    """
+    if name not in datasets():
+        for copy in COPIES:
+            if (dataset := name.removesuffix(f"_{copy}")) in datasets():
+                return dataset, copy
+    return name, ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,10 @@ def store_path(data: DataOptions, role: str, name: str | None = None) -> Path:
     name = name or getattr(data, role)
     if not name:
         raise ConfigError(f"--{role} is not given: name a dataset ({', '.join(datasets())}) or the path of a store")
+    name, copy = set_and_copy(name)
+    if copy:
+        path = store_path(data, role, name)
+        return path.with_name(f"{path.stem}_{copy}{path.suffix}")
     if name not in datasets():
         return Path(name)
     first, split = Path(data.data_dir.get(name) or default_store(name)), _split(name, role)
@@ -153,6 +178,7 @@ def open_named(data: DataOptions, role: str, name: str | None = None, whole: boo
             message names the command that makes it.
     """
     path, name = store_path(data, role, name), name or getattr(data, role)
+    _require_copy(role, name, path)
     if is_store(path):
         opened = HeadStore(path)
         if opened.whole and not whole:
@@ -187,6 +213,28 @@ def open_named(data: DataOptions, role: str, name: str | None = None, whole: boo
         )
     hint = did_you_mean(name, datasets())
     raise StoreError(f"--{role} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
+
+
+def open_scenes(data: DataOptions, role: str) -> SceneStore:
+    """Open the scene store that an option names.
+
+    Raises:
+        ConfigError, StoreError: the option is not given, or the store is missing or not one of scenes.
+    """
+    path = store_path(data, role)
+    _require_copy(role, getattr(data, role), path)
+    return SceneStore(path)
+
+
+def _require_copy(role: str, name: str, path: Path) -> None:
+    """Raise StoreError, which says how to make it, if a masked or turned copy of a dataset is named but not there."""
+    dataset, copy = set_and_copy(name)
+    if copy and not path.exists():
+        how = " ".join(f"--{part} 1" for part in copy.split("_"))
+        raise StoreError(
+            f"--{role} {name}: there is no scene store at {path}; make it with `semiuhpe prepare {dataset} --scenes "
+            f"{how} --source RAW --out {path}`"
+        )
 
 
 def open_labeled(data: DataOptions, role: str, name: str | None = None, whole: bool = False) -> HeadStore:

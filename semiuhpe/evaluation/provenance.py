@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, store_path
+from semiuhpe.data.experiment import EVALUATION_ROLES, DataOptions, datasets, set_and_copy, store_path
 from semiuhpe.data.stores import HeadStore
 from semiuhpe.errors import ConfigError
 from semiuhpe.files import parse_yaml
@@ -54,7 +54,7 @@ def selected_on(test_set: str, store: Path, run: Mapping[str, Any] | None, check
     if checkpoint.stem != "best" or not isinstance(chosen, str):
         return False
     # A dataset is the same set, wherever its store was when the run was trained.
-    same_dataset = role in EVALUATION_ROLES and chosen == test_set and chosen in datasets()
+    same_dataset = role in EVALUATION_ROLES and chosen == test_set and set_and_copy(chosen)[0] in datasets()
     return same_dataset or store_path(data, role).resolve() == store.resolve()
 
 

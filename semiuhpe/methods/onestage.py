@@ -18,7 +18,7 @@ from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.scenes import SceneView, training_view
 from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
 from semiuhpe.data.batches.scenes import SceneBatch, training_scenes
-from semiuhpe.data.experiment import DataOptions, store_path
+from semiuhpe.data.experiment import DataOptions, open_scenes, store_path
 from semiuhpe.data.splits import split_sequences
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import unwrap
@@ -122,11 +122,11 @@ class OneStage(Method[OneStageOptions, SceneData]):
 
     def open_data(self) -> SceneData:
         data = self.experiment.data
-        train = SceneStore(store_path(data, "train_labeled"))
+        train = open_scenes(data, "train_labeled")
         if _tested_on_itself(data):
             train = train.view(split_sequences(train.names, self.options.sequence_share)[0])
         if data.val_set:
-            return SceneData(train, SceneStore(store_path(data, "val_set")), f"the validation set {data.val_set}")
+            return SceneData(train, open_scenes(data, "val_set"), f"the validation set {data.val_set}")
         test = open_test_set(data, self.options)
         return SceneData(train, test, f"the test set {data.test_set}; --val_set names another")
 
@@ -160,7 +160,7 @@ def open_test_set(data: DataOptions, options: OneStageOptions) -> SceneStore:
     Raises:
         ConfigError, StoreError: the store is not named, is missing, or is not a scene store.
     """
-    store = SceneStore(store_path(data, "test_set"))
+    store = open_scenes(data, "test_set")
     if _tested_on_itself(data):
         return store.view(split_sequences(store.names, options.sequence_share)[1])
     return store

@@ -87,13 +87,23 @@ def test_6drepnet_gives_the_matrix_of_300wlp(euler):
     near(conventions.to_6drepnet(rotation_of(euler)), matrix)
 
 
-@pytest.mark.parametrize("name", ["dad3dheads", "biwi", "img2pose", "6drepnet"])
+@pytest.mark.parametrize("name", ["dad3dheads", "biwi", "img2pose", "6drepnet", "aflw"])
 def test_all_of_them_come_back_over_all_rotations_in_batches(name):
     rotations = torch.from_numpy(Rotation.random(60, rng=np.random.default_rng(0)).as_matrix()).reshape(5, 12, 3, 3)
     forth = getattr(conventions, f"to_{name}")(rotations)
     near(getattr(conventions, f"from_{name}")(forth), rotations)
     single = getattr(conventions, f"from_{name}")(forth.float())
     assert single.dtype == torch.float32 and single.shape == rotations.shape
+
+
+@pytest.mark.parametrize("euler", EULER)
+def test_aflw_gives_the_angles_of_its_program(euler):
+    rotation = rotation_of(euler)
+    to_posit = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
+    front_right_down = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # columns, in our axes of the head
+    yaw, pitch, roll = Rotation.from_matrix(to_posit @ rotation.numpy() @ front_right_down).as_euler("ZYX")
+    near(conventions.to_aflw(rotation), [roll, pitch, yaw])
+    near(conventions.from_aflw(torch.tensor([roll, pitch, yaw], dtype=torch.float64)), rotation)
 
 
 def test_other_shapes_are_an_error_that_names_them():

@@ -178,7 +178,7 @@ def test_datasets_go_by_their_names_and_splits_by_their_order(tmp_path):
 @pytest.mark.parametrize(
     "dataset, arguments, words",
     [
-        ("AFLW", {}, "dataset AFLW"),
+        ("AFLW3000", {}, "dataset AFLW3000"),
         ("AFLW2000", {"split": "train"}, "--split train"),
         ("AFLW2000", {"quality": 0}, "--quality 0"),
         ("AFLW2000", {"size": 0}, "--size 0"),

@@ -18,6 +18,7 @@ from semiuhpe.data import HeadStore
 from semiuhpe.data.affine import turn_matrix
 from semiuhpe.data.batches.scenes import SceneBatch, ordered_scenes
 from semiuhpe.data.crop import encode
+from semiuhpe.data.experiment import DataOptions, open_scenes
 from semiuhpe.data.preparing import prepare_scenes
 from semiuhpe.data.preparing.scenes import turned_scene
 from semiuhpe.data.scene_labels import (
@@ -335,6 +336,21 @@ def test_whole_pictures_of_300wlp(tmp_path, capsys):
     turned = SceneStore(out)
     turn = in_plane_rotation(torch.tensor(float(turned.turn_deg[1])))
     np.testing.assert_allclose(turned.heads(1).rotation[0], turn.numpy() @ heads.rotation[0], atol=1e-5)
+
+
+def test_a_masked_or_turned_copy_has_the_name_by_which_it_is_found(tmp_path, monkeypatch, capsys):
+    source = write_300wlp(tmp_path / "raw", with_landmarks=False)
+    monkeypatch.chdir(tmp_path)
+    command = ["300WLP", "--scenes", "--source", str(source), "--limit", "1", "--size", "64", "--workers", "0"]
+    for options, name in (
+        ([], "300WLP_scenes"),
+        (["--masked", "1"], "300WLP_scenes_masked"),
+        (["--masked", "1", "--turned", "1"], "300WLP_scenes_masked_turned"),
+    ):
+        assert run(prepare_cli.main, [*command, *options]) == 0
+        assert f"data/{name}.lmdb" in capsys.readouterr().out
+    copy = DataOptions.from_values({"test_set": "300WLP_masked", "data_dir_300WLP": "data/300WLP_scenes.lmdb"})
+    assert len(open_scenes(copy, "test_set")) == 1
 
 
 def test_datasets_without_rotations_have_no_scenes(tmp_path, capsys):

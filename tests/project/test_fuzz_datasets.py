@@ -2,6 +2,9 @@
 
 import io
 import json
+import sqlite3
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +22,17 @@ CAMERA = [*np.eye(4).ravel().tolist(), 4, 0, 0.5, 0, 4, 0.5, 0, 0, 1]
 HIER = [20, 20, 50, 60, 1] + [0] * 25
 COCO = {
     "images": [{"id": 1, "file_name": "a.jpg"}, {"id": "b", "file_name": "b.jpg"}],
-    "annotations": [{"image_id": 1, "hier": HIER, "h_bbox": [20, 20, 40, 50], "ignore": 0}, {"image_id": "b"}],
+    "annotations": [
+        {
+            "image_id": 1,
+            "hier": HIER,
+            "h_bbox": [20, 20, 40, 50],
+            "ignore": 0,
+            "bbox": [20, 20, 40, 50],
+            "euler_angles": [10, -150, 5],
+        },
+        {"image_id": "b"},
+    ],
 }
 PERSON = {"tag": "person", "hbox": [20, 20, 40, 50], "head_attr": {"ignore": 0}, "extra": {}}
 FACES = "a.jpg\n2\n20 20 40 50 0 0 0 0 0 0\n1 1 5 5 0 0 0 0 0 0\nb.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n"
@@ -42,6 +55,29 @@ def mat(**entries):
     file = io.BytesIO()
     scipy.io.savemat(file, entries)
     return file.getvalue()
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def aflw_database():
+    with tempfile.TemporaryDirectory() as folder:
+        connection = sqlite3.connect(f"{folder}/a")
+        connection.executescript("""
+            CREATE TABLE Faces (face_id INTEGER PRIMARY KEY, file_id TEXT);
+            CREATE TABLE FaceImages (file_id TEXT, filepath TEXT);
+            CREATE TABLE FaceRect (face_id INTEGER PRIMARY KEY, x INTEGER, y INTEGER, w INTEGER, h INTEGER);
+            CREATE TABLE FacePose (face_id INTEGER PRIMARY KEY, roll REAL, pitch REAL, yaw REAL);
+            INSERT INTO FaceImages VALUES ('a.jpg', '0/a.jpg'), ('b.jpg', '0/b.jpg');
+            INSERT INTO Faces VALUES (1, 'a.jpg'), (2, 'b.jpg');
+            INSERT INTO FaceRect VALUES (1, 20, 20, 40, 50), (2, 20, 20, 40, 50);
+            INSERT INTO FacePose VALUES (1, 0.1, 0.2, 0.3), (2, 0.1, 0.2, 0.3);
+        """)
+        connection.close()
+        return Path(folder, "a").read_bytes()
 
 
 POINTS = np.random.default_rng(0).uniform(30, 60, (2, 68))
@@ -83,6 +119,22 @@ RAW = {
         {"val/annotations/a.json": {"model_view_matrix": np.eye(4).tolist()},
          "val/val.json": json.dumps([{"item_id": "a", "bbox": [20, 20, 40, 50]}])},
     ),
+    "AGORA_HPE": (
+        "AGORA_HPE", "train", ("images/train/a.jpg", "images/train/b.jpg"),
+        {"annotations/coco_style_train.json": COCO, "annotations/coco_style_validation.json": "{}"},
+    ),
+    "Panoptic": (
+        "Panoptic", "test", ("s/a.jpg",),
+        {"panoptic_ann_test.txt": "#;image\ns/a.jpg;20;20;40;50;1.5;-2;170\ns/a.jpg;1;2;3\n"},
+    ),
+    "VGGHeads": (
+        "VGGHeads", "val", ("large/split_00000/images/a.jpg",),
+        {"large/split_00000/annotations/a.npz": npz(
+            bbox=np.array([[20, 20, 40, 50]]), **{"3dmm_params": np.random.default_rng(0).normal(size=(1, 1, 413))}
+        )},
+    ),
+    "AFLW": ("AFLW", "train", ("flickr/0/a.jpg",), {"aflw.sqlite": aflw_database(), "AFLW2000.txt": "b.jpg"}),
+    "300WLP list": ("300WLP", "train", ("AFW/a.jpg",), {"files.txt": "./AFW/a\n", "AFW/a.mat": POSE_MAT}),
     "COCOHead": (
         "COCOHead", "train", ("images/val2017/a.jpg", "images/train2017/b.jpg"),
         {f"annotations_HumanParts/person_humanparts_{part}2017.json": COCO for part in ("val", "train")},
@@ -120,7 +172,7 @@ def test_raw_datasets(case, folder):
     for file, content in files.items():
         (source / file).parent.mkdir(parents=True, exist_ok=True)
         (source / file).write_bytes(as_bytes(content))
-    where = source / first if name == "folder" else source
+    where = source / first if first in ("heads.csv", "heads.jsonl", "files.txt") else source
     crops = CropSettings(split == "train", 32, 90)
     kept = [head for raw in importer.pictures(where, split) for head in crop_heads(importer, raw, crops)]
     assert any(isinstance(head, StoredHead) for head in kept), kept  # undamaged, it is read

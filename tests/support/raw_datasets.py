@@ -6,9 +6,13 @@ import re
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from PIL import Image
 
+from semiuhpe.data import HeadStore
+from semiuhpe.data.preparing import prepare
 from semiuhpe.errors import DataError
+from semiuhpe.rotation import euler_to_matrix
 
 GREEN = (0, 200, 0)
 
@@ -105,3 +109,32 @@ def assert_not_the_dataset(importer, folder, split):
     folder.mkdir()
     with pytest.raises(DataError, match=f"^--source {re.escape(str(folder))}: .*should be"):
         importer.pictures(folder, split)
+
+
+def draw_head(path, box):
+    """A picture with a head, saved."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture_with_head(box)).save(path, quality=95)
+
+
+def write_text(path, text):
+    """A text, or JSON of what isn't one, in a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text if isinstance(text, str) else json.dumps(text))
+
+
+def prepared(name, source, tmp_path, split="val", **options):
+    """Summary and store of one split of a raw dataset."""
+    out = tmp_path / f"{name}_{split}.lmdb"
+    return prepare(name, source, out, split=split, **options), HeadStore(out)
+
+
+def assert_rotations(store, expected):
+    np.testing.assert_allclose(store.rotation, np.asarray(expected), atol=2e-6)
+
+
+def heads_seen(count, seed=0):
+    """Rotations head to camera of upright people, seen from all around."""
+    rng = np.random.default_rng(seed)
+    angles = rng.uniform([-80, -180, -70], [80, 180, 70], (count, 3))
+    return euler_to_matrix(torch.from_numpy(angles)).numpy()

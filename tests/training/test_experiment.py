@@ -11,7 +11,7 @@ from support.training import parsed_experiment
 from semiuhpe.cli import train as train_cli
 from semiuhpe.data import StoreWriter
 from semiuhpe.data.crop import HEAD_BOX, StoredCrop, encode
-from semiuhpe.data.experiment import open_training_data, store_path
+from semiuhpe.data.experiment import open_named, open_scenes, open_training_data, store_path
 from semiuhpe.data.stores import StoredHead, head_meta
 from semiuhpe.errors import ConfigError, StoreError
 from semiuhpe.evaluation.provenance import selected_on
@@ -55,6 +55,34 @@ def test_each_split_has_an_option_of_its_own():
     for name, expected in (("BIWI", ("b", "a")), ("EG3D", ("c", "d"))):
         options = parsed_experiment("--train_labeled", name, "--test_set", name, *where)
         assert tuple(str(store_path(options.data, role)) for role in ("train_labeled", "test_set")) == expected
+
+
+@pytest.mark.parametrize(
+    "name, test_set",
+    [
+        ("BIWI_masked", "scenes/biwi_masked.lmdb"),
+        ("300WLP_turned", "data/300WLP_turned.lmdb"),
+        ("AFLW2000_masked_turned", "data/AFLW2000_masked_turned.lmdb"),
+        ("DAD3DHeads_masked", "data/DAD3DHeads_val_masked.lmdb"),
+        ("mine_masked", "mine_masked"),
+        ("data/BIWI_masked", "data/BIWI_masked"),
+    ],
+)
+def test_copies_of_a_dataset_lie_beside_it(name, test_set):
+    options = parsed_experiment("--test_set", name, "--data_dir_BIWI", "scenes/biwi.lmdb")
+    assert str(store_path(options.data, "test_set")) == test_set
+
+
+def test_a_missing_copy_names_the_command_that_makes_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    options = parsed_experiment("--train_labeled", "300WLP_masked_turned", "--test_set", "BIWI_masked")
+    for role, words in (
+        ("train_labeled", "prepare 300WLP --scenes --masked 1 --turned 1 --source RAW --out data/300WLP_masked_turned"),
+        ("test_set", "prepare BIWI --scenes --masked 1 --source RAW --out data/BIWI_masked"),
+    ):
+        for opener in (open_named, open_scenes):
+            with pytest.raises(StoreError, match=words):
+                opener(options.data, role)
 
 
 def test_a_missing_split_names_the_command_that_makes_it(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import re
 from typing import TypeVar
 
+from semiuhpe.data.importers.aflw import Aflw
 from semiuhpe.data.importers.aflw2000 import Aflw2000
 from semiuhpe.data.importers.aflwface import AflwFace
 from semiuhpe.data.importers.base import Dropped, Importer, Picture, RawHead
@@ -11,10 +12,13 @@ from semiuhpe.data.importers.biwi_npz import BIWI_NO_TRACK, BIWI_TEST, BIWI_TRAI
 from semiuhpe.data.importers.cocohead import CocoHead
 from semiuhpe.data.importers.crowdhuman import CrowdHuman
 from semiuhpe.data.importers.dad3dheads import Dad3DHeads
+from semiuhpe.data.importers.directmhp import AgoraHpe, CmuHpe
 from semiuhpe.data.importers.eg3d import Eg3d
 from semiuhpe.data.importers.folder import Folder
 from semiuhpe.data.importers.openimages import OpenImages
+from semiuhpe.data.importers.panoptic import Panoptic
 from semiuhpe.data.importers.scenes import SceneHeads
+from semiuhpe.data.importers.vggheads import VggHeads
 from semiuhpe.data.importers.w300lp import W300LP
 from semiuhpe.data.importers.widerface import WiderFace
 from semiuhpe.data.importers.wildhead import WildHead
@@ -25,8 +29,9 @@ I = TypeVar("I", bound=type[Importer])  # noqa: E741
 
 IMPORTERS: Registry[Importer] = Registry("dataset", "DATASET")
 for _importer in (
-    W300LP(), Aflw2000(), BIWI_TEST, BIWI_TRAIN, BIWI_NO_TRACK, Biwi(), BiwiPlus(), Dad3DHeads(), CocoHead(),
-    CrowdHuman(), OpenImages(), WildHead(), WiderFace(), AflwFace(), Eg3d(), Folder(), SceneHeads(),
+    W300LP(), Aflw2000(), BIWI_TEST, BIWI_TRAIN, BIWI_NO_TRACK, Biwi(), BiwiPlus(), Dad3DHeads(), AgoraHpe(),
+    CmuHpe(), Panoptic(), VggHeads(), Aflw(), CocoHead(), CrowdHuman(), OpenImages(), WildHead(), WiderFace(),
+    AflwFace(), Eg3d(), Folder(), SceneHeads(),
 ):  # fmt: skip
     IMPORTERS.register(_importer.name, _importer)
 

@@ -1,6 +1,7 @@
 """AFLW2000-3D (Zhu et al., CVPR 2016): ``imageNNNNN.jpg`` with ``imageNNNNN.mat`` beside it.
 
-Heads with any angle beyond +-90 degrees are dropped, as in all papers; 1,964 of 2,000 are kept.
+Heads with any angle beyond +-90 degrees are dropped, as in all papers; 1,964 of 2,000 are kept. The source may also be
+a list, ``files.txt``, of the pictures to use (:mod:`semiuhpe.data.importers.lists`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.importers.base import Importer, Picture, RawHead, mat_array, pose_para_euler, read_mat
+from semiuhpe.data.importers.lists import listed
 from semiuhpe.errors import DataError
 
 
@@ -24,9 +26,12 @@ class Aflw2000(Importer):
     counts: ClassVar = {"test": 1964}
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        images = sorted(source.glob("image*.jpg"))
+        images = listed(source) if source.is_file() else sorted(source.glob("image*.jpg"))
         if not images:
-            raise DataError(f"--source {source}: has no image*.jpg; it should be the folder AFLW2000 itself")
+            raise DataError(
+                f"--source {source}: has no image*.jpg; it should be the folder AFLW2000 itself, or a list files.txt "
+                "in it"
+            )
         return [Picture(image.stem, image) for image in images]
 
     def heads(self, picture: Picture) -> Iterator[RawHead]:

@@ -48,7 +48,7 @@ class AflwFace(Importer):
                 f"{LEFT_OUT} and the folder {IMAGES}"
             )
         names, landmarks = _read_labels(source / LABELS)
-        left_out = _read_left_out(source / LEFT_OUT)
+        left_out = read_left_out(source / LEFT_OUT)
         if not left_out.intersection(names):
             raise DataError(f"{source / LEFT_OUT}: names no picture of {LABELS}, so AFLW2000 can't be left out")
         rows: dict[str, list[int]] = {}
@@ -87,7 +87,8 @@ def _read_labels(path: Path) -> tuple[list[str], np.ndarray]:
     return names, data.reshape(-1, 2, LANDMARK_COUNT).swapaxes(1, 2)
 
 
-def _read_left_out(path: Path) -> set[str]:
+def read_left_out(path: Path) -> set[str]:
+    """Return the names of pictures, without folders, in a list of them; raise DataError if it can't be read."""
     try:
         return {PurePosixPath(line.strip()).name for line in path.read_text(encoding="utf-8").splitlines()}
     except (OSError, ValueError) as error:

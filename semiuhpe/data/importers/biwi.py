@@ -1,5 +1,9 @@
 """BIWI Kinect Head Pose Database (Fanelli et al., IJCV 2013), the original: ``hpdb/NN/frame_XXXXX_rgb.png``.
 
+Hugging Face's ``ETHZurich/biwi_kinect_head_pose`` is a script that downloads the original and unpacks it in its cache:
+``downloads/extracted/HASH/hpdb``. The folder ``extracted`` may be the source. The table that it makes has paths of the
+frames only, so it is refused.
+
 ``frame_XXXXX_pose.txt`` contains a 3x3 rotation and the head's center in mm, both in the frame of the depth camera, and
 ``NN/rgb.cal`` the calibration of the camera that took the pictures. They are used as follows:
 
@@ -52,7 +56,7 @@ class Biwi(Importer):
     counts: ClassVar = {"test": 15678, "train": 15678}
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        root = source / FOLDER if (source / FOLDER).is_dir() else source
+        root = _root(source)
         listed: list[Picture] = []
         for sequence in sorted(folder for folder in root.glob("[0-9][0-9]") if folder.is_dir()):
             camera, name = _calibration(sequence / "rgb.cal"), sequence.name
@@ -60,7 +64,7 @@ class Biwi(Importer):
         if not listed:
             raise DataError(
                 f"--source {source}: has no NN/frame_XXXXX{IMAGE} in folders 01 to 24; it should be the folder "
-                f"{FOLDER}, or the one that contains it"
+                f"{FOLDER}, or the one that contains it, or downloads/extracted in the cache of Hugging Face's datasets"
             )
         return listed
 
@@ -92,6 +96,22 @@ class BiwiPlus(Biwi):
 
     def _rotation(self, annotated: np.ndarray, camera: Calibration) -> np.ndarray:
         return camera.rotation @ annotated
+
+
+def _root(source: Path) -> Path:
+    """Return the folder of the sequences; DataError if there are several, or the source is Hugging Face's table."""
+    tables = (".parquet", ".arrow")
+    if source.suffix in tables or (source.is_dir() and any(path.suffix in tables for path in source.iterdir())):
+        raise DataError(
+            f"--source {source}: is a table of Hugging Face's datasets, which has paths of the frames, not the frames; "
+            f"pass the folder {FOLDER} that it unpacked, in downloads/extracted of its cache"
+        )
+    if (source / FOLDER).is_dir():
+        return source / FOLDER
+    unpacked = sorted(source.glob(f"*/{FOLDER}"))
+    if len(unpacked) > 1:
+        raise DataError(f"--source {source}: has {len(unpacked)} folders {FOLDER}; pass one: {unpacked[0]}")
+    return unpacked[0] if unpacked else source
 
 
 def _frames(sequence: Path) -> list[str]:

@@ -31,11 +31,13 @@ class BoxLabel(NamedTuple):
         box: x, y, w, h, in pixels unless the importer says otherwise; empty if the head is left out.
         reason: the reason to leave it out.
         broken: whether the reason is that its label can't be read.
+        euler_deg: pitch, yaw, roll in degrees; empty if the dataset has no poses.
     """
 
     box: tuple[float, ...] = ()
     reason: str = ""
     broken: bool = False
+    euler_deg: tuple[float, ...] = ()
 
 
 Place = Callable[[np.ndarray, int, int], np.ndarray | str]
@@ -64,7 +66,10 @@ def box_heads(picture: Picture, place: Place | None = None) -> list[RawHead | Dr
             heads.append(Dropped(name, fault, broken=True))
         else:
             placed = place(box, *size) if place and size else box
-            heads.append(Dropped(name, placed) if isinstance(placed, str) else RawHead(name, box=placed))
+            euler = np.array(label.euler_deg) if label.euler_deg else None
+            heads.append(
+                Dropped(name, placed) if isinstance(placed, str) else RawHead(name, box=placed, euler_deg=euler)
+            )
     return heads
 
 

@@ -2,6 +2,8 @@
 
 Landmarks are read from ``landmarks/AFW/name_pts.mat`` (``pts_2d``; mirrored for ``*_Flip``). Many copies lack that
 folder; then ``pt2d`` of the ``.mat`` is used, with one warning. Angles are limited to +-89.99 as in the paper's code.
+
+The source may also be a list, ``files.txt``, of the pictures to use (:mod:`semiuhpe.data.importers.lists`).
 """
 
 import logging
@@ -13,6 +15,7 @@ import numpy as np
 
 from semiuhpe.data.crop import LANDMARKS
 from semiuhpe.data.importers.base import Importer, Picture, RawHead, limit_front, mat_array, pose_para_euler, read_mat
+from semiuhpe.data.importers.lists import listed
 from semiuhpe.errors import DataError
 from semiuhpe.pictures import picture_size
 
@@ -29,18 +32,20 @@ class W300LP(Importer):
     counts: ClassVar = {"train": 122450}
 
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
-        folders = [source / (name + suffix) for name in FOLDERS for suffix in ("", "_Flip")]
-        if not any(folder.is_dir() for folder in folders):
+        names = tuple(name + suffix for name in FOLDERS for suffix in ("", "_Flip"))
+        root = source.parent if source.is_file() else source
+        if not any((root / name).is_dir() for name in names):
             raise DataError(
-                f"--source {source}: has none of the folders {', '.join(FOLDERS)}; it should be 300W_LP itself"
+                f"--source {source}: has none of the folders {', '.join(FOLDERS)}; it should be 300W_LP itself, or a "
+                "list files.txt in it"
             )
-        landmarks = source / "landmarks" if (source / "landmarks").is_dir() else None
+        landmarks = root / "landmarks" if (root / "landmarks").is_dir() else None
         if landmarks is None:
-            logger.warning("%s has no landmarks folder: pt2d of the .mat files is used for cropping instead.", source)
+            logger.warning("%s has no landmarks folder: pt2d of the .mat files is used for cropping instead.", root)
+        images = (image for name in names for image in sorted((root / name).glob("*.jpg")))
         return [
-            Picture(f"{folder.name}/{image.stem}", image, landmarks)
-            for folder in folders
-            for image in sorted(folder.glob("*.jpg"))
+            Picture(f"{image.parent.name}/{image.stem}", image, landmarks)
+            for image in (listed(source, names) if source.is_file() else images)
         ]
 
     def heads(self, picture: Picture) -> Iterator[RawHead]:

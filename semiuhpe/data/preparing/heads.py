@@ -107,7 +107,8 @@ def prepare(
         settings={"quality": quality if loose else None, "limit": limit},
         whole=whole,
     )
-    complete = None if limit or (whole and importer.limit_deg is not None) else importer.counts.get(split)
+    partial = limit or source.is_file() or (whole and importer.limit_deg is not None)  # a file lists what to use
+    complete = None if partial else importer.counts.get(split)
     summary = Summary("head", expected=complete)
 
     def crop(picture: Picture, _: int) -> list[StoredHead | Dropped]:

@@ -34,7 +34,7 @@ from semiuhpe.data.turning import MAX_SCENE_TURN_DEG, turn_picture
 from semiuhpe.errors import ConfigError, DataError
 
 SCENE_SIZE = 640
-SCENE_DATASETS = ("300WLP", "AFLW2000", "BIWI", "DAD3DHeads")
+SCENE_DATASETS = ("300WLP", "AFLW2000", "BIWI", "DAD3DHeads", "AGORA_HPE", "CMU_HPE", "Panoptic", "VGGHeads")
 _FIVE_OF_68 = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
 """Of the 68 points of 300W: the subject's right eye, left eye, tip of the nose, right and left corner of the mouth."""
 
