@@ -135,16 +135,24 @@ def heads_to_evaluate(
     protocol = protocol or default_protocol(store)
     if protocol:
         protocol.check_training(loaded)
-    heads = protocol.select(store) if protocol else store
+    return cropped_for(protocol.select(store) if protocol else store, loaded), protocol
+
+
+def cropped_for(store: HeadStore, loaded: LoadedModel) -> HeadStore:
+    """Return all heads of a store, cropped as a model needs them: crops are left as they are, whole pictures cut.
+
+    Raises:
+        StoreError: the store lacks what the crop rule needs.
+    """
     if store.whole:
         rule = loaded.facts.crop if isinstance(loaded, ForeignModel) else None
-        return CroppedStore(heads, loaded.image_size, rule), protocol
+        return CroppedStore(store, loaded.image_size, rule)
     if isinstance(loaded, ForeignModel):
         logger.warning(
             "%s holds crops of the rule %s, %s has its own: its errors will be larger. `semiuhpe prepare --whole` "
             "makes a store that serves every rule.", store.path, store.meta["protocol"], loaded.kind,
         )  # fmt: skip
-    return heads, protocol
+    return store
 
 
 def evaluate_heads(

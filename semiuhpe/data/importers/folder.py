@@ -13,7 +13,7 @@ show them; boxes refer to the turned picture. Heads are named after their pictur
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,9 @@ EULER = ("pitch", "yaw", "roll")
 ROTATION = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 GROUPS = (BOX, EULER, ROTATION)
 KNOWN = {"image", *BOX, *EULER, *ROTATION}
+HEAD, NAME, DECISION = "head", "name", "decision"
+OURS = {HEAD, NAME, DECISION}
+"""Columns that :mod:`semiuhpe.data.labels` writes and reads: position in a store, name, decision."""
 
 Row = dict[str, Any] | str
 """A row of a table by its columns, or the reason why it can't be read."""
@@ -66,17 +69,18 @@ class Folder(Importer):
     def pictures(self, source: Path, split: str) -> Sequence[Picture]:
         if source.is_dir():
             return _pictures_below(source)
-        reader = _readers().get(source.suffix.lower())
+        reader = table_readers().get(source.suffix.lower())
         if reader is None:
-            raise DataError(f"--source {source}: should be a folder of pictures or a table ({', '.join(_readers())})")
+            endings = ", ".join(table_readers())
+            raise DataError(f"--source {source}: should be a folder of pictures or a table ({endings})")
         columns, rows = reader(source)
         groups = _groups(columns, source)
         found: dict[str, list[Line]] = {}
-        unknown = dict.fromkeys(column for column in columns if column not in KNOWN)
+        unknown = _unknown(columns)
         for number, row in rows:
             image, line = _line(number, row, groups)
             found.setdefault(image, []).append(line)
-            unknown |= dict.fromkeys(column for column in row if column not in KNOWN) if isinstance(row, dict) else {}
+            unknown |= _unknown(row) if isinstance(row, dict) else {}
         if unknown:
             logger.warning("%s: these columns are not used: %s.", source, ", ".join(map(repr, unknown)))
         if not found:
@@ -104,6 +108,10 @@ class Folder(Importer):
             yield RawHead(name, box=parts.get(BOX), euler_deg=parts.get(EULER), rotation=rotation)
 
 
+def _unknown(columns: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(column for column in columns if column not in KNOWN | OURS)
+
+
 def _pictures_below(folder: Path) -> list[Picture]:
     """Return all pictures in a folder and below it; warn of tables, which are not read.
 
@@ -111,7 +119,7 @@ def _pictures_below(folder: Path) -> list[Picture]:
         DataError: there are no pictures.
     """
     files = sorted(files_below(folder))
-    tables = [path for path in files if path.suffix.lower() in _readers()]
+    tables = [path for path in files if path.suffix.lower() in table_readers()]
     images, unread = pictures_among(files)
     if not images:
         remedy = f"; to read the table in it, pass --source {tables[0]}" if tables else ""
@@ -126,7 +134,8 @@ def _pictures_below(folder: Path) -> list[Picture]:
     return [Picture(image.relative_to(folder).as_posix(), image, upright=True) for image in images]
 
 
-def _readers() -> dict[str, Reader]:
+def table_readers() -> dict[str, Reader]:
+    """Return the reader of tables of each ending."""
     return {".csv": _csv_table, ".jsonl": _json_table, ".ndjson": _json_table}
 
 

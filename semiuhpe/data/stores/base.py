@@ -154,11 +154,23 @@ class Store:
         return len(self.indices)
 
     def image(self, index: int) -> np.ndarray:
-        """Return one picture, (H, W, 3) uint8 RGB.
+        """Return one picture, (H, W, 3) uint8 RGB; raise StoreError as :meth:`encoded`, or if it can't be decoded."""
+        encoded = self.encoded(index)
+        try:
+            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+        except cv2.error:  # for no bytes at all, or a header with an absurd size
+            image = None
+        if image is None:
+            number = int(self.indices[index])
+            raise StoreError(f"{self.path}: {self.schema.item} {number} can't be decoded; make the store again")
+        return image
+
+    def encoded(self, index: int) -> bytes:
+        """Return the bytes of one picture, JPEG or PNG; none if it is missing.
 
         Raises:
-            StoreError: it can't be decoded, or its bytes are not those that were written, by their CRC-32 where that
-                is known: a JPEG with changed bytes is often another picture.
+            StoreError: its bytes are not those that were written, by their CRC-32 where that is known: a JPEG with
+                changed bytes is often another picture.
         """
         number = int(self.indices[index])
         encoded = stored_bytes(self.path, b"%09d" % number) or b""
@@ -166,13 +178,7 @@ class Store:
             raise StoreError(
                 f"{self.path}: picture {number} was damaged after it was written; copy or make the store again"
             )
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # for no bytes at all, or a header with an absurd size
-            image = None
-        if image is None:
-            raise StoreError(f"{self.path}: {self.schema.item} {number} can't be decoded; make the store again")
-        return image
+        return encoded
 
     def encoded_bytes(self) -> np.ndarray:
         """Return the sizes of the encoded pictures in bytes, (N,) int64, 0 where one is missing. Reads none of them."""
