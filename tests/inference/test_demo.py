@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.browser import opened
 from support.checkpoints import SHIPPED
 from support.errors import refused, says
 from support.paths import ROOT
@@ -20,9 +20,6 @@ from semiuhpe import HeadPoseEstimator, pictures
 from semiuhpe.cli import demo as demo_cli
 from semiuhpe.inference.demo import Demo, heads_table, render_examples
 from semiuhpe.inference.detectors import load_detector
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-WAIT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +48,9 @@ def server(tmp_path_factory):
 @pytest.fixture
 def page(server):
     """The page in Chromium; fails if it asks anybody but the server for anything."""
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    asked, problems = [], []
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000}, locale="en-GB")
-        page.set_default_timeout(WAIT_MS)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(server)
+    with opened(server) as page:
         page.locator("#go").wait_for()
         yield page
-        browser.close()
-    outside = [url for url in asked if not url.startswith((server, "data:", "blob:"))]
-    assert asked and not outside and not problems
 
 
 def show(page, path: Path) -> None:

@@ -32,7 +32,10 @@ class TableNetwork(nn.Module):
 
 
 def write_heads(path, rotations, euler_deg=None, full_range=True, attributes=None, scale=None, dataset="drawn"):
-    """A labeled test store. Heads take all of a crop; ``scale`` are crop pixels per source pixel, one for each."""
+    """A test store, without labels if rotations are None.
+
+    Heads take all of a crop; ``scale`` are crop pixels per source pixel, one for each.
+    """
     meta = head_meta(
         dataset=dataset, split="test", size=SIZE, crop_rule=HEAD_BOX, loose=False, full_range=full_range,
         source="tests", settings={},
@@ -44,7 +47,7 @@ def write_heads(path, rotations, euler_deg=None, full_range=True, attributes=Non
             crop = StoredCrop(encode(picture), whole, whole, 1.0 if scale is None else scale[i])
             euler = None if euler_deg is None else np.asarray(euler_deg[i])
             own = {key: values[i] for key, values in (attributes or {}).items()}
-            writer.add(StoredHead(f"head{i:03d}", crop, np.asarray(rotation), euler, own))
+            writer.add(StoredHead(f"head{i:03d}", crop, None if rotation is None else np.asarray(rotation), euler, own))
     return path
 
 

@@ -58,6 +58,8 @@ FORMATS = {
 READABLE = tuple(name for name, kind in FORMATS.items() if kind.read)
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
 _LONGEST_NAME = 60
+Stems = dict[Path, dict[str, Path]]
+"""Files of folders by their names without endings, as far as they were asked for."""
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png"}
 
 
@@ -161,7 +163,8 @@ def import_labels(source: Path, kind: Format, folder: Path | None, label: str | 
         raise DataError(f"{source}: is no file of labels of {kind.title} that can be used ({what})") from error
     pictures = [_only_heads(picture, _label_of(pictures, label, source)) for picture in pictures]
     pictures = _all_or_none_labeled([picture for picture in pictures if picture.heads], source)
-    return [_located(picture, source, kind, folder) for picture in pictures]
+    stems: Stems = {}
+    return [_located(picture, source, kind, folder, stems) for picture in pictures]
 
 
 def write_table(pictures: Sequence[AnnotatedPicture], out: Path) -> str:
@@ -204,12 +207,14 @@ def _all_or_none_labeled(pictures: list[AnnotatedPicture], source: Path) -> list
     return [picture for picture in kept if picture.heads]
 
 
-def _located(picture: AnnotatedPicture, source: Path, kind: Format, folder: Path | None) -> AnnotatedPicture:
+def _located(
+    picture: AnnotatedPicture, source: Path, kind: Format, folder: Path | None, stems: Stems
+) -> AnnotatedPicture:
     """Return a picture with the path of its file, and its boxes in pixels."""
     above = source.parent
     folders = [folder] if folder else [above / kind.pictures, above, above.parent / kind.pictures, above.parent]
     names = dict.fromkeys((picture.file, PurePosixPath(picture.file.replace("\\", "/")).name))
-    found = next((path for place in folders for name in names if (path := _file(place, name))), None)
+    found = next((path for place in folders for name in names if (path := _file(place, name, stems))), None)
     if found is None:
         tried = ", ".join(map(str, folders))
         raise DataError(f"{source}: there is no picture {picture.file} in {tried}; pass its folder with --pictures")
@@ -221,18 +226,15 @@ def _located(picture: AnnotatedPicture, source: Path, kind: Format, folder: Path
     return AnnotatedPicture(str(found), width, height, heads)
 
 
-def _file(folder: Path, name: str) -> Path | None:
+def _file(folder: Path, name: str, stems: Stems) -> Path | None:
     """Return the file of a name in a folder, which may lack its ending, or None."""
     path = named_file(folder, name)
-    if name and path.is_file():
+    if path.is_file():
         return path
-    if not name or not path.parent.is_dir():
-        return None
-    return next((other for other in sorted(path.parent.glob(f"{_escaped(path.name)}.*")) if other.is_file()), None)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
+    if path.parent not in stems:
+        there = sorted(path.parent.iterdir(), reverse=True) if path.parent.is_dir() else []
+        stems[path.parent] = {other.stem: other for other in there if other.is_file()}
+    return stems[path.parent].get(path.name)
 
 
 def _four(values: np.ndarray) -> tuple[float, float, float, float]:
