@@ -17,6 +17,7 @@ from semiuhpe.data.preparing.heads import TEST_SIZE, TRAIN_SIZE
 from semiuhpe.data.preparing.scenes import SCENE_SIZE
 from semiuhpe.errors import require
 from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
+from semiuhpe.synthetic.mask_kinds import KINDS
 from semiuhpe.synthetic.scene_stores import check_shares, mask_some
 
 SHOWN_BROKEN = 20
@@ -43,6 +44,9 @@ class PrepareOptions(OptionGroup):
     whole: bool = option(False, "store whole pictures, for evaluations that crop each head as a network needs it")
     scenes: bool = option(False, "store whole pictures for --method onestage, not head crops")
     masked: float = option(0.0, "with --scenes: share of heads that get a mask", metavar="SHARE")
+    mask_kind: str | None = option(
+        None, "with --masked: kind of all masks; any shape if not given", choices=lambda: KINDS
+    )
     turned: float = option(0.0, "with --scenes: share of pictures that are turned by up to 45 degrees", metavar="SHARE")
     overwrite: bool = option(False, "replace a store that is there")
 
@@ -52,13 +56,16 @@ def main(argv: Sequence[str]) -> int:
     only_scenes = "--masked and --turned: are for whole pictures; pass --scenes"
     require(options.scenes or (not options.masked and not options.turned), only_scenes)
     require(not (options.scenes and options.whole), "--scenes and --whole: are two kinds of stores; pass one of them")
+    require(
+        options.mask_kind is None or options.masked > 0, "--mask_kind: is the kind of masks; pass --masked SHARE too"
+    )
     check_shares(masked=options.masked, turned=options.turned)
     kind = "scenes" if options.scenes else "whole" if options.whole else None
     copy = copy_suffix(options.masked, options.turned)
     out = options.out or Path(_default_store(*chosen(options.dataset, options.split), kind, copy))
     check_outputs([("--out", out)], [options.source])
     if options.scenes:
-        change = partial(mask_some, share=options.masked) if options.masked else None
+        change = partial(mask_some, share=options.masked, kind=options.mask_kind) if options.masked else None
         summary = prepare_scenes(
             options.dataset, options.source, out, split=options.split, size=options.size or SCENE_SIZE,
             quality=options.quality, turned=options.turned, change=change, limit=options.limit,

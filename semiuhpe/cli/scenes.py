@@ -11,6 +11,7 @@ from semiuhpe.drawing.axes import save_picture
 from semiuhpe.drawing.scene_sheet import SHEET_SCENES, label_sheet
 from semiuhpe.errors import require
 from semiuhpe.options import NaturalInt, OptionGroup, PositiveInt, option
+from semiuhpe.synthetic.mask_kinds import KINDS
 from semiuhpe.synthetic.photographs import find_photographs
 from semiuhpe.synthetic.render_head import DOMAINS
 from semiuhpe.synthetic.rotations import RANGES
@@ -35,6 +36,7 @@ class ScenesOptions(OptionGroup):
         metavar="SHARE",
     )  # fmt: skip
     masked: float = option(0.0, "share of the heads that get a mask, of those that can show one", metavar="SHARE")
+    mask_kind: str | None = option(None, "kind of all masks; any shape if not given", choices=lambda: KINDS)
     turned: float = option(0.0, "share of scenes that are turned by up to 45 degrees", metavar="SHARE")
     seed: NaturalInt = option(0, "seed of everything random")
     size: PositiveInt = option(320, "side of the pictures in pixels")
@@ -53,11 +55,14 @@ def main(argv: Sequence[str]) -> int:
         "semiuhpe scenes", "Renders scenes of many heads of known rotation into a store.", ScenesOptions, argv
     )
     require(options.size >= SMALLEST_SIZE, f"--size {options.size}: scenes have at least {SMALLEST_SIZE} px")
+    require(
+        options.mask_kind is None or options.masked > 0, "--mask_kind: is the kind of masks; pass --masked SHARE too"
+    )
     check_outputs([("--out", options.out), ("--sheet", options.sheet)], [options.backgrounds])
     photographs = find_photographs(options.backgrounds) if options.backgrounds else None
     scenes = SceneSet(
         options.count, options.most_heads, options.domain, options.range, options.seed, options.size, options.masked,
-        options.turned, photographs, options.bodies,
+        options.turned, photographs, options.bodies, options.mask_kind,
     )  # fmt: skip
     write_scenes(scenes, options.out, options.workers, options.overwrite)
     store = SceneStore(options.out)

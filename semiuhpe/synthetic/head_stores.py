@@ -113,12 +113,14 @@ def check_backgrounds(domain: str, photographs: Photographs | None) -> None:
 def recorded(rendered: Any) -> dict[str, Any]:
     """Return what a store's metadata say of the set that it was rendered from, a dataclass with ``backgrounds``.
 
-    Scenes without bodies are said to be what they were when there were none.
+    Scenes without bodies, and with masks of any kind, are said to be what they were when there was nothing else.
     """
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rendered).items()}
     photographs = settings.pop("backgrounds")
     if settings.get("bodies") == 0:
         del settings["bodies"]
+    if settings.get("mask_kind", "") is None:
+        del settings["mask_kind"]
     return settings if photographs is None else {**settings, "backgrounds": rendered.backgrounds.recorded()}
 
 

@@ -57,6 +57,20 @@ SHAPES = {
 }
 
 
+OTHER_SHAPES = {
+    # folded upright: a ridge from the nose to the chin
+    "fold": MaskShape((-8, -29), (-59, -43), 60, props=((0, -0.38, 1.38), (0, -0.72, 1.46), (0, -1.04, 1.22))),
+    # of rubber, on nose, cheeks and chin
+    "half face": MaskShape((-5, -24), (-62, -44), 56, props=((0, -0.42, 1.34), (0, -0.80, 1.32), (0, -1.06, 1.10))),
+}
+"""Shapes that only masks of a named kind have (:mod:`semiuhpe.synthetic.mask_kinds`)."""
+
+
+def shape_of(name: str) -> MaskShape:
+    """Return one of :data:`SHAPES` or :data:`OTHER_SHAPES`."""
+    return SHAPES[name] if name in SHAPES else OTHER_SHAPES[name]
+
+
 def five_landmarks(vertices: np.ndarray) -> np.ndarray:
     """Return the subject's right eye, left eye, tip of the nose, right and left corner of the mouth, (5, 3).
 
@@ -113,7 +127,7 @@ def pleats(rows: int = ROWS) -> np.ndarray:
 @cache
 def cover(name: str, pleated: bool = False) -> Mesh:
     """Return a mask on the mean head, without straps; pleated ones are darker in the folds."""
-    shape = SHAPES[name]
+    shape = shape_of(name)
     direction = mask_directions(shape)
     skin = surface.cast_rays(direction)
     row, column = np.linspace(0, 1, ROWS)[:, None], np.linspace(0, 1, COLUMNS)[None]
@@ -135,7 +149,7 @@ def cover(name: str, pleated: bool = False) -> Mesh:
 @cache
 def straps(name: str, radius: float = 0.013) -> Mesh:
     """Return the straps of a mask on the mean head, from its corners to behind the ears."""
-    shape = SHAPES[name]
+    shape = shape_of(name)
     corners = []
     for latitude in edge_latitudes(shape, np.array([shape.reach - 1.5])):
         toward = directions(np.array([shape.reach - 1.5]), latitude)

@@ -4,13 +4,14 @@ The mask is modeled on the mean head, painted and lit. The mean head is placed s
 picture. It also hides the part of the mask that is behind the face, so heads seen from behind get no mask.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import cv2
 import numpy as np
 
 import sim3dr
 from semiuhpe.synthetic.head import head_vertices, template
+from semiuhpe.synthetic.mask_kinds import mask_of_kind
 from semiuhpe.synthetic.mask_shapes import COLORS, PLEATED, SHAPES, STRAPS, cover, five_landmarks, straps
 from semiuhpe.synthetic.regions import smoothstep
 from semiuhpe.synthetic.solids import Mesh, join
@@ -24,8 +25,9 @@ TEXTURES = ("plain", "stripes", "dots", "checks", "patches")
 
 
 def draw_mask(
-    image: np.ndarray, rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray, rng: np.random.Generator
-) -> bool:
+    image: np.ndarray, rotation: np.ndarray, landmarks: np.ndarray, box: np.ndarray, rng: np.random.Generator,
+    kind: str | None = None,
+) -> bool:  # fmt: skip
     """Draw a random mask onto a head, in place.
 
     Args:
@@ -34,12 +36,12 @@ def draw_mask(
         landmarks: (5, 2) pixels, see :mod:`semiuhpe.models.onestage`; if one is NaN the box is used instead.
         box: (4,) x, y, w, h of the head.
         rng: the only source of randomness.
+        kind: one of :data:`semiuhpe.synthetic.mask_kinds.KINDS`; None for any shape with any texture.
 
     Returns:
         Whether the mask is visible: it is not on heads that are too small or seen from behind.
     """
-    name = list(SHAPES)[rng.integers(len(SHAPES))]
-    mesh = _mask_mesh(name, rng)
+    mesh = _random_mask(rng) if kind is None else _mask_of_kind(kind, rng)
     light = rng.normal(0, 1, 3) * (0.7, 0.7, 0.2) + (0, -0.4, -1)
     if max(box[2:]) < _SMALLEST_PX:
         return False
@@ -126,8 +128,16 @@ def _brightness(image: np.ndarray, box: np.ndarray) -> float:
     return float(np.clip(part.mean() / 110, 0.35, 1.15)) if part.size else 1.0
 
 
-def _mask_mesh(name: str, rng: np.random.Generator) -> Mesh:
-    """Return a colored mask in head axes."""
+def _mask_of_kind(kind: str, rng: np.random.Generator) -> Mesh:
+    def pattern(vertices: np.ndarray) -> np.ndarray:
+        return _pattern(TEXTURES[rng.integers(len(TEXTURES))], vertices, rng)
+
+    return mask_of_kind(kind, rng, partial(_color, rng), pattern)
+
+
+def _random_mask(rng: np.random.Generator) -> Mesh:
+    """Return a colored mask of a random shape, in head axes."""
+    name = list(SHAPES)[rng.integers(len(SHAPES))]
     bare = cover(name, pleated=name in PLEATED and rng.random() < PLEATED[name])
     color, second = (_color(rng) for _ in range(2))
     pattern = _pattern(TEXTURES[rng.integers(len(TEXTURES))], bare.vertices, rng)[:, None]

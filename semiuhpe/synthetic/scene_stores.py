@@ -37,6 +37,7 @@ class SceneSet:
         backgrounds: what is behind the heads, only of the wild domain; drawn places if None.
         bodies: share of the scenes that show people with whole bodies, upright on one ground; the others show busts
             whose rotations have the range.
+        mask_kind: one of :data:`semiuhpe.synthetic.mask_kinds.KINDS`, which all masks are; masks of any shape if None.
     """
 
     count: int
@@ -49,6 +50,7 @@ class SceneSet:
     turned: float = 0.0
     backgrounds: Photographs | None = None
     bodies: float = 0.0
+    mask_kind: str | None = None
 
 
 def write_scenes(scenes: SceneSet, path: str | os.PathLike, workers: int = 1, overwrite: bool = False) -> None:
@@ -84,13 +86,16 @@ def check_shares(**shares: float) -> None:
 
 
 def mask_some(
-    image: np.ndarray, heads: SceneHeads, rng: np.random.Generator, share: float
+    image: np.ndarray, heads: SceneHeads, rng: np.random.Generator, share: float, kind: str | None = None
 ) -> tuple[np.ndarray, SceneHeads]:
-    """Return the picture with masks on a random share of the heads, and the heads with their ``masked`` labels."""
+    """Return the picture with masks on a random share of the heads, and the heads with their ``masked`` labels.
+
+    The masks are of a kind of :data:`semiuhpe.synthetic.mask_kinds.KINDS`, or of any shape.
+    """
     image, masked = image.copy(), heads.masked.copy()
     for i in range(len(heads)):
         if rng.random() < share and heads.visible[i] >= MASK_VISIBLE and not masked[i]:
-            masked[i] = draw_mask(image, heads.rotation[i], heads.landmarks[i], heads.box[i], rng)
+            masked[i] = draw_mask(image, heads.rotation[i], heads.landmarks[i], heads.box[i], rng, kind)
     return image, replace(heads, masked=masked)
 
 
@@ -103,5 +108,5 @@ def _render(job: tuple[SceneSet, int, np.ndarray]) -> StoredScene:
         rotations, rng, scenes.domain, scenes.size, turn_deg, scenes.backgrounds, scenes.bodies,
         is_full_range(scenes.range),
     )  # fmt: skip
-    image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked)
+    image, heads = mask_some(scene.image, scene.heads, changes, scenes.masked, scenes.mask_kind)
     return StoredScene(f"{number:06d}", encode(image, JPEG_QUALITY), (scenes.size, scenes.size), heads, turn_deg)

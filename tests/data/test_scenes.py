@@ -1,5 +1,7 @@
 """Scenes: rendering, masks, turning, the store, whole pictures of raw datasets."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -351,6 +353,23 @@ def test_a_masked_or_turned_copy_has_the_name_by_which_it_is_found(tmp_path, mon
         assert f"data/{name}.lmdb" in capsys.readouterr().out
     copy = DataOptions.from_values({"test_set": "300WLP_masked", "data_dir_300WLP": "data/300WLP_scenes.lmdb"})
     assert len(open_scenes(copy, "test_set")) == 1
+
+
+def test_masks_of_a_kind(tmp_path, capsys):
+    """A kind changes the masks alone, and is on record; the stores of any mask are what they were."""
+    scenes = SceneSet(2, 2, "clean", "front", 3, 96, masked=1.0)
+    for name, kind in (("any", None), ("gas", "gas"), ("N95", "N95")):
+        write_scenes(replace(scenes, mask_kind=kind), tmp_path / name)
+    stores = {name: SceneStore(tmp_path / name) for name in ("any", "gas", "N95")}
+    assert "mask_kind" not in stores["any"].meta["settings"] and stores["gas"].meta["settings"]["mask_kind"] == "gas"
+    assert stores["gas"].heads(0).masked.any()
+    np.testing.assert_array_equal(stores["gas"].heads(0).box, stores["N95"].heads(0).box)
+    assert (stores["gas"].image(0) != stores["N95"].image(0)).any()
+    for command, more in ((scenes_cli.main, ()), (prepare_cli.main, ("300WLP", "--scenes", "--source", tmp_path))):
+        assert "--mask_kind" in refused(capsys, command, [*more, "--out", tmp_path / "x.lmdb", "--mask_kind", "gas"])
+    source = write_300wlp(tmp_path / "raw", with_landmarks=True)
+    command = ["300WLP", "--scenes", "--source", source, "--out", tmp_path / "p.lmdb", "--workers", "0"]
+    assert run(prepare_cli.main, [str(part) for part in (*command, "--masked", "1", "--mask_kind", "KN95")]) == 0
 
 
 def test_datasets_without_rotations_have_no_scenes(tmp_path, capsys):

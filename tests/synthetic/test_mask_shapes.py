@@ -8,6 +8,7 @@ from semiuhpe.synthetic import surface
 from semiuhpe.synthetic.accessories import put_on_mask
 from semiuhpe.synthetic.anatomy import HeadBasis
 from semiuhpe.synthetic.head import template
+from semiuhpe.synthetic.mask_kinds import KINDS
 from semiuhpe.synthetic.mask_shapes import (
     SHAPES,
     STRAPS,
@@ -108,6 +109,15 @@ def test_a_drawn_mask_hides_the_mouth_of_a_face_and_spares_the_eyes():
         x, y = np.round(points).astype(int).T
         assert changed[y[list(MOUTH)], x[list(MOUTH)]].all()
         assert not changed[y[list(EYES)], x[list(EYES)]].any()
+    for kind in KINDS:
+        pictures = []
+        for seed in (0, 0, 1):
+            image = np.full((130, 120, 3), 120, np.uint8)
+            assert draw_mask(image, upright, points, np.array([28.0, 15, 64, 92]), np.random.default_rng(seed), kind)
+            changed = (image != 120).any(-1)
+            assert changed[y[list(MOUTH)], x[list(MOUTH)]].all() and not changed[y[list(EYES)], x[list(EYES)]].any()
+            pictures.append(image)
+        assert (pictures[0] == pictures[1]).all()
     image = np.full((130, 120, 3), 120, np.uint8)
     behind = np.diag([-1.0, -1.0, 1.0])
     assert not draw_mask(image, behind, np.full((5, 2), np.nan), np.array([28.0, 15, 64, 92]), np.random.default_rng(1))
