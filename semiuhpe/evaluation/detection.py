@@ -4,6 +4,8 @@ Average precision is COCO's, computed by pycocotools: the mean over IoU 0.5 to 0
 errors are means over the heads that were found, with an IoU and a score of at least 0.5. A missed head is counted as
 missed and has no rotation error. Heads that are too small, cut off or covered
 (:func:`semiuhpe.data.scene_labels.clip_and_filter`) are ignored, whether found or not.
+
+Beside them is the error as the method's source counts it (:func:`missed_as_zero`): there a missed head has pose 0.
 """
 
 import contextlib
@@ -199,7 +201,38 @@ def evaluate_detection(
         summary |= summarize(errors_of_found(detected, truth, found, hits, full_range))
     else:
         summary |= dict.fromkeys(("geodesic_mean_deg", "geodesic_median_deg", "euler_mae_deg"), math.nan)
+    summary["missed_as_zero_mae_deg"] = missed_as_zero(detected, truth, wanted)
     return DetectionResult(summary, found)
+
+
+def missed_as_zero(detected: Detected, truth: TrueHeads, wanted: np.ndarray) -> float:
+    """Return the mean absolute error of Euler angles as the one-stage method's source (Toward-Sparse-HPE) counts it.
+
+    Its pictures have one head each, so only pictures with one head to find count here. The prediction is the detection
+    with the highest score, of at least :data:`LEAST_SCORE`, wherever in the picture it is; without any it is pose 0.
+    Each angle's difference is the least of itself and of those that are 180 or 360 degrees more or less, so a head
+    that is turned round by half a turn has no error. Angles are those of the front range.
+
+    Args:
+        detected, truth: as :func:`evaluate_detection`.
+        wanted: (H,) bool, the heads to find.
+
+    Returns:
+        Degrees; NaN if no picture has one head.
+    """
+    scene, counts = np.unique(truth.scene[wanted], return_counts=True)
+    rows = np.flatnonzero(wanted & np.isin(truth.scene, scene[counts == 1]))
+    if not rows.size:
+        return math.nan
+    order = np.lexsort((-detected.score.numpy(), detected.scene.numpy()))
+    seen, first = np.unique(detected.scene.numpy()[order], return_index=True)
+    _, place, found = np.intersect1d(truth.scene[rows], seen, return_indices=True)
+    true = matrix_to_euler(torch.from_numpy(truth.rotation[rows]).double())
+    predicted = torch.zeros_like(true)
+    predicted[place] = matrix_to_euler(detected.rotation[order[first[found]]].double())
+    difference = predicted - true
+    turns = torch.tensor([0.0, 180.0, -180.0, 360.0, -360.0], dtype=torch.float64)
+    return float((difference[..., None] + turns).abs().amin(-1).mean())
 
 
 def errors_of_found(

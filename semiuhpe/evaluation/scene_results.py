@@ -46,6 +46,7 @@ METRICS = {
     "yaw_mae_deg": "yaw",
     "roll_mae_deg": "roll",
     "euler_mae_deg": "Euler MAE",
+    "missed_as_zero_mae_deg": "missed as 0",
 }
 """What is printed of each kind of heads, and its title."""
 SHEET_SCENES, SHEET_COLUMNS, SHEET_PX = 16, 4, 320

@@ -89,7 +89,7 @@ class OneStage(Method[OneStageOptions, SceneData]):
         require(
             network_spec(network.network).detects,
             f"--network {network.network}: is for head crops; --method onestage takes {FAMILY}:resnet50, "
-            f"{FAMILY}:resnet18 or {FAMILY}:timm:<name>",
+            f"{FAMILY}:resnet18, {FAMILY}:mobilenet0.25 or {FAMILY}:timm:<name>",
         )
         stride = STRIDES[-1]
         require(network.image_size % stride == 0, f"--image_size {network.image_size}: must be a multiple of {stride}")

@@ -3,8 +3,8 @@
 After RetinaFace (Deng et al., CVPR 2020) with a pose branch: three feature levels of a backbone (strides 8, 16, 32), a
 feature pyramid, a context module on each level, and four branches with two anchors per place, of 16/32, 64/128 and
 256/512 px. Anchors, box coding, feature pyramid, matching and suppression are torchvision's. Networks are named
-``onestage:<backbone>``, where the backbone is ``resnet18``, ``resnet50`` or ``timm:<name>``. The pose branch predicts
-the nine numbers of a rotation distribution, as all networks here do.
+``onestage:<backbone>``, where the backbone is ``resnet18``, ``resnet50``, ``mobilenet0.25`` or ``timm:<name>``. The
+pose branch predicts the nine numbers of a rotation distribution, as all networks here do.
 
 In this module boxes are corners x1, y1, x2, y2 in pixels of the network's input. The five landmarks are the subject's
 right eye, left eye, tip of the nose, right and left corner of the mouth.
@@ -23,6 +23,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, box_convert
 
 from semiuhpe.errors import ConfigError
+from semiuhpe.models import mobilenetv1
 from semiuhpe.models.output import eval_mode
 from semiuhpe.models.pose_head import OUTPUTS
 from semiuhpe.models.registry import NetworkSpec, create_model, network_spec, register_family
@@ -37,7 +38,13 @@ BOX_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 """RetinaFace's variances of 0.1 for centers and 0.2 for sizes."""
 LANDMARK_SCALE = 0.1
 _PRIOR = 0.01  # initial probability of a head at an anchor (Lin et al., ICCV 2017)
-_TORCHVISION = {"resnet18": (128, 256, 512), "resnet50": (512, 1024, 2048)}
+_LAYERS = ("layer2", "layer3", "layer4")
+_STAGED = {
+    "resnet18": (_LAYERS, (128, 256, 512)),
+    "resnet50": (_LAYERS, (512, 1024, 2048)),
+    mobilenetv1.NAME: (("stage1", "stage2", "stage3"), mobilenetv1.CHANNELS),
+}
+"""Backbones with the modules that end at :data:`STRIDES`, and their channels."""
 
 
 class Outputs(NamedTuple):
@@ -210,8 +217,8 @@ def onestage(backbone: str) -> NetworkSpec:
         ConfigError: there is no such backbone.
     """
     name = f"{FAMILY}:{backbone}"
-    if backbone not in _TORCHVISION and not backbone.startswith("timm:"):
-        known = ", ".join([*_TORCHVISION, "timm:<name>"])
+    if backbone not in _STAGED and not backbone.startswith("timm:"):
+        known = ", ".join([*_STAGED, "timm:<name>"])
         raise ConfigError(f"--network {name}: unknown backbone; a one-stage network takes {known}")
     spec = network_spec(backbone)
 
@@ -224,9 +231,10 @@ def onestage(backbone: str) -> NetworkSpec:
 
 def _features(name: str, backbone: str, pretrained: bool) -> tuple[nn.Module, tuple[int, ...]]:
     """Return the backbone without its head, and the channels of its levels at :data:`STRIDES`."""
-    if backbone in _TORCHVISION:
-        layers = {f"layer{number}": str(number) for number in (2, 3, 4)}
-        return IntermediateLayerGetter(create_model(backbone, pretrained), layers), _TORCHVISION[backbone]
+    if backbone in _STAGED:
+        names, channels = _STAGED[backbone]
+        layers = {name: str(number) for number, name in enumerate(names, 2)}
+        return IntermediateLayerGetter(create_model(backbone, pretrained), layers), channels
     model = backbone.removeprefix("timm:")
     try:
         features: Any = timm_model(name, model, pretrained, features_only=True, out_indices=(-3, -2, -1))

@@ -35,7 +35,7 @@ from semiuhpe.models.onestage import (
     encode_landmarks,
 )
 from semiuhpe.models.onestage_decoding import find_heads
-from semiuhpe.rotation import geodesic_deg, in_plane_rotation
+from semiuhpe.rotation import euler_to_matrix, geodesic_deg, in_plane_rotation
 
 CPU = torch.device("cpu")
 TINY = "onestage:timm:lcnet_035"
@@ -232,7 +232,20 @@ def test_heads_are_decoded_once_each_and_the_best_first():
     assert len(find_heads(outputs, ANCHORS, "matrixFisher", min_score=0.9999).score) == 0
 
 
-@pytest.mark.parametrize("backbone", ["timm:lcnet_035", "resnet18"])
+def test_mobilenet_is_that_of_retinaface():
+    """With a classifier of 1,000 kinds it has the 0.47 million parameters of MobileNetV1's table of widths."""
+    backbone = create_model("mobilenet0.25")
+    count = sum(p.numel() for name, p in backbone.named_parameters() if not name.startswith("fc."))
+    assert round((count + 257 * 1000) / 1e6, 2) == 0.47
+    assert backbone(torch.zeros(2, 3, 64, 64)).shape == (2, 9)
+    network = create_model("onestage:mobilenet0.25").eval()
+    levels = network._features(torch.zeros(1, 3, 64, 96))
+    assert [tuple(level.shape[1:]) for level in levels] == [(64, 8, 12), (128, 4, 6), (256, 2, 3)]
+    with pytest.raises(ConfigError, match="--pretrained false"):
+        create_model("onestage:mobilenet0.25", pretrained=True)
+
+
+@pytest.mark.parametrize("backbone", ["timm:lcnet_035", "resnet18", "mobilenet0.25"])
 def test_frozen_levels_keep_their_weights_and_statistics(backbone):
     network = create_model(f"onestage:{backbone}").train()
     everything = {name: value.clone() for name, value in network.state_dict().items()}
@@ -328,6 +341,21 @@ def test_missed_heads_are_counted_and_are_no_error_of_zero():
     assert summary["ap50"] == pytest.approx((34 + 33 * 2 / 3) / 101, abs=1e-6)
     nothing = evaluate_detection(detected([(0, [50, 50, 51, 51], 0.9)]), truth, 2, True).summary
     assert nothing["ap50"] == 0.0 and nothing["missed_heads"] == 3 and math.isnan(nothing["geodesic_mean_deg"])
+
+
+def test_missed_heads_may_be_counted_as_pose_0_too():
+    """By hand, as the source does it: the best detection wherever it is, pose 0 without one, half turns for nothing."""
+    truth = truth_of([(0, A), (1, A), (2, A), (2, B), (3, C)])
+    poses = torch.tensor([[10.0, 20, 30], [5, -60, 100], [0, 0, 0], [0, 0, 0], [4, 8, 170]])
+    truth = replace(truth, rotation=euler_to_matrix(poses).numpy())
+    found = detected([(0, C, 0.9), (0, A, 0.8), (2, A, 0.9), (3, C, 0.5)])
+    given = torch.tensor([[13.0, 20, 30], [0, 0, 0], [90, 0, 0], [4, 8, -6]])
+    found = replace(found, rotation=euler_to_matrix(given))
+    summary = evaluate_detection(found, truth, 4, False).summary
+    errors = [3.0, 0, 0, 5.0, 60, 80, 0.0, 0, 4]  # scene 2 has two heads
+    assert summary["missed_as_zero_mae_deg"] == pytest.approx(sum(errors) / 9, abs=1e-4)
+    several = evaluate_detection(found, truth, 4, False, np.array([False, False, True, True, False])).summary
+    assert math.isnan(several["missed_as_zero_mae_deg"])
 
 
 def test_scenes_without_heads_or_without_finds():
