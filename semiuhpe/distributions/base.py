@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from semiuhpe.distributions.parameters import check_parameters
+from semiuhpe.partial_labels import is_whole
 from semiuhpe.rotation import is_rotation
 
 
@@ -36,6 +37,7 @@ class RotationDistribution(Distribution):
     Attributes:
         has_uncertainty: whether its entropy differs between predictions; that of a point estimate does not.
         has_sampler: whether rotations can be sampled from it.
+        has_marginals: whether it has the likelihood of labels of which some angles are unknown.
 
     Raises:
         NonFiniteParameterError: (a ValueError) naming the batch indices of parameters that are not finite.
@@ -45,6 +47,7 @@ class RotationDistribution(Distribution):
     support = _Rotations()
     has_uncertainty: ClassVar[bool] = True
     has_sampler: ClassVar[bool] = False
+    has_marginals: ClassVar[bool] = False
 
     def __init__(self, parameter: Tensor, validate_args: bool | None = None):
         self.parameter = check_parameters(parameter, type(self).__name__, validate_args)
@@ -70,9 +73,26 @@ class RotationDistribution(Distribution):
     def mass_within(self, angle_deg: float) -> Tensor:
         """Return the probability (...) that a rotation lies within an angle of the mode."""
 
-    def negative_log_likelihood(self, rotation: Tensor) -> Tensor:
-        """Return the training loss (...) of labels (..., 3, 3)."""
-        return -self.log_prob(rotation)
+    def marginal_log_prob(self, rotation: Tensor, free: Tensor) -> Tensor:
+        """Return the log density (...) of what is known of labels, see :mod:`semiuhpe.distributions.marginals`;
+        NotImplementedError unless ``has_marginals``.
+
+        Args:
+            rotation: (..., 3, 3) a rotation with the known angles.
+            free: (..., 2, 3) axes about which it may be turned, see :mod:`semiuhpe.partial_labels`; where both are
+                zero the result has no meaning.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no likelihood of labels that are known in part")
+
+    def label_log_prob(self, rotation: Tensor, free: Tensor | None = None) -> Tensor:
+        """Return the log density (...) of labels (..., 3, 3), or of what is known of those that ``free`` (..., 2, 3)
+        lets turn about axes."""
+        whole = self.log_prob(rotation)
+        return whole if free is None else torch.where(is_whole(free), whole, self.marginal_log_prob(rotation, free))
+
+    def negative_log_likelihood(self, rotation: Tensor, free: Tensor | None = None) -> Tensor:
+        """Return the training loss (...) of labels; arguments as :meth:`label_log_prob`."""
+        return -self.label_log_prob(rotation, free)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """Return the same distributions, expanded to a larger batch."""

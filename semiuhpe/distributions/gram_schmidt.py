@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from semiuhpe.distributions.base import RotationDistribution
+from semiuhpe.distributions.marginals import nearest
 
 _STEEPEST = 1.0 - 1e-6
 """Sine of half the angle above which the loss has no gradient: at 180 degrees it would be infinite."""
@@ -18,6 +19,7 @@ class GramSchmidt(RotationDistribution):
     """Rotations from the first two columns of (..., 3, 3) matrices; see :class:`RotationDistribution`."""
 
     has_uncertainty = False
+    has_marginals = True
 
     def mode(self) -> Tensor:  # type: ignore[override]
         """Return the rotations (..., 3, 3)."""
@@ -26,6 +28,11 @@ class GramSchmidt(RotationDistribution):
     def log_prob(self, rotation: Tensor) -> Tensor:
         """Return minus the geodesic distance (...) to rotations, in radians."""
         return -roma.rotmat_geodesic_distance(self.mode(), rotation, _STEEPEST)
+
+    def marginal_log_prob(self, rotation: Tensor, free: Tensor) -> Tensor:
+        """Return minus the distance (...) to the nearest rotation with the known angles, in radians: the projection of
+        a label that is known in part, as a point has no density to average."""
+        return self.log_prob(nearest(self.mode().detach(), rotation, free).to(rotation.dtype))
 
     def entropy(self) -> Tensor:
         """Return zeros (...): all predictions are equally certain."""

@@ -54,6 +54,7 @@ from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.bingham_sampling import sample_bingham
 from semiuhpe.distributions.contour_integrals import bingham_integrals, gaps_of
 from semiuhpe.distributions.credible_mass import check_angle, exponential_ball
+from semiuhpe.distributions.marginals import fisher_inner, log_average, traces
 from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
 
@@ -80,6 +81,7 @@ class MatrixFisher(RotationDistribution):
     """A batch of matrix Fisher distributions; see :class:`RotationDistribution` for its arguments."""
 
     has_sampler = True
+    has_marginals = True
 
     def mode(self) -> Tensor:  # type: ignore[override]
         """Return the rotation of highest density, (..., 3, 3). Not differentiable."""
@@ -102,9 +104,15 @@ class MatrixFisher(RotationDistribution):
         log_prob = inner(self._parameter64, rotation.double()) - self._log_normalizer()
         return in_result_dtype(log_prob, self.parameter)
 
-    def negative_log_likelihood(self, rotation: Tensor) -> Tensor:
+    def marginal_log_prob(self, rotation: Tensor, free: Tensor) -> Tensor:
+        """Return the log density (...) of what is known: exact where only the roll is unknown, else a sum that is
+        within 2e-4 of the integral, and of 1e-8 up to singular values of 30. Differentiable in A and the rotation."""
+        found = traces(self._parameter64, rotation.double(), free.double())
+        return in_result_dtype(log_average(found, free, fisher_inner) - self._log_normalizer(), self.parameter)
+
+    def negative_log_likelihood(self, rotation: Tensor, free: Tensor | None = None) -> Tensor:
         """Return the training loss (...) of labels (..., 3, 3): log C is weighted by :data:`OVERREGULARIZATION`."""
-        return (OVERREGULARIZATION - 1.0) * self.log_normalizer() - self.log_prob(rotation)
+        return (OVERREGULARIZATION - 1.0) * self.log_normalizer() - self.label_log_prob(rotation, free)
 
     def cross_entropy(self, other: "MatrixFisher") -> Tensor:
         """Return the cross entropy (...): -E[log density of other] under this distribution. Differentiable in both."""

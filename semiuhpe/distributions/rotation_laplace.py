@@ -31,10 +31,9 @@ from torch.distributions import register_kl
 from semiuhpe.distributions.base import RotationDistribution
 from semiuhpe.distributions.contour_integrals import gaps_of, laplace_integrals
 from semiuhpe.distributions.credible_mass import check_angle, laplace_ball
+from semiuhpe.distributions.marginals import FLOOR, laplace_inner, log_average, traces
 from semiuhpe.distributions.parameters import in_result_dtype, inner
 from semiuhpe.distributions.proper_svd import proper_svd
-
-FLOOR = 1e-8
 
 
 class _Summary(NamedTuple):
@@ -51,6 +50,8 @@ class _Summary(NamedTuple):
 
 class RotationLaplace(RotationDistribution):
     """A batch of Rotation Laplace distributions; see :class:`RotationDistribution` for its arguments."""
+
+    has_marginals = True
 
     def mode(self) -> Tensor:  # type: ignore[override]
         """Return the rotation of highest density, (..., 3, 3). Not differentiable."""
@@ -70,6 +71,14 @@ class RotationLaplace(RotationDistribution):
         """Return the log density (...) at rotations (..., 3, 3), broadcast with the batch. Differentiable in both."""
         energy = _energy(self._parameter64, self._mode, rotation.double())
         return in_result_dtype(-energy - self._log_normalizer(), self.parameter)
+
+    def marginal_log_prob(self, rotation: Tensor, free: Tensor) -> Tensor:
+        """Return the log density (...) of what is known: a sum that is within 2e-4 of the integral. Differentiable in
+        A and the rotation."""
+        top = inner(self._parameter64, self._mode)
+        found = traces(self._parameter64, rotation.double(), free.double())
+        unnormalized = log_average(found, free, lambda c, rho: laplace_inner(top[..., None] - c - rho, rho), top)
+        return in_result_dtype(unnormalized - self._log_normalizer(), self.parameter)
 
     def cross_entropy(self, other: "RotationLaplace") -> Tensor:
         """Return the cross entropy (...): -E[log density of other] under this distribution.

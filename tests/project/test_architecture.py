@@ -22,7 +22,7 @@ LAYERS = (
     ("models",),
     ("distributions",),
     ("conventions", "distributed", "options", "pictures", "pixels", "registry", "settings"),
-    ("rotation", "files"),
+    ("rotation", "files", "partial_labels"),
     ("errors",),
 )
 """From the top to the bottom: a module imports modules of its own layer, or of those below."""
