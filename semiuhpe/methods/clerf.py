@@ -119,13 +119,6 @@ class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
         require(0.0 <= options.circle_margin < 1.0, f"--circle_margin {options.circle_margin}: must lie in [0, 1)")
         require(options.circle_scale > 0.0, f"--circle_scale {options.circle_scale}: must be positive")
         require(
-            not self.experiment.data.label_offset
-            or options.generator == RENDERED_POSITIVES
-            or not options.pretrain_iteration,
-            f"--label_offset: doesn't turn the labels of --generator {options.generator}; pass --generator "
-            f"{RENDERED_POSITIVES} with it",
-        )
-        require(
             not (training.compile and options.pretrain_iteration),
             "--compile: the embedding lies inside the network, where a compiled one can't be read; leave it out",
         )

@@ -142,8 +142,6 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
             f"--labeled_aug {self.differences.labeled_aug}: is for one labeled set, or pass --labeled_aug all",
         )
         if self.differences.drop_last:  # before a run folder is made
-            weighted = any(each.weight is not None for each in self.experiment.data.labeled_sets)
-            require(not weighted, "--drop_last: is for one labeled set, or several without weights; leave it out")
             batches_per_epoch(len(data.labeled), self.experiment.training.batch_size)
             if data.unlabeled is not None:
                 batches_per_epoch(len(data.unlabeled), self.unlabeled_batch)

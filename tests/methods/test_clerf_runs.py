@@ -150,7 +150,6 @@ def test_killed_and_resumed_is_the_same_as_not_killed(clerf, monkeypatch, frozen
         (("--regression_lr", "0"), "--regression_lr 0.0"),
         (("--generator", "nowhere.lmdb"), "--generator nowhere.lmdb"),
         (("--generator", "EG3D"), "semiuhpe prepare EG3D"),
-        (("--label_offset", "0", "5", "0"), "--generator rendered"),
         (("--positive_deg", "0.0001"), "--positive_deg"),
         (("--compile",), "--compile"),
         (

@@ -7,6 +7,7 @@ import numpy as np
 from semiuhpe.data.batches.heads import ShuffledStream
 from semiuhpe.data.labeled_sets import JoinedHeads, JoinedScenes
 from semiuhpe.data.stores import HeadStore, SceneStore
+from semiuhpe.errors import require
 
 _COUNTS, _ORDER, _ITEMS = 1, 2, 3  # of the generators that are drawn from
 
@@ -70,12 +71,14 @@ def stream_of(
     store: HeadStore | SceneStore, batch_size: int, seed: int, start: int, rank: int, world_size: int,
     drop_last: bool = False,
 ) -> ShuffledStream:  # fmt: skip
-    """Return the stream of a store's batches: weighted if it joins sets with weights, which have no last batch to drop.
+    """Return the stream of a store's batches: weighted if it joins sets with weights.
 
     Raises:
+        ConfigError: ``drop_last``, which means nothing where sets have weights.
         StoreError: nothing is left of a set.
     """
     if isinstance(store, JoinedHeads | JoinedScenes) and store.shares is not None:
+        require(not drop_last, "--drop_last: is for one labeled set, or several without weights; leave it out")
         store.check_filled()
         return WeightedStream(store.members, store.shares, batch_size, seed, start, rank, world_size)
     return ShuffledStream(len(store), batch_size, seed, start, rank, world_size, drop_last)
