@@ -10,12 +10,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 
 from semiuhpe.data.importers import IMPORTERS
-from semiuhpe.data.labeled_sets import LabeledSet, check_filled, joined_heads, joined_scenes, labeled_sets, set_lines
 from semiuhpe.data.splits import hold_out, split_store
 from semiuhpe.data.stores import HeadStore, SceneStore, holds_scenes, is_store
 from semiuhpe.errors import ConfigError, StoreError, did_you_mean, require
@@ -30,7 +28,6 @@ COPIES = ("masked_turned", "masked", "turned")
 _ONE_SET = ("BIWI", "EG3D")  # datasets whose splits may be different crops of the same heads
 EVALUATION_ROLES = ("test_set", "val_set", "on", "check")
 _TRAIN = "train"
-_LISTS = ("train_labeled", "label_offset")
 _LABEL_TOLERANCE = 1e-4
 """Tolerance of the entries of rotations of the same head."""
 
@@ -89,7 +86,7 @@ class ExperimentData:
         """Lines for the log."""
         unlabeled = f", {len(self.unlabeled)} unlabeled" if self.unlabeled else ""
         counts = f"{len(self.labeled)} labeled heads{unlabeled}; selecting on {len(self.selection)} heads"
-        return [counts, *set_lines(self.labeled), f"`best` is selected on {self.selected_on}."]
+        return [counts, f"`best` is selected on {self.selected_on}."]
 
 
 def _data_dirs() -> dict[str, tuple[str | None, str]]:
@@ -113,12 +110,7 @@ class DataOptions(OptionGroup, title="data"):
     """The options that name stores."""
 
     data_dir: Mapping[str, str | None] = option_family(_data_dirs, metavar="STORE")
-    train_labeled: tuple[str, ...] | None = option(
-        None, "labeled heads: a dataset's name, or a store; several with weights as A:3 B:1", metavar="DATASET"
-    )
-    label_offset: tuple[str, ...] | None = option(
-        None, "turns labels: for each labeled set x y z in degrees, or none", metavar="DEGREES"
-    )
+    train_labeled: str | None = option(None, "labeled heads: a dataset's name, or a store", metavar="DATASET")
     train_unlabeled: str | None = option(
         None, "unlabeled heads; the labeled set is split if named here", metavar="DATASET"
     )
@@ -128,31 +120,6 @@ class DataOptions(OptionGroup, title="data"):
         None, "share of the labeled heads to hold out for selecting `best`", metavar="SHARE"
     )
     ss_ratio: float = option(1.0, "share of labeled heads if one dataset is split")
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return what :meth:`OptionGroup.from_values` does; a single text in place of a list of sets is one set."""
-        single = {name: (values[name],) for name in _LISTS if isinstance(values.get(name), str | Path)}
-        return super().from_values({**values, **single})
-
-    def values(self) -> dict[str, Any]:
-        """Return what :meth:`OptionGroup.values` does; a list of one set is its text, as runs always saved it."""
-        values = super().values()
-        return values | {name: values[name][0] for name in _LISTS if len(values[name] or ()) == 1}
-
-    @property
-    def labeled_sets(self) -> list[LabeledSet]:
-        """The sets of ``--train_labeled``; raises ConfigError if their weights or offsets are faulty."""
-        require(bool(self.train_labeled) or not self.label_offset, "--label_offset: is for the sets of --train_labeled")
-        return labeled_sets(self.train_labeled or (), self.label_offset or ())
-
-    def named(self, role: str) -> str | None:
-        """Return the name that an option gives; raises ConfigError if it names several labeled sets."""
-        if role != "train_labeled":
-            return getattr(self, role)
-        sets = self.labeled_sets
-        require(len(sets) <= 1, f"--train_labeled {' '.join(self.train_labeled or ())}: only one set can be used here")
-        return sets[0].name if sets else None
 
     @property
     def selection_role(self) -> str:
@@ -173,7 +140,7 @@ def store_path(data: DataOptions, role: str, name: str | None = None) -> Path:
     Raises:
         ConfigError: the option is not given.
     """
-    name = name or data.named(role)
+    name = name or getattr(data, role)
     if not name:
         raise ConfigError(f"--{role} is not given: name a dataset ({', '.join(datasets())}) or the path of a store")
     name, copy = set_and_copy(name)
@@ -210,7 +177,7 @@ def open_named(data: DataOptions, role: str, name: str | None = None, whole: boo
         StoreError: the store is missing, a raw dataset, or broken, or holds whole pictures that are of no use; the
             message names the command that makes it.
     """
-    path, name = store_path(data, role, name), name or data.named(role) or ""
+    path, name = store_path(data, role, name), name or getattr(data, role)
     _require_copy(role, name, path)
     if is_store(path):
         opened = HeadStore(path)
@@ -248,34 +215,15 @@ def open_named(data: DataOptions, role: str, name: str | None = None, whole: boo
     raise StoreError(f"--{role} {name}: is neither a dataset ({', '.join(datasets())}) nor a path that exists{hint}")
 
 
-def open_scenes(data: DataOptions, role: str, name: str | None = None) -> SceneStore:
-    """Open the scene store that an option names; arguments as :func:`store_path`.
+def open_scenes(data: DataOptions, role: str) -> SceneStore:
+    """Open the scene store that an option names.
 
     Raises:
         ConfigError, StoreError: the option is not given, or the store is missing or not one of scenes.
     """
-    path = store_path(data, role, name)
-    _require_copy(role, name or data.named(role) or "", path)
+    path = store_path(data, role)
+    _require_copy(role, getattr(data, role), path)
     return SceneStore(path)
-
-
-def open_labeled_scenes(data: DataOptions) -> SceneStore:
-    """Open the scene stores of ``--train_labeled`` as one.
-
-    Raises:
-        ConfigError, StoreError: none is given, one is missing or not one of scenes, or they don't fit together.
-    """
-    _require_labeled(data)
-    sets = data.labeled_sets
-    store = joined_scenes(sets, [open_scenes(data, "train_labeled", each.name) for each in sets])
-    check_filled(store)
-    return store
-
-
-def _require_labeled(data: DataOptions) -> None:
-    """Raise ConfigError as :func:`store_path` if no labeled set is given."""
-    if not data.labeled_sets:
-        store_path(data, "train_labeled")
 
 
 def _require_copy(role: str, name: str, path: Path) -> None:
@@ -293,26 +241,19 @@ def open_labeled(data: DataOptions, role: str, name: str | None = None, whole: b
     """Open a store as :func:`open_named` does; raise StoreError if its heads have no rotation."""
     store = open_named(data, role, name, whole)
     if store.rotation is None:
-        raise StoreError(f"--{role} {name or data.named(role)}: {store.path} has no labels")
+        raise StoreError(f"--{role} {name or getattr(data, role)}: {store.path} has no labels")
     return store
 
 
 def _same_store(data: DataOptions) -> bool:
-    """Return whether the labeled set is the unlabeled one too; raise ConfigError if it is one of several sets."""
-    unlabeled, sets = store_path(data, "train_unlabeled").resolve(), data.labeled_sets
-    same = [each for each in sets if store_path(data, "train_labeled", each.name).resolve() == unlabeled]
-    require(
-        not same or len(sets) == 1,
-        f"--train_unlabeled {data.train_unlabeled}: is one of several labeled sets; name another, or one labeled set",
-    )
-    return bool(same)
+    return store_path(data, "train_labeled").resolve() == store_path(data, "train_unlabeled").resolve()
 
 
-def _check_apart(data: DataOptions, name: str, labeled: HeadStore) -> None:
-    """Raise ConfigError if heads of a labeled set are in the test set too, by the paths or contents of the stores."""
+def _check_apart(data: DataOptions, labeled: HeadStore) -> None:
+    """Raise ConfigError if labeled heads are in the test set too, by the paths or the contents of the two stores."""
     if not data.test_set:
         return
-    test, named = store_path(data, "test_set"), f"--train_labeled {name}, --test_set"
+    test, named = store_path(data, "test_set"), f"--train_labeled {data.train_labeled}, --test_set"
     require(
         labeled.path.resolve() != test.resolve(),
         f"{named} {data.test_set}: both are the store {test}; name other heads to test on",
@@ -345,12 +286,8 @@ def open_training_data(data: DataOptions, needs_unlabeled: bool, seed: int) -> E
         ConfigError, StoreError: a store is missing, has no labels or shares heads with the test set, or no heads are
             left to train on.
     """
-    _require_labeled(data)
-    sets = data.labeled_sets
-    stores = [open_labeled(data, "train_labeled", each.name) for each in sets]
-    for each, store in zip(sets, stores, strict=True):
-        _check_apart(data, each.name, store)
-    labeled = joined_heads(sets, stores)
+    labeled = open_labeled(data, "train_labeled")
+    _check_apart(data, labeled)
     unlabeled = None
     if data.train_unlabeled and _same_store(data):
         labeled, unlabeled = split_store(labeled, data.ss_ratio)
@@ -358,7 +295,7 @@ def open_training_data(data: DataOptions, needs_unlabeled: bool, seed: int) -> E
         unlabeled = open_named(data, "train_unlabeled")
     require(
         len(labeled) > 0,
-        f"--ss_ratio {data.ss_ratio}: leaves no labeled head of {' '.join(data.train_labeled or ())}",
+        f"--ss_ratio {data.ss_ratio}: leaves no labeled head of {data.train_labeled}",
     )
     if needs_unlabeled:
         require(
@@ -375,5 +312,4 @@ def open_training_data(data: DataOptions, needs_unlabeled: bool, seed: int) -> E
     else:
         selection = open_labeled(data, "test_set")
         selected_on = f"the test set {data.test_set}, as in the paper; --val_set or --val_split name others"
-    check_filled(labeled)
     return ExperimentData(labeled, unlabeled if needs_unlabeled else None, selection, selected_on)

@@ -158,7 +158,7 @@ def crop_variant(experiment: Experiment, options: OneStageTableOptions) -> Exper
         **BASELINE_OPTIONS,
     }
     for name in ("train_labeled", "val_set", "test_set"):
-        scenes = experiment.data.named(name)
+        scenes = getattr(experiment.data, name)
         changes[name] = scenes and str(heads_path(Path(scenes)))
     return variant(experiment, f"seed{experiment.run.seed}_{TWO_STAGE}".replace(" ", "_"), **changes)
 

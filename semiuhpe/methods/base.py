@@ -278,10 +278,8 @@ class Method(ABC, Generic[O, D]):
     def stores(self) -> dict[str, Path]:
         """Return the paths of the stores used for training and selection, by option name; not all need exist."""
         data = self.experiment.data
-        sets = [store_path(data, "train_labeled", each.name) for each in data.labeled_sets]
-        labeled = {"train_labeled" + (f"_{number}" if number > 1 else ""): path for number, path in enumerate(sets, 1)}
-        roles = {"train_unlabeled", data.selection_role} - {"train_labeled"}
-        return labeled | {role: store_path(data, role) for role in sorted(roles) if getattr(data, role)}
+        roles = ("train_labeled", "train_unlabeled", data.selection_role)
+        return {role: store_path(data, role) for role in roles if getattr(data, role)}
 
     def feature_heads(self, data: D) -> HeadStore | None:
         """Return the heads whose features ``--save_feat`` writes; None if the method has no feature per head."""

@@ -28,11 +28,9 @@ from semiuhpe.augment.in_plane import random_in_plane
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, labeled_view, turned_view
 from semiuhpe.data.batches.generators import HeadGenerator, StoreHeads
-from semiuhpe.data.batches.heads import loader_workers
-from semiuhpe.data.batches.weighted import stream_of
+from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
 from semiuhpe.data.crop import CROP_RULES
 from semiuhpe.data.experiment import ExperimentData, open_labeled, store_path
-from semiuhpe.data.labeled_sets import check_filled
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.distributed import Process, unwrap
 from semiuhpe.errors import require
@@ -152,7 +150,6 @@ class Clerf(CropMethod[ClerfOptions, ContrastiveData]):
             f"--generator {options.generator}: shows nobody else within --positive_deg {options.positive_deg:g} of any "
             f"labeled head; pass a larger --positive_deg, or another generator",
         )
-        check_filled(anchors)
         return ContrastiveData(**vars(data), pairing=Pairing(generator, anchors))
 
     def open_generator(self, size: int) -> HeadGenerator:
@@ -212,7 +209,7 @@ class Pretraining(Stateless):
         training, process = self.training, self.process
         generator, anchors = self.pairing
         share = (process.rank, process.world_size)
-        stream = stream_of(anchors, training.batch_size, 2 * self.seed, iteration, *share)
+        stream = ShuffledStream(len(anchors), training.batch_size, 2 * self.seed, iteration, *share)
         pairs = pair_batches(anchors, generator, stream, self.seed, training.num_workers)
         for heads, positives in pairs:
             yield {LABELED: heads.to(process.device), POSITIVE: positives.to(process.device)}

@@ -9,8 +9,7 @@ from tqdm import tqdm
 
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.views import LabeledView, labeled_view
-from semiuhpe.data.batches.heads import HeadBatch, loader_workers, ordered_batches, training_batches
-from semiuhpe.data.batches.weighted import stream_of
+from semiuhpe.data.batches.heads import HeadBatch, ShuffledStream, loader_workers, ordered_batches, training_batches
 from semiuhpe.data.crop import CROP_RULES, CropRule
 from semiuhpe.data.experiment import ExperimentData, open_training_data
 from semiuhpe.data.stores.heads import HeadStore
@@ -61,7 +60,7 @@ class HeadStreams:
 
     def _stream(self, store: HeadStore, size: int, seed: int, start: int) -> Iterator[HeadBatch]:
         share = (self.process.rank, self.process.world_size)
-        stream = stream_of(store, size, 2 * self.seed + seed, start, *share, self.drop_last)
+        stream = ShuffledStream(len(store), size, 2 * self.seed + seed, start, *share, self.drop_last)
         for batch in training_batches(store, stream, self.training.num_workers):
             yield batch.to(self.process.device)
 

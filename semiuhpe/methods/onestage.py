@@ -16,11 +16,9 @@ from torchvision.ops import roi_align
 
 from semiuhpe.augment.random import BatchRandom
 from semiuhpe.augment.scenes import SceneView, training_view
-from semiuhpe.data.batches.heads import loader_workers
+from semiuhpe.data.batches.heads import ShuffledStream, loader_workers
 from semiuhpe.data.batches.scenes import SceneBatch, training_scenes
-from semiuhpe.data.batches.weighted import stream_of
-from semiuhpe.data.experiment import DataOptions, open_labeled_scenes, open_scenes, store_path
-from semiuhpe.data.labeled_sets import set_lines
+from semiuhpe.data.experiment import DataOptions, open_scenes, store_path
 from semiuhpe.data.splits import split_sequences
 from semiuhpe.data.stores.scenes import SceneStore
 from semiuhpe.distributed import unwrap
@@ -75,7 +73,7 @@ class SceneData:
     def log_lines(self) -> list[str]:
         """Lines that describe the data in the log."""
         counts = f"{len(self.labeled)} scenes; selecting on {len(self.selection)} scenes"
-        return [counts, *set_lines(self.labeled), f"`best` is selected on {self.selected_on}."]
+        return [counts, f"`best` is selected on {self.selected_on}."]
 
 
 @register_method("onestage")
@@ -124,7 +122,7 @@ class OneStage(Method[OneStageOptions, SceneData]):
 
     def open_data(self) -> SceneData:
         data = self.experiment.data
-        train = open_labeled_scenes(data)
+        train = open_scenes(data, "train_labeled")
         if _tested_on_itself(data):
             train = train.view(split_sequences(train.names, self.options.sequence_share)[0])
         if data.val_set:
@@ -171,13 +169,7 @@ def open_test_set(data: DataOptions, options: OneStageOptions) -> SceneStore:
 def _tested_on_itself(data: DataOptions) -> bool:
     if not data.train_labeled or not data.test_set:
         return False
-    sets, test = data.labeled_sets, store_path(data, "test_set").resolve()
-    same = any(store_path(data, "train_labeled", each.name).resolve() == test for each in sets)
-    require(
-        not same or len(sets) == 1,
-        f"--test_set {data.test_set}: is one of several labeled sets; name another, or one labeled set",
-    )
-    return same
+    return store_path(data, "train_labeled").resolve() == store_path(data, "test_set").resolve()
 
 
 def stepped_lr(lr: float, length: int, step: int) -> float:
@@ -207,7 +199,7 @@ class Detection(Stateless):
     def batches(self, iteration: int, step: int) -> Iterator[Batches[SceneBatch]]:
         options, training, process = self.options, self.training, self.process
         share = (process.rank, process.world_size)
-        stream = stream_of(self.data.labeled, training.batch_size, self.seed, iteration, *share)
+        stream = ShuffledStream(len(self.data.labeled), training.batch_size, self.seed, iteration, *share)
         change = partial(mask_some, share=options.masked_share) if options.masked_share else None
         for batch in training_scenes(self.data.labeled, stream, training.num_workers, change):
             yield {SCENES: batch.to(process.device)}

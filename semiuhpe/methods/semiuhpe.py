@@ -137,10 +137,6 @@ class SemiUHPE(CropMethod[SemiUHPEOptions, ExperimentData]):
 
     def open_data(self) -> ExperimentData:
         data = self.open_training_data(self.options.stage1_iteration < self.experiment.training.max_iteration)
-        require(
-            self.differences.labeled_aug == "all" or len(self.experiment.data.labeled_sets) == 1,
-            f"--labeled_aug {self.differences.labeled_aug}: is for one labeled set, or pass --labeled_aug all",
-        )
         if self.differences.drop_last:  # before a run folder is made
             batches_per_epoch(len(data.labeled), self.experiment.training.batch_size)
             if data.unlabeled is not None:

@@ -197,7 +197,7 @@ def description(experiment: Experiment) -> Description:
         convention=HEAD_TO_CAMERA,
         full_range=network.is_full_range,
         image_size=network.image_size,
-        train_labeled=" + ".join(each.name for each in data.labeled_sets),
+        train_labeled=data.train_labeled or "",
         train_unlabeled=data.train_unlabeled or "",
     )
 
