@@ -3,11 +3,12 @@
 import csv
 import fcntl
 import hashlib
+import io
 import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -147,6 +148,13 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from error
     except Exception as error:  # such as ValueError for 2001-99-99 or `!!int x`, which PyYAML doesn't catch
         raise ValueError(f"a value in it can't be read: {first_line(error)}") from error
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV, with commas and lines that end in a line feed."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:

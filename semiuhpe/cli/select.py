@@ -1,7 +1,5 @@
 """``semiuhpe select``: which heads to label next."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from semiuhpe.errors import StoreError, require
 from semiuhpe.evaluation.label_page import select_page
 from semiuhpe.evaluation.results import write_result
 from semiuhpe.evaluation.selection import Selection, consensus, covering_radius_deg, select, unsureness
+from semiuhpe.files import csv_text
 from semiuhpe.options import PositiveInt, option
 
 _DIGITS = 6
@@ -68,12 +67,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _table(chosen: Selection, rotation: Tensor, weight: Tensor, store: HeadStore) -> str:
     """Return a CSV of the chosen heads with what the models predict, which ``labels`` reads as decisions."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", HEAD, NAME, "unsure_deg", "distance_deg", DECISION, *ROTATION])
+    rows = [["rank", HEAD, NAME, "unsure_deg", "distance_deg", DECISION, *ROTATION]]
     for rank, (head, distance) in enumerate(zip(chosen.head.tolist(), chosen.distance_deg.tolist(), strict=True), 1):
         away = f"{distance:.3f}" if np.isfinite(distance) else ""
         unsure = f"{float(torch.rad2deg(weight[head])):.3f}"
         matrix = [f"{value:.{_DIGITS}f}" for value in rotation[head].flatten().tolist()]
-        writer.writerow([rank, head, store.names[head], unsure, away, TURN, *matrix])
-    return text.getvalue()
+        rows.append([str(rank), str(head), store.names[head], unsure, away, TURN, *matrix])
+    return csv_text(rows)

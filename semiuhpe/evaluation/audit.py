@@ -19,8 +19,6 @@ a rotation under a predicted distribution does both, along each axis.
 Models must not have learned from the labels that they judge: what they have learned by heart doesn't surprise them.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +28,7 @@ from torch import Tensor
 
 from semiuhpe.data.stores.heads import HeadStore
 from semiuhpe.evaluation.opinions import Opinion, apart_deg, mixture_log_prob, without_constant_rotation
+from semiuhpe.files import csv_text
 from semiuhpe.rotation import geodesic_deg, matrix_to_euler
 
 
@@ -91,15 +90,13 @@ def audit_table(found: Audit, store: HeadStore) -> str:
     ``head`` is the position in the store; angles are degrees, of labels as the store's range of angles says.
     """
     label = matrix_to_euler(torch.from_numpy(store.truth).double(), store.meta["full_range"])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     of_models = [f"{name}_{what}" for name in found.models for what in ("error_deg", "entropy")]
-    writer.writerow(["rank", "head", "name", "surprise", "models_apart_deg", *of_models, "pitch", "yaw", "roll"])
+    rows = [["rank", "head", "name", "surprise", "models_apart_deg", *of_models, "pitch", "yaw", "roll"]]
     for rank, head in enumerate(found.order.tolist(), 1):
         said = [value for pair in zip(found.error_deg[:, head], found.entropy[:, head], strict=True) for value in pair]
         numbers = [found.surprise[head], found.apart_deg[head], *said, *label[head]]
-        writer.writerow([rank, head, store.names[head], *(_number(float(value)) for value in numbers)])
-    return text.getvalue()
+        rows.append([str(rank), str(head), store.names[head], *(_number(float(value)) for value in numbers)])
+    return csv_text(rows)
 
 
 def _number(value: float) -> str:

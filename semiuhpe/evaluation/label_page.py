@@ -156,7 +156,7 @@ def page_mesh() -> dict[str, list[int]]:
     _, cell, counts = np.unique(places, axis=0, return_inverse=True, return_counts=True)
     cell = cell.reshape(-1)
     joined = np.zeros((len(counts), 9))
-    np.add.at(joined, cell, np.concatenate([vertices, colors, _vertex_normals(vertices, triangles)], axis=1))
+    np.add.at(joined, cell, np.concatenate([vertices, colors, sim3dr.vertex_normals(vertices, triangles)], axis=1))
     joined /= counts[:, None]
     corners = cell[triangles]
     corners = corners[(corners != np.roll(corners, 1, axis=1)).all(axis=1)]
@@ -171,16 +171,6 @@ def page_mesh() -> dict[str, list[int]]:
         "colors": _whole(tinted * 255),
         "enclosed": np.flatnonzero(np.isin(used, np.unique(cell[enclosed]))).tolist(),
     }
-
-
-def _vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Return the normals (N, 3) of a mesh at its vertices, weighted by the areas of triangles."""
-    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], np.cross(b - a, c - a))
-    length: np.ndarray = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / length.clip(min=1e-9)
 
 
 def _whole(values: np.ndarray) -> list[int]:

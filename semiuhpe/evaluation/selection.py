@@ -13,7 +13,7 @@ the p-centre problem", 1985). Distances are geodesic.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import roma
@@ -70,10 +70,7 @@ def select(rotation: Tensor, weight: Tensor, count: int, labeled: Tensor | None 
     quaternion = roma.rotmat_to_unitquat(rotation.double())
     weight = weight.double().clamp(max=float(weight.double().quantile(_COUNTS_THE_SAME)))
     weight = weight if bool(weight.any()) else torch.ones_like(weight)
-    nearest = torch.full_like(weight, torch.inf)
-    if labeled is not None:
-        for known in roma.rotmat_to_unitquat(labeled.double()):
-            nearest = torch.minimum(nearest, _distance(quaternion, known))
+    nearest = _nearest(quaternion, () if labeled is None else roma.rotmat_to_unitquat(labeled.double()))
     taken, distances = [], []
     free = torch.ones_like(weight, dtype=torch.bool)
     for _ in range(count):
@@ -89,15 +86,21 @@ def select(rotation: Tensor, weight: Tensor, count: int, labeled: Tensor | None 
 def covering_radius_deg(rotation: Tensor, chosen: Tensor) -> float:
     """Return how far the farthest of N rotations (N, 3, 3) is from the nearest of those at K positions, in degrees."""
     quaternion = roma.rotmat_to_unitquat(rotation.double())
-    nearest = torch.full((len(rotation),), torch.inf, dtype=torch.float64)
-    for position in chosen:
-        nearest = torch.minimum(nearest, _distance(quaternion, quaternion[position]))
-    return math.degrees(float(nearest.max()))
+    return math.degrees(float(_nearest(quaternion, quaternion[chosen]).max()))
 
 
 _COUNTS_THE_SAME = 0.9
 """Quantile of how unsure heads are above which all count the same."""
 _WIDTH = math.sqrt(2 * math.pi * math.e) / (8 * math.pi**2) ** (1 / 3)
+
+
+def _nearest(quaternion: Tensor, others: Iterable[Tensor]) -> Tensor:
+    """Return the distances (N,) in radians of unit quaternions (N, 4) to the nearest of others (4,); infinite if there
+    are none."""
+    nearest = torch.full_like(quaternion[:, 0], torch.inf)
+    for other in others:  # one by one, since a table of all pairs may not fit into memory
+        nearest = torch.minimum(nearest, _distance(quaternion, other))
+    return nearest
 
 
 def _distance(quaternion: Tensor, other: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Tables of results as Markdown, CSV and LaTeX, and the aligned tables that commands print."""
 
-import csv
-import io
 import os
 import statistics
 import sys
@@ -12,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, SEPARATING_LINE, tabulate
+
+from semiuhpe.files import csv_text
 
 BIN_DEG = 15
 BAR = 14  # characters
@@ -94,13 +94,11 @@ def _tabulated(table: Table, rows: Sequence[Sequence[str]], kind: str) -> str:
 
 def comma_separated(table: Table) -> str:
     """Return CSV; a missing cell holds ``run: COMMAND``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.labels, *table.columns])
+    rows = [[*table.labels, *table.columns]]
     for row in table.rows:
         cells = [f"run: {cell.command}" if isinstance(cell, Missing) else cell for cell in row.cells]
-        writer.writerow([*row.labels, *cells])
-    return text.getvalue()
+        rows.append([*row.labels, *cells])
+    return csv_text(rows)
 
 
 def latex(table: Table) -> str:

@@ -78,16 +78,22 @@ def test_directmhp(tmp_path, name, part, labels, count):
     np.testing.assert_allclose(heads.box, [A, B])
 
 
-def test_directmhp_bad_input(tmp_path, capsys):
-    agora = IMPORTERS["AGORA_HPE"]
-    assert_not_the_dataset(agora, tmp_path / "other", "train")
-    source = write_directmhp(tmp_path / "HPE", 2, "train", "coco_style_train.json", heads_seen(4))
-    path = source / "annotations" / "coco_style_train.json"
+def spoil(source, name):
+    """Break the labels of the first picture of a label file, and lose the second picture; returns the file."""
+    path = source / "annotations" / name
     labels = json.loads(path.read_text())
     labels["annotations"][0]["euler_angles"] = [1, 2]
     labels["annotations"][1]["bbox"] = None
     write_text(path, labels)
     (source / "images/train/1000000001.jpg").unlink()
+    return path
+
+
+def test_directmhp_bad_input(tmp_path, capsys):
+    agora = IMPORTERS["AGORA_HPE"]
+    assert_not_the_dataset(agora, tmp_path / "other", "train")
+    source = write_directmhp(tmp_path / "HPE", 2, "train", "coco_style_train.json", heads_seen(4))
+    path = spoil(source, "coco_style_train.json")
     line = refused(capsys, prepare_cli.main, ["AGORA_HPE", "--source", source, "--out", tmp_path / "a.lmdb"])
     assert says(line, "a.lmdb no head")
     with pytest.raises(DataError, match=r"coco_style_validation\.json or coco_style_validation_v2\.json"):
@@ -100,12 +106,7 @@ def test_directmhp_bad_input(tmp_path, capsys):
 
 def test_directmhp_broken_heads_are_named(tmp_path):
     source = write_directmhp(tmp_path / "HPE", 3, "train", "coco_style_sampled_train.json", heads_seen(6))
-    path = source / "annotations" / "coco_style_sampled_train.json"
-    labels = json.loads(path.read_text())
-    labels["annotations"][0]["euler_angles"] = [1, 2]
-    labels["annotations"][1]["bbox"] = None
-    write_text(path, labels)
-    (source / "images/train/1000000001.jpg").unlink()
+    spoil(source, "coco_style_sampled_train.json")
     summary, store = prepared("CMU_HPE", source, tmp_path, "train")
     assert store.names.tolist() == ["train/1000000002_0", "train/1000000002_1"]
     faults = broken(summary)

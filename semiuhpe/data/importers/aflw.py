@@ -44,13 +44,11 @@ class Aflw(Importer):
                 f"--source {source}: has no {' and no '.join(missing)}; it should be the folder data of AFLW with "
                 f"{DATABASE}, {IMAGES}, and {LEFT_OUT}, which lists the names of AFLW2000's pictures"
             )
-        left_out = read_left_out(source / LEFT_OUT)
         faces: dict[str, list[tuple[Any, ...]]] = {}
         for file, *face in _rows(source / DATABASE):
             faces.setdefault(str(file), []).append(tuple(face))
         names = {file: PurePosixPath(file).name for file in faces}
-        if not left_out.intersection(names.values()):
-            raise DataError(f"{source / LEFT_OUT}: names no picture of {DATABASE}, so AFLW2000 can't be left out")
+        left_out = read_left_out(source, names.values(), DATABASE)
         return [Picture(file, source / IMAGES / file, (rows, names[file] in left_out)) for file, rows in faces.items()]
 
     def heads(self, picture: Picture) -> Iterator[RawHead | Dropped]:

@@ -5,7 +5,7 @@
 their names. ``AFLW2000.txt`` lists the names of the pictures to leave out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
@@ -48,9 +48,7 @@ class AflwFace(Importer):
                 f"{LEFT_OUT} and the folder {IMAGES}"
             )
         names, landmarks = _read_labels(source / LABELS)
-        left_out = read_left_out(source / LEFT_OUT)
-        if not left_out.intersection(names):
-            raise DataError(f"{source / LEFT_OUT}: names no picture of {LABELS}, so AFLW2000 can't be left out")
+        left_out = read_left_out(source, names, LABELS)
         rows: dict[str, list[int]] = {}
         for row, name in enumerate(names):
             rows.setdefault(name, []).append(row)
@@ -87,9 +85,22 @@ def _read_labels(path: Path) -> tuple[list[str], np.ndarray]:
     return names, data.reshape(-1, 2, LANDMARK_COUNT).swapaxes(1, 2)
 
 
-def read_left_out(path: Path) -> set[str]:
-    """Return the names of pictures, without folders, in a list of them; raise DataError if it can't be read."""
+def read_left_out(source: Path, names: Iterable[str], labels: str) -> set[str]:
+    """Return the names of AFLW2000's pictures, without folders, which are left out.
+
+    Args:
+        source: folder of the list :data:`LEFT_OUT`.
+        names: the dataset's pictures, without folders.
+        labels: name of the file that has these.
+
+    Raises:
+        DataError: the list can't be read, or names none of the dataset's pictures.
+    """
+    path = source / LEFT_OUT
     try:
-        return {PurePosixPath(line.strip()).name for line in path.read_text(encoding="utf-8").splitlines()}
+        left_out = {PurePosixPath(line.strip()).name for line in path.read_text(encoding="utf-8").splitlines()}
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not a readable list of names ({error})") from error
+    if not left_out.intersection(names):
+        raise DataError(f"{path}: names no picture of {labels}, so AFLW2000 can't be left out")
+    return left_out

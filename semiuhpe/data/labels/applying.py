@@ -1,7 +1,5 @@
 """Decisions put into effect: a new store, or a new table of heads, of the old one."""
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from semiuhpe.data.importers.folder import EULER, ROTATION, table_readers
 from semiuhpe.data.labels.decisions import DROP, TURN, Decision, Relabeled
 from semiuhpe.data.stores import StoredHead, StoreWriter
 from semiuhpe.errors import DataError
+from semiuhpe.files import csv_text
 from semiuhpe.rotation import matrix_to_euler
 
 _STORE_SAYS = ("format_version", "count", "labelled")
@@ -78,9 +77,7 @@ def relabeled_table(
     by_name = {decision.name: decision for decision in decisions}
     if "" in by_name:
         raise DataError(f"--decisions {path}: has no names of heads, by which rows of {source} are found")
-    text, changed, left_out, used = io.StringIO(), 0, 0, set()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    written, changed, left_out, used = [list(columns)], 0, 0, set()
     for number, row in rows:
         if isinstance(row, str):
             raise DataError(f"{source}: line {number} {row}")
@@ -95,14 +92,14 @@ def relabeled_table(
         if decision is not None and decision.rotation is not None and (decision.decision == TURN or not labeled):
             new |= dict(zip(angles, _values(decision.rotation, angles), strict=True))
             changed += 1
-        writer.writerow([new.get(column, "") for column in columns])
+        written.append([new.get(column, "") for column in columns])
     unknown = next((decision for name, decision in by_name.items() if name not in used), None)
     if unknown is not None:
         raise DataError(
             f"--decisions {path}: line {unknown.line} is of the head {unknown.name}, which isn't in {source}; name the "
             "table that the store was made of"
         )
-    return text.getvalue(), changed, left_out
+    return csv_text(written), changed, left_out
 
 
 def _values(rotation: np.ndarray, columns: Sequence[str]) -> list[str]:

@@ -1,11 +1,10 @@
 """The table of heads that ``semiuhpe prepare folder`` reads: ``heads.csv`` beside ``pictures/``."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 from semiuhpe.data.importers.folder import BOX, EULER, HEAD
 from semiuhpe.data.labels.annotated import DIGITS, AnnotatedHead, AnnotatedPicture
+from semiuhpe.files import csv_text
 
 FILE, PICTURES = "heads.csv", "pictures"
 
@@ -24,12 +23,9 @@ def table(pictures: Sequence[AnnotatedPicture]) -> str:
     heads = [(picture.file, head) for picture in pictures for head in picture.heads]
     labeled = all(head.euler_deg is not None for _, head in heads)
     stored = all(head.head is not None for _, head in heads)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *BOX, *(EULER if labeled else ()), *((HEAD,) if stored else ())])
-    for file, head in heads:
-        writer.writerow([file, *_numbers(head, labeled), *((head.head,) if stored else ())])
-    return text.getvalue()
+    columns = ["image", *BOX, *(EULER if labeled else ()), *((HEAD,) if stored else ())]
+    rows = ([file, *_numbers(head, labeled), *((head.head,) if stored else ())] for file, head in heads)
+    return csv_text([columns, *rows])
 
 
 def _numbers(head: AnnotatedHead, labeled: bool) -> list[str]:

@@ -1,7 +1,5 @@
 """From a raw dataset to a store: what stores of heads and of whole scenes share."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from semiuhpe.data.importers import IMPORTERS, Dropped, Importer, Picture, RawHe
 from semiuhpe.data.stores import StoreWriter
 from semiuhpe.data.stores.base import StoredItem
 from semiuhpe.errors import ConfigError, DataError, StoreError
+from semiuhpe.files import csv_text
 from semiuhpe.pictures import read_picture
 from semiuhpe.rotation import euler_to_matrix, is_rotation
 
@@ -63,11 +62,8 @@ class Summary:
 
     def table(self) -> str:
         """Return all that was dropped as CSV."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("name", "reason", "broken"))
-        writer.writerows((head.name, head.reason, int(head.broken)) for head in self.dropped)
-        return text.getvalue()
+        rows = ((head.name, head.reason, int(head.broken)) for head in self.dropped)
+        return csv_text([("name", "reason", "broken"), *rows])
 
 
 def chosen(dataset: str | Importer, split: str | None) -> tuple[Importer, str]:
