@@ -7,7 +7,7 @@ SOURCES := pyproject.toml setup.py constraints.txt $(wildcard sim3dr/csrc/*)
 
 .PHONY: quickstart test lint docs wheel-check sanitize install clean
 
-quickstart: install  ## render heads, train three models, evaluate, report: under 15 minutes on two cores
+quickstart: install  ## render heads, train three models, evaluate, report: 15 to 30 minutes on two cores
 	$(BIN)/semiuhpe quickstart
 
 test: install  ## the tests
